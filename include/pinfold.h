@@ -1,0 +1,242 @@
+/* pinfold.h - call functions of untrusted programs in warm processes, and always learn how each call ended.
+ *
+ * The library starts the command it is given (the *template*), which forks *workers* on request, and moves
+ * *frames* between them and the caller. It knows nothing of the language that the workers run; docs/design.md
+ * describes the protocol byte by byte.
+ *
+ * Conventions, for every function below (docs/errors.md has them on one page):
+ *   - returns 0 or a positive value on success, a negative errno on failure; `ret_` parameters are written on
+ *     success only;
+ *   - a `pinfold_error *` may be NULL; otherwise it receives, on failure, the sentence for a person;
+ *   - no function calls exit(), writes to stdout or stderr, or keeps global state;
+ *   - every function may be called from any thread, unless it says otherwise; none may be called in a child
+ *     made by fork() from the process that opened the pool (-ECHILD), but for pinfold_pool_close, which there
+ *     frees what the child holds and touches nothing else;
+ *   - times are nanoseconds: `_ns` fields that say "Unix" count from 1970 (CLOCK_REALTIME), all others are
+ *     durations, measured on CLOCK_MONOTONIC. Sizes are bytes unless the name ends in `_kb` (1024 bytes).
+ */
+#ifndef PINFOLD_H
+#define PINFOLD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define PINFOLD_API __attribute__((visibility("default")))
+#else
+#define PINFOLD_API
+#endif
+
+/* A pool: queue, workers, template and deadlines behind one handle. Several may live side by side. */
+typedef struct pinfold_pool pinfold_pool;
+
+/* A completion queue of a pool: where finished calls wait until somebody takes them. */
+typedef struct pinfold_queue pinfold_queue;
+
+/* What went wrong: the negative errno that was returned, and a sentence (UTF-8, NUL-terminated, cut at its
+ * front when it is too long, so that the end of a traceback survives). */
+typedef struct pinfold_error {
+    int code;
+    char text[8188];
+} pinfold_error;
+
+/* How a call ended. Exactly one per call. */
+typedef enum pinfold_outcome {
+    PINFOLD_OK = 0,       /* a value came back */
+    PINFOLD_EXCEPTION,    /* the code raised, did not compile, or has no such function */
+    PINFOLD_EXITED,       /* the process ended by itself */
+    PINFOLD_SIGNALLED,    /* it died by a signal that the pool did not send */
+    PINFOLD_TIMEOUT,      /* the deadline passed; killed */
+    PINFOLD_CPU_LIMIT,    /* used up its processor time */
+    PINFOLD_MEMORY_LIMIT, /* used more memory than allowed */
+    PINFOLD_OUTPUT_LIMIT, /* the result is larger than allowed */
+    PINFOLD_BAD_RESULT,   /* the value could not be carried, or the frame that carried it was damaged */
+    PINFOLD_CANCELLED,    /* the caller gave up; killed */
+    PINFOLD_LOST,         /* the template or a neighbour's kill took it down; never the candidate's fault */
+    PINFOLD_INTERNAL,     /* the pool could not run it; never the candidate's fault */
+    PINFOLD_OUTCOMES      /* how many there are */
+} pinfold_outcome;
+
+/* The outcome's word in lower case ("ok", "timeout", ...); NULL for a number that is none. Static memory. */
+PINFOLD_API const char *pinfold_outcome_name(uint32_t outcome);
+
+typedef enum pinfold_isolation {
+    PINFOLD_FRESH = 0, /* a worker runs one call, then it is killed with all that it started */
+    PINFOLD_REUSE,     /* a worker runs calls one after another */
+    PINFOLD_SPAWN      /* as PINFOLD_REUSE, but the template execs its workers instead of forking itself */
+} pinfold_isolation;
+
+#define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
+#define PINFOLD_EVENTS 2u       /* pinfold_config.flags: keep events for pinfold_pool_next_event */
+
+#define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
+
+/* How a pool is opened. Zero all of it, then set `size = sizeof(pinfold_config)`. The pool copies what it needs:
+ * nothing here has to outlive pinfold_pool_open. */
+typedef struct pinfold_config {
+    size_t size;
+    const char *const *argv;       /* the template's command, NULL-terminated; argv[0] is an absolute path */
+    const char *const *envp;       /* its whole environment, NULL-terminated; NULL: empty */
+    const char *guard;             /* path of the pinfold-guard executable; NULL: where it was installed */
+    const char *spill_dir;         /* an existing, writable directory for spills */
+    uint32_t isolation;            /* pinfold_isolation */
+    uint32_t max_workers;          /* calls that may run at once, 1 .. 4096 */
+    uint32_t max_queue;            /* calls that may wait; one more is -EAGAIN; 0: no bound */
+    uint32_t max_calls_per_worker; /* a reused worker is replaced after so many; 0: no bound */
+    int64_t idle_timeout_ns;       /* a worker idle for so long is let go; > 0, PINFOLD_FOREVER: kept */
+    int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
+    uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call; 0: 1 MiB */
+    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS */
+} pinfold_config;
+
+/* Starts the pool's thread and its template, and returns without waiting for the template: calls may be submitted
+ * at once and wait for it. -EINVAL: the config is wrong; -ENOENT, -EACCES: no such command, guard or directory;
+ * -EMFILE, -ENOMEM and the like: what the kernel would not give. On success the caller owns *ret_pool and gives
+ * it back with pinfold_pool_close. */
+PINFOLD_API int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pinfold_error *error);
+
+/* Waits until the template is ready for calls. -ETIMEDOUT: not within timeout_ns; -EINTR: a signal handler ran;
+ * -EIO: it could not start (a preload failed, say), and the error's text holds what it printed. */
+PINFOLD_API int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_error *error);
+
+/* One call. Zero all of it, then set `size = sizeof(pinfold_call)`. */
+typedef struct pinfold_call {
+    size_t size;
+    const struct iovec *segments; /* the request, in the runtime's own encoding; read before submit returns */
+    uint32_t n_segments;          /* 1 .. 1048576 */
+    int64_t deadline_ns;          /* from now; > 0, PINFOLD_FOREVER: none */
+    pinfold_queue *queue;         /* where its end is told; NULL: the pool's own queue */
+    void *tag;                    /* handed back in the result; never looked at */
+    uint64_t output_bytes;        /* 0: the pool's */
+    uint64_t result_bytes;        /* the largest result accepted; 0: no bound */
+} pinfold_call;
+
+/* Hands the call to an idle worker, or queues it. Small requests travel in a frame, larger ones are written to a
+ * spill here, in the calling thread. *ret_id identifies the call until its result is taken; ids are never used
+ * twice. -EINVAL: the call is wrong; -EAGAIN: max_queue calls are waiting; -ENOSPC, -EMFILE: no room for the
+ * spill, nothing was queued; -ESHUTDOWN: the pool is closing; -EIO: the template cannot be started. */
+PINFOLD_API int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *call, uint64_t *ret_id,
+                                    pinfold_error *error);
+
+/* Ends the call with PINFOLD_CANCELLED, killing its worker if it runs. -ENOENT: it has ended already. */
+PINFOLD_API int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id);
+
+#define PINFOLD_HAS_METRICS 1u      /* pinfold_result.flags: the call reached a worker */
+#define PINFOLD_STDOUT_TRUNCATED 2u /* pinfold_result.flags: the middle of stdout was dropped */
+#define PINFOLD_STDERR_TRUNCATED 4u /* pinfold_result.flags: the middle of stderr was dropped */
+
+#define PINFOLD_WORKER_ID_LENGTH 12
+
+/* What a call cost. */
+typedef struct pinfold_metrics {
+    char worker_id[PINFOLD_WORKER_ID_LENGTH + 4]; /* NUL-terminated; "" if the call reached no worker */
+    int32_t worker_pid;
+    uint32_t calls_before;  /* calls that this worker had run before */
+    int64_t started_at_ns;  /* Unix; when a worker was given the call, or 0 */
+    int64_t finished_at_ns; /* Unix; when its end was known */
+    int64_t queue_ns;       /* from the submit to the start, or to the end if it never started */
+    int64_t wall_ns;        /* from the start to the end */
+    int64_t user_ns;        /* processor time of the worker and of the children it waited for */
+    int64_t sys_ns;
+    uint64_t peak_rss_kb;  /* the call's own peak; pages inherited from the template do not count */
+    uint64_t result_bytes; /* size of the result's payload */
+} pinfold_metrics;
+
+/* How one call ended. Owned by whoever took it, until pinfold_result_free. The segments lie in private, writable
+ * memory, each aligned to 64 bytes; large ones are the mapped spill itself, copied by nobody. */
+typedef struct pinfold_result {
+    uint64_t call_id;
+    void *tag;
+    uint32_t outcome;   /* pinfold_outcome */
+    uint32_t flags;     /* PINFOLD_HAS_METRICS, ... */
+    int32_t exit_code;  /* of a worker that ended by itself; else -1 */
+    int32_t signal;     /* that ended the worker; else 0 */
+    uint32_t n_segments; /* OK: the value; EXCEPTION, BAD_RESULT, INTERNAL: the runtime's account of it, or none */
+    const struct iovec *segments;
+    const char *reason; /* the pool's own sentence about an end that is not OK; never NULL, may be "" */
+    const char *stack;  /* where the program stood when it crashed or was killed, as its runtime tells; or "" */
+    const char *out;    /* stdout, out_size bytes, any content */
+    const char *err;    /* stderr, err_size bytes, any content */
+    size_t out_size;
+    size_t err_size;
+    pinfold_metrics metrics;
+} pinfold_result;
+
+/* Frees the result and unmaps its segments. NULL is fine. */
+PINFOLD_API void pinfold_result_free(pinfold_result *result);
+
+/* Waits for this one call and takes its result. -ETIMEDOUT: not within timeout_ns; -EINTR: a signal handler ran;
+ * -ENOENT: no such call, or its result was taken by somebody else; -EBUSY: another thread waits for it. */
+PINFOLD_API int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfold_result **ret_result);
+
+/* The pool's own queue: a descriptor that polls readable while results wait (owned by the pool; do not read or
+ * close it), and the next of them. -EAGAIN: none waits. */
+PINFOLD_API int pinfold_pool_notify_fd(pinfold_pool *pool);
+PINFOLD_API int pinfold_pool_next(pinfold_pool *pool, pinfold_result **ret_result);
+
+/* More queues, one for each event loop, say. A queue must be closed before its pool; calls that still point to a
+ * closed queue end unseen. pinfold_queue_wait sleeps until a result can be taken: -ETIMEDOUT, -EINTR, and
+ * -ESHUTDOWN after pinfold_queue_interrupt. */
+PINFOLD_API int pinfold_queue_open(pinfold_pool *pool, pinfold_queue **ret_queue);
+PINFOLD_API int pinfold_queue_fd(pinfold_queue *queue);
+PINFOLD_API int pinfold_queue_next(pinfold_queue *queue, pinfold_result **ret_result);
+PINFOLD_API int pinfold_queue_wait(pinfold_queue *queue, int64_t timeout_ns, pinfold_result **ret_result);
+PINFOLD_API void pinfold_queue_interrupt(pinfold_queue *queue);
+PINFOLD_API void pinfold_queue_close(pinfold_queue *queue);
+
+typedef enum pinfold_event_kind {
+    PINFOLD_EVENT_CALL_START = 1, /* a worker was given a call */
+    PINFOLD_EVENT_WORKER_START,   /* a worker came up */
+    PINFOLD_EVENT_WORKER_EXIT     /* a worker is gone */
+} pinfold_event_kind;
+
+typedef struct pinfold_event {
+    uint32_t kind;
+    int32_t worker_pid;
+    uint64_t call_id; /* of a CALL_START */
+    char worker_id[PINFOLD_WORKER_ID_LENGTH + 4];
+    char reason[64]; /* of a WORKER_EXIT: "call done", "idle", "killed: timeout", "died: signal 11", ... */
+} pinfold_event;
+
+/* The next event, in the order in which they happened; -EAGAIN: none waits. Events are kept only in a pool opened
+ * with PINFOLD_EVENTS; a call's start is there before its result is. When an event comes, the pool's own queue
+ * descriptor polls readable as well, until all are taken. */
+PINFOLD_API int pinfold_pool_next_event(pinfold_pool *pool, pinfold_event *ret_event);
+
+typedef struct pinfold_stats {
+    size_t size;
+    uint64_t submitted;
+    uint64_t outcomes[16];      /* ended calls, by pinfold_outcome */
+    uint64_t workers_started;
+    uint64_t templates_started;
+    uint32_t queued;            /* calls that wait for a worker */
+    uint32_t running;           /* calls that a worker has */
+    uint32_t idle;              /* workers that wait for a call */
+    uint32_t starting;          /* workers asked for, not up yet */
+    uint32_t ending;            /* workers killed or done, not gone yet */
+    int32_t template_pid;       /* 0: none is up */
+    uint32_t spill_in_memory;   /* 1: the spill directory is a tmpfs, or spills are memfds */
+    char spill_kind[16];        /* "O_TMPFILE", "unlinked" or "memfd" */
+} pinfold_stats;
+
+/* A snapshot. Set ret_stats->size first. */
+PINFOLD_API int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats);
+
+/* Ends what runs and waits (PINFOLD_CANCELLED), kills every process of the pool, waits until they are gone, and
+ * returns with the results still to be taken. Idempotent; threads that wait for a call get its result. */
+PINFOLD_API int pinfold_pool_shutdown(pinfold_pool *pool);
+
+/* pinfold_pool_shutdown, then frees the pool and every result that nobody took. No other call on this pool may
+ * be under way or follow. NULL is fine. */
+PINFOLD_API void pinfold_pool_close(pinfold_pool *pool);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

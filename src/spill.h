@@ -1,0 +1,54 @@
+/* spill.h - a spill: the unnamed file that carries a payload too big for a frame.
+ *
+ * Whoever writes it opens it without a name (open(2), O_TMPFILE), writes it with write(2), so that a full disk is
+ * ENOSPC and not a SIGBUS, opens it once more for reading only and closes the first descriptor: what travels is
+ * the read-only one. Whoever reads it first proves that no writer is left, then maps it privately.
+ */
+#ifndef PINFOLD_SPILL_H
+#define PINFOLD_SPILL_H
+
+#include <pinfold.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+enum spill_kind {
+    SPILL_TMPFILE,  /* O_TMPFILE in the directory */
+    SPILL_UNLINKED, /* mkostemp and unlink: the file system has no O_TMPFILE */
+    SPILL_MEMFD     /* the directory takes no file at all; memory, sealed after the write */
+};
+
+struct spill_dir {
+    int fd; /* O_PATH; owned */
+    enum spill_kind kind;
+    bool in_memory; /* tmpfs, or memfd: a spill costs memory, not disk */
+    dev_t device;   /* where its files live */
+};
+
+/* Opens the directory and tries which kind of spill it can have. -ENOENT, -ENOTDIR, -EACCES, -EROFS: not usable. */
+int spill_dir_open(const char *path, struct spill_dir *ret_dir, pinfold_error *error);
+void spill_dir_close(struct spill_dir *dir);
+
+/* "O_TMPFILE", "unlinked", "memfd". */
+const char *spill_kind_name(enum spill_kind kind);
+
+/* Writes the segments as one payload. The caller owns *ret_fd, which is read-only. -ENOSPC, -EDQUOT, -EFBIG: no
+ * room; the sentence tells the size asked and the space left. */
+int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint32_t n, int *ret_fd,
+                uint64_t *ret_size, pinfold_error *error);
+
+/* Proves that nobody can write to the file any more, or shrink it: by its seals (fcntl(2), F_GET_SEALS) or by the
+ * grant of a read lease (F_SETLEASE), which the kernel refuses while any process has it open for writing.
+ * `device` is where spills must live: a lease says nothing about a memfd, so a file from elsewhere counts only
+ * with its seals. 0: proven; -ETXTBSY: somebody can still write; -EOPNOTSUPP: no proof to be had here. */
+int spill_prove(int fd, dev_t device);
+
+/* Maps `size` bytes, private and writable: the reader's changes are its own and cost a copy of the page touched.
+ * -EBADMSG: the file is no regular file or has another size; else as mmap(2). Unmap with munmap(2). */
+int spill_map(int fd, uint64_t size, void **ret_base);
+
+/* As spill_map, for a file without a proof: reads it into private memory instead. Unmap with munmap(2). */
+int spill_copy(int fd, uint64_t size, void **ret_base);
+
+#endif
