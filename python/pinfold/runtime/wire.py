@@ -1,0 +1,111 @@
+"""What a request and a failure look like between the caller and a worker.
+
+A request is a list of segments: first the *head*, a dict in the ``data`` codec, always exactly one
+segment; then the segments of ``[args, kwargs]`` in the call's own codec, which the worker reads
+only after it has made the call's surroundings (path, environment, the module ``user_code``). The
+head can be read without running any code, whatever the call's codec is.
+
+A failure is one segment: a dict in the ``data`` codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from pinfold import codec as codecs
+
+Segments = list[bytes | memoryview]
+
+
+class Request(NamedTuple):
+    """A call as a worker receives it."""
+
+    code: str
+    """The source text."""
+    function: str
+    """The name of the function to call."""
+    python_path: list[str]
+    """What comes first on ``sys.path``, in this order; not resolved yet."""
+    env: dict[str, str | None]
+    """Changes to the environment for this call; None unsets."""
+    codec: str
+    """How the arguments were, and the value shall be, encoded."""
+    arguments: Sequence[memoryview]
+    """The segments of ``[args, kwargs]``."""
+
+
+class Failure(NamedTuple):
+    """A worker's account of why there is no value."""
+
+    type: str
+    """The exception's type, qualified by its module unless that is builtins."""
+    message: str
+    """``str()`` of the exception."""
+    text: str
+    """The whole text for people: traceback and source."""
+    returncode: int
+    """What the exit status would have been; 1 for an exception."""
+
+
+def pack_request(
+    *,
+    code: str,
+    function: str,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    python_path: Sequence[str],
+    env: Mapping[str, str | None],
+    codec: str,
+) -> Segments:
+    """Encode a call. Raises what `pinfold.codec.encode` raises."""
+    head = {
+        "code": code,
+        "function": function,
+        "python_path": list(python_path),
+        "env": dict(env),
+        "codec": codec,
+    }
+    return [
+        *codecs.encode(head, "data", "call"),
+        *codecs.encode([args, kwargs], codec, "arguments"),
+    ]
+
+
+def unpack_request(segments: Sequence[memoryview]) -> Request:
+    """Read the head of a request. Raises `pinfold.codec.Malformed`."""
+    head = codecs.decode(segments[:1], "data")
+    try:
+        return Request(**cast("dict[str, object]", head), arguments=segments[1:])  # type: ignore[arg-type]
+    except TypeError as error:
+        raise codecs.Malformed(f"not the head of a request: {error}") from None
+
+
+def unpack_arguments(request: Request) -> tuple[list[object], dict[str, object]]:
+    """Read the arguments of a request. Raises what `pinfold.codec.decode` raises."""
+    args, kwargs = cast(
+        "tuple[list[object], dict[str, object]]", codecs.decode(request.arguments, request.codec)
+    )
+    return args, kwargs
+
+
+def pack_failure(failure: Failure) -> Segments:
+    """Encode a failure. Lone surrogates in its texts are escaped, so that any text travels."""
+    fields = {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in failure._asdict().items()
+    }
+    return codecs.encode(fields, "data", "failure")
+
+
+def unpack_failure(segments: Sequence[memoryview]) -> Failure:
+    """Read a failure. Trusts no byte of it: anything else is `pinfold.codec.Malformed`."""
+    fields = codecs.decode(segments, "data")
+    if not (
+        isinstance(fields, dict)
+        and fields.keys() == set(Failure._fields)
+        and all(isinstance(fields[name], str) for name in ("type", "message", "text"))
+        and type(fields["returncode"]) is int
+    ):
+        raise codecs.Malformed("not the account of a failure")
+    return Failure(**fields)
