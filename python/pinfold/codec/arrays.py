@@ -1,0 +1,274 @@
+"""numpy's arrays and scalars, both directions. Imported only when a value needs numpy.
+
+An array is ``[dtype, shape, is it Fortran's order, memory]``. A dtype is a string such as ``<f8``
+or, for a structured one, ``[flags, itemsize, [[name, title, offset, dtype, shape], ...]]``. The
+reader parses that itself; numpy's own parser of dtype strings never sees what it did not allow.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cbor2
+import numpy as np
+from pinfold.codec import wire
+from pinfold.codec.errors import Malformed
+from pinfold.codec.wire import Unfit
+
+if TYPE_CHECKING:
+    from cbor2 import CBOREncoder
+
+_PLAIN = re.compile(
+    r"[|](?:b1|[iu]1|[SV](?:0|[1-9][0-9]{0,9}))"
+    r"|[<>](?:[iu][248]|[qQ]8|f(?:2|4|8|12|16)|c(?:8|16|24|32)|U(?:0|[1-9][0-9]{0,9})"
+    r"|[mM]8(?:\[(?:[1-9][0-9]{0,9})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)"
+)
+# '?bBhHiIlLqQfdgFDG', then S, U, V, M, m, e: the numbers of numpy's own types (17 is object).
+_NUMBERS = frozenset({*range(17), 18, 19, 20, 21, 22, 23})
+
+_ALIGNED = 1
+_RECORD = 2
+_NESTED = 16  # structs in structs
+
+
+class Segments(Protocol):
+    """Where out-of-line memory goes to, and comes from."""
+
+    def add(self, view: memoryview) -> int: ...
+
+    def take(self, index: object) -> memoryview: ...
+
+
+def _refused(dtype: Any) -> Unfit:
+    return Unfit(f"a numpy.ndarray of dtype {dtype!s:.100}")
+
+
+def _spec(dtype: Any, depth: int = 0) -> str | list[Any]:
+    if dtype.num not in _NUMBERS or dtype.hasobject or depth > _NESTED:
+        raise _refused(dtype)
+    if dtype.names is None:
+        if dtype.subdtype is not None:
+            raise _refused(dtype)
+        text: str = dtype.str
+        # On Linux both long and long long have 8 bytes, and numpy tells them apart.
+        if dtype.char in "qQ":
+            text = f"{text[0]}{dtype.char}8"
+        if not _PLAIN.fullmatch(text):
+            raise _refused(dtype)
+        return text
+    members: list[Any] = []
+    for name in dtype.names:
+        member, offset, *title = dtype.fields[name]
+        base, shape = member.subdtype or (member, None)
+        if title and type(title[0]) is not str:
+            raise _refused(dtype)
+        inner = _spec(base, depth + 1)
+        dims = None if shape is None else [int(n) for n in shape]
+        members.append([name, *(title or [None]), int(offset), inner, dims])
+    flags = _ALIGNED * dtype.isalignedstruct + _RECORD * (dtype.type is np.record)
+    return [flags, int(dtype.itemsize), members]
+
+
+def spec_of(dtype: Any) -> str | list[Any]:
+    """A dtype's description, proven to read back as the same dtype."""
+    spec = _spec(dtype)
+    if type(spec) is not str:
+        try:
+            same = _same(_struct(spec), dtype)
+        except Malformed as error:
+            raise _refused(dtype) from error
+        if not same:
+            raise _refused(dtype)
+    return spec
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b and a.isalignedstruct == b.isalignedstruct and a.type is b.type)
+
+
+@lru_cache(maxsize=256)
+def _plain(text: str) -> Any:
+    if not _PLAIN.fullmatch(text):
+        raise Malformed(f"no dtype {text[:40]!r}")
+    wanted = text
+    try:
+        if text[1] in "qQ":
+            dtype = np.dtype(text[1]).newbyteorder("<" if text[0] == "<" else ">")
+            wanted = text[0] + text[1].replace("q", "i").replace("Q", "u") + "8"
+        else:
+            dtype = np.dtype(text)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Malformed(f"no dtype {text!r} here") from error
+    if dtype.str != wanted or dtype.hasobject:
+        raise Malformed(f"no dtype {text!r} here")
+    return dtype
+
+
+def dtype_of(spec: object) -> Any:
+    """The dtype of a description, or `Malformed`."""
+    return _plain(spec) if type(spec) is str else _struct(spec)
+
+
+def _struct(spec: object, depth: int = 0) -> Any:
+    if depth > _NESTED:
+        raise Malformed("a dtype nested too deep")
+    flags, itemsize, members = wire.fields(spec, "dtype", (int,), (int,), (list,))
+    assert type(flags) is int and type(itemsize) is int and type(members) is list
+    if not 0 <= flags <= (_ALIGNED | _RECORD) or not 0 <= itemsize < 1 << 31:
+        raise Malformed("not the fields of a dtype")
+    names, titles, offsets, formats = [], [], [], []
+    for member in members:
+        kinds = ((str,), (str, type(None)), (int,), (str, list), (list, type(None)))
+        name, title, offset, inner, dims = wire.fields(member, "dtype's field", *kinds)
+        assert type(offset) is int
+        base = _plain(inner) if type(inner) is str else _struct(inner, depth + 1)
+        size = base.itemsize
+        if type(dims) is list:
+            size *= _product(dims)
+            if size >= 1 << 31:
+                raise Malformed("a dtype's field outside its item")
+            base = _checked(lambda base=base, dims=dims: np.dtype((base, tuple(dims))))
+        if not 0 <= offset <= itemsize - size:
+            raise Malformed("a dtype's field outside its item")
+        names.append(name)
+        titles.append(title)
+        offsets.append(offset)
+        formats.append(base)
+    layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize}
+    if any(title is not None for title in titles):
+        layout["titles"] = titles
+    dtype = _checked(lambda: np.dtype(layout, align=bool(flags & _ALIGNED)))  # type: ignore[call-overload]
+    if flags & _RECORD:
+        dtype = _checked(lambda: np.dtype((np.record, dtype)))
+    if dtype.itemsize != itemsize or dtype.names != tuple(names) or dtype.hasobject:
+        raise Malformed("a dtype that numpy reads in another way")
+    return dtype
+
+
+def _checked(make: Any) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError, OverflowError, KeyError, RuntimeError) as error:
+        raise Malformed(f"no dtype: {error!s:.100}") from error
+
+
+def _product(shape: object) -> int:
+    if type(shape) is not list or len(shape) > 64:
+        raise Malformed("not a shape")
+    size = 1
+    for n in shape:
+        if type(n) is not int or not 0 <= n < 1 << 63:
+            raise Malformed("not a shape")
+        size *= n
+    return size
+
+
+# --- arrays ---------------------------------------------------------------------------------------
+
+
+def _array(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+    spec = spec_of(value.dtype)
+    fortran = False
+    if not value.flags.c_contiguous:
+        fortran = value.flags.f_contiguous
+        value = value.T if fortran else value.copy(order="C")
+    encoder.encode_length(6, wire.ARRAY)
+    encoder.encode_length(4, 4)
+    if type(spec) is str:
+        encoder.encode_string(spec)
+    else:
+        encoder.write(cbor2.dumps(spec))
+    shape = value.shape[::-1] if fortran else value.shape
+    encoder.encode_length(4, len(shape))
+    for n in shape:
+        encoder.encode_length(0, n)
+    encoder.encode_bool(fortran)
+    if value.nbytes < wire.OUT_OF_LINE:
+        encoder.encode_bytes(value.tobytes())
+    else:
+        octets = value.reshape(-1).view(np.uint8)
+        encoder.encode_length(0, segments.add(memoryview(octets)))
+
+
+def _memmap(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+    # The file is where the array is stored, not what it is.
+    _array(segments, encoder, value.view(np.ndarray))
+
+
+def read_array(segments: Segments, item: object) -> Any:
+    """An array on the memory of its segment, or on a copy of its bytes in the stream."""
+    kinds = ((str, list), (list,), (bool,), (bytes, int))
+    spec, shape, fortran, memory = wire.fields(item, "numpy.ndarray", *kinds)
+    dtype = dtype_of(spec)
+    count = _product(shape)
+    buffer = bytearray(memory) if type(memory) is bytes else segments.take(memory)
+    if len(buffer) != count * dtype.itemsize:
+        raise Malformed(f"a numpy.ndarray of {count * dtype.itemsize} bytes on {len(buffer)}")
+    assert type(shape) is list
+    try:
+        if not buffer:
+            buffer = bytearray(1)
+        return np.ndarray(tuple(shape), dtype, buffer, order="F" if fortran else "C")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Malformed(f"no such numpy.ndarray: {error!s:.100}") from error
+
+
+# --- scalars --------------------------------------------------------------------------------------
+
+
+def _scalar(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+    try:
+        spec = spec_of(value.dtype)
+    except Unfit as error:
+        raise Unfit(f"a numpy scalar of dtype {value.dtype!s:.100}") from error
+    encoder.encode_length(6, wire.SCALAR)
+    encoder.encode_length(4, 2)
+    if type(spec) is str:
+        encoder.encode_string(spec)
+    else:
+        encoder.write(cbor2.dumps(spec))
+    encoder.encode_bytes(value.tobytes())
+
+
+def _str(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+    # By value: as an item of an array it would lose its trailing NULs.
+    encoder.encode_length(6, wire.SCALAR)
+    encoder.encode_length(4, 2)
+    encoder.encode_string("U")
+    encoder.encode(str.__str__(value))
+
+
+def _bytes(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+    encoder.encode_length(6, wire.SCALAR)
+    encoder.encode_length(4, 2)
+    encoder.encode_string("S")
+    encoder.encode_bytes(bytes(value))
+
+
+def read_scalar(item: object) -> Any:
+    """A numpy scalar of exactly the dtype that was written."""
+    spec, content = wire.fields(item, "numpy scalar", (str, list), (bytes, str))
+    if type(content) is str:
+        if spec != "U":
+            raise Malformed("not the content of a numpy scalar")
+        return np.str_(content)
+    assert type(content) is bytes
+    if spec == "S":
+        return np.bytes_(content)
+    dtype = dtype_of(spec)
+    if dtype.kind in "SU" or len(content) != dtype.itemsize:
+        raise Malformed("not the content of a numpy scalar")
+    return np.ndarray((), dtype, bytearray(content or b"\0"))[()]
+
+
+_KINDS = {np.dtype(char).type for char in "?bBhHiIlLqQefdgFDGVMm"}
+
+ENCODERS: dict[type, Any] = {
+    np.ndarray: _array,
+    np.memmap: _memmap,
+    np.str_: _str,
+    np.bytes_: _bytes,
+    **dict.fromkeys((*_KINDS, np.record), _scalar),
+}

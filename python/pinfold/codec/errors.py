@@ -1,0 +1,56 @@
+"""What goes wrong when a value crosses."""
+
+from __future__ import annotations
+
+
+def name_of(kind: type) -> str:
+    """The module-qualified name of a type, without the module for builtins.
+
+    Read past the metaclass, so that no code of the value's author runs for it.
+    """
+    try:
+        module = type.__dict__["__module__"].__get__(kind)
+        qualname = type.__dict__["__qualname__"].__get__(kind)
+    except AttributeError:  # a class may delete its __module__
+        return "(a class without a name)"
+    return str(qualname) if module == "builtins" else f"{module}.{qualname}"
+
+
+class NotCarried(TypeError):
+    """A value that the chosen codec cannot carry; nothing was sent.
+
+    Attributes: `path`, an expression that leads from the root to the offender, such as
+    ``result['best'][3]`` (a dict's key is ``list(result)[0]``); `type_name`, its
+    module-qualified type; `codec`; `what`, the type or a closer description. The message is one
+    sentence with the way out.
+    """
+
+    def __init__(self, path: str, type_name: str, codec: str = "data", what: str = "") -> None:
+        self.path = path
+        self.type_name = type_name
+        self.codec = codec
+        self.what = what or f"{_article(type_name)} {type_name}"
+        verb = "return" if path.replace("list(", "").startswith("result") else "pass"
+        way = f"{verb} plain data"
+        if codec == "data":
+            way += ', or use codec="pickle"'
+        shown = path if len(path) <= 200 else f"{path[:120]}...{path[-60:]}"
+        super().__init__(f"{shown} is {self.what}, which the {codec!r} codec does not carry; {way}")
+
+    def __reduce__(self) -> tuple[type[NotCarried], tuple[str, str, str, str]]:
+        return NotCarried, (self.path, self.type_name, self.codec, self.what)
+
+
+class Malformed(ValueError):
+    """Bytes that the `data` codec's reader refuses: damaged, hostile, or of another version.
+
+    The message says what is wrong and, where it is known, at which byte of the stream.
+    """
+
+
+class CannotDecode(Exception):
+    """Unpickling raised; what it raised is the ``__cause__``."""
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1].lower() in "aeiou" else "a"

@@ -1,0 +1,161 @@
+"""The `pickle` codec: cloudpickle, protocol 5, large buffers out of line (PEP 574).
+
+It carries what cloudpickle carries: closures, cycles and shared objects, subclasses, and the
+classes and functions of the module ``user_code``, which travel by value. Reading can run any code.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+from pinfold.codec.errors import CannotDecode, NotCarried, name_of
+from pinfold.codec.wire import OUT_OF_LINE
+
+# The module in which a worker runs the source of a call.
+USER_MODULE = "user_code"
+
+# How many parts of a value are tried one by one for the error's path.
+_TRIES = 1000
+
+_lock = threading.Lock()
+_users = 0
+_registered: ModuleType | None = None
+
+
+@contextmanager
+def _user_code_by_value() -> Iterator[None]:
+    """Register `user_code` with cloudpickle, for as long as somebody here is pickling.
+
+    A module that is not in sys.modules travels by value anyway, and one that somebody else
+    registered stays registered.
+    """
+    global _users, _registered
+    with _lock:
+        module = sys.modules.get(USER_MODULE)
+        if (
+            isinstance(module, ModuleType)
+            and module.__name__ == USER_MODULE
+            and USER_MODULE not in cloudpickle.list_registry_pickle_by_value()
+        ):
+            cloudpickle.register_pickle_by_value(module)
+            _registered = module
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0 and _registered is not None:
+                module, _registered = _registered, None
+                if USER_MODULE in cloudpickle.list_registry_pickle_by_value():
+                    cloudpickle.unregister_pickle_by_value(module)
+
+
+def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
+    """Segments of `value`; see `pinfold.codec.encode`.
+
+    Raises `NotCarried` with what the pickler raised as its cause; what is no Exception (the value's
+    own ``__reduce__`` may exit) passes through.
+    """
+    buffers: list[memoryview] = []
+
+    def keep_in_stream(buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < OUT_OF_LINE:
+            return True
+        buffers.append(view)
+        return False
+
+    with _user_code_by_value():
+        stream = io.BytesIO()
+        error = _dump(value, stream, keep_in_stream)
+        if error is None:
+            return [stream.getvalue(), *buffers]
+        path, culprit = _culprit(value, root)
+    kind = name_of(type(culprit))
+    raise NotCarried(path, kind, "pickle", f"a {kind} ({error!s:.200})") from error
+
+
+def _dump(value: object, file: Any, keep: Callable[[pickle.PickleBuffer], bool]) -> Any:
+    try:
+        cloudpickle.Pickler(file, protocol=5, buffer_callback=keep).dump(value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return error
+    return None
+
+
+class _Nowhere:
+    def write(self, data: object) -> int:
+        return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def _culprit(value: Any, path: str) -> tuple[str, object]:
+    """The innermost part that cannot be pickled by itself, as far as plain containers and
+    attributes lead to it."""
+    tries = _TRIES
+    while True:
+        for child, its_path in _parts(value, path):
+            tries -= 1
+            if tries < 0:
+                return path, value
+            if _dump(child, _Nowhere(), lambda buffer: False) is not None:
+                value, path = child, its_path
+                break
+        else:
+            return path, value
+
+
+def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+    if type(value) is dict:
+        for i, (key, item) in enumerate(list(value.items())):
+            named = type(key) is str and len(key) <= 80
+            yield item, f"{path}[{key!r}]" if named else f"list({path}.values())[{i}]"
+            yield key, f"list({path})[{i}]"
+    elif type(value) in (list, tuple):
+        for i, item in enumerate(list(value)):
+            yield item, f"{path}[{i}]"
+    elif type(value) in (set, frozenset):
+        for i, item in enumerate(list(value)):
+            yield item, f"list({path})[{i}]"
+    elif not isinstance(value, (type, ModuleType)):
+        try:
+            attributes = dict(object.__getattribute__(value, "__dict__"))
+        except Exception:
+            return
+        for name, item in attributes.items():
+            yield item, f"{path}.{name}"
+
+
+def decode(segments: Sequence[memoryview]) -> object:
+    """The value of `segments`; see `pinfold.codec.decode`. Runs whatever code the pickle names.
+
+    Raises `CannotDecode`, with what was raised as its cause: also SystemExit and the like, so that
+    a value cannot end the program that asks for it; only MemoryError and KeyboardInterrupt pass.
+    """
+    if not segments:
+        raise CannotDecode("no segments")
+    try:
+        return pickle.loads(segments[0], buffers=segments[1:])
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:
+        raise CannotDecode(
+            f"the pickled value cannot be read: {name_of(type(error))}: {_text(error)}"
+        ) from error
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return f"{error!s:.200}"
+    except Exception:
+        return "(its text raised)"

@@ -1,0 +1,247 @@
+"""The writer of the `data` codec.
+
+cbor2 looks each value's type up in `encoders` before anything else, so exact types cost nothing
+extra: the table answers with cbor2's own compiled methods where they are right, with the functions
+here where CBOR has no such type, and with a refusal for all others. A list of a million floats
+never comes back to Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NoReturn
+
+import cbor2
+from cbor2 import CBOREncoder
+from pinfold.codec import scalars, wire
+from pinfold.codec.errors import NotCarried, name_of
+from pinfold.codec.wire import MAX_DEPTH, OUT_OF_LINE, Unfit
+
+CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
+_STR = frozenset({str})
+# How cbor2 writes any NaN. If these bytes are in a stream (if only by chance), it is written again
+# with the encoders of `scalars.CAREFUL`, which would cost all other streams time.
+_SOME_NAN = b"\xf9\x7e\x00"
+
+_NATIVE: dict[type, Any] = {
+    bool: CBOREncoder.encode_bool,
+    int: CBOREncoder.encode_int,
+    float: CBOREncoder.encode_float,
+    str: CBOREncoder.encode_string,
+}
+
+
+class _Writer:
+    """The state of one encode: how deep it stands, and the buffers that stay out of line."""
+
+    __slots__ = ("buffers", "depth")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.buffers: list[memoryview] = []
+
+    def add(self, view: memoryview) -> int:
+        self.buffers.append(view)
+        return len(self.buffers)
+
+    def take(self, index: object) -> NoReturn:
+        raise NotImplementedError
+
+    def enter(self) -> None:
+        # cbor2 recurses natively and without a limit of its own: too deep is a crash.
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unfit
+
+    def list_(self, encoder: CBOREncoder, value: list[Any]) -> None:
+        self.enter()
+        encoder.encode_array(value)
+        self.depth -= 1
+
+    def tuple_(self, encoder: CBOREncoder, value: tuple[Any, ...]) -> None:
+        self.enter()
+        encoder.encode_length(6, wire.TUPLE)
+        encoder.encode_array(value)
+        self.depth -= 1
+
+    def set_(self, encoder: CBOREncoder, value: set[Any]) -> None:
+        self.enter()
+        encoder.encode_length(6, wire.SET)
+        encoder.encode_array(list(value))
+        self.depth -= 1
+
+    def frozenset_(self, encoder: CBOREncoder, value: frozenset[Any]) -> None:
+        self.enter()
+        encoder.encode_length(6, wire.FROZENSET)
+        encoder.encode_array(list(value))
+        self.depth -= 1
+
+    def dict_(self, encoder: CBOREncoder, value: dict[Any, Any]) -> None:
+        self.enter()
+        if _STR.issuperset(map(type, value)):
+            encoder.encode_map(value)
+        else:
+            encoder.encode_length(6, wire.PAIRS)
+            encoder.encode_length(4, 2)
+            encoder.encode_array(list(value))
+            encoder.encode_array(list(value.values()))
+        self.depth -= 1
+
+    def bytes_(self, encoder: CBOREncoder, value: bytes) -> None:
+        # cbor2 writes a big integer's bytes through here, too.
+        if len(value) < OUT_OF_LINE:
+            encoder.encode_bytes(value)
+        else:
+            encoder.encode_length(6, wire.SEGMENT)
+            encoder.encode_length(0, self.add(memoryview(value)))
+
+    def bytearray_(self, encoder: CBOREncoder, value: bytearray) -> None:
+        encoder.encode_length(6, wire.BYTEARRAY)
+        if len(value) < OUT_OF_LINE:
+            encoder.encode_bytearray(value)
+        else:
+            encoder.encode_length(0, self.add(memoryview(value)))
+
+
+class _Encoders(dict[type, Any]):
+    """The table for one encode. It holds the writer and not the other way round: no cycle is left
+    for the garbage collector."""
+
+    __slots__ = ("writer",)
+    writer: _Writer
+
+    def __missing__(self, kind: type) -> Callable[[CBOREncoder, Any], None]:
+        encoder: Any = scalars.encoder_of(kind)
+        if encoder is None:
+            of_array = _array_encoder(kind)
+            if of_array is None:
+                return _refuse
+            encoder = partial(of_array, self.writer)
+        self[kind] = encoder
+        return encoder  # type: ignore[no-any-return]
+
+
+def _refuse(encoder: CBOREncoder, value: object) -> NoReturn:
+    raise Unfit
+
+
+def _array_encoder(kind: type) -> Any:
+    """numpy's part of the table: none before the program has imported numpy."""
+    if "numpy" in sys.modules and scalars.module_of(kind) == "numpy":
+        from pinfold.codec import arrays
+
+        return arrays.ENCODERS.get(kind)
+    return None
+
+
+def carries(kind: type) -> bool:
+    """Whether values of exactly this type can be carried."""
+    return (
+        kind in _NATIVE
+        or kind in CONTAINERS
+        or kind in (bytes, bytearray)
+        or scalars.encoder_of(kind) is not None
+        or _array_encoder(kind) is not None
+    )
+
+
+def _write(value: object, careful: bool) -> list[bytes | memoryview]:
+    writer = _Writer()
+    encoders = _Encoders(_NATIVE)
+    encoders.writer = writer
+    encoders[list] = writer.list_
+    encoders[tuple] = writer.tuple_
+    encoders[dict] = writer.dict_
+    encoders[set] = writer.set_
+    encoders[frozenset] = writer.frozenset_
+    encoders[bytes] = writer.bytes_
+    encoders[bytearray] = writer.bytearray_
+    if careful:
+        encoders.update(scalars.CAREFUL)
+    stream = cbor2.dumps(value, encoders=encoders)
+    if not careful and _SOME_NAN in stream:
+        return _write(value, careful=True)
+    return [stream, *writer.buffers]
+
+
+def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
+    """Segments of `value`; see `pinfold.codec.encode`. Raises `NotCarried`."""
+    try:
+        try:
+            return _write(value, careful=False)
+        except UnicodeEncodeError:
+            return _write(value, careful=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        quiet = isinstance(error, (Unfit, cbor2.CBOREncodeError))
+        raise _explain(value, root) from (None if quiet else error)
+    except BaseException as error:
+        # A Rust panic (a dict that another thread changed meanwhile) is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _explain(value, root) from error
+
+
+def _explain(value: object, root: str) -> NotCarried:
+    for found in _culprits(value, root, 1, {}):
+        return found
+    kind = name_of(type(value))
+    return NotCarried(root, kind, what=f"a {kind} that changed while it was read")
+
+
+_EASY = frozenset({bool, int, float, type(None)})
+
+
+def _culprits(value: Any, path: str, depth: int, above: dict[int, str]) -> Iterator[NotCarried]:
+    """Look again, slowly and with a path in hand, for what the encoder refused."""
+    kind = type(value)
+    if kind not in CONTAINERS:
+        try:
+            _write(value, careful=True)
+        except MemoryError:
+            raise
+        except Exception as error:
+            no = error if isinstance(error, Unfit) else Unfit(f"{name_of(kind)} ({error!s:.200})")
+            yield NotCarried(path + no.attribute, no.type_name or name_of(kind), what=no.what)
+        return
+    if id(value) in above:
+        what = f"a {kind.__name__} that contains itself (it is {above[id(value)]})"
+        yield NotCarried(path, kind.__name__, what=what)
+        return
+    if depth > MAX_DEPTH:
+        what = f"a {kind.__name__} nested more than {MAX_DEPTH} containers deep"
+        yield NotCarried(path, kind.__name__, what=what)
+        return
+    above[id(value)] = path
+    for child, its_path in _children(value, path):
+        if type(child) not in _EASY:
+            yield from _culprits(child, its_path, depth + 1, above)
+    del above[id(value)]
+
+
+def _children(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+    if type(value) is dict:
+        for i, (key, item) in enumerate(list(value.items())):
+            yield key, f"list({path})[{i}]"
+            place = f"[{_short(key)}]" if _nameable(key) else None
+            yield item, f"{path}{place}" if place else f"list({path}.values())[{i}]"
+    else:
+        shown = f"list({path})" if type(value) in (set, frozenset) else path
+        for i, item in enumerate(list(value)):
+            yield item, f"{shown}[{i}]"
+
+
+def _nameable(key: object) -> bool:
+    kind = type(key)
+    # The repr of an int of many digits is an error of its own.
+    return kind in (str, bytes, bool, float, type(None)) or (
+        isinstance(key, int) and kind is int and key.bit_length() <= 64
+    )
+
+
+def _short(key: object) -> str:
+    text = repr(key)
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-10:]}"
