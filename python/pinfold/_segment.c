@@ -1,83 +1,76 @@
 #include "_segment.h"
 
-/* The memory under the segments of one payload. Counted by its segments, under the GIL. */
-struct payload {
-    size_t references;
-    void *base_owner;
-    void (*release)(void *);
-};
-
-typedef struct {
-    PyObject_HEAD
-    struct payload *payload;
-    void *base;
+struct segment {
+    PyObject ob_base;
+    void *base; /* inside what the owner owns */
     Py_ssize_t size;
-} Segment;
-
-static void payload_drop(struct payload *payload)
-{
-    if (--payload->references > 0)
-        return;
-    payload->release(payload->base_owner);
-    PyMem_Free(payload);
-}
-
-static void segment_dealloc(Segment *self)
-{
-    payload_drop(self->payload);
-    PyObject_Free(self);
-}
-
-static int segment_getbuffer(Segment *self, Py_buffer *view, int flags)
-{
-    return PyBuffer_FillInfo(view, (PyObject *)self, self->base, self->size, 0, flags);
-}
-
-static PyBufferProcs segment_buffer = {.bf_getbuffer = (getbufferproc)segment_getbuffer};
-
-/* Static, for it holds no state and has no attribute that could be set. */
-static PyTypeObject segment_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "pinfold.Segment",
-    .tp_basicsize = sizeof(Segment),
-    .tp_dealloc = (destructor)segment_dealloc,
-    .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_as_buffer = &segment_buffer,
+    PyObject *owner;
 };
 
-static PyObject *segment_view(struct payload *payload, const struct iovec *at)
+static void segment_dealloc(PyObject *self)
 {
-    Segment *segment = PyObject_New(Segment, &segment_type);
+    struct segment *segment = (struct segment *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(segment->owner);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int segment_getbuffer(PyObject *self, Py_buffer *view, int flags)
+{
+    struct segment *segment = (struct segment *)self;
+    return PyBuffer_FillInfo(view, self, segment->base, segment->size, 0, flags);
+}
+
+static PyType_Slot segment_slots[] = {
+    {Py_tp_dealloc, segment_dealloc},
+    {Py_bf_getbuffer, segment_getbuffer},
+    {Py_tp_doc, "A piece of a payload: exports its memory and keeps it alive."},
+    {0, NULL},
+};
+
+static PyType_Spec segment_spec = {
+    .name = "pinfold.Segment",
+    .basicsize = sizeof(struct segment),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = segment_slots,
+};
+
+PyTypeObject *segment_type_new(PyObject *module)
+{
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &segment_spec, NULL);
+}
+
+PyObject *segment_view(PyTypeObject *type, const struct iovec *memory, PyObject *owner)
+{
+    if (memory->iov_len > (size_t)PY_SSIZE_T_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "a segment is too large for this process");
+        return NULL;
+    }
+    struct segment *segment = (struct segment *)type->tp_alloc(type, 0);
     if (!segment)
         return NULL;
-    payload->references++;
-    segment->payload = payload;
-    segment->base = at->iov_base;
-    segment->size = (Py_ssize_t)at->iov_len;
-    PyObject *view = PyMemoryView_FromObject((PyObject *)segment);
+    /* A NULL buffer, even of no size, is an error to some consumers. */
+    segment->base = memory->iov_len ? memory->iov_base : (void *)&segment->size;
+    segment->size = (Py_ssize_t)memory->iov_len;
+    segment->owner = Py_NewRef(owner);
+    PyObject *view = PyMemoryView_FromObject(&segment->ob_base);
     Py_DECREF(segment);
     return view;
 }
 
-PyObject *segment_tuple_new(void *base_owner, void (*release)(void *), const struct iovec *segments, uint32_t n)
+PyObject *segment_views(PyTypeObject *type, const struct iovec *memory, uint32_t n, PyObject *owner)
 {
-    struct payload *payload = NULL;
-    if (PyType_Ready(&segment_type) == 0 && !(payload = PyMem_Malloc(sizeof(*payload))))
-        PyErr_NoMemory();
-    if (!payload) {
-        release(base_owner);
+    PyObject *views = PyList_New((Py_ssize_t)n);
+    if (!views)
         return NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        PyObject *view = segment_view(type, &memory[i], owner);
+        if (!view) {
+            Py_DECREF(views);
+            return NULL;
+        }
+        PyList_SET_ITEM(views, (Py_ssize_t)i, view);
     }
-    /* The reference of this function: dropped at its end, so that every way out gives back what nobody holds. */
-    *payload = (struct payload){.references = 1, .base_owner = base_owner, .release = release};
-    PyObject *tuple = PyTuple_New((Py_ssize_t)n);
-    for (uint32_t i = 0; tuple && i < n; i++) {
-        PyObject *view = segment_view(payload, &segments[i]);
-        if (!view)
-            Py_CLEAR(tuple);
-        else
-            PyTuple_SET_ITEM(tuple, (Py_ssize_t)i, view);
-    }
-    payload_drop(payload);
-    return tuple;
+    return views;
 }

@@ -1,17 +1,25 @@
-/* _segment.h - memory that came in a payload, handed to Python without a copy.
+/* _segment.h - a Python view of memory that another object owns; for the binding and for the worker's runtime.
  *
- * Each segment becomes a writable memoryview of bytes (format "B", one dimension). The memory under all of them
- * is given back in one go, when the last view, and whatever was made on a view (an array, a slice), is gone.
+ * A segment exports its memory as a writable buffer of bytes and holds a reference to the owner, so the memory
+ * lives as long as the last view of it: a memoryview, or an array built on one.
  */
 #ifndef PINFOLD_SEGMENT_H
 #define PINFOLD_SEGMENT_H
 
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <stdint.h>
+
 #include <sys/uio.h>
 
-/* A tuple of n memoryviews on `segments`. Takes over base_owner, whatever the outcome: release(base_owner) is
- * called, with the GIL held, when no view needs the memory any more, or at once on failure (NULL, exception set). */
-PyObject *segment_tuple_new(void *base_owner, void (*release)(void *), const struct iovec *segments, uint32_t n);
+/* Makes the segment type for a module (PyModule_AddType is not needed). A new reference, or NULL with an
+ * exception. */
+PyTypeObject *segment_type_new(PyObject *module);
+
+/* A writable memoryview on `memory`, which lies inside what `owner` owns. `owner` must not refer back to the view:
+ * segments take no part in garbage collection. A new reference, or NULL with an exception. */
+PyObject *segment_view(PyTypeObject *type, const struct iovec *memory, PyObject *owner);
+
+/* A list of such views, one for each of the n pieces. */
+PyObject *segment_views(PyTypeObject *type, const struct iovec *memory, uint32_t n, PyObject *owner);
 
 #endif
