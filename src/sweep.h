@@ -1,7 +1,8 @@
 /* sweep.h - find and kill the processes that fell to this one, a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
  *
- * Every process named here is a child of the caller that only the caller reaps, so its pid cannot be used again
- * between the look and the kill.
+ * A child of the caller that only the caller reaps keeps its pid until then, so it can be killed by that pid. What
+ * lies deeper is killed by pidfd, after a proof that the pidfd names a descendant: its pid may be used again at
+ * any moment. Nothing here allocates memory; all of it reads proc(5).
  */
 #ifndef PINFOLD_SWEEP_H
 #define PINFOLD_SWEEP_H
@@ -10,10 +11,23 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Calls visit(pid, data) for each child of this process, of all its threads. */
-int sweep_children(void (*visit)(pid_t pid, void *data), void *data);
+#define SWEEP_FOREVER __LONG_LONG_MAX__
 
-/* Sends SIGKILL to the child and to everything below it, as seen now. */
+typedef void sweep_visit(pid_t pid, void *data);
+
+/* Opens the list of the calling thread's children (proc(5), /proc/[pid]/task/[tid]/children), which sweep_read
+ * reads again and again, for a process with a single thread that looks often. A negative errno: -ENOENT when the
+ * kernel has no such files. */
+int sweep_open(void);
+int sweep_read(int list, sweep_visit *visit, void *data);
+
+/* Calls visit(pid, data) for each child of this process, of all its threads. A child that is dead and not reaped
+ * yet counts. The visitor must not reap. 0, or a negative errno: some may not have been seen. */
+int sweep_children(sweep_visit *visit, void *data);
+
+/* Sends SIGKILL to the child, to its process group unless that is the caller's, and to what is below the child, as
+ * seen now. The work is bounded: of a large tree a part is killed, and the rest falls to the caller when that part
+ * dies, so whoever repeats this for all children until none is left gets them all. */
 void sweep_kill_tree(pid_t child);
 
 /* Kills and reaps until this process has no child left, or until timeout_ns passed (-ETIMEDOUT). */

@@ -1,0 +1,141 @@
+/* pinfold-guard - stands above a template, and sees to it that nothing outlives a pool.
+ *
+ *     pinfold-guard CALLER-PID TEMPLATE-COMMAND...
+ *
+ * Descriptors: 0 /dev/null; 1 and 2 the log; 3 the lifeline, a socket to the pool; 4 the template's end of its
+ * control socket, which becomes the template's descriptor 3. The environment is the template's.
+ *
+ * A template sweeps what its workers left behind. When the template itself is killed, everything below it falls to
+ * the next subreaper above, and that is this process: without a thread, an interpreter or an allocation, it has
+ * nothing to go wrong. It ends, after the last descendant, when the lifeline is closed, when the caller dies (a
+ * child that the caller forked may hold the lifeline open), or when the template dies.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "frame.h"
+#include "sweep.h"
+#include "util.h"
+
+enum { LIFELINE = 3, CONTROL = 4, FIRST_UNKNOWN = 5 };
+
+static int open_pidfd(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* As exec finds them: nothing ignored, nothing blocked, whatever the caller had. */
+static void reset_signals(void)
+{
+    for (int number = 1; number <= SIGRTMAX; number++)
+        signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void become_template(char **command, pid_t guard, int failure)
+{
+    /* The template ends this again when it serves: it then sees the guard die by itself, and sweeps first. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != guard)
+        _exit(127);
+    setsid();
+    dup2(CONTROL, LIFELINE);
+    close(CONTROL);
+    execv(command[0], command);
+    int code = errno;
+    if (write(failure, &code, sizeof(code)) != sizeof(code))
+        _exit(126);
+    _exit(127);
+}
+
+static void tell_failure(const char *what, const char *command, int code)
+{
+    char text[8192];
+    int size = snprintf(text, sizeof(text), "%s %.7000s: %s", what, command, strerror(code));
+    struct iovec tail = {text, (size_t)size};
+    frame_send(LIFELINE, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+}
+
+/* The other end of `exec_pipe` is closed by a successful exec, and holds an errno after a failed one. */
+static void tell_start(int exec_pipe, pid_t template, int pidfd, const char *command)
+{
+    int code;
+    if (RETRY_EINTR(read(exec_pipe, &code, sizeof(code))) == sizeof(code)) {
+        tell_failure("cannot execute", command, code);
+        return;
+    }
+    if (pidfd < 0) {
+        tell_failure("no pidfd of the running", command, EMFILE);
+        return;
+    }
+    struct frame_template body = {.pid = template};
+    frame_send(LIFELINE, FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1);
+}
+
+/* Returns when there is a reason to end. */
+static void watch(int caller, pid_t template, int exec_pipe, const char *command)
+{
+    int pidfd = open_pidfd(template);
+    enum { THE_LIFELINE, THE_CALLER, THE_TEMPLATE, THE_EXEC, WATCHED };
+    struct pollfd watched[WATCHED] = {
+        [THE_LIFELINE] = {LIFELINE, POLLIN, 0},
+        [THE_CALLER] = {caller, POLLIN, 0}, /* poll(2) passes over a negative descriptor */
+        [THE_TEMPLATE] = {pidfd, POLLIN, 0},
+        [THE_EXEC] = {exec_pipe, POLLIN, 0},
+    };
+    for (;;) {
+        if (poll(watched, WATCHED, -1) < 0)
+            continue;
+        if (watched[THE_EXEC].revents) {
+            tell_start(exec_pipe, template, pidfd, command);
+            close_fd(&exec_pipe);
+            watched[THE_EXEC] = (struct pollfd){.fd = -1};
+        }
+        if (watched[THE_LIFELINE].revents || watched[THE_CALLER].revents || watched[THE_TEMPLATE].revents)
+            return;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char *end;
+    long caller = argc > 2 ? strtol(argv[1], &end, 10) : 0;
+    if (caller <= 0 || *end) {
+        fputs("usage: pinfold-guard CALLER-PID TEMPLATE-COMMAND...; a pool starts it\n", stderr);
+        return 2;
+    }
+    syscall(SYS_close_range, FIRST_UNKNOWN, ~0U, 0);
+    reset_signals();
+    /* In this order: if the caller is still our parent, the pidfd cannot be of another process with its pid. */
+    int caller_pidfd = open_pidfd((pid_t)caller);
+    if (getppid() != caller)
+        return 0;
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+
+    int exec_pipe[2];
+    if (pipe2(exec_pipe, O_CLOEXEC) < 0) {
+        tell_failure("no pipe to start", argv[2], errno);
+        return 1;
+    }
+    pid_t guard = getpid(), child = fork();
+    if (child == 0)
+        become_template(argv + 2, guard, exec_pipe[1]);
+    if (child < 0) {
+        tell_failure("cannot fork to start", argv[2], errno);
+        return 1;
+    }
+    /* The pool shall see an end-of-file there when the template dies. */
+    close(CONTROL);
+    close(exec_pipe[1]);
+    watch(caller_pidfd, child, exec_pipe[0], argv[2]);
+    sweep_all(SWEEP_FOREVER);
+    return 0;
+}

@@ -1,0 +1,221 @@
+#include "sweep.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "util.h"
+
+#define LIST_OF_THIS_THREAD "/proc/thread-self/children"
+
+/* One look kills at most so many processes below one child, and follows them so deep. */
+#define LOOK_MAX 2048
+#define LOOK_DEPTH 24
+
+/* Between two looks of sweep_all: as long as something dies, the first; else more and more, up to the last. */
+#define PAUSE_FIRST (200 * NS_PER_US)
+#define PAUSE_LAST (20 * NS_PER_MS)
+
+int sweep_open(void)
+{
+    int fd = RETRY_EINTR(open(LIST_OF_THIS_THREAD, O_RDONLY | O_CLOEXEC));
+    return fd < 0 ? -errno : fd;
+}
+
+int sweep_read(int list, sweep_visit *visit, void *data)
+{
+    char text[4096];
+    pid_t pid = 0;
+    for (off_t at = 0;;) {
+        ssize_t got = RETRY_EINTR(pread(list, text, sizeof(text), at));
+        if (got < 0)
+            return -errno;
+        for (ssize_t i = 0; i < got; i++) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                pid = pid * 10 + (text[i] - '0');
+            } else if (pid > 0) {
+                visit(pid, data);
+                pid = 0;
+            }
+        }
+        if (got == 0)
+            return 0;
+        at += got;
+    }
+}
+
+/* "123" -> 123; anything else -> 0. */
+static pid_t parse_pid(const char *name)
+{
+    pid_t pid = 0;
+    for (; *name; name++) {
+        if (*name < '0' || *name > '9' || pid > (INT32_MAX - 9) / 10)
+            return 0;
+        pid = pid * 10 + (*name - '0');
+    }
+    return pid;
+}
+
+static pid_t parent_of(pid_t pid)
+{
+    char path[32], text[512];
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
+    if (fd < 0)
+        return 0;
+    ssize_t got = RETRY_EINTR(read(fd, text, sizeof(text) - 1));
+    if (got <= 0)
+        return 0;
+    text[got] = '\0';
+    /* "PID (NAME) STATE PPID ...": the name may hold anything, a parenthesis too. */
+    const char *name_end = strrchr(text, ')');
+    int parent = 0;
+    if (!name_end || sscanf(name_end + 1, " %*c %d", &parent) != 1)
+        return 0;
+    return parent;
+}
+
+/* Calls visit for every entry of a proc(5) directory whose name is a number. Not opendir: it allocates. */
+static int each_number(const char *path, int (*visit)(pid_t number, void *data), void *data)
+{
+    _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd < 0)
+        return -errno;
+    _Alignas(struct dirent64) char entries[4096];
+    for (;;) {
+        long got = syscall(SYS_getdents64, fd, entries, sizeof(entries));
+        if (got <= 0)
+            return got < 0 ? -errno : 0;
+        for (long at = 0; at < got;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+            at += entry->d_reclen;
+            pid_t number = parse_pid(entry->d_name);
+            int r = number > 0 ? visit(number, data) : 0;
+            if (r < 0)
+                return r;
+        }
+    }
+}
+
+struct lookup {
+    pid_t parent;
+    sweep_visit *visit;
+    void *data;
+};
+
+static int visit_thread(pid_t thread, void *data)
+{
+    const struct lookup *lookup = data;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", lookup->parent, thread);
+    _cleanup_close_ int list = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
+    if (list < 0) /* the thread has ended, and its children are another's: they are seen there, or next time */
+        return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+    int r = sweep_read(list, lookup->visit, lookup->data);
+    return r == -ESRCH ? 0 : r;
+}
+
+static int visit_process(pid_t pid, void *data)
+{
+    const struct lookup *lookup = data;
+    if (parent_of(pid) == lookup->parent)
+        lookup->visit(pid, lookup->data);
+    return 0;
+}
+
+static int children_of(pid_t parent, sweep_visit *visit, void *data)
+{
+    struct lookup lookup = {parent, visit, data};
+    if (access(LIST_OF_THIS_THREAD, F_OK) < 0) /* a kernel without CONFIG_PROC_CHILDREN: ask every process */
+        return each_number("/proc", visit_process, &lookup);
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/%d/task", parent);
+    return each_number(path, visit_thread, &lookup);
+}
+
+int sweep_children(sweep_visit *visit, void *data)
+{
+    return children_of(getpid(), visit, data);
+}
+
+/* One process on the way down a tree. */
+struct branch {
+    pid_t pid;
+    int pidfd; /* of it; -1: a child of ours */
+    int depth;
+    int *budget;
+};
+
+static bool still_there(const struct branch *branch)
+{
+    return branch->pidfd < 0 || syscall(SYS_pidfd_send_signal, branch->pidfd, 0, NULL, 0) == 0;
+}
+
+static void kill_below(pid_t pid, void *data)
+{
+    const struct branch *above = data;
+    if (*above->budget <= 0)
+        return;
+    --*above->budget;
+    _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0)
+        return;
+    /* The pid came from a list that is old by now. The process behind the pidfd is a descendant of ours if its
+     * parent's pid is that of a process which we know to be one, and which has kept that pid all the while; or if
+     * its parent is ourselves, because the one above has just died. */
+    pid_t parent = parent_of(pid);
+    if (parent != getpid() && (parent != above->pid || !still_there(above)))
+        return;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    struct branch branch = {.pid = pid, .pidfd = pidfd, .depth = above->depth + 1, .budget = above->budget};
+    if (branch.depth < LOOK_DEPTH)
+        children_of(pid, kill_below, &branch);
+}
+
+void sweep_kill_tree(pid_t child)
+{
+    /* The group in one call, which no fork() gets around: the kernel ends a fork that a signal interrupts. */
+    pid_t group = getpgid(child);
+    if (group > 1 && group != getpgrp())
+        kill(-group, SIGKILL);
+    kill(child, SIGKILL);
+    int budget = LOOK_MAX;
+    struct branch branch = {.pid = child, .pidfd = -1, .budget = &budget};
+    children_of(child, kill_below, &branch);
+}
+
+static void kill_child(pid_t pid, void *data)
+{
+    (void)data;
+    sweep_kill_tree(pid);
+}
+
+int sweep_all(long long timeout_ns)
+{
+    sigset_t child_died, mask;
+    sigemptyset(&child_died);
+    sigaddset(&child_died, SIGCHLD);
+    /* Blocked, a SIGCHLD of now is still there when we wait for it. */
+    pthread_sigmask(SIG_BLOCK, &child_died, &mask);
+    int64_t end = time_add(now_ns(), timeout_ns);
+    int64_t pause = PAUSE_FIRST;
+    int r;
+    for (;;) {
+        sweep_children(kill_child, NULL); /* an error here shows as a child that is left */
+        bool reaped = false;
+        pid_t pid;
+        while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) > 0)
+            reaped = true;
+        r = pid < 0 && errno == ECHILD ? 0 : now_ns() >= end ? -ETIMEDOUT : 1;
+        if (r <= 0)
+            break;
+        pause = reaped ? PAUSE_FIRST : pause * 2 < PAUSE_LAST ? pause * 2 : PAUSE_LAST;
+        struct timespec wait = {.tv_nsec = pause};
+        sigtimedwait(&child_died, NULL, &wait);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return r;
+}
