@@ -1,0 +1,131 @@
+"""One call inside a worker: from the segments of its request to those of its result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import CoroutineType
+
+from pinfold import codec as codecs
+from pinfold.runtime import report, search
+from pinfold.runtime.program import Programs
+from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
+
+# src/frame.h: enum result_status, and the one flag that is set here.
+RESULT_OK = 0
+RESULT_EXCEPTION = 1
+RESULT_BAD = 2
+RESULT_TOO_LARGE = 3
+RESULT_INTERNAL = 4
+RESULT_RETIRE = 4
+
+PAYLOAD_ALIGN = 64  # src/payload.h
+
+Outcome = tuple[int, Segments]
+
+
+class Executor:
+    """Runs the calls of one worker, one after another."""
+
+    def __init__(self, *, worker_id: str, node_id: str, isolation: str) -> None:
+        """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn"."""
+        os.environ["PINFOLD_WORKER_ID"] = worker_id
+        os.environ["PINFOLD_NODE_ID"] = node_id
+        self._programs = Programs()
+
+    def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
+        """Run one call and return (status, segments, flags) of its result, as src/frame.h has them.
+
+        `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: whatever
+        the candidate raises, wherever it makes it come up, is an outcome.
+        """
+        try:
+            status, result = self._call(segments, result_max)
+        except BaseException as error:
+            status, result = _interrupted(error)
+        return status, result, 0
+
+    def _call(self, segments: Sequence[memoryview], result_max: int) -> Outcome:
+        try:
+            request = unpack_request(segments)
+            _set_environment(request.env)
+            entries = search.prepend(request.python_path)
+            if entries:
+                search.drop_shadowed(entries)
+        except Exception as error:
+            return RESULT_INTERNAL, pack_failure(report.raised(error, None))
+
+        program = self._programs.get(request.code)
+        decoding = False
+        try:
+            function = getattr(program.execute(), request.function, None)
+            if not callable(function):
+                return RESULT_EXCEPTION, pack_failure(report.not_found(request.function))
+            decoding = True
+            args, kwargs = unpack_arguments(request)
+            decoding = False
+            value = function(*args, **kwargs)
+            if type(value) is CoroutineType:
+                # What calling an `async def` gives is of no use outside of this process.
+                import asyncio
+
+                value = asyncio.run(value)
+        except BaseException as error:
+            told = (report.undecodable if decoding else report.raised)(error, program)
+            return RESULT_EXCEPTION, pack_failure(told)
+        args = kwargs = function = None  # type: ignore[assignment]
+
+        try:
+            result = codecs.encode(value, request.codec)
+        except BaseException as error:
+            return RESULT_BAD, pack_failure(report.unencodable(error, program))
+        size = _payload_size(result)
+        if result_max and size > result_max:
+            return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
+        return RESULT_OK, result
+
+
+def _set_environment(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if "TZ" in changes:
+        time.tzset()
+
+
+def _payload_size(segments: Segments) -> int:
+    """As payload_size() of src/payload.c has it."""
+    size = 8 + 8 * len(segments)
+    for segment in segments:
+        nbytes = segment.nbytes if isinstance(segment, memoryview) else len(segment)
+        size += -size % PAYLOAD_ALIGN + nbytes
+    return size
+
+
+def _interrupted(error: BaseException) -> Outcome:
+    """The outcome of a call whose signal handler or trace function raised in our own code."""
+    while True:
+        try:
+            sys.settrace(None)
+            sys.setprofile(None)
+            signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+            return RESULT_EXCEPTION, pack_failure(report.raised(error, None))
+        except BaseException as another:
+            error = another
+
+
+# Signals that a handler of the candidate may turn into an exception. Not those that the runtime
+# itself needs to hear of: a crash, and being asked for the stack.
+_HANDLED = signal.valid_signals() - {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+    signal.SIGRTMAX - 3,
+}

@@ -1,0 +1,81 @@
+"""The candidate's source as the module ``user_code``."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from importlib.abc import InspectLoader
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+
+from pinfold.codec.pickled import USER_MODULE as NAME
+
+FILE = "user_code.py"
+
+# What a reused worker keeps compiled: sources in the order of their last use, bounded in number
+# and in characters, because a code object takes a few times the memory of its source.
+KEPT_SOURCES = 128
+KEPT_CHARACTERS = 4 << 20
+
+
+class Program:
+    """One source: its text, its lines, and what it compiles to."""
+
+    __slots__ = ("compiled", "lines", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = text.splitlines(keepends=True)
+        self.compiled: CodeType | None = None
+
+    def execute(self) -> ModuleType:
+        """Compile the source, if need be, and run it as the module ``user_code``.
+
+        The module is in sys.modules, and its lines in linecache, before its first line runs:
+        dataclasses, inspect, pickle and tracebacks look there. Raises what the source raises.
+        """
+        # Without a time of change, linecache never compares the entry with a file of that name.
+        linecache.cache[FILE] = (len(self.text), None, self.lines, FILE)
+        if self.compiled is None:
+            # dont_inherit: the __future__ imports of this file are not the candidate's.
+            self.compiled = compile(self.text, FILE, "exec", dont_inherit=True)
+        module = ModuleType(NAME)
+        loader = Loader(self.text)
+        module.__file__ = FILE
+        module.__loader__ = loader
+        module.__package__ = ""
+        module.__spec__ = ModuleSpec(NAME, loader, origin=FILE)
+        sys.modules[NAME] = module
+        exec(self.compiled, module.__dict__)
+        # The source may have put another object in its place, as an import would allow it.
+        return sys.modules.get(NAME, module)
+
+
+class Loader(InspectLoader):
+    """What inspect and linecache ask for the source when their caches were cleared."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_source(self, fullname: str) -> str:
+        return self._text
+
+
+class Programs:
+    """The sources that were run last, found by their text."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Program] = {}
+        self._characters = 0
+
+    def get(self, text: str) -> Program:
+        program = self._kept.pop(text, None)
+        if program is None:
+            program = Program(text)
+            self._characters += len(text)
+        self._kept[text] = program
+        while self._characters > KEPT_CHARACTERS or len(self._kept) > KEPT_SOURCES:
+            oldest = next(iter(self._kept))
+            self._characters -= len(oldest)
+            del self._kept[oldest]
+        return program

@@ -1,0 +1,159 @@
+"""What a person is told about a call that brought no value.
+
+The text made here is the traceback, then the source around the failing line. What the call printed
+goes before it under a heading. That is for the caller's side to put there, because the worker's
+streams are the pool's pipes: so each text stands on its own and starts on a line of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from traceback import TracebackException
+from types import FrameType, TracebackType
+
+from pinfold.codec.errors import CannotDecode, NotCarried, name_of
+from pinfold.runtime.program import FILE, Program
+from pinfold.runtime.wire import Failure
+
+# Characters. A longer text keeps its head and its tail, where a traceback says most.
+TEXT_MAX = 1 << 20
+MESSAGE_MAX = 1 << 16
+LINE_MAX = 200
+
+CONTEXT_LINES = 3
+
+# Who stands between the worker and the candidate: its frames at the top of a traceback are left
+# out. Further down the candidate called them itself.
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_BETWEEN = ("asyncio", "cbor2", "cloudpickle", "pickle", "importlib")
+
+
+def raised(error: BaseException, program: Program | None, heading: str = "") -> Failure:
+    """The candidate raised `error`. Never raises, whatever the exception's own methods do.
+
+    `heading` is a sentence that goes before the traceback.
+    """
+    kind = _kind(error)
+    message = _message(error)
+    try:
+        text = _text(error, program)
+    except BaseException as second:
+        # The exception's own code ran (__str__, __dir__, a property) and did not behave.
+        text = f"{kind}: {message}\n(no traceback: formatting it raised {_kind(second)})\n"
+    text = f"{heading}\n{text}" if heading else text
+    return Failure(kind, message, text, _returncode(error))
+
+
+def not_found(function: str) -> Failure:
+    """The source has no such function."""
+    message = f"Function '{function}' not found or not callable"
+    return Failure("AttributeError", message, message, 1)
+
+
+def undecodable(error: BaseException, program: Program) -> Failure:
+    """Reading the arguments raised `error`: their own code's exception, or the codec's refusal."""
+    return raised(_cause(error), program, "The arguments could not be decoded:")
+
+
+def unencodable(error: BaseException, program: Program) -> Failure:
+    """Writing the value raised `error`: the codec's refusal, or an exception of the value's own
+    code, which the codec may have turned into a refusal."""
+    if not isinstance(error, NotCarried):
+        return raised(error, program, "The result could not be encoded:")
+    message = _message(error)
+    cause = error.__cause__
+    if cause is None or not _failing_line(cause, cause.__traceback__):
+        return Failure(_kind(error), message, message, 1)
+    return raised(cause, program, message)._replace(type=_kind(error), message=message)
+
+
+def too_large(size: int, most: int) -> Failure:
+    """The encoded value takes `size` bytes, and at most `most` are wanted."""
+    message = f"the result takes {size} bytes, and at most {most} are accepted"
+    return Failure("OverflowError", message, message, 1)
+
+
+def cut(text: str, most: int) -> str:
+    """`text`, without its middle if it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[-half:]}"
+
+
+def _text(error: BaseException, program: Program | None) -> str:
+    trace = _candidates(error.__traceback__)
+    lines = program.lines if program is not None else []
+    if isinstance(error, SyntaxError):
+        _complete(error, lines)
+    told = "".join(TracebackException(type(error), error, trace, compact=True).format())
+    return cut(told, TEXT_MAX) + _context(_failing_line(error, trace), lines)
+
+
+def _candidates(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and _between(trace.tb_frame):
+        trace = trace.tb_next
+    return trace
+
+
+def _between(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    if name.startswith(_HERE):
+        return True
+    return name != FILE and str(frame.f_globals.get("__name__")).partition(".")[0] in _BETWEEN
+
+
+def _complete(error: SyntaxError, lines: list[str]) -> None:
+    # Some of the compiler's errors take their text from the file, and there is none.
+    line = error.lineno
+    if error.filename == FILE and error.text is None and line and 0 < line <= len(lines):
+        error.text = lines[line - 1]
+
+
+def _failing_line(error: BaseException, trace: TracebackType | None) -> int:
+    """The innermost line of the source, from 1, or 0."""
+    line = 0
+    if isinstance(error, SyntaxError) and error.filename == FILE:
+        line = error.lineno or 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == FILE:
+            line = trace.tb_lineno or line
+        trace = trace.tb_next
+    return line
+
+
+def _context(failing: int, lines: list[str]) -> str:
+    if not 0 < failing <= len(lines):
+        return ""
+    first = max(1, failing - CONTEXT_LINES)
+    last = min(len(lines), failing + CONTEXT_LINES)
+    width = len(str(last))
+    told = [f"\n{FILE}, line {failing}:\n"]
+    for number in range(first, last + 1):
+        mark = ">" if number == failing else " "
+        line = lines[number - 1].rstrip()
+        if len(line) > LINE_MAX:
+            line = line[:LINE_MAX] + " ..."
+        told.append(f"{mark} {number:{width}} | {line}".rstrip() + "\n")
+    return "".join(told)
+
+
+def _kind(error: BaseException) -> str:
+    return cut(name_of(type(error)), LINE_MAX)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return cut(str(error), MESSAGE_MAX)
+    except BaseException as second:
+        return f"(its text raised {_kind(second)})"
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.__cause__ or error if isinstance(error, CannotDecode) else error
+
+
+def _returncode(error: BaseException) -> int:
+    """As the process would have ended, but never 0: there is no value."""
+    code = BaseException.__getattribute__(error, "code") if isinstance(error, SystemExit) else 1
+    return (code & 0xFF) or 1 if type(code) is int else 1
