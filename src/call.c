@@ -1,0 +1,305 @@
+#include "call.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "payload.h"
+#include "pool.h"
+#include "usage.h"
+#include "util.h"
+
+#define KEEP CALL_UNDECIDED
+#define EVIDENCE CALL_BY_EVIDENCE
+#define STAYS(state) {state, 0, KEEP}
+
+/* An event that cannot come in a state, or means nothing there, leaves it as it is. */
+const struct call_step call_life[CALL_STATES][CALL_EVENTS] = {
+    [CALL_QUEUED] = {
+        [CALL_HANDED] = {CALL_RUNNING, 0, KEEP},
+        [CALL_RESULT] = STAYS(CALL_QUEUED),
+        [CALL_RESULT_TREE] = STAYS(CALL_QUEUED),
+        [CALL_STACK] = STAYS(CALL_QUEUED),
+        [CALL_DUE] = {CALL_DONE, CALL_FINISH, PINFOLD_TIMEOUT},
+        [CALL_BROKEN] = STAYS(CALL_QUEUED),
+        [CALL_EXITED] = STAYS(CALL_QUEUED),
+        [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
+        [CALL_LOST] = STAYS(CALL_QUEUED),
+        [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, PINFOLD_CANCELLED},
+        [CALL_REFUSED] = {CALL_DONE, CALL_FINISH, PINFOLD_INTERNAL},
+    },
+    [CALL_RUNNING] = {
+        [CALL_HANDED] = STAYS(CALL_RUNNING),
+        [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+        [CALL_STACK] = STAYS(CALL_RUNNING),
+        [CALL_DUE] = {CALL_ASKED, CALL_ASK, KEEP},
+        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
+        [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
+        [CALL_REFUSED] = STAYS(CALL_RUNNING),
+    },
+    [CALL_ASKED] = {
+        [CALL_HANDED] = STAYS(CALL_ASKED),
+        [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+        [CALL_STACK] = {CALL_STACKED, 0, KEEP},
+        [CALL_DUE] = {CALL_LATE, CALL_GRACE, PINFOLD_TIMEOUT},
+        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
+        [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
+        [CALL_REFUSED] = STAYS(CALL_ASKED),
+    },
+    [CALL_STACKED] = {
+        [CALL_HANDED] = STAYS(CALL_STACKED),
+        [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+        [CALL_STACK] = STAYS(CALL_STACKED),
+        [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, PINFOLD_TIMEOUT},
+        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
+        [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
+        [CALL_REFUSED] = STAYS(CALL_STACKED),
+    },
+    /* The deadline has passed: whatever comes now comes too late. */
+    [CALL_LATE] = {
+        [CALL_HANDED] = STAYS(CALL_LATE),
+        [CALL_RESULT] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+        [CALL_STACK] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+        [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
+        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
+        [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
+        [CALL_REFUSED] = STAYS(CALL_LATE),
+    },
+    [CALL_ENDING] = {
+        [CALL_HANDED] = STAYS(CALL_ENDING),
+        [CALL_RESULT] = STAYS(CALL_ENDING),
+        [CALL_RESULT_TREE] = STAYS(CALL_ENDING),
+        [CALL_STACK] = STAYS(CALL_ENDING),
+        [CALL_DUE] = {CALL_DONE, CALL_FINISH, KEEP},
+        [CALL_BROKEN] = STAYS(CALL_ENDING),
+        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
+        [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
+        [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+        [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, KEEP},
+        [CALL_REFUSED] = STAYS(CALL_ENDING),
+    },
+    [CALL_DONE] = {
+        [CALL_HANDED] = STAYS(CALL_DONE),
+        [CALL_RESULT] = STAYS(CALL_DONE),
+        [CALL_RESULT_TREE] = STAYS(CALL_DONE),
+        [CALL_STACK] = STAYS(CALL_DONE),
+        [CALL_DUE] = STAYS(CALL_DONE),
+        [CALL_BROKEN] = STAYS(CALL_DONE),
+        [CALL_EXITED] = STAYS(CALL_DONE),
+        [CALL_EXITED_TREE] = STAYS(CALL_DONE),
+        [CALL_LOST] = STAYS(CALL_DONE),
+        [CALL_CANCEL] = STAYS(CALL_DONE),
+        [CALL_REFUSED] = STAYS(CALL_DONE),
+    },
+};
+static_assert(CALL_STATES == 7 && CALL_EVENTS == 11, "a new state or event wants its cells in the table");
+
+const char *pinfold_outcome_name(uint32_t outcome)
+{
+    static const char *const names[] = {
+        "ok",           "exception",    "exited",     "signalled", "timeout", "cpu_limit",
+        "memory_limit", "output_limit", "bad_result", "cancelled", "lost",    "internal",
+    };
+    static_assert(COUNT_OF(names) == PINFOLD_OUTCOMES, "one word for each outcome");
+    return outcome < PINFOLD_OUTCOMES ? names[outcome] : NULL;
+}
+
+int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    if (!call || !(call->result = result_new())) {
+        free(call);
+        return error_errno(error, -ENOMEM, "cannot hold the call");
+    }
+    call->spill = -1;
+    call->state = CALL_QUEUED;
+    call->outcome = CALL_UNDECIDED;
+    call->timer.kind = DEADLINE_CALL;
+    call->tag = asked->tag;
+    call->queue = asked->queue ? asked->queue : &pool->queue;
+    call->output_bytes = asked->output_bytes ? asked->output_bytes : pool->config.output_bytes;
+    call->result_bytes = asked->result_bytes;
+    call->submitted = now_ns();
+    call->deadline = time_add(call->submitted, asked->deadline_ns);
+
+    int r = payload_size(asked->segments, asked->n_segments, &call->payload_size);
+    if (r < 0) {
+        error_errno(error, r, "a request of %u segments cannot be laid out", asked->n_segments);
+    } else if (call->payload_size > PAYLOAD_INLINE_MAX) {
+        r = spill_write(&pool->spills, asked->segments, asked->n_segments, &call->spill, &call->payload_size, error);
+    } else if (!(call->payload = malloc(call->payload_size))) {
+        r = error_errno(error, -ENOMEM, "cannot hold a request of %zu bytes", (size_t)call->payload_size);
+    } else {
+        payload_copy(call->payload, asked->segments, asked->n_segments);
+    }
+    if (r < 0) {
+        call_free(pool, call);
+        return r;
+    }
+    *ret_call = call;
+    return 0;
+}
+
+void call_free(struct pinfold_pool *pool, struct call *call)
+{
+    if (call->id)
+        handle_drop(&pool->calls, call->id);
+    if (call->result)
+        pinfold_result_free(&call->result->told);
+    free(call->payload);
+    close_fd(&call->spill);
+    free(call);
+}
+
+void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
+{
+    if (call->outcome != CALL_UNDECIDED)
+        return;
+    call->verdict = (uint8_t)verdict;
+    free(call->result->reason);
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&call->result->reason, format, arguments) < 0)
+        call->result->reason = NULL;
+    va_end(arguments);
+}
+
+void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
+{
+    pinfold_metrics *metrics = &call->result->told.metrics;
+    uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
+    metrics->user_ns = (int64_t)(user_us * 1000);
+    metrics->sys_ns = (int64_t)(sys_us * 1000);
+    metrics->peak_rss_kb = peak_kb > inherited_kb ? peak_kb - inherited_kb : peak_kb;
+}
+
+static uint64_t since(uint64_t total, uint64_t base)
+{
+    return total > base ? total - base : 0;
+}
+
+void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
+{
+    const struct worker *worker = call->worker;
+    call_usage(call, since(user_us, worker->user_us), since(sys_us, worker->sys_us), peak_kb);
+}
+
+void call_detach(struct pinfold_pool *pool, struct call *call)
+{
+    struct worker *worker = call->worker;
+    if (!worker)
+        return;
+    for (int stream = 0; stream < WORKER_STREAMS; stream++)
+        worker_drain(pool, worker, stream, true);
+    result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
+    worker->call = NULL;
+    call->worker = NULL;
+}
+
+/* Its place in time, and what it has used, for good; then the caller is told. */
+static void finish(struct pinfold_pool *pool, struct call *call)
+{
+    reactor_drop(pool, &call->timer);
+    call_detach(pool, call);
+    if (call->template) {
+        TAILQ_REMOVE(&call->template->sweeping, call, swept);
+        call->template = NULL;
+    }
+    int64_t now = now_ns();
+    struct result *result = call->result;
+    pinfold_result *told = &result->told;
+    told->call_id = call->id;
+    told->tag = call->tag;
+    told->outcome = call->outcome;
+    told->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
+    if (call->started) {
+        told->flags |= PINFOLD_HAS_METRICS;
+        told->metrics.queue_ns = call->started - call->submitted;
+        told->metrics.wall_ns = now - call->started;
+        told->metrics.started_at_ns = told->metrics.finished_at_ns - told->metrics.wall_ns;
+    } else {
+        told->metrics.queue_ns = now - call->submitted;
+    }
+    if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
+        told->n_segments = 0; /* a value that came too late is none */
+    told->reason = call->outcome != PINFOLD_OK && result->reason ? result->reason : "";
+    told->stack = result->stack ? result->stack : "";
+    told->out = result->out ? result->out : "";
+    told->err = result->err ? result->err : "";
+    pool->outcomes[call->outcome]++;
+    if (call->queue)
+        queue_push(call->queue, call);
+    else
+        call_free(pool, call);
+}
+
+static void say_why(struct call *call, enum call_event event)
+{
+    double asked_s = (double)(call->deadline - call->submitted) / 1e9;
+    double waited_s = (double)(now_ns() - call->submitted) / 1e9;
+    switch (event) {
+    case CALL_DUE:
+        if (call->state == CALL_QUEUED)
+            call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed before a worker was free", asked_s);
+        else
+            call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed", asked_s);
+        break;
+    case CALL_CANCEL:
+        call_evidence(call, PINFOLD_CANCELLED, "cancelled after %.3g s", waited_s);
+        break;
+    case CALL_LOST:
+        call_evidence(call, PINFOLD_LOST, "the worker's template died, and the worker with it");
+        break;
+    default: /* whoever raised it has said why */
+        break;
+    }
+}
+
+void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event)
+{
+    const struct call_step *step = &call_life[call->state][event];
+    if (step->outcome != CALL_UNDECIDED && call->outcome == CALL_UNDECIDED) {
+        say_why(call, event);
+        call->outcome = step->outcome == CALL_BY_EVIDENCE ? call->verdict : step->outcome;
+    }
+    if (call->state == CALL_QUEUED && step->next != CALL_QUEUED) {
+        TAILQ_REMOVE(&pool->waiting, call, link);
+        pool->n_waiting--;
+    }
+    call->state = step->next;
+
+    if (step->actions & CALL_ASK) {
+        worker_ask(call->worker);
+        reactor_set(pool, &call->timer, call->deadline);
+    }
+    if (step->actions & CALL_GRACE)
+        reactor_set(pool, &call->timer, now_ns() + CALL_GRACE_NS);
+    if (step->actions & CALL_PATIENCE)
+        reactor_set(pool, &call->timer,
+                    now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));
+    if (step->actions & CALL_KILL && call->worker) {
+        struct usage usage;
+        if (!(call->result->told.metrics.peak_rss_kb) && usage_read(call->worker->pid, &usage) == 0)
+            call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+        worker_retire(pool, call->worker, "killed: %s", pinfold_outcome_name(call->outcome));
+    }
+    if (step->actions & CALL_FINISH)
+        finish(pool, call);
+}

@@ -1,0 +1,126 @@
+/* call.h - the life of a call, from its submit to the moment its result is taken.
+ *
+ * The whole life is the table call_life in call.c: state x event -> next state, what to do, and the outcome where
+ * that step decides it. Everything here is done under the pool's lock.
+ *
+ *             HANDED            DUE              STACK             DUE
+ *   QUEUED ----------> RUNNING ------> ASKED ------------> STACKED -----.
+ *     |                   |              | DUE                          | killed: timeout
+ *     | DUE, CANCEL,      | RESULT,      v          STACK, DUE          v
+ *     | REFUSED           | EXITED      LATE ----------------------> ENDING ---> DONE
+ *     '--> DONE           '--> DONE, or ENDING while its processes are swept
+ */
+#ifndef PINFOLD_CALL_H
+#define PINFOLD_CALL_H
+
+#include <pinfold.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "deadline.h"
+#include "frame.h"
+
+enum call_state {
+    CALL_QUEUED,  /* waits for a worker */
+    CALL_RUNNING, /* a worker has it */
+    CALL_ASKED,   /* its deadline is near: the worker was asked where it stands */
+    CALL_STACKED, /* ... and has told */
+    CALL_LATE,    /* the deadline passed with the answer still out: a few milliseconds more for it */
+    CALL_ENDING,  /* the outcome is certain; its processes are being killed and swept */
+    CALL_DONE,    /* its result waits to be taken */
+    CALL_STATES
+};
+
+enum call_event {
+    CALL_HANDED,      /* a worker got it */
+    CALL_RESULT,      /* the worker answered, and nothing is left of the call */
+    CALL_RESULT_TREE, /* the worker answered, but the call left processes behind */
+    CALL_STACK,       /* the worker told where the program stands */
+    CALL_DUE,         /* the call's timer: what it means depends on the state */
+    CALL_BROKEN,      /* the worker's channel was closed, or carried a damaged frame */
+    CALL_EXITED,      /* the worker is gone, with everything it started */
+    CALL_EXITED_TREE, /* the worker is gone; what it started is being swept */
+    CALL_LOST,        /* the template is gone, and the worker with it */
+    CALL_CANCEL,      /* the caller gave up */
+    CALL_REFUSED,     /* the pool cannot run it */
+    CALL_EVENTS
+};
+
+enum call_action {
+    CALL_ASK = 1,       /* send the ask signal; come back at the deadline */
+    CALL_GRACE = 2,     /* come back after CALL_GRACE_NS */
+    CALL_KILL = 4,      /* kill the worker now */
+    CALL_PATIENCE = 8,  /* wait for the sweep, but come back after a bounded time */
+    CALL_FINISH = 16    /* tell the caller */
+};
+
+/* Where a step does not say the outcome by itself: it leaves it open, or whoever raised the event has put what the
+ * evidence says into call->verdict. */
+enum { CALL_UNDECIDED = 0xF0, CALL_BY_EVIDENCE = 0xF1 };
+
+struct call_step {
+    uint8_t next;
+    uint8_t actions;
+    uint8_t outcome;
+};
+
+extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
+
+#define CALL_ASK_LEAD_NS (20 * INT64_C(1000000))   /* the stack is asked for so long before the deadline, or .. */
+#define CALL_ASK_LEAD_SHARE 20                     /* .. 1/20 of the whole time, if that is less */
+#define CALL_GRACE_NS (5 * INT64_C(1000000))       /* how long a late stack may hold up the kill */
+#define CALL_PATIENCE_NS (10 * INT64_C(1000000))   /* how long a kill's sweep may hold up the news of it */
+#define CALL_SWEEP_NS (1000 * INT64_C(1000000))    /* the same for a call that ended by itself */
+
+struct worker;
+struct pinfold_queue;
+
+struct call {
+    uint64_t id;
+    void *tag;
+    struct pinfold_queue *queue; /* NULL: its queue was closed; the result is dropped */
+    TAILQ_ENTRY(call) link;      /* in the pool's waiting line, or in its queue's line of results */
+    struct deadline timer;
+    struct worker *worker;       /* that has it, from HANDED until the worker is gone or free again */
+    struct waiter *waiter;       /* the thread that sleeps in pinfold_pool_wait for it */
+    struct result *result;       /* being built; whole when DONE */
+    void *payload;               /* the request, inline; or NULL */
+    uint64_t payload_size;
+    int spill;                   /* the request's spill, or -1 */
+    uint8_t state;
+    uint8_t outcome;             /* CALL_UNDECIDED until it is */
+    uint8_t verdict;             /* what the event at hand would make of it */
+    uint64_t output_bytes;
+    uint64_t result_bytes;
+    int64_t submitted;           /* CLOCK_MONOTONIC */
+    int64_t deadline;            /* CLOCK_MONOTONIC; INT64_MAX: none */
+    int64_t started;             /* CLOCK_MONOTONIC; 0: not yet */
+    struct template *template;   /* whose line of calls that wait for a sweep it is in, by `swept` */
+    TAILQ_ENTRY(call) swept;
+};
+
+/* Makes a call out of what the caller gave; the request is copied or spilled. */
+int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call,
+             pinfold_error *error);
+
+/* The one place where a call's state changes. */
+void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event);
+
+/* Notes what the event that is about to be raised says of the call: the outcome where the step goes by evidence,
+ * and the sentence (a printf format), which counts if that step decides. */
+void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
+void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
+
+/* The same, of all that its worker ever used. */
+void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
+
+/* Takes what the worker's pipes hold, and lets go of the worker. */
+void call_detach(struct pinfold_pool *pool, struct call *call);
+
+/* Frees a call that no list holds any more, with its result if that is still there. */
+void call_free(struct pinfold_pool *pool, struct call *call);
+
+#endif

@@ -1,0 +1,136 @@
+/* pool.h - the inside of a pool: what its files share. All of it is guarded by `lock`.
+ *
+ * Theory of operation: docs/design.md. In short: any thread that submits takes the lock and hands its call to an
+ * idle worker, or puts it in the waiting line; one thread, the reactor, owns every descriptor and timer, takes
+ * what workers and templates send, kills on time, and moves finished calls to their queues.
+ */
+#ifndef PINFOLD_POOL_H
+#define PINFOLD_POOL_H
+
+#include <pinfold.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "call.h"
+#include "deadline.h"
+#include "handle.h"
+#include "result.h"
+#include "spill.h"
+#include "template.h"
+#include "worker.h"
+
+TAILQ_HEAD(call_line, call);
+TAILQ_HEAD(worker_line, worker);
+
+/* A thread that sleeps for one call. Lives on that thread's stack. */
+struct waiter {
+    sem_t woken;
+};
+
+struct pinfold_queue {
+    struct pinfold_pool *pool;
+    struct call_line done;
+    TAILQ_ENTRY(pinfold_queue) link;
+    int notify; /* eventfd: readable while `done`, or for the pool's own queue `events`, holds something */
+    bool raised;
+    bool interrupted;
+};
+
+struct event {
+    STAILQ_ENTRY(event) link;
+    pinfold_event told;
+};
+
+struct config { /* the pool's own copy of pinfold_config */
+    char **argv;
+    char **envp;
+    char *guard;
+    char *spill_dir;
+    uint32_t isolation, max_workers, max_queue, max_calls_per_worker, flags;
+    int64_t idle_timeout_ns, open_timeout_ns;
+    uint64_t output_bytes;
+};
+
+struct pinfold_pool {
+    pid_t owner; /* the process that opened it; a fork of it must keep its hands off */
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    pthread_t reactor;
+    bool reactor_runs;
+    struct config config;
+    struct spill_dir spills;
+
+    int epoll;
+    int wake;      /* eventfd: another thread left work for the reactor */
+    int timer;     /* timerfd, CLOCK_MONOTONIC */
+    int ready;     /* eventfd: readable when the template serves, or could not start */
+    int64_t armed; /* when the timer will go off; INT64_MAX: not */
+
+    struct handle_table calls, workers, templates;
+    struct deadline_heap deadlines;
+    struct call_line waiting;
+    struct worker_line idle;
+    uint32_t n_waiting, n_running, n_idle, n_starting, n_ending;
+    uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
+    TAILQ_HEAD(, template) templates_line;
+    struct template *serving; /* the one that new workers come from: OPENING or SERVING */
+    pinfold_error failure;    /* why the last template could not start; code 0: it could */
+
+    struct pinfold_queue queue; /* the pool's own */
+    TAILQ_HEAD(, pinfold_queue) queues;
+    STAILQ_HEAD(, event) events;
+
+    bool woken;   /* `wake` is raised */
+    bool replace; /* a template that served has died: start the next one without waiting for a call */
+    bool closing; /* nothing new is taken */
+    bool closed;  /* the reactor has ended, and `ended` was told */
+
+    uint64_t submitted, outcomes[PINFOLD_OUTCOMES], workers_started, templates_started;
+    _Alignas(8) uint8_t buffer[FRAME_MAX]; /* the reactor's, for one frame at a time */
+};
+
+/* What a deadline in the heap belongs to (struct deadline, kind). */
+enum deadline_kind { DEADLINE_CALL, DEADLINE_WORKER, DEADLINE_TEMPLATE };
+
+/* Which descriptor an epoll event is about: the low three bits of its data; the rest is a handle. */
+enum watch_kind {
+    WATCH_POOL_WAKE,
+    WATCH_POOL_TIMER,
+    WATCH_WORKER_CHANNEL,
+    WATCH_WORKER_OUT,
+    WATCH_WORKER_ERR,
+    WATCH_TEMPLATE_CONTROL,
+    WATCH_TEMPLATE_LIFELINE,
+    WATCH_TEMPLATE_OTHER, /* log pipe, or the guard's pidfd: both are looked at */
+};
+
+/* reactor.c */
+int reactor_start(struct pinfold_pool *pool, pinfold_error *error);
+int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle);
+/* Ends the watch and closes the descriptor. A fork of this process may hold it open too, so that closing alone
+ * would not end the watch (epoll(7)). */
+void reactor_close(struct pinfold_pool *pool, int *fd);
+void reactor_wake(struct pinfold_pool *pool);
+/* Sets an object's deadline and sees to it that the timer goes off in time. */
+void reactor_set(struct pinfold_pool *pool, struct deadline *deadline, int64_t due);
+void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline);
+
+/* pool.c */
+void pool_pump(struct pinfold_pool *pool); /* does what can be done now: hands out calls, asks for workers */
+void pool_end(struct pinfold_pool *pool);  /* ends every call, and begins the end of every template */
+void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, uint64_t call_id,
+                const char *reason);
+/* The pool cannot run the call that waits longest: it ends as PINFOLD_INTERNAL with this sentence. */
+void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+bool pool_reuses(const struct pinfold_pool *pool);
+
+/* queue.c */
+int queue_init(struct pinfold_pool *pool, struct pinfold_queue *queue);
+void queue_destroy(struct pinfold_queue *queue);
+void queue_push(struct pinfold_queue *queue, struct call *call);
+void queue_refresh(struct pinfold_queue *queue); /* makes `notify` say whether something is there */
+
+#endif

@@ -1,0 +1,183 @@
+/* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#include "error.h"
+#include "pool.h"
+#include "util.h"
+
+#define STACK_SIZE (256 * 1024)
+#define EVENTS_AT_ONCE 64
+
+int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = handle << 3 | kind};
+    return epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void reactor_close(struct pinfold_pool *pool, int *fd)
+{
+    if (*fd < 0)
+        return;
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, *fd, NULL); /* ENOENT: it was never watched */
+    close_fd(fd);
+}
+
+void reactor_wake(struct pinfold_pool *pool)
+{
+    if (pool->woken)
+        return;
+    uint64_t one = 1;
+    pool->woken = write(pool->wake, &one, sizeof(one)) == sizeof(one);
+}
+
+static void arm(struct pinfold_pool *pool)
+{
+    struct deadline *first = deadline_first(&pool->deadlines);
+    /* A timer that goes off too early costs one look; only one that would go off too late must be moved. */
+    if (!first || first->due >= pool->armed)
+        return;
+    int64_t due = first->due > 0 ? first->due : 1;
+    struct itimerspec at = {.it_value = {.tv_sec = due / NS_PER_S, .tv_nsec = due % NS_PER_S}};
+    if (timerfd_settime(pool->timer, TFD_TIMER_ABSTIME, &at, NULL) == 0)
+        pool->armed = due;
+}
+
+void reactor_set(struct pinfold_pool *pool, struct deadline *deadline, int64_t due)
+{
+    deadline_set(&pool->deadlines, deadline, due);
+    arm(pool);
+}
+
+void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline)
+{
+    deadline_drop(&pool->deadlines, deadline);
+}
+
+#define OWNER_OF(deadline, type) ((type *)(void *)((char *)(deadline) - offsetof(type, timer)))
+
+static void run_deadlines(struct pinfold_pool *pool)
+{
+    uint64_t count;
+    ssize_t done = read(pool->timer, &count, sizeof(count));
+    (void)done;
+    pool->armed = INT64_MAX;
+    int64_t now = now_ns();
+    struct deadline *first;
+    while ((first = deadline_first(&pool->deadlines)) && first->due <= now) {
+        deadline_drop(&pool->deadlines, first);
+        switch (first->kind) {
+        case DEADLINE_CALL:
+            call_step(pool, OWNER_OF(first, struct call), CALL_DUE);
+            break;
+        case DEADLINE_WORKER:
+            worker_due(pool, OWNER_OF(first, struct worker));
+            break;
+        case DEADLINE_TEMPLATE:
+            template_due(pool, OWNER_OF(first, struct template));
+            break;
+        }
+    }
+    arm(pool);
+}
+
+static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
+{
+    if (kind == WATCH_WORKER_CHANNEL)
+        worker_receive(pool, worker);
+    else
+        worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
+}
+
+static void template_readable(struct pinfold_pool *pool, struct template *template, enum watch_kind kind)
+{
+    if (kind == WATCH_TEMPLATE_CONTROL)
+        template_receive(pool, template, template->control);
+    else if (kind == WATCH_TEMPLATE_LIFELINE)
+        template_receive(pool, template, template->lifeline);
+    else
+        template_look(pool, template);
+}
+
+/* What became readable may belong to an object that an event before it has freed: then its handle finds nothing. */
+static void dispatch(struct pinfold_pool *pool, uint64_t data)
+{
+    enum watch_kind kind = data & 7;
+    uint64_t handle = data >> 3, count;
+    struct worker *worker;
+    struct template *template;
+    ssize_t done;
+    switch (kind) {
+    case WATCH_POOL_WAKE:
+        done = read(pool->wake, &count, sizeof(count));
+        (void)done;
+        pool->woken = false;
+        break;
+    case WATCH_POOL_TIMER:
+        run_deadlines(pool);
+        break;
+    case WATCH_WORKER_CHANNEL:
+    case WATCH_WORKER_OUT:
+    case WATCH_WORKER_ERR:
+        if ((worker = handle_get(&pool->workers, handle)))
+            worker_readable(pool, worker, kind);
+        break;
+    case WATCH_TEMPLATE_CONTROL:
+    case WATCH_TEMPLATE_LIFELINE:
+    case WATCH_TEMPLATE_OTHER:
+        if ((template = handle_get(&pool->templates, handle)))
+            template_readable(pool, template, kind);
+        break;
+    }
+}
+
+static void *run(void *data)
+{
+    struct pinfold_pool *pool = data;
+    for (bool ended = false; !ended;) {
+        struct epoll_event events[EVENTS_AT_ONCE];
+        int n = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, -1);
+        pthread_mutex_lock(&pool->lock);
+        for (int i = 0; i < n; i++)
+            dispatch(pool, events[i].data.u64);
+        if (pool->closing)
+            pool_end(pool);
+        else
+            pool_pump(pool);
+        ended = pool->closing && TAILQ_EMPTY(&pool->templates_line);
+        if (ended) {
+            pool->closed = true;
+            pthread_cond_broadcast(&pool->ended);
+        }
+        pthread_mutex_unlock(&pool->lock);
+    }
+    return NULL;
+}
+
+int reactor_start(struct pinfold_pool *pool, pinfold_error *error)
+{
+    int r = reactor_watch(pool, pool->wake, WATCH_POOL_WAKE, 0);
+    if (r == 0)
+        r = reactor_watch(pool, pool->timer, WATCH_POOL_TIMER, 0);
+    if (r < 0)
+        return error_errno(error, r, "cannot watch the pool's own descriptors");
+
+    /* The host program's signals are its own business: this thread takes none of them. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&pool->reactor, &attributes, run, pool);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (r)
+        return error_errno(error, -r, "cannot start the pool's thread");
+    pthread_setname_np(pool->reactor, "pinfold");
+    pool->reactor_runs = true;
+    return 0;
+}

@@ -1,0 +1,104 @@
+#include "result.h"
+
+#include <sys/mman.h>
+
+#include "error.h"
+#include "payload.h"
+#include "util.h"
+
+struct result *result_new(void)
+{
+    struct result *result = calloc(1, sizeof(*result));
+    if (result) {
+        result->told.exit_code = -1;
+        result->told.reason = result->told.stack = result->told.out = result->told.err = "";
+    }
+    return result;
+}
+
+void pinfold_result_free(pinfold_result *told)
+{
+    if (!told)
+        return;
+    struct result *result = (struct result *)told;
+    if (result->map)
+        munmap(result->map, result->map_size);
+    free(result->memory);
+    free(result->segments);
+    free(result->reason);
+    free(result->stack);
+    free(result->out);
+    free(result->err);
+    free(result);
+}
+
+static int payload_inline(struct result *result, const struct frame *frame)
+{
+    /* aligned_alloc wants whole multiples of the alignment. */
+    size_t size = (frame->tail_size + PAYLOAD_ALIGN - 1) & ~(size_t)(PAYLOAD_ALIGN - 1);
+    result->memory = aligned_alloc(PAYLOAD_ALIGN, size ? size : PAYLOAD_ALIGN);
+    if (!result->memory)
+        return -ENOMEM;
+    memcpy(result->memory, frame->tail, frame->tail_size);
+    return 0;
+}
+
+static int payload_spilled(struct result *result, int fd, uint64_t size, const struct spill_dir *spills,
+                           pinfold_error *error)
+{
+    int r = spill_prove(fd, spills->device);
+    if (r == -ETXTBSY)
+        return error_set(error, r, "the spill of the result is still open for writing");
+    if (r == 0)
+        r = spill_map(fd, size, &result->map);
+    else if (r == -EOPNOTSUPP)
+        r = spill_copy(fd, size, &result->map);
+    if (r < 0)
+        return error_errno(error, r, "the descriptor that came as the spill of the result is none");
+    result->map_size = size;
+    return 0;
+}
+
+int result_payload(struct result *result, struct frame *frame, const struct spill_dir *spills,
+                   pinfold_error *error)
+{
+    const struct frame_result *body = frame->body;
+    bool spilled = body->flags & RESULT_SPILLED;
+    int r = spilled ? payload_spilled(result, frame->fds[0], body->payload_size, spills, error)
+                    : payload_inline(result, frame);
+    if (r == -ENOMEM)
+        return error_errno(error, r, "cannot hold the result");
+    if (r < 0)
+        return r;
+    r = payload_parse(spilled ? result->map : result->memory, body->payload_size, &result->segments,
+                      &result->told.n_segments);
+    if (r < 0)
+        return error_errno(error, r, "the payload of the result is damaged");
+    result->told.segments = result->segments;
+    result->told.metrics.result_bytes = body->payload_size;
+    return 0;
+}
+
+int result_text(char **text, const char *bytes, size_t size)
+{
+    char *copy = malloc(size + 1);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, bytes, size);
+    copy[size] = '\0';
+    free(*text);
+    *text = copy;
+    return 0;
+}
+
+void result_output(struct result *result, struct output *out, struct output *err)
+{
+    bool truncated = false;
+    result->out = output_take(out, &result->told.out_size, &truncated);
+    if (truncated)
+        result->told.flags |= PINFOLD_STDOUT_TRUNCATED;
+    truncated = false;
+    result->err = output_take(err, &result->told.err_size, &truncated);
+    if (truncated)
+        result->told.flags |= PINFOLD_STDERR_TRUNCATED;
+}

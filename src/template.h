@@ -1,0 +1,64 @@
+/* template.h - a template, the guard above it, and what the two report. Under the pool's lock.
+ *
+ *   OPENING --READY--> SERVING --(end-of-file, FAILED, stuck, closing)--> ENDING --guard gone--> freed
+ *
+ * A template that dies is replaced by the next one; calls that its workers ran are lost, calls that wait go on
+ * waiting. One that never got ready is not tried again by itself: it would fail again.
+ */
+#ifndef PINFOLD_TEMPLATE_H
+#define PINFOLD_TEMPLATE_H
+
+#include <pinfold.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "deadline.h"
+#include "output.h"
+#include "worker.h"
+
+enum template_state { TEMPLATE_OPENING, TEMPLATE_SERVING, TEMPLATE_ENDING };
+
+#define TEMPLATE_STUCK_NS (5 * INT64_C(1000000000)) /* an ending guard that is not gone after so long is killed */
+#define TEMPLATE_LOG_BYTES 65536u
+
+struct template {
+    uint64_t number; /* its handle */
+    enum template_state state;
+    TAILQ_ENTRY(template) link;           /* among the pool's templates */
+    TAILQ_HEAD(, worker) workers;
+    TAILQ_HEAD(, call) sweeping;          /* calls that wait for its sweep */
+    struct deadline timer;                /* OPENING: too slow; ENDING: stuck */
+    struct output log;                    /* what the two print: kept for the sentence about a failure */
+    int lifeline;                         /* to the guard; its end-of-file tells the guard to end */
+    int control;                          /* to the template */
+    int log_pipe;                         /* read end */
+    pid_t guard;                          /* our child */
+    int guard_pidfd;
+    pid_t pid;                            /* of the template; 0 until the guard told */
+    int pidfd;
+    uint32_t starting;                    /* workers asked for and not reported yet */
+};
+
+/* Starts a guard, and it a template. Errors are those of the fork and of a missing guard. */
+int template_open(struct pinfold_pool *pool, pinfold_error *error);
+
+/* Takes the frames that wait in the template's, or in the guard's socket. */
+void template_receive(struct pinfold_pool *pool, struct template *template, int socket);
+
+/* Takes what it printed. */
+void template_drain(struct pinfold_pool *pool, struct template *template);
+
+/* Begins its end: its workers are lost, the guard is told to sweep. `text` (of `size` bytes) says why it could
+ * not start; NULL: it had been serving, or the pool closes. */
+void template_end(struct pinfold_pool *pool, struct template *template, const char *text, size_t size);
+
+/* Its timer ran out. */
+void template_due(struct pinfold_pool *pool, struct template *template);
+
+/* Its log, its guard's end or its own may have come: takes note, and frees it when both processes are gone. */
+void template_look(struct pinfold_pool *pool, struct template *template);
+
+/* In a fork of the process that opened the pool: closes and frees what the copy holds of templates and workers. */
+void template_abandon_all(struct pinfold_pool *pool);
+
+#endif

@@ -1,0 +1,509 @@
+#include "worker.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "error.h"
+#include "pool.h"
+#include "util.h"
+
+#define STAYS(state) {state, 0}
+
+/* An event that cannot come in a state leaves it as it is. */
+const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] = {
+    [WORKER_STARTING] = {
+        [WORKER_FORKED] = {WORKER_IDLE, WORKER_OFFER},
+        [WORKER_SPAWNED] = STAYS(WORKER_STARTING),
+        [WORKER_READY] = {WORKER_IDLE, WORKER_OFFER},
+        [WORKER_HAND] = STAYS(WORKER_STARTING),
+        [WORKER_RETURN] = STAYS(WORKER_STARTING),
+        [WORKER_RETIRE] = {WORKER_ENDING, WORKER_KILL | WORKER_HANGUP},
+        [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
+        [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
+    },
+    [WORKER_IDLE] = {
+        [WORKER_FORKED] = STAYS(WORKER_IDLE),
+        [WORKER_SPAWNED] = STAYS(WORKER_IDLE),
+        [WORKER_READY] = STAYS(WORKER_IDLE),
+        [WORKER_HAND] = {WORKER_BUSY, WORKER_TAKE},
+        [WORKER_RETURN] = STAYS(WORKER_IDLE),
+        [WORKER_RETIRE] = {WORKER_ENDING, WORKER_TAKE | WORKER_KILL},
+        [WORKER_EXITED] = {WORKER_GONE, WORKER_TAKE | WORKER_FORGET},
+        [WORKER_LOST] = {WORKER_GONE, WORKER_TAKE | WORKER_KILL | WORKER_FORGET},
+    },
+    [WORKER_BUSY] = {
+        [WORKER_FORKED] = STAYS(WORKER_BUSY),
+        [WORKER_SPAWNED] = STAYS(WORKER_BUSY),
+        [WORKER_READY] = STAYS(WORKER_BUSY),
+        [WORKER_HAND] = STAYS(WORKER_BUSY),
+        [WORKER_RETURN] = {WORKER_IDLE, WORKER_OFFER},
+        [WORKER_RETIRE] = {WORKER_ENDING, WORKER_KILL},
+        [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
+        [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
+    },
+    [WORKER_ENDING] = {
+        [WORKER_FORKED] = {WORKER_ENDING, WORKER_KILL},
+        [WORKER_SPAWNED] = {WORKER_ENDING, WORKER_KILL},
+        [WORKER_READY] = STAYS(WORKER_ENDING),
+        [WORKER_HAND] = STAYS(WORKER_ENDING),
+        [WORKER_RETURN] = STAYS(WORKER_ENDING),
+        [WORKER_RETIRE] = STAYS(WORKER_ENDING),
+        [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
+        [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
+    },
+    /* Nothing happens to what is no more; the row stands so that the table is whole. */
+    [WORKER_GONE] = {
+        [WORKER_FORKED] = STAYS(WORKER_GONE),
+        [WORKER_SPAWNED] = STAYS(WORKER_GONE),
+        [WORKER_READY] = STAYS(WORKER_GONE),
+        [WORKER_HAND] = STAYS(WORKER_GONE),
+        [WORKER_RETURN] = STAYS(WORKER_GONE),
+        [WORKER_RETIRE] = STAYS(WORKER_GONE),
+        [WORKER_EXITED] = STAYS(WORKER_GONE),
+        [WORKER_LOST] = STAYS(WORKER_GONE),
+    },
+};
+static_assert(WORKER_STATES == 5 && WORKER_EVENTS == 8, "a new state or event wants its cells in the table");
+
+/* The signal that asks a worker for its stack; the runtime's handler answers (docs/design.md). */
+static int ask_signal(void)
+{
+    return SIGRTMAX - 3;
+}
+
+static uint32_t *state_count(struct pinfold_pool *pool, uint8_t state)
+{
+    switch (state) {
+    case WORKER_STARTING:
+        return &pool->n_starting;
+    case WORKER_IDLE:
+        return &pool->n_idle;
+    case WORKER_BUSY:
+        return &pool->n_running;
+    case WORKER_ENDING:
+        return &pool->n_ending;
+    default:
+        return NULL;
+    }
+}
+
+static void set_state(struct pinfold_pool *pool, struct worker *worker, uint8_t state)
+{
+    if (worker->state == state)
+        return;
+    uint32_t *count = state_count(pool, worker->state);
+    --*count;
+    if (worker->state == WORKER_STARTING)
+        worker->template->starting--;
+    worker->state = state;
+    if ((count = state_count(pool, state)))
+        ++*count;
+}
+
+static void send_signal(const struct worker *worker, int signal)
+{
+    /* ESRCH, the only failure left, says that it is dead already. */
+    if (worker->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, worker->pidfd, signal, NULL, 0);
+}
+
+void worker_ask(const struct worker *worker)
+{
+    send_signal(worker, ask_signal());
+}
+
+void worker_forget(struct pinfold_pool *pool, struct worker *worker)
+{
+    reactor_drop(pool, &worker->timer);
+    reactor_close(pool, &worker->channel);
+    for (int stream = 0; stream < WORKER_STREAMS; stream++) {
+        reactor_close(pool, &worker->pipes[stream]);
+        output_reset(&worker->output[stream], 0);
+    }
+    close_fd(&worker->pidfd);
+    TAILQ_REMOVE(&worker->template->workers, worker, link);
+    handle_drop(&pool->workers, worker->number);
+    free(worker);
+}
+
+void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_event event)
+{
+    const struct worker_step *step = &worker_life[worker->state][event];
+    set_state(pool, worker, step->next);
+    if (step->actions & WORKER_TAKE) {
+        TAILQ_REMOVE(&pool->idle, worker, idle);
+        reactor_drop(pool, &worker->timer);
+    }
+    if (step->actions & WORKER_OFFER) {
+        /* The one used last is warmest, and the others get a chance to be idle for long enough to be let go. */
+        TAILQ_INSERT_HEAD(&pool->idle, worker, idle);
+        if (pool->config.idle_timeout_ns != PINFOLD_FOREVER)
+            reactor_set(pool, &worker->timer, time_add(now_ns(), pool->config.idle_timeout_ns));
+    }
+    if (step->actions & WORKER_KILL) {
+        send_signal(worker, SIGKILL);
+        reactor_set(pool, &worker->timer, now_ns() + WORKER_STUCK_NS);
+    }
+    if (step->actions & WORKER_HANGUP)
+        reactor_close(pool, &worker->channel);
+    if (step->actions & WORKER_FORGET) {
+        if (worker->pid)
+            pool_event(pool, PINFOLD_EVENT_WORKER_EXIT, worker, 0, worker->exit_reason);
+        if (worker->call)
+            call_detach(pool, worker->call);
+        worker_forget(pool, worker);
+    }
+}
+
+void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char *format, ...)
+{
+    if (worker->state == WORKER_ENDING)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(worker->exit_reason, sizeof(worker->exit_reason), format, arguments);
+    va_end(arguments);
+    worker_step(pool, worker, WORKER_RETIRE);
+}
+
+static int make_id(char *id)
+{
+    uint8_t bytes[PINFOLD_WORKER_ID_LENGTH / 2];
+    if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) != sizeof(bytes))
+        return -EAGAIN;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+static int open_pipe(int *ret_read, int *ret_write)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of our end only: programs expect a pipe that waits */
+    *ret_read = ends[0];
+    *ret_write = ends[1];
+    return 0;
+}
+
+/* Makes the worker's descriptors, watches ours and sends the others to the template. */
+static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
+{
+    _cleanup_close_ int channel = -1, out = -1, err = -1;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    worker->channel = pair[0];
+    channel = pair[1];
+    int r = open_pipe(&worker->pipes[WORKER_OUT], &out);
+    if (r == 0)
+        r = open_pipe(&worker->pipes[WORKER_ERR], &err);
+    if (r == 0)
+        r = reactor_watch(pool, worker->channel, WATCH_WORKER_CHANNEL, worker->number);
+    if (r == 0)
+        r = reactor_watch(pool, worker->pipes[WORKER_OUT], WATCH_WORKER_OUT, worker->number);
+    if (r == 0)
+        r = reactor_watch(pool, worker->pipes[WORKER_ERR], WATCH_WORKER_ERR, worker->number);
+    if (r < 0)
+        return r;
+    struct frame_start start = {0};
+    memcpy(start.worker_id, worker->id, sizeof(start.worker_id));
+    const int fds[] = {channel, out, err};
+    return frame_send(worker->template->control, FRAME_START, worker->number, &start, NULL, 0, fds, 3);
+}
+
+int worker_start(struct pinfold_pool *pool, struct template *template)
+{
+    _cleanup_free_ struct worker *worker = calloc(1, sizeof(*worker));
+    if (!worker)
+        return -ENOMEM;
+    worker->template = template;
+    worker->channel = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
+    worker->timer.kind = DEADLINE_WORKER;
+    int r = make_id(worker->id);
+    if (r == 0)
+        r = deadline_reserve(&pool->deadlines, pool->calls.n + pool->workers.n + pool->templates.n + 1);
+    if (r == 0)
+        r = handle_new(&pool->workers, worker, &worker->number);
+    if (r < 0)
+        return r;
+    r = connect_worker(pool, worker);
+    if (r < 0) {
+        reactor_close(pool, &worker->channel);
+        reactor_close(pool, &worker->pipes[WORKER_OUT]);
+        reactor_close(pool, &worker->pipes[WORKER_ERR]);
+        handle_drop(&pool->workers, worker->number);
+        return r;
+    }
+    worker->state = WORKER_STARTING;
+    pool->n_starting++;
+    template->starting++;
+    pool->workers_started++;
+    TAILQ_INSERT_TAIL(&template->workers, worker, link);
+    TAKE_PTR(worker);
+    return 0;
+}
+
+int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
+{
+    struct frame_call body = {
+        .payload_size = call->payload_size,
+        .result_max = call->result_bytes,
+        .flags = call->spill >= 0 ? CALL_SPILLED : 0,
+    };
+    struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
+    int r = frame_send(worker->channel, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
+                       call->spill >= 0 ? 1 : 0);
+    if (r < 0)
+        return r;
+    free(TAKE_PTR(call->payload));
+    close_fd(&call->spill);
+
+    call->worker = worker;
+    worker->call = call;
+    call->started = now_ns();
+    pinfold_metrics *metrics = &call->result->told.metrics;
+    memcpy(metrics->worker_id, worker->id, sizeof(metrics->worker_id));
+    metrics->worker_pid = worker->pid;
+    metrics->calls_before = worker->calls;
+    for (int stream = 0; stream < WORKER_STREAMS; stream++)
+        output_reset(&worker->output[stream], call->output_bytes);
+    if (call->deadline != INT64_MAX) {
+        int64_t lead = (call->deadline - call->submitted) / CALL_ASK_LEAD_SHARE;
+        reactor_set(pool, &call->timer, call->deadline - (lead < CALL_ASK_LEAD_NS ? lead : CALL_ASK_LEAD_NS));
+    }
+    worker_step(pool, worker, WORKER_HAND);
+    call_step(pool, call, CALL_HANDED);
+    pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call->id, "");
+    return 0;
+}
+
+void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, bool all)
+{
+    if (worker->pipes[stream] < 0)
+        return;
+    /* A flood is taken in portions, so that it cannot keep the reactor from everybody else. What a dead or
+     * finished worker left behind is at most a pipe full, unless somebody goes on writing. */
+    int r = output_read(&worker->output[stream], worker->pipes[stream], all ? 1 << 20 : 1 << 18);
+    if (r <= 0 && r != -EAGAIN)
+        reactor_close(pool, &worker->pipes[stream]);
+}
+
+/* The channel is at its end although the template has not reported a death: it may be on its way, or the program
+ * closed a descriptor that is not its own. */
+static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
+{
+    reactor_close(pool, &worker->channel);
+    if (worker->state == WORKER_BUSY)
+        reactor_set(pool, &worker->timer, now_ns() + WORKER_CLOSED_NS);
+    else if (worker->state == WORKER_IDLE)
+        worker_retire(pool, worker, "died");
+}
+
+static void channel_damaged(struct pinfold_pool *pool, struct worker *worker, const char *what)
+{
+    if (worker->call) {
+        call_evidence(worker->call, PINFOLD_BAD_RESULT, "%s", what);
+        call_step(pool, worker->call, CALL_BROKEN);
+    }
+    worker_retire(pool, worker, "killed: %s", what);
+}
+
+static uint32_t verdict_of(const struct call *call, const struct frame_result *body)
+{
+    static const uint8_t verdicts[RESULT_STATUSES] = {
+        [RESULT_OK] = PINFOLD_OK,
+        [RESULT_EXCEPTION] = PINFOLD_EXCEPTION,
+        [RESULT_BAD] = PINFOLD_BAD_RESULT,
+        [RESULT_TOO_LARGE] = PINFOLD_OUTPUT_LIMIT,
+        [RESULT_INTERNAL] = PINFOLD_INTERNAL,
+    };
+    if (call->result_bytes && body->payload_size > call->result_bytes && body->status == RESULT_OK)
+        return PINFOLD_OUTPUT_LIMIT;
+    return verdicts[body->status];
+}
+
+static void take_result(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
+{
+    struct call *call = worker->call;
+    if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id) {
+        channel_damaged(pool, worker, "it sent a result that nobody asked for");
+        return;
+    }
+    const struct frame_result *body = frame->body;
+    pinfold_error error;
+    if (result_payload(call->result, frame, &pool->spills, &error) < 0) {
+        channel_damaged(pool, worker, error.text);
+        return;
+    }
+    uint32_t verdict = verdict_of(call, body);
+    call_evidence(call, verdict, "%s",
+                  verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
+    if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
+        call->result->told.n_segments = 0;
+    call_usage(call, body->user_us, body->sys_us, body->peak_kb);
+    worker->user_us += body->user_us;
+    worker->sys_us += body->sys_us;
+    worker->calls++;
+
+    bool tree = body->flags & RESULT_CHILDREN;
+    call_step(pool, call, tree ? CALL_RESULT_TREE : CALL_RESULT);
+    if (worker->state != WORKER_BUSY)
+        return;
+    if (!pool_reuses(pool))
+        worker_retire(pool, worker, "call done");
+    else if (body->flags & RESULT_RETIRE)
+        worker_retire(pool, worker, "recycled: it asked for it");
+    else if (pool->config.max_calls_per_worker && worker->calls >= pool->config.max_calls_per_worker)
+        worker_retire(pool, worker, "recycled: %u calls", worker->calls);
+    else if (worker->channel < 0)
+        worker_retire(pool, worker, "closed its channel");
+    else
+        worker_step(pool, worker, WORKER_RETURN);
+}
+
+static void take_stack(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
+{
+    struct call *call = worker->call;
+    if (!call || call->id != frame->head.id)
+        return; /* asked too late: the call it speaks of is over */
+    if (result_text(&call->result->stack, (const char *)frame->tail, frame->tail_size) == 0)
+        call_step(pool, call, CALL_STACK);
+}
+
+void worker_receive(struct pinfold_pool *pool, struct worker *worker)
+{
+    /* Bounded, so that a flood of frames cannot keep the reactor from everybody else. */
+    for (int i = 0; i < 16 && worker->channel >= 0; i++) {
+        struct frame frame;
+        int r = frame_receive(worker->channel, MSG_DONTWAIT, FRAME_FROM_WORKER, pool->buffer, &frame);
+        if (r == -EAGAIN)
+            return;
+        if (r == 0) {
+            channel_closed(pool, worker);
+            return;
+        }
+        if (r < 0) {
+            channel_damaged(pool, worker, "it sent a damaged frame");
+            return;
+        }
+        switch (frame.head.kind) {
+        case FRAME_RESULT:
+            take_result(pool, worker, &frame);
+            break;
+        case FRAME_STACK:
+            take_stack(pool, worker, &frame);
+            break;
+        case FRAME_READY:
+            worker_step(pool, worker, WORKER_READY);
+            break;
+        case FRAME_FAILED:
+            if (worker->state == WORKER_STARTING) {
+                template_end(pool, worker->template, (const char *)frame.tail, frame.tail_size);
+                return; /* and the worker with it */
+            }
+            break;
+        default:
+            break;
+        }
+        frame_release(&frame);
+    }
+}
+
+void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
+{
+    const struct frame_started *body = frame->body;
+    if (worker->pid)
+        return;
+    if (body->error) {
+        pool_refuse_one(pool, "the template cannot start a worker: %s", strerror(body->error));
+        worker_step(pool, worker, WORKER_EXITED);
+        return;
+    }
+    worker->pid = body->pid;
+    worker->pidfd = TAKE_FD(frame->fds[0]);
+    worker->inherited_kb = body->inherited_kb;
+    pool_event(pool, PINFOLD_EVENT_WORKER_START, worker, 0, "");
+    worker_step(pool, worker, pool->config.isolation == PINFOLD_SPAWN ? WORKER_SPAWNED : WORKER_FORKED);
+}
+
+void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report)
+{
+    /* What it sent before it died counts: a result is a result. */
+    uint64_t number = worker->number;
+    if (worker->channel >= 0)
+        worker_receive(pool, worker);
+    if (!handle_get(&pool->workers, number))
+        return; /* its last word was that it cannot start, which ended the template and all of its workers */
+
+    int status = report->status;
+    if (!worker->exit_reason[0]) {
+        if (WIFEXITED(status))
+            snprintf(worker->exit_reason, sizeof(worker->exit_reason), "exited: %d", WEXITSTATUS(status));
+        else
+            snprintf(worker->exit_reason, sizeof(worker->exit_reason), "died: signal %d", WTERMSIG(status));
+    }
+    struct call *call = worker->call;
+    if (call) {
+        bool tree = report->flags & EXITED_ORPHANS;
+        struct template *template = worker->template;
+        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || !call->result->told.metrics.peak_rss_kb)
+            call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
+        if (call->outcome != CALL_UNDECIDED) {
+            /* it is known how the call ended; how its worker was brought down says nothing more */
+        } else if (WIFEXITED(status)) {
+            call->result->told.exit_code = WEXITSTATUS(status);
+            call_evidence(call, PINFOLD_EXITED, "the process ended by itself with status %d", WEXITSTATUS(status));
+        } else {
+            call->result->told.signal = WTERMSIG(status);
+            call_evidence(call, PINFOLD_SIGNALLED, "the process died by signal %d (%s)", WTERMSIG(status),
+                          strsignal(WTERMSIG(status)));
+        }
+        call_detach(pool, call);
+        if (tree) {
+            call->template = template;
+            TAILQ_INSERT_TAIL(&template->sweeping, call, swept);
+        }
+        call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);
+    }
+    worker_step(pool, worker, WORKER_EXITED);
+}
+
+void worker_lost(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (worker->channel >= 0 && worker->state == WORKER_BUSY)
+        worker_receive(pool, worker);
+    if (worker->call)
+        call_step(pool, worker->call, CALL_LOST);
+    if (!worker->exit_reason[0])
+        snprintf(worker->exit_reason, sizeof(worker->exit_reason), "lost: its template died");
+    worker_step(pool, worker, WORKER_LOST);
+}
+
+void worker_due(struct pinfold_pool *pool, struct worker *worker)
+{
+    switch (worker->state) {
+    case WORKER_IDLE:
+        if (pool->spares_wanted >= pool->n_idle)
+            pool->spares_wanted = pool->n_idle - 1;
+        worker_retire(pool, worker, "idle");
+        break;
+    case WORKER_BUSY:
+        call_evidence(worker->call, PINFOLD_EXITED, "the program closed the descriptor of its result");
+        call_step(pool, worker->call, CALL_BROKEN);
+        break;
+    case WORKER_ENDING:
+        template_end(pool, worker->template, NULL, 0);
+        break;
+    default:
+        break;
+    }
+}

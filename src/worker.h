@@ -1,0 +1,124 @@
+/* worker.h - the life of a worker, as the pool sees it.
+ *
+ * The whole life is the table worker_life in worker.c. The template forks, reaps and reports; the pool kills, by
+ * pidfd, and believes in a death only when the template reports it or dies itself. Under the pool's lock.
+ *
+ *                FORKED, READY          HAND
+ *    STARTING -------------------> IDLE ------> BUSY
+ *        |                          |  <------   |
+ *        | RETIRE            RETIRE |   RETURN   | RETIRE
+ *        '----------------------> ENDING <-------'
+ *                                   | EXITED, LOST (from every state)
+ *                                   v
+ *                                 GONE
+ */
+#ifndef PINFOLD_WORKER_H
+#define PINFOLD_WORKER_H
+
+#include <pinfold.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "deadline.h"
+#include "frame.h"
+#include "output.h"
+
+enum worker_state {
+    WORKER_STARTING, /* asked for; spawned ones until they are READY */
+    WORKER_IDLE,
+    WORKER_BUSY,
+    WORKER_ENDING, /* killed, or told to go; the template has not reported its exit yet */
+    WORKER_GONE,
+    WORKER_STATES
+};
+
+enum worker_event {
+    WORKER_FORKED,  /* the template made it, and it can take a call */
+    WORKER_SPAWNED, /* the template made it, and it has yet to load */
+    WORKER_READY,   /* it has loaded */
+    WORKER_HAND,    /* it gets a call */
+    WORKER_RETURN,  /* it answered and may be used again */
+    WORKER_RETIRE,  /* it is wanted no more */
+    WORKER_EXITED,  /* the template reaped it, or could not make it */
+    WORKER_LOST,    /* the template is gone */
+    WORKER_EVENTS
+};
+
+enum worker_action {
+    WORKER_OFFER = 1,  /* put it on the idle list */
+    WORKER_TAKE = 2,   /* take it off */
+    WORKER_KILL = 4,   /* SIGKILL */
+    WORKER_HANGUP = 8, /* close its channel: it is not known well enough to be killed */
+    WORKER_FORGET = 16 /* close all of it and free it */
+};
+
+struct worker_step {
+    uint8_t next;
+    uint8_t actions;
+};
+
+extern const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS];
+
+#define WORKER_STUCK_NS (10 * INT64_C(1000000000)) /* a killed worker not reported after so long: the template hangs */
+#define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* a closed channel without a death: killed after so long */
+
+enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
+
+struct call;
+struct template;
+
+struct worker {
+    uint64_t number;                        /* its handle, and its name in frames */
+    char id[PINFOLD_WORKER_ID_LENGTH + 4];  /* its name for people */
+    struct template *template;
+    TAILQ_ENTRY(worker) link;               /* among its template's workers */
+    TAILQ_ENTRY(worker) idle;               /* among the idle ones */
+    struct deadline timer;                  /* IDLE: let go; BUSY with a closed channel: kill; ENDING: stuck */
+    struct call *call;                      /* BUSY: whose; ENDING: until the call is told */
+    struct output output[WORKER_STREAMS];
+    int pipes[WORKER_STREAMS];              /* read ends; -1: end-of-file was seen */
+    int channel;
+    int pidfd;                              /* -1 until STARTED */
+    pid_t pid;                              /* 0 until STARTED */
+    uint8_t state;
+    uint32_t calls;                         /* that it has finished */
+    uint64_t inherited_kb;
+    uint64_t user_us, sys_us;               /* of all its finished calls, as it told */
+    char exit_reason[64];                   /* for the event of its exit; "": it died by itself */
+};
+
+/* Asks the template for a worker. */
+int worker_start(struct pinfold_pool *pool, struct template *template);
+
+/* The one place where a worker's state changes. */
+void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_event event);
+
+/* WORKER_RETIRE, noting why, unless it is ending already. */
+void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Sends it the call. -EPIPE: it is dead and will be reported so; the call is untouched. */
+int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
+
+/* Asks it where its program stands: it answers with a STACK frame, if it can. */
+void worker_ask(const struct worker *worker);
+
+/* Takes the frames that wait in its channel. */
+void worker_receive(struct pinfold_pool *pool, struct worker *worker);
+
+/* Takes what waits in its stdout or stderr. */
+void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, bool all);
+
+/* Its timer ran out: idle for too long, closed its channel and lives on, or killed and never reported. */
+void worker_due(struct pinfold_pool *pool, struct worker *worker);
+
+/* Closes and frees it, whatever it was. */
+void worker_forget(struct pinfold_pool *pool, struct worker *worker);
+
+/* The template's reports about it. */
+void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame);
+void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report);
+void worker_lost(struct pinfold_pool *pool, struct worker *worker);
+
+#endif
