@@ -152,10 +152,10 @@ typedef struct pinfold_metrics {
 typedef struct pinfold_result {
     uint64_t call_id;
     void *tag;
-    uint32_t outcome;   /* pinfold_outcome */
-    uint32_t flags;     /* PINFOLD_HAS_METRICS, ... */
-    int32_t exit_code;  /* of a worker that ended by itself; else -1 */
-    int32_t signal;     /* that ended the worker; else 0 */
+    uint32_t outcome;    /* pinfold_outcome */
+    uint32_t flags;      /* PINFOLD_HAS_METRICS, ... */
+    int32_t exit_code;   /* of a worker that ended by itself; else -1 */
+    int32_t signal;      /* that ended the worker; else 0 */
     uint32_t n_segments; /* OK: the value; EXCEPTION, BAD_RESULT, INTERNAL: the runtime's account of it, or none */
     const struct iovec *segments;
     const char *reason; /* the pool's own sentence about an end that is not OK; never NULL, may be "" */
@@ -172,7 +172,8 @@ PINFOLD_API void pinfold_result_free(pinfold_result *result);
 
 /* Waits for this one call and takes its result. -ETIMEDOUT: not within timeout_ns; -EINTR: a signal handler ran;
  * -ENOENT: no such call, or its result was taken by somebody else; -EBUSY: another thread waits for it. */
-PINFOLD_API int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfold_result **ret_result);
+PINFOLD_API int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns,
+                                  pinfold_result **ret_result);
 
 /* The pool's own queue: a descriptor that polls readable while results wait (owned by the pool; do not read or
  * close it), and the next of them. -EAGAIN: none waits. */
@@ -211,17 +212,17 @@ PINFOLD_API int pinfold_pool_next_event(pinfold_pool *pool, pinfold_event *ret_e
 typedef struct pinfold_stats {
     size_t size;
     uint64_t submitted;
-    uint64_t outcomes[16];      /* ended calls, by pinfold_outcome */
+    uint64_t outcomes[16]; /* ended calls, by pinfold_outcome */
     uint64_t workers_started;
     uint64_t templates_started;
-    uint32_t queued;            /* calls that wait for a worker */
-    uint32_t running;           /* calls that a worker has */
-    uint32_t idle;              /* workers that wait for a call */
-    uint32_t starting;          /* workers asked for, not up yet */
-    uint32_t ending;            /* workers killed or done, not gone yet */
-    int32_t template_pid;       /* 0: none is up */
-    uint32_t spill_in_memory;   /* 1: the spill directory is a tmpfs, or spills are memfds */
-    char spill_kind[16];        /* "O_TMPFILE", "unlinked" or "memfd" */
+    uint32_t queued;          /* calls that wait for a worker */
+    uint32_t running;         /* calls that a worker has */
+    uint32_t idle;            /* workers that wait for a call */
+    uint32_t starting;        /* workers asked for, not up yet */
+    uint32_t ending;          /* workers killed or done, not gone yet */
+    int32_t template_pid;     /* 0: none is up */
+    uint32_t spill_in_memory; /* 1: the spill directory is a tmpfs, or spills are memfds */
+    char spill_kind[16];      /* "O_TMPFILE", "unlinked" or "memfd" */
 } pinfold_stats;
 
 /* A snapshot. Set ret_stats->size first. */

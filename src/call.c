@@ -12,102 +12,113 @@
 
 #define KEEP CALL_UNDECIDED
 #define EVIDENCE CALL_BY_EVIDENCE
-#define STAYS(state) {state, 0, KEEP}
+#define STAYS(state)                                                                                              \
+    {                                                                                                             \
+        state, 0, KEEP                                                                                            \
+    }
 
 /* An event that cannot come in a state, or means nothing there, leaves it as it is. */
-const struct call_step call_life[CALL_STATES][CALL_EVENTS] = {
-    [CALL_QUEUED] = {
-        [CALL_HANDED] = {CALL_RUNNING, 0, KEEP},
-        [CALL_RESULT] = STAYS(CALL_QUEUED),
-        [CALL_RESULT_TREE] = STAYS(CALL_QUEUED),
-        [CALL_STACK] = STAYS(CALL_QUEUED),
-        [CALL_DUE] = {CALL_DONE, CALL_FINISH, PINFOLD_TIMEOUT},
-        [CALL_BROKEN] = STAYS(CALL_QUEUED),
-        [CALL_EXITED] = STAYS(CALL_QUEUED),
-        [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
-        [CALL_LOST] = STAYS(CALL_QUEUED),
-        [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, PINFOLD_CANCELLED},
-        [CALL_REFUSED] = {CALL_DONE, CALL_FINISH, PINFOLD_INTERNAL},
-    },
-    [CALL_RUNNING] = {
-        [CALL_HANDED] = STAYS(CALL_RUNNING),
-        [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-        [CALL_STACK] = STAYS(CALL_RUNNING),
-        [CALL_DUE] = {CALL_ASKED, CALL_ASK, KEEP},
-        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
-        [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
-        [CALL_REFUSED] = STAYS(CALL_RUNNING),
-    },
-    [CALL_ASKED] = {
-        [CALL_HANDED] = STAYS(CALL_ASKED),
-        [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-        [CALL_STACK] = {CALL_STACKED, 0, KEEP},
-        [CALL_DUE] = {CALL_LATE, CALL_GRACE, PINFOLD_TIMEOUT},
-        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
-        [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
-        [CALL_REFUSED] = STAYS(CALL_ASKED),
-    },
-    [CALL_STACKED] = {
-        [CALL_HANDED] = STAYS(CALL_STACKED),
-        [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-        [CALL_STACK] = STAYS(CALL_STACKED),
-        [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, PINFOLD_TIMEOUT},
-        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
-        [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
-        [CALL_REFUSED] = STAYS(CALL_STACKED),
-    },
-    /* The deadline has passed: whatever comes now comes too late. */
-    [CALL_LATE] = {
-        [CALL_HANDED] = STAYS(CALL_LATE),
-        [CALL_RESULT] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
-        [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
-        [CALL_STACK] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
-        [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
-        [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
-        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
-        [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
-        [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
-        [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
-        [CALL_REFUSED] = STAYS(CALL_LATE),
-    },
-    [CALL_ENDING] = {
-        [CALL_HANDED] = STAYS(CALL_ENDING),
-        [CALL_RESULT] = STAYS(CALL_ENDING),
-        [CALL_RESULT_TREE] = STAYS(CALL_ENDING),
-        [CALL_STACK] = STAYS(CALL_ENDING),
-        [CALL_DUE] = {CALL_DONE, CALL_FINISH, KEEP},
-        [CALL_BROKEN] = STAYS(CALL_ENDING),
-        [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
-        [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
-        [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
-        [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, KEEP},
-        [CALL_REFUSED] = STAYS(CALL_ENDING),
-    },
-    [CALL_DONE] = {
-        [CALL_HANDED] = STAYS(CALL_DONE),
-        [CALL_RESULT] = STAYS(CALL_DONE),
-        [CALL_RESULT_TREE] = STAYS(CALL_DONE),
-        [CALL_STACK] = STAYS(CALL_DONE),
-        [CALL_DUE] = STAYS(CALL_DONE),
-        [CALL_BROKEN] = STAYS(CALL_DONE),
-        [CALL_EXITED] = STAYS(CALL_DONE),
-        [CALL_EXITED_TREE] = STAYS(CALL_DONE),
-        [CALL_LOST] = STAYS(CALL_DONE),
-        [CALL_CANCEL] = STAYS(CALL_DONE),
-        [CALL_REFUSED] = STAYS(CALL_DONE),
-    },
+const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
+    {
+        [CALL_QUEUED] =
+            {
+                [CALL_HANDED] = {CALL_RUNNING, 0, KEEP},
+                [CALL_RESULT] = STAYS(CALL_QUEUED),
+                [CALL_RESULT_TREE] = STAYS(CALL_QUEUED),
+                [CALL_STACK] = STAYS(CALL_QUEUED),
+                [CALL_DUE] = {CALL_DONE, CALL_FINISH, PINFOLD_TIMEOUT},
+                [CALL_BROKEN] = STAYS(CALL_QUEUED),
+                [CALL_EXITED] = STAYS(CALL_QUEUED),
+                [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
+                [CALL_LOST] = STAYS(CALL_QUEUED),
+                [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, PINFOLD_CANCELLED},
+                [CALL_REFUSED] = {CALL_DONE, CALL_FINISH, PINFOLD_INTERNAL},
+            },
+        [CALL_RUNNING] =
+            {
+                [CALL_HANDED] = STAYS(CALL_RUNNING),
+                [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_STACK] = STAYS(CALL_RUNNING),
+                [CALL_DUE] = {CALL_ASKED, CALL_ASK, KEEP},
+                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
+                [CALL_REFUSED] = STAYS(CALL_RUNNING),
+            },
+        [CALL_ASKED] =
+            {
+                [CALL_HANDED] = STAYS(CALL_ASKED),
+                [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_STACK] = {CALL_STACKED, 0, KEEP},
+                [CALL_DUE] = {CALL_LATE, CALL_GRACE, PINFOLD_TIMEOUT},
+                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
+                [CALL_REFUSED] = STAYS(CALL_ASKED),
+            },
+        [CALL_STACKED] =
+            {
+                [CALL_HANDED] = STAYS(CALL_STACKED),
+                [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_STACK] = STAYS(CALL_STACKED),
+                [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, PINFOLD_TIMEOUT},
+                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
+                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
+                [CALL_REFUSED] = STAYS(CALL_STACKED),
+            },
+        /* The deadline has passed: whatever comes now comes too late. */
+        [CALL_LATE] =
+            {
+                [CALL_HANDED] = STAYS(CALL_LATE),
+                [CALL_RESULT] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_STACK] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
+                [CALL_REFUSED] = STAYS(CALL_LATE),
+            },
+        [CALL_ENDING] =
+            {
+                [CALL_HANDED] = STAYS(CALL_ENDING),
+                [CALL_RESULT] = STAYS(CALL_ENDING),
+                [CALL_RESULT_TREE] = STAYS(CALL_ENDING),
+                [CALL_STACK] = STAYS(CALL_ENDING),
+                [CALL_DUE] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_BROKEN] = STAYS(CALL_ENDING),
+                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_REFUSED] = STAYS(CALL_ENDING),
+            },
+        [CALL_DONE] =
+            {
+                [CALL_HANDED] = STAYS(CALL_DONE),
+                [CALL_RESULT] = STAYS(CALL_DONE),
+                [CALL_RESULT_TREE] = STAYS(CALL_DONE),
+                [CALL_STACK] = STAYS(CALL_DONE),
+                [CALL_DUE] = STAYS(CALL_DONE),
+                [CALL_BROKEN] = STAYS(CALL_DONE),
+                [CALL_EXITED] = STAYS(CALL_DONE),
+                [CALL_EXITED_TREE] = STAYS(CALL_DONE),
+                [CALL_LOST] = STAYS(CALL_DONE),
+                [CALL_CANCEL] = STAYS(CALL_DONE),
+                [CALL_REFUSED] = STAYS(CALL_DONE),
+            },
 };
 static_assert(CALL_STATES == 7 && CALL_EVENTS == 11, "a new state or event wants its cells in the table");
 
@@ -143,7 +154,8 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     if (r < 0) {
         error_errno(error, r, "a request of %u segments cannot be laid out", asked->n_segments);
     } else if (call->payload_size > PAYLOAD_INLINE_MAX) {
-        r = spill_write(&pool->spills, asked->segments, asked->n_segments, &call->spill, &call->payload_size, error);
+        r = spill_write(&pool->spills, asked->segments, asked->n_segments, &call->spill, &call->payload_size,
+                        error);
     } else if (!(call->payload = malloc(call->payload_size))) {
         r = error_errno(error, -ENOMEM, "cannot hold a request of %zu bytes", (size_t)call->payload_size);
     } else {
@@ -257,7 +269,8 @@ static void say_why(struct call *call, enum call_event event)
     switch (event) {
     case CALL_DUE:
         if (call->state == CALL_QUEUED)
-            call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed before a worker was free", asked_s);
+            call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed before a worker was free",
+                          asked_s);
         else
             call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed", asked_s);
         break;

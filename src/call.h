@@ -47,11 +47,11 @@ enum call_event {
 };
 
 enum call_action {
-    CALL_ASK = 1,       /* send the ask signal; come back at the deadline */
-    CALL_GRACE = 2,     /* come back after CALL_GRACE_NS */
-    CALL_KILL = 4,      /* kill the worker now */
-    CALL_PATIENCE = 8,  /* wait for the sweep, but come back after a bounded time */
-    CALL_FINISH = 16    /* tell the caller */
+    CALL_ASK = 1,      /* send the ask signal; come back at the deadline */
+    CALL_GRACE = 2,    /* come back after CALL_GRACE_NS */
+    CALL_KILL = 4,     /* kill the worker now */
+    CALL_PATIENCE = 8, /* wait for the sweep, but come back after a bounded time */
+    CALL_FINISH = 16   /* tell the caller */
 };
 
 /* Where a step does not say the outcome by itself: it leaves it open, or whoever raised the event has put what the
@@ -66,11 +66,11 @@ struct call_step {
 
 extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
 
-#define CALL_ASK_LEAD_NS (20 * INT64_C(1000000))   /* the stack is asked for so long before the deadline, or .. */
-#define CALL_ASK_LEAD_SHARE 20                     /* .. 1/20 of the whole time, if that is less */
-#define CALL_GRACE_NS (5 * INT64_C(1000000))       /* how long a late stack may hold up the kill */
-#define CALL_PATIENCE_NS (10 * INT64_C(1000000))   /* how long a kill's sweep may hold up the news of it */
-#define CALL_SWEEP_NS (1000 * INT64_C(1000000))    /* the same for a call that ended by itself */
+#define CALL_ASK_LEAD_NS (20 * INT64_C(1000000)) /* the stack is asked for so long before the deadline, or .. */
+#define CALL_ASK_LEAD_SHARE 20                   /* .. 1/20 of the whole time, if that is less */
+#define CALL_GRACE_NS (5 * INT64_C(1000000))     /* how long a late stack may hold up the kill */
+#define CALL_PATIENCE_NS (10 * INT64_C(1000000)) /* how long a kill's sweep may hold up the news of it */
+#define CALL_SWEEP_NS (1000 * INT64_C(1000000))  /* the same for a call that ended by itself */
 
 struct worker;
 struct pinfold_queue;
@@ -81,27 +81,26 @@ struct call {
     struct pinfold_queue *queue; /* NULL: its queue was closed; the result is dropped */
     TAILQ_ENTRY(call) link;      /* in the pool's waiting line, or in its queue's line of results */
     struct deadline timer;
-    struct worker *worker;       /* that has it, from HANDED until the worker is gone or free again */
-    struct waiter *waiter;       /* the thread that sleeps in pinfold_pool_wait for it */
-    struct result *result;       /* being built; whole when DONE */
-    void *payload;               /* the request, inline; or NULL */
+    struct worker *worker; /* that has it, from HANDED until the worker is gone or free again */
+    struct waiter *waiter; /* the thread that sleeps in pinfold_pool_wait for it */
+    struct result *result; /* being built; whole when DONE */
+    void *payload;         /* the request, inline; or NULL */
     uint64_t payload_size;
-    int spill;                   /* the request's spill, or -1 */
+    int spill; /* the request's spill, or -1 */
     uint8_t state;
-    uint8_t outcome;             /* CALL_UNDECIDED until it is */
-    uint8_t verdict;             /* what the event at hand would make of it */
+    uint8_t outcome; /* CALL_UNDECIDED until it is */
+    uint8_t verdict; /* what the event at hand would make of it */
     uint64_t output_bytes;
     uint64_t result_bytes;
-    int64_t submitted;           /* CLOCK_MONOTONIC */
-    int64_t deadline;            /* CLOCK_MONOTONIC; INT64_MAX: none */
-    int64_t started;             /* CLOCK_MONOTONIC; 0: not yet */
-    struct template *template;   /* whose line of calls that wait for a sweep it is in, by `swept` */
+    int64_t submitted;         /* CLOCK_MONOTONIC */
+    int64_t deadline;          /* CLOCK_MONOTONIC; INT64_MAX: none */
+    int64_t started;           /* CLOCK_MONOTONIC; 0: not yet */
+    struct template *template; /* whose line of calls that wait for a sweep it is in, by `swept` */
     TAILQ_ENTRY(call) swept;
 };
 
 /* Makes a call out of what the caller gave; the request is copied or spilled. */
-int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call,
-             pinfold_error *error);
+int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error);
 
 /* The one place where a call's state changes. */
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event);

@@ -7,12 +7,10 @@
 
 /* Writes code and sentence into *error, which may be NULL, and returns `code` (a negative errno), so that
  * `return error_set(error, -EINVAL, "...", ...)` is one line. */
-int error_set(pinfold_error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int error_set(pinfold_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* As error_set, with ": " and strerror(-code) behind the sentence. */
-int error_errno(pinfold_error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int error_errno(pinfold_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* As error_set for a text of any size that came from elsewhere; keeps its end if it is too long. */
 int error_text(pinfold_error *error, int code, const char *text, size_t size);

@@ -15,9 +15,9 @@ static_assert(sizeof(struct frame_setup) == 8 && sizeof(struct frame_template) =
 
 /* What each kind looks like, and who may send it. */
 static const struct frame_rule {
-    uint8_t senders;     /* frame_peer bits */
-    uint8_t body;        /* exact size */
-    uint8_t fds;         /* exact count; where it depends on the body, see fds_expected */
+    uint8_t senders; /* frame_peer bits */
+    uint8_t body;    /* exact size */
+    uint8_t fds;     /* exact count; where it depends on the body, see fds_expected */
     uint32_t tail_min;
     uint32_t tail_max;
 } rules[FRAME_KINDS] = {
@@ -69,8 +69,8 @@ int frame_parse(const void *buffer, size_t size, enum frame_peer allowed, struct
     if (size < sizeof(struct frame_head) || size > FRAME_MAX)
         return -EPROTO;
     memcpy(&frame->head, buffer, sizeof(frame->head));
-    if (frame->head.magic != FRAME_MAGIC || frame->head.version != FRAME_VERSION ||
-        frame->head.size != size || frame->head.kind >= FRAME_KINDS)
+    if (frame->head.magic != FRAME_MAGIC || frame->head.version != FRAME_VERSION || frame->head.size != size ||
+        frame->head.kind >= FRAME_KINDS)
         return -EPROTO;
 
     const struct frame_rule *rule = &rules[frame->head.kind];

@@ -54,7 +54,7 @@ struct frame_template { /* descriptors: a pidfd of the template */
     uint32_t reserved;
 };
 
-struct frame_start { /* descriptors: the worker's channel, its stdout, its stderr (write ends) */
+struct frame_start {    /* descriptors: the worker's channel, its stdout, its stderr (write ends) */
     char worker_id[16]; /* 12 characters [0-9a-f], padded with NUL */
 };
 

@@ -53,8 +53,8 @@ void output_add(struct output *output, const char *bytes, size_t n)
         n = ring;
     }
     while (n > 0) {
-        size_t at = output->total < output->limit ? (size_t)output->total
-                                                  : head + (size_t)((output->total - head) % ring);
+        size_t at =
+            output->total < output->limit ? (size_t)output->total : head + (size_t)((output->total - head) % ring);
         size_t room = output->limit - at;
         size_t step = n < room ? n : room;
         memcpy(output->bytes + at, bytes, step);

@@ -22,7 +22,8 @@
 #define OUTPUT_DEFAULT (UINT64_C(1) << 20)
 #define WORKERS_MAX 4096u
 #define STARTING_MAX 32u /* START frames under way: as many as the control socket surely holds */
-#define ENDING_SLACK 64u /* dead workers that the template has yet to reap, beyond max_workers, before it gets a rest */
+#define ENDING_SLACK                                                                                              \
+    64u /* dead workers that the template has yet to reap, beyond max_workers, before it gets a rest */
 
 bool pool_reuses(const struct pinfold_pool *pool)
 {
@@ -147,7 +148,7 @@ void pool_end(struct pinfold_pool *pool)
         call_step(pool, call, CALL_CANCEL);
     struct template *template;
     TAILQ_FOREACH(template, &pool->templates_line, link)
-        template_end(pool, template, NULL, 0);
+    template_end(pool, template, NULL, 0);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */
@@ -184,9 +185,11 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
     if (!config->spill_dir || !config->spill_dir[0] || strlen(config->spill_dir) >= 4096)
         return error_set(error, -EINVAL, "config.spill_dir must name a directory in at most 4095 bytes");
     if (config->isolation > PINFOLD_SPAWN)
-        return error_set(error, -EINVAL, "config.isolation is %u, which is no pinfold_isolation", config->isolation);
+        return error_set(error, -EINVAL, "config.isolation is %u, which is no pinfold_isolation",
+                         config->isolation);
     if (config->max_workers < 1 || config->max_workers > WORKERS_MAX)
-        return error_set(error, -EINVAL, "config.max_workers is %u, not 1 .. %u", config->max_workers, WORKERS_MAX);
+        return error_set(error, -EINVAL, "config.max_workers is %u, not 1 .. %u", config->max_workers,
+                         WORKERS_MAX);
     if (config->idle_timeout_ns <= 0 || config->open_timeout_ns <= 0)
         return error_set(error, -EINVAL, "config.idle_timeout_ns and config.open_timeout_ns must be positive");
     if (config->output_bytes > SIZE_MAX / 2)

@@ -123,8 +123,7 @@ void pool_end(struct pinfold_pool *pool);  /* ends every call, and begins the en
 void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, uint64_t call_id,
                 const char *reason);
 /* The pool cannot run the call that waits longest: it ends as PINFOLD_INTERNAL with this sentence. */
-void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool pool_reuses(const struct pinfold_pool *pool);
 
 /* queue.c */

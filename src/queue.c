@@ -30,7 +30,8 @@ void queue_refresh(struct pinfold_queue *queue)
     if (wanted == queue->raised)
         return;
     uint64_t count = 1;
-    ssize_t done = wanted ? write(queue->notify, &count, sizeof(count)) : read(queue->notify, &count, sizeof(count));
+    ssize_t done =
+        wanted ? write(queue->notify, &count, sizeof(count)) : read(queue->notify, &count, sizeof(count));
     (void)done; /* an eventfd that is not full cannot refuse, one that is raised cannot be empty */
     queue->raised = wanted;
 }

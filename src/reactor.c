@@ -57,7 +57,7 @@ void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline)
     deadline_drop(&pool->deadlines, deadline);
 }
 
-#define OWNER_OF(deadline, type) ((type *)(void *)((char *)(deadline) - offsetof(type, timer)))
+#define OWNER_OF(deadline, type) ((type *)(void *)((char *)(deadline)-offsetof(type, timer)))
 
 static void run_deadlines(struct pinfold_pool *pool)
 {

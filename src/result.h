@@ -12,7 +12,7 @@ struct result {
     pinfold_result told; /* first: what the caller holds is a pointer to it */
     void *map;           /* the mapped spill, or NULL */
     uint64_t map_size;
-    void *memory;        /* an inline payload, aligned to 64, or NULL */
+    void *memory; /* an inline payload, aligned to 64, or NULL */
     struct iovec *segments;
     char *reason, *stack, *out, *err;
 };

@@ -364,7 +364,7 @@ void template_look(struct pinfold_pool *pool, struct template *template)
     template_drain(pool, template);
     if (template->guard_pidfd >= 0 && is_dead(template->guard_pidfd)) {
         siginfo_t ignored; /* ECHILD: a waitpid(-1) of the caller's own program was faster */
-        (void)waitid(P_PIDFD, (id_t)template->guard_pidfd, &ignored, WEXITED | WNOHANG);
+        (void)waitid(P_PIDFD, (id_t) template->guard_pidfd, &ignored, WEXITED | WNOHANG);
         reactor_close(pool, &template->guard_pidfd);
         ended_by_itself(pool, template);
     }

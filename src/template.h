@@ -21,22 +21,23 @@ enum template_state { TEMPLATE_OPENING, TEMPLATE_SERVING, TEMPLATE_ENDING };
 #define TEMPLATE_STUCK_NS (5 * INT64_C(1000000000)) /* an ending guard that is not gone after so long is killed */
 #define TEMPLATE_LOG_BYTES 65536u
 
-struct template {
+struct template
+{
     uint64_t number; /* its handle */
     enum template_state state;
-    TAILQ_ENTRY(template) link;           /* among the pool's templates */
+    TAILQ_ENTRY(template) link; /* among the pool's templates */
     TAILQ_HEAD(, worker) workers;
-    TAILQ_HEAD(, call) sweeping;          /* calls that wait for its sweep */
-    struct deadline timer;                /* OPENING: too slow; ENDING: stuck */
-    struct output log;                    /* what the two print: kept for the sentence about a failure */
-    int lifeline;                         /* to the guard; its end-of-file tells the guard to end */
-    int control;                          /* to the template */
-    int log_pipe;                         /* read end */
-    pid_t guard;                          /* our child */
+    TAILQ_HEAD(, call) sweeping; /* calls that wait for its sweep */
+    struct deadline timer;       /* OPENING: too slow; ENDING: stuck */
+    struct output log;           /* what the two print: kept for the sentence about a failure */
+    int lifeline;                /* to the guard; its end-of-file tells the guard to end */
+    int control;                 /* to the template */
+    int log_pipe;                /* read end */
+    pid_t guard;                 /* our child */
     int guard_pidfd;
-    pid_t pid;                            /* of the template; 0 until the guard told */
+    pid_t pid; /* of the template; 0 until the guard told */
     int pidfd;
-    uint32_t starting;                    /* workers asked for and not reported yet */
+    uint32_t starting; /* workers asked for and not reported yet */
 };
 
 /* Starts a guard, and it a template. Errors are those of the fork and of a missing guard. */

@@ -29,9 +29,10 @@ int usage_read(pid_t pid, struct usage *ret_usage)
     /* The second field is the command in parentheses, and may hold anything: what follows its last one counts. */
     const char *rest = strrchr(text, ')');
     uint64_t user, sys, children_user, children_sys;
-    if (!rest || sscanf(rest + 1,
-                        " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-                        &user, &sys, &children_user, &children_sys) != 4)
+    if (!rest ||
+        sscanf(rest + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &user,
+               &sys, &children_user, &children_sys) != 4)
         return -EBADMSG;
     uint64_t tick_us = (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
     struct usage usage = {.user_us = (user + children_user) * tick_us, .sys_us = (sys + children_sys) * tick_us};

@@ -13,13 +13,13 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Evaluates `call` again for as long as a signal interrupts it. */
-#define RETRY_EINTR(call)                                                                          \
-    __extension__({                                                                                \
-        __typeof__(call) result_;                                                                  \
-        do                                                                                         \
-            result_ = (call);                                                                      \
-        while (result_ == -1 && errno == EINTR);                                                   \
-        result_;                                                                                   \
+#define RETRY_EINTR(call)                                                                                         \
+    __extension__({                                                                                               \
+        __typeof__(call) result_;                                                                                 \
+        do                                                                                                        \
+            result_ = (call);                                                                                     \
+        while (result_ == -1 && errno == EINTR);                                                                  \
+        result_;                                                                                                  \
     })
 
 static inline void cleanup_close(int *fd)
@@ -48,11 +48,11 @@ static inline int take_fd(int *fd)
 }
 
 #define TAKE_FD(fd) take_fd(&(fd))
-#define TAKE_PTR(pointer)                                                                          \
-    __extension__({                                                                                \
-        __typeof__(pointer) taken_ = (pointer);                                                    \
-        (pointer) = NULL;                                                                          \
-        taken_;                                                                                    \
+#define TAKE_PTR(pointer)                                                                                         \
+    __extension__({                                                                                               \
+        __typeof__(pointer) taken_ = (pointer);                                                                   \
+        (pointer) = NULL;                                                                                         \
+        taken_;                                                                                                   \
     })
 
 static inline int close_fd(int *fd)

@@ -14,61 +14,70 @@
 #include "pool.h"
 #include "util.h"
 
-#define STAYS(state) {state, 0}
+#define STAYS(state)                                                                                              \
+    {                                                                                                             \
+        state, 0                                                                                                  \
+    }
 
 /* An event that cannot come in a state leaves it as it is. */
-const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] = {
-    [WORKER_STARTING] = {
-        [WORKER_FORKED] = {WORKER_IDLE, WORKER_OFFER},
-        [WORKER_SPAWNED] = STAYS(WORKER_STARTING),
-        [WORKER_READY] = {WORKER_IDLE, WORKER_OFFER},
-        [WORKER_HAND] = STAYS(WORKER_STARTING),
-        [WORKER_RETURN] = STAYS(WORKER_STARTING),
-        [WORKER_RETIRE] = {WORKER_ENDING, WORKER_KILL | WORKER_HANGUP},
-        [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
-        [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
-    },
-    [WORKER_IDLE] = {
-        [WORKER_FORKED] = STAYS(WORKER_IDLE),
-        [WORKER_SPAWNED] = STAYS(WORKER_IDLE),
-        [WORKER_READY] = STAYS(WORKER_IDLE),
-        [WORKER_HAND] = {WORKER_BUSY, WORKER_TAKE},
-        [WORKER_RETURN] = STAYS(WORKER_IDLE),
-        [WORKER_RETIRE] = {WORKER_ENDING, WORKER_TAKE | WORKER_KILL},
-        [WORKER_EXITED] = {WORKER_GONE, WORKER_TAKE | WORKER_FORGET},
-        [WORKER_LOST] = {WORKER_GONE, WORKER_TAKE | WORKER_KILL | WORKER_FORGET},
-    },
-    [WORKER_BUSY] = {
-        [WORKER_FORKED] = STAYS(WORKER_BUSY),
-        [WORKER_SPAWNED] = STAYS(WORKER_BUSY),
-        [WORKER_READY] = STAYS(WORKER_BUSY),
-        [WORKER_HAND] = STAYS(WORKER_BUSY),
-        [WORKER_RETURN] = {WORKER_IDLE, WORKER_OFFER},
-        [WORKER_RETIRE] = {WORKER_ENDING, WORKER_KILL},
-        [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
-        [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
-    },
-    [WORKER_ENDING] = {
-        [WORKER_FORKED] = {WORKER_ENDING, WORKER_KILL},
-        [WORKER_SPAWNED] = {WORKER_ENDING, WORKER_KILL},
-        [WORKER_READY] = STAYS(WORKER_ENDING),
-        [WORKER_HAND] = STAYS(WORKER_ENDING),
-        [WORKER_RETURN] = STAYS(WORKER_ENDING),
-        [WORKER_RETIRE] = STAYS(WORKER_ENDING),
-        [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
-        [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
-    },
-    /* Nothing happens to what is no more; the row stands so that the table is whole. */
-    [WORKER_GONE] = {
-        [WORKER_FORKED] = STAYS(WORKER_GONE),
-        [WORKER_SPAWNED] = STAYS(WORKER_GONE),
-        [WORKER_READY] = STAYS(WORKER_GONE),
-        [WORKER_HAND] = STAYS(WORKER_GONE),
-        [WORKER_RETURN] = STAYS(WORKER_GONE),
-        [WORKER_RETIRE] = STAYS(WORKER_GONE),
-        [WORKER_EXITED] = STAYS(WORKER_GONE),
-        [WORKER_LOST] = STAYS(WORKER_GONE),
-    },
+const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] =
+    {
+        [WORKER_STARTING] =
+            {
+                [WORKER_FORKED] = {WORKER_IDLE, WORKER_OFFER},
+                [WORKER_SPAWNED] = STAYS(WORKER_STARTING),
+                [WORKER_READY] = {WORKER_IDLE, WORKER_OFFER},
+                [WORKER_HAND] = STAYS(WORKER_STARTING),
+                [WORKER_RETURN] = STAYS(WORKER_STARTING),
+                [WORKER_RETIRE] = {WORKER_ENDING, WORKER_KILL | WORKER_HANGUP},
+                [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
+                [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
+            },
+        [WORKER_IDLE] =
+            {
+                [WORKER_FORKED] = STAYS(WORKER_IDLE),
+                [WORKER_SPAWNED] = STAYS(WORKER_IDLE),
+                [WORKER_READY] = STAYS(WORKER_IDLE),
+                [WORKER_HAND] = {WORKER_BUSY, WORKER_TAKE},
+                [WORKER_RETURN] = STAYS(WORKER_IDLE),
+                [WORKER_RETIRE] = {WORKER_ENDING, WORKER_TAKE | WORKER_KILL},
+                [WORKER_EXITED] = {WORKER_GONE, WORKER_TAKE | WORKER_FORGET},
+                [WORKER_LOST] = {WORKER_GONE, WORKER_TAKE | WORKER_KILL | WORKER_FORGET},
+            },
+        [WORKER_BUSY] =
+            {
+                [WORKER_FORKED] = STAYS(WORKER_BUSY),
+                [WORKER_SPAWNED] = STAYS(WORKER_BUSY),
+                [WORKER_READY] = STAYS(WORKER_BUSY),
+                [WORKER_HAND] = STAYS(WORKER_BUSY),
+                [WORKER_RETURN] = {WORKER_IDLE, WORKER_OFFER},
+                [WORKER_RETIRE] = {WORKER_ENDING, WORKER_KILL},
+                [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
+                [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
+            },
+        [WORKER_ENDING] =
+            {
+                [WORKER_FORKED] = {WORKER_ENDING, WORKER_KILL},
+                [WORKER_SPAWNED] = {WORKER_ENDING, WORKER_KILL},
+                [WORKER_READY] = STAYS(WORKER_ENDING),
+                [WORKER_HAND] = STAYS(WORKER_ENDING),
+                [WORKER_RETURN] = STAYS(WORKER_ENDING),
+                [WORKER_RETIRE] = STAYS(WORKER_ENDING),
+                [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
+                [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
+            },
+        /* Nothing happens to what is no more; the row stands so that the table is whole. */
+        [WORKER_GONE] =
+            {
+                [WORKER_FORKED] = STAYS(WORKER_GONE),
+                [WORKER_SPAWNED] = STAYS(WORKER_GONE),
+                [WORKER_READY] = STAYS(WORKER_GONE),
+                [WORKER_HAND] = STAYS(WORKER_GONE),
+                [WORKER_RETURN] = STAYS(WORKER_GONE),
+                [WORKER_RETIRE] = STAYS(WORKER_GONE),
+                [WORKER_EXITED] = STAYS(WORKER_GONE),
+                [WORKER_LOST] = STAYS(WORKER_GONE),
+            },
 };
 static_assert(WORKER_STATES == 5 && WORKER_EVENTS == 8, "a new state or event wants its cells in the table");
 
@@ -345,8 +354,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         return;
     }
     uint32_t verdict = verdict_of(call, body);
-    call_evidence(call, verdict, "%s",
-                  verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
+    call_evidence(call, verdict, "%s", verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call->result->told.n_segments = 0;
     call_usage(call, body->user_us, body->sys_us, body->peak_kb);
@@ -455,7 +463,8 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     if (call) {
         bool tree = report->flags & EXITED_ORPHANS;
         struct template *template = worker->template;
-        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || !call->result->told.metrics.peak_rss_kb)
+        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT ||
+            !call->result->told.metrics.peak_rss_kb)
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {
             /* it is known how the call ended; how its worker was brought down says nothing more */

@@ -60,7 +60,8 @@ struct worker_step {
 
 extern const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS];
 
-#define WORKER_STUCK_NS (10 * INT64_C(1000000000)) /* a killed worker not reported after so long: the template hangs */
+#define WORKER_STUCK_NS                                                                                           \
+    (10 * INT64_C(1000000000)) /* a killed worker not reported after so long: the template hangs */
 #define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* a closed channel without a death: killed after so long */
 
 enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
@@ -69,23 +70,23 @@ struct call;
 struct template;
 
 struct worker {
-    uint64_t number;                        /* its handle, and its name in frames */
-    char id[PINFOLD_WORKER_ID_LENGTH + 4];  /* its name for people */
+    uint64_t number;                       /* its handle, and its name in frames */
+    char id[PINFOLD_WORKER_ID_LENGTH + 4]; /* its name for people */
     struct template *template;
-    TAILQ_ENTRY(worker) link;               /* among its template's workers */
-    TAILQ_ENTRY(worker) idle;               /* among the idle ones */
-    struct deadline timer;                  /* IDLE: let go; BUSY with a closed channel: kill; ENDING: stuck */
-    struct call *call;                      /* BUSY: whose; ENDING: until the call is told */
+    TAILQ_ENTRY(worker) link; /* among its template's workers */
+    TAILQ_ENTRY(worker) idle; /* among the idle ones */
+    struct deadline timer;    /* IDLE: let go; BUSY with a closed channel: kill; ENDING: stuck */
+    struct call *call;        /* BUSY: whose; ENDING: until the call is told */
     struct output output[WORKER_STREAMS];
-    int pipes[WORKER_STREAMS];              /* read ends; -1: end-of-file was seen */
+    int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */
     int channel;
-    int pidfd;                              /* -1 until STARTED */
-    pid_t pid;                              /* 0 until STARTED */
+    int pidfd; /* -1 until STARTED */
+    pid_t pid; /* 0 until STARTED */
     uint8_t state;
-    uint32_t calls;                         /* that it has finished */
+    uint32_t calls; /* that it has finished */
     uint64_t inherited_kb;
-    uint64_t user_us, sys_us;               /* of all its finished calls, as it told */
-    char exit_reason[64];                   /* for the event of its exit; "": it died by itself */
+    uint64_t user_us, sys_us; /* of all its finished calls, as it told */
+    char exit_reason[64];     /* for the event of its exit; "": it died by itself */
 };
 
 /* Asks the template for a worker. */
