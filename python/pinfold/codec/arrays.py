@@ -8,11 +8,14 @@ reader parses that itself; numpy's own parser of dtype strings never sees what i
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cbor2
 import numpy as np
+
 from pinfold.codec import wire
 from pinfold.codec.errors import Malformed
 from pinfold.codec.wire import Unfit
@@ -33,12 +36,10 @@ _RECORD = 2
 _NESTED = 16  # structs in structs
 
 
-class Segments(Protocol):
-    """Where out-of-line memory goes to, and comes from."""
-
-    def add(self, view: memoryview) -> int: ...
-
-    def take(self, index: object) -> memoryview: ...
+# What a writer does with memory that stays out of line: keep it, and say its number. And what a
+# reader does with such a number.
+Add = Callable[[memoryview], int]
+Take = Callable[[object], memoryview]
 
 
 def _refused(dtype: Any) -> Unfit:
@@ -95,7 +96,9 @@ def _plain(text: str) -> Any:
     wanted = text
     try:
         if text[1] in "qQ":
-            dtype = np.dtype(text[1]).newbyteorder("<" if text[0] == "<" else ">")
+            dtype = np.dtype(text[1])
+            if dtype.str[0] != text[0]:
+                dtype = dtype.newbyteorder("S")
             wanted = text[0] + text[1].replace("q", "i").replace("Q", "u") + "8"
         else:
             dtype = np.dtype(text)
@@ -168,8 +171,45 @@ def _product(shape: object) -> int:
 # --- arrays ---------------------------------------------------------------------------------------
 
 
-def _array(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+def _flaw(array: Any) -> str:
+    """What makes the bits of an array no values of its dtype, or "".
+
+    numpy takes any bits for a bool or a character, but its loops and Python's str rely on them
+    being one. An honest array has such bits only where `np.empty` left them.
+    """
+    dtype = array.dtype
+    if dtype.names is not None:
+        return next(filter(None, (_flaw(array[name]) for name in dtype.names)), "")
+    if dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+        return "bools that are neither 0 nor 1"
+    if dtype.kind == "U" and array.size and dtype.itemsize:
+        codes = np.dtype((f"{dtype.str[0]}u4", (dtype.itemsize // 4,)))
+        if array.view(codes).max() > sys.maxunicode:
+            return "characters beyond Unicode"
+    return ""
+
+
+def _flawless(value: Any) -> Any:
+    flaw = _flaw(value)
+    if not flaw:
+        return value
+    if value.dtype == bool:
+        return value.view(np.uint8) != 0
+    raise Unfit(f"a numpy.ndarray of dtype {value.dtype!s:.100} with {flaw}")
+
+
+def _on(buffer: Any, shape: tuple[int, ...], dtype: Any, fortran: bool) -> Any:
+    """An array on a buffer, which `frombuffer` exports (and so keeps mapped) as long as it lives;
+    the array's own constructor would only hold a reference."""
+    if dtype.itemsize == 0 or not buffer:
+        return np.ndarray(shape, dtype, bytearray(1), order="F" if fortran else "C")
+    return np.frombuffer(buffer, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
     spec = spec_of(value.dtype)
+    if value.dtype.kind in "bUV":
+        value = _flawless(value)
     fortran = False
     if not value.flags.c_contiguous:
         fortran = value.flags.f_contiguous
@@ -189,40 +229,43 @@ def _array(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
         encoder.encode_bytes(value.tobytes())
     else:
         octets = value.reshape(-1).view(np.uint8)
-        encoder.encode_length(0, segments.add(memoryview(octets)))
+        encoder.encode_length(0, add(memoryview(octets)))
 
 
-def _memmap(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+def _memmap(add: Add, encoder: CBOREncoder, value: Any) -> None:
     # The file is where the array is stored, not what it is.
-    _array(segments, encoder, value.view(np.ndarray))
+    _array(add, encoder, value.view(np.ndarray))
 
 
-def read_array(segments: Segments, item: object) -> Any:
+def read_array(take: Take, item: object) -> Any:
     """An array on the memory of its segment, or on a copy of its bytes in the stream."""
     kinds = ((str, list), (list,), (bool,), (bytes, int))
     spec, shape, fortran, memory = wire.fields(item, "numpy.ndarray", *kinds)
     dtype = dtype_of(spec)
     count = _product(shape)
-    buffer = bytearray(memory) if type(memory) is bytes else segments.take(memory)
+    buffer = bytearray(memory) if type(memory) is bytes else take(memory)
     if len(buffer) != count * dtype.itemsize:
         raise Malformed(f"a numpy.ndarray of {count * dtype.itemsize} bytes on {len(buffer)}")
     assert type(shape) is list
     try:
-        if not buffer:
-            buffer = bytearray(1)
-        return np.ndarray(tuple(shape), dtype, buffer, order="F" if fortran else "C")
+        array = _on(buffer, tuple(shape), dtype, bool(fortran))
     except (TypeError, ValueError, OverflowError) as error:
         raise Malformed(f"no such numpy.ndarray: {error!s:.100}") from error
+    if flaw := _flaw(array):
+        raise Malformed(f"a numpy.ndarray with {flaw}")
+    return array
 
 
 # --- scalars --------------------------------------------------------------------------------------
 
 
-def _scalar(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+def _scalar(add: Add, encoder: CBOREncoder, value: Any) -> None:
     try:
         spec = spec_of(value.dtype)
+        if value.dtype.names is not None:
+            _flawless(np.asarray(value))
     except Unfit as error:
-        raise Unfit(f"a numpy scalar of dtype {value.dtype!s:.100}") from error
+        raise Unfit(error.what.replace("ndarray", type(value).__name__)) from None
     encoder.encode_length(6, wire.SCALAR)
     encoder.encode_length(4, 2)
     if type(spec) is str:
@@ -232,7 +275,7 @@ def _scalar(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
     encoder.encode_bytes(value.tobytes())
 
 
-def _str(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+def _str(add: Add, encoder: CBOREncoder, value: Any) -> None:
     # By value: as an item of an array it would lose its trailing NULs.
     encoder.encode_length(6, wire.SCALAR)
     encoder.encode_length(4, 2)
@@ -240,7 +283,7 @@ def _str(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
     encoder.encode(str.__str__(value))
 
 
-def _bytes(segments: Segments, encoder: CBOREncoder, value: Any) -> None:
+def _bytes(add: Add, encoder: CBOREncoder, value: Any) -> None:
     encoder.encode_length(6, wire.SCALAR)
     encoder.encode_length(4, 2)
     encoder.encode_string("S")
@@ -260,7 +303,10 @@ def read_scalar(item: object) -> Any:
     dtype = dtype_of(spec)
     if dtype.kind in "SU" or len(content) != dtype.itemsize:
         raise Malformed("not the content of a numpy scalar")
-    return np.ndarray((), dtype, bytearray(content or b"\0"))[()]
+    array = _on(bytearray(content), (), dtype, False)
+    if flaw := _flaw(array):
+        raise Malformed(f"a numpy scalar with {flaw}")
+    return array[()]
 
 
 _KINDS = {np.dtype(char).type for char in "?bBhHiIlLqQefdgFDGVMm"}

@@ -53,4 +53,4 @@ class CannotDecode(Exception):
 
 
 def _article(noun: str) -> str:
-    return "an" if noun[:1].lower() in "aeiou" else "a"
+    return "an" if noun[:1].lower() in "aeio" else "a"  # a user_code.Node, a uuid.UUID

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+
 from pinfold.codec.errors import CannotDecode, NotCarried, name_of
 from pinfold.codec.wire import OUT_OF_LINE
 

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, NoReturn
 
 import cbor2
+
 from pinfold.codec import scalars, wire
 from pinfold.codec.errors import Malformed, name_of
 from pinfold.codec.wire import MAX_DEPTH
@@ -32,9 +33,6 @@ class _Reader:
         self.segments = segments
         self.taken: set[int] = set()
 
-    def add(self, view: memoryview) -> NoReturn:
-        raise NotImplementedError
-
     def take(self, index: object) -> memoryview:
         if type(index) is not int or not 0 < index < len(self.segments):
             raise Malformed(f"no segment {index!r:.40}")
@@ -50,7 +48,7 @@ class _Reader:
         return bytearray(item if type(item) is bytes else self.take(item))
 
     def array(self, item: object, immutable: bool) -> object:
-        return _arrays().read_array(self, item)
+        return _arrays().read_array(self.take, item)
 
     def decoders(self) -> _Decoders:
         own: dict[int, scalars.Decoder] = {

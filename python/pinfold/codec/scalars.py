@@ -187,7 +187,7 @@ def _read_datetime(item: object, immutable: bool) -> object:
     import datetime
 
     *day, fold, zone = cast(Any, fields(item, "datetime", *[_INT] * 8, _zones()))
-    return datetime.datetime(*day, zone, fold=fold)
+    return cast(Any, datetime.datetime)(*day, zone, fold=fold)
 
 
 def _read_date(item: object, immutable: bool) -> object:
@@ -200,7 +200,7 @@ def _read_time(item: object, immutable: bool) -> object:
     import datetime
 
     *clock, fold, zone = cast(Any, fields(item, "time", *[_INT] * 5, _zones()))
-    return datetime.time(*clock, zone, fold=fold)
+    return cast(Any, datetime.time)(*clock, zone, fold=fold)
 
 
 def _read_timedelta(item: object, immutable: bool) -> object:

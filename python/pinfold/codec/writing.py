@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import cbor2
 from cbor2 import CBOREncoder
+
 from pinfold.codec import scalars, wire
 from pinfold.codec.errors import NotCarried, name_of
 from pinfold.codec.wire import MAX_DEPTH, OUT_OF_LINE, Unfit
@@ -45,9 +46,6 @@ class _Writer:
     def add(self, view: memoryview) -> int:
         self.buffers.append(view)
         return len(self.buffers)
-
-    def take(self, index: object) -> NoReturn:
-        raise NotImplementedError
 
     def enter(self) -> None:
         # cbor2 recurses natively and without a limit of its own: too deep is a crash.
@@ -118,7 +116,7 @@ class _Encoders(dict[type, Any]):
             of_array = _array_encoder(kind)
             if of_array is None:
                 return _refuse
-            encoder = partial(of_array, self.writer)
+            encoder = partial(of_array, self.writer.add)
         self[kind] = encoder
         return encoder  # type: ignore[no-any-return]
 
