@@ -1,0 +1,376 @@
+/* A worker's end of its socket to the pool: takes calls, gives results. */
+#include "_runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "_segment.h"
+#include "frame.h"
+#include "payload.h"
+#include "util.h"
+
+/* Before the tail of a FRAME_CALL: so placed, its segments are as aligned in the buffer as in the payload. */
+#define BEFORE_TAIL (sizeof(struct frame_head) + sizeof(struct frame_call))
+#define BUFFER_OFFSET (PAYLOAD_ALIGN - BEFORE_TAIL % PAYLOAD_ALIGN)
+
+/* The memory of one request. */
+struct payload {
+    PyObject ob_base;
+    void *base;
+    size_t mapped; /* 0: allocated */
+};
+
+struct channel {
+    PyObject ob_base;
+    pid_t pid; /* whose channel it is: what the program forks may not speak on it */
+    bool reused;
+    uint64_t call;               /* that was received and not answered; 0: none */
+    struct rusage own, children; /* at the start of the call */
+    uint8_t *buffer;
+};
+
+static void payload_dealloc(PyObject *self)
+{
+    struct payload *payload = (struct payload *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (payload->mapped)
+        munmap(payload->base, payload->mapped);
+    else
+        free(payload->base);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot payload_slots[] = {
+    {Py_tp_dealloc, payload_dealloc},
+    {Py_tp_doc, "The memory of one request."},
+    {0, NULL},
+};
+
+PyType_Spec payload_spec = {
+    .name = "pinfold.runtime._runtime.Payload",
+    .basicsize = sizeof(struct payload),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = payload_slots,
+};
+
+/* A process that the program forked, and that came back to where only the worker should: it has done what it was
+ * made for. */
+static void only_the_worker(const struct channel *channel)
+{
+    if (getpid() != channel->pid)
+        _exit(0);
+}
+
+static int payload_take(struct payload *payload, struct frame *frame, uint64_t size)
+{
+    const struct frame_call *call = frame->body;
+    if (call->flags & CALL_SPILLED) {
+        int r = spill_map(frame->fds[0], size, &payload->base);
+        payload->mapped = r < 0 ? 0 : size;
+        return r;
+    }
+    /* A copy, for the buffer takes the next call while the program may still hold views of this one. */
+    payload->base = aligned_alloc(PAYLOAD_ALIGN, (size + PAYLOAD_ALIGN - 1) & ~(uint64_t)(PAYLOAD_ALIGN - 1));
+    if (!payload->base)
+        return -ENOMEM;
+    memcpy(payload->base, frame->tail, size);
+    return 0;
+}
+
+static PyObject *request_views(PyObject *module, struct frame *frame)
+{
+    struct runtime *runtime = runtime_of(module);
+    struct payload *payload = (struct payload *)runtime->payload_type->tp_alloc(runtime->payload_type, 0);
+    if (!payload)
+        return NULL;
+    uint64_t size = ((const struct frame_call *)frame->body)->payload_size;
+    _cleanup_free_ struct iovec *segments = NULL;
+    uint32_t n = 0;
+    int r = payload_take(payload, frame, size);
+    if (r == 0)
+        r = payload_parse(payload->base, size, &segments, &n);
+    PyObject *views = r < 0 ? raise_errno(r, "cannot read the request")
+                            : segment_views(runtime->segment_type, segments, n, &payload->ob_base);
+    Py_DECREF(payload);
+    return views;
+}
+
+/* The peak since now, and not since the start of the process: proc(5), clear_refs. */
+static void reset_peak(const struct channel *channel)
+{
+    if (channel->reused && pwrite(seat_fd(SEAT_CLEAR_REFS), "5", 1, 0) < 0)
+        return; /* then the peak is that of the worker's life, an upper bound */
+}
+
+PyDoc_STRVAR(
+    receive_doc,
+    "receive() -> (call, segments, result_max) or None\n\n"
+    "Waits for the next call. None: the pool wants no more of this worker. The segments are writable\n"
+    "memoryviews, aligned to 64 bytes; result_max counts bytes, 0 is no bound. OSError: the request cannot\n"
+    "be read; `call` tells which.");
+
+static PyObject *channel_receive(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct channel *channel = (struct channel *)self;
+    struct frame frame;
+    only_the_worker(channel);
+    channel->call = 0;
+    PyThreadState *thread = PyEval_SaveThread();
+    int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, &frame);
+    PyEval_RestoreThread(thread);
+    if (r == 0)
+        Py_RETURN_NONE;
+    if (r > 0 && frame.head.kind != FRAME_CALL) {
+        frame_release(&frame);
+        r = -EPROTO;
+    }
+    if (r < 0)
+        return raise_errno(r, "cannot receive a call");
+
+    channel->call = frame.head.id;
+    uint64_t result_max = ((const struct frame_call *)frame.body)->result_max;
+    PyObject *module = PyType_GetModule(Py_TYPE(self));
+    PyObject *views = request_views(module, &frame);
+    frame_release(&frame);
+    if (!views)
+        return NULL;
+    reset_peak(channel);
+    getrusage(RUSAGE_SELF, &channel->own);
+    getrusage(RUSAGE_CHILDREN, &channel->children);
+    stack_of_call(channel->call);
+    return Py_BuildValue("(KNK)", (unsigned long long)channel->call, views, (unsigned long long)result_max);
+}
+
+static uint64_t elapsed_us(struct timeval from, struct timeval to)
+{
+    return (uint64_t)((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_usec - from.tv_usec));
+}
+
+static void measure(const struct channel *channel, struct frame_result *result)
+{
+    struct rusage own, children;
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &children);
+    result->user_us = elapsed_us(channel->own.ru_utime, own.ru_utime) +
+                      elapsed_us(channel->children.ru_utime, children.ru_utime);
+    result->sys_us = elapsed_us(channel->own.ru_stime, own.ru_stime) +
+                     elapsed_us(channel->children.ru_stime, children.ru_stime);
+    result->peak_kb = (uint64_t)own.ru_maxrss;
+}
+
+/* The worker is a subreaper: as long as it has no child, nothing that the call started is left. The dead ones
+ * that nobody waited for are no reason to wait for a sweep. */
+static bool has_children(void)
+{
+    for (;;) {
+        siginfo_t dead = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | __WALL) < 0)
+            return errno != ECHILD;
+        if (dead.si_pid == 0)
+            return true;
+    }
+}
+
+/* Waits for room: the pool reads, but it may be busy. */
+static int send_patiently(uint64_t call, const struct frame_result *result, void *inlined, int spill)
+{
+    struct iovec tail = {inlined, inlined ? result->payload_size : 0};
+    for (;;) {
+        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, call, result, &tail, inlined ? 1 : 0, &spill,
+                           spill >= 0);
+        if (r != -EAGAIN)
+            return r;
+        struct pollfd room = {seat_fd(SEAT_CHANNEL), POLLOUT, 0};
+        poll(&room, 1, -1);
+    }
+}
+
+static int write_spill(const struct channel *channel, const struct iovec *segments, uint32_t n, int *ret_fd,
+                       uint64_t *ret_size, pinfold_error *error)
+{
+    int r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
+    if (r == -EMFILE && !channel->reused) {
+        /* The program has used up its descriptors. These two are ours, and stand there for this. */
+        seat_close(SEAT_OUT, SEAT_ERR);
+        r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
+    }
+    return r;
+}
+
+/* The next call finds its descriptors, whatever this one did to them. */
+static void restore_streams(void)
+{
+    dup2(seat_fd(SEAT_IN), STDIN_FILENO);
+    dup2(seat_fd(SEAT_OUT), STDOUT_FILENO);
+    dup2(seat_fd(SEAT_ERR), STDERR_FILENO);
+}
+
+/* 0; or -1 with an exception set, and the call is not answered. */
+static int send_segments(struct channel *channel, struct frame_result *result, const struct iovec *segments,
+                         uint32_t n, uint64_t result_max)
+{
+    int r = payload_size(segments, n, &result->payload_size);
+    if (r < 0) {
+        raise_errno(r, "cannot lay out the result");
+        return -1;
+    }
+    if (result_max && result->status == RESULT_OK && result->payload_size > result_max) {
+        PyErr_Format(PyExc_OverflowError, "the result takes %llu bytes, and at most %llu are allowed",
+                     (unsigned long long)result->payload_size, (unsigned long long)result_max);
+        return -1;
+    }
+    _Alignas(PAYLOAD_ALIGN) static uint8_t inlined[PAYLOAD_INLINE_MAX];
+    _cleanup_close_ int spill = -1;
+    if (result->payload_size <= sizeof(inlined)) {
+        payload_copy(inlined, segments, n);
+    } else {
+        pinfold_error error;
+        r = write_spill(channel, segments, n, &spill, &result->payload_size, &error);
+        if (r < 0) {
+            PyObject *arguments = Py_BuildValue("(is)", -r, error.text);
+            if (arguments)
+                PyErr_SetObject(PyExc_OSError, arguments);
+            Py_XDECREF(arguments);
+            return -1;
+        }
+        result->flags |= RESULT_SPILLED;
+    }
+    if (has_children())
+        result->flags |= RESULT_CHILDREN;
+    measure(channel, result);
+    stack_of_call(0);
+    r = send_patiently(channel->call, result, spill < 0 ? inlined : NULL, spill);
+    if (r < 0)
+        _exit(0); /* the pool is gone */
+    channel->call = 0;
+    if (channel->reused)
+        restore_streams();
+    return 0;
+}
+
+PyDoc_STRVAR(
+    send_doc,
+    "send(call, status, segments, flags, result_max, last)\n\n"
+    "Answers the call. `segments` is a list of contiguous buffers; a value (status 0) that takes more than\n"
+    "result_max bytes is an OverflowError, one that does not fit on the disk an OSError: the call is then\n"
+    "not answered yet. If `last`, the process ends here, at once.");
+
+static PyObject *channel_send(PyObject *self, PyObject *arguments)
+{
+    struct channel *channel = (struct channel *)self;
+    only_the_worker(channel);
+    unsigned long long call, result_max;
+    unsigned status, flags;
+    int last;
+    PyObject *sequence;
+    if (!PyArg_ParseTuple(arguments, "KIOIKp", &call, &status, &sequence, &flags, &result_max, &last))
+        return NULL;
+    if (call == 0 || call != channel->call || status >= RESULT_STATUSES ||
+        (flags & ~(RESULT_RETIRE | RESULT_CHILDREN))) {
+        PyErr_SetString(PyExc_ValueError, "not an answer to the call that was received");
+        return NULL;
+    }
+    PyObject *items = PySequence_Fast(sequence, "segments must be a sequence");
+    if (!items)
+        return NULL;
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(items), held = 0;
+    Py_buffer *views = PyMem_Calloc((size_t)n + 1, sizeof(*views));
+    struct iovec *segments = PyMem_Calloc((size_t)n + 1, sizeof(*segments));
+    if (!views || !segments)
+        PyErr_NoMemory();
+    for (; !PyErr_Occurred() && held < n; held++) {
+        if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items, held), &views[held], PyBUF_SIMPLE) < 0)
+            break;
+        segments[held] = (struct iovec){views[held].buf, (size_t)views[held].len};
+    }
+    if (!PyErr_Occurred()) {
+        struct frame_result result = {.status = status, .flags = flags};
+        fflush(NULL); /* what C code printed with the C library's buffers */
+        if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
+            _exit(0);
+    }
+    while (held > 0)
+        PyBuffer_Release(&views[--held]);
+    PyMem_Free(segments);
+    PyMem_Free(views);
+    Py_DECREF(items);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *channel_call(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((struct channel *)self)->call);
+}
+
+static void channel_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    free(((struct channel *)self)->buffer);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef channel_methods[] = {
+    {"receive", channel_receive, METH_NOARGS, receive_doc},
+    {"send", channel_send, METH_VARARGS, send_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef channel_attributes[] = {
+    {"call", channel_call, NULL, "The call that was received and not answered yet; 0: none.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot channel_slots[] = {
+    {Py_tp_dealloc, channel_dealloc},
+    {Py_tp_methods, channel_methods},
+    {Py_tp_getset, channel_attributes},
+    {Py_tp_doc, "A worker's end of its socket to the pool."},
+    {0, NULL},
+};
+
+PyType_Spec channel_spec = {
+    .name = "pinfold.runtime._runtime.Channel",
+    .basicsize = sizeof(struct channel),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = channel_slots,
+};
+
+PyObject *channel_new(PyObject *module, bool reused)
+{
+    PyTypeObject *type = runtime_of(module)->channel_type;
+    struct channel *channel = (struct channel *)type->tp_alloc(type, 0);
+    if (!channel)
+        return NULL;
+    channel->pid = getpid();
+    channel->reused = reused;
+    channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
+    int r = channel->buffer ? 0 : -ENOMEM;
+    if (r == 0 && reused) {
+        /* SEAT_IN holds /dev/null since the seats were taken. */
+        r = seat_copy(SEAT_OUT, STDOUT_FILENO);
+        if (r == 0)
+            r = seat_copy(SEAT_ERR, STDERR_FILENO);
+        int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            seat_put(SEAT_CLEAR_REFS, fd);
+    }
+    stack_of_worker();
+    if (r < 0) {
+        Py_DECREF(channel);
+        return raise_errno(r, "cannot set up a worker");
+    }
+    return &channel->ob_base;
+}

@@ -1,0 +1,73 @@
+#include "_runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "util.h"
+
+enum { CHANNEL, OUT, ERR };
+
+/* The order: first what makes this process mortal, so that no failure further on can leave a stray; then what
+ * makes its descendants findable; then the descriptors, the template's closed before anything of the program's
+ * own (an at-fork hook of a preload, say) can run and reach them. */
+int child_settle(const struct child *child)
+{
+    if (child->template) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != child->template)
+            _exit(0);
+    }
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    seat_close(SEAT_CONTROL, SEAT_OOM);
+    if (dup2(child->fds[OUT], STDOUT_FILENO) < 0 || dup2(child->fds[ERR], STDERR_FILENO) < 0)
+        return -errno;
+    close(child->fds[OUT]);
+    close(child->fds[ERR]);
+    return seat_put(SEAT_CHANNEL, child->fds[CHANNEL]);
+}
+
+static void tell_failure(int code, const char *command)
+{
+    char text[4608];
+    int size = snprintf(text, sizeof(text), "cannot execute %.4096s: %s", command, strerror(code));
+    struct iovec tail = {text, (size_t)size};
+    frame_send(seat_fd(SEAT_CHANNEL), FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+}
+
+void child_exec(const struct child *child, char *const *command)
+{
+    /* What Python ignores, exec would keep ignored; what has a handler, exec resets by itself. */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &child->mask, NULL);
+    int channel = seat_fd(SEAT_CHANNEL);
+    if (dup2(channel, 3) == 3) {
+        /* All others are close-on-exec: those of this file's doing, and those that a library opened. */
+        execv(command[0], command);
+    }
+    tell_failure(errno, command[0]);
+    _exit(127);
+}
+
+int child_rehearse(void)
+{
+    PyOS_BeforeFork();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    int code = errno;
+    PyOS_AfterFork_Parent();
+    if (pid < 0)
+        return -code;
+    int status;
+    if (RETRY_EINTR(waitpid(pid, &status, 0)) < 0)
+        return -errno;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECHILD;
+}

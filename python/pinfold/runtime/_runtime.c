@@ -1,0 +1,263 @@
+/* pinfold.runtime._runtime: what Python calls inside a template and its workers. */
+#include "_runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "_segment.h"
+#include "frame.h"
+#include "payload.h"
+#include "util.h"
+
+#define COMMAND_MAX 24
+
+struct spill_dir runtime_spills = {.fd = -1};
+
+static enum seat to_pool = SEATS; /* where a failure to start is told */
+
+struct runtime *runtime_of(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+PyObject *raise_errno(int code, const char *doing)
+{
+    PyObject *text = PyUnicode_FromFormat("%s: %s", doing, strerror(-code));
+    PyObject *arguments = text ? Py_BuildValue("(iN)", -code, text) : NULL;
+    if (arguments)
+        PyErr_SetObject(code == -ENOMEM ? PyExc_MemoryError : PyExc_OSError, arguments);
+    Py_XDECREF(arguments);
+    return NULL;
+}
+
+static PyObject *none_or(int r, const char *doing)
+{
+    if (r < 0)
+        return raise_errno(r, doing);
+    Py_RETURN_NONE;
+}
+
+static int open_spills(const char *path)
+{
+    pinfold_error error;
+    int r = spill_dir_open(path, &runtime_spills, &error);
+    if (r == 0)
+        r = seat_put(SEAT_SPILLS, runtime_spills.fd);
+    if (r < 0)
+        return r;
+    runtime_spills.fd = seat_fd(SEAT_SPILLS);
+    return 0;
+}
+
+PyDoc_STRVAR(open_template_doc,
+             "open_template(control) -> (isolation, flags, spill_dir)\n\n"
+             "Makes this process a template: takes its seats, the socket `control` among them, and receives what\n"
+             "the pool has set up.");
+
+static PyObject *open_template(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    int control = (int)PyLong_AsLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    int r = seat_open();
+    /* The one above may die from now on: its pidfd tells, once PDEATHSIG does not any more. */
+    int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    if (r == 0)
+        r = guard < 0 ? -errno : seat_put(SEAT_GUARD, guard);
+    if (r == 0)
+        r = seat_put(SEAT_CONTROL, control);
+    if (r < 0)
+        return raise_errno(r, "cannot take the template's descriptors");
+    to_pool = SEAT_CONTROL;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+
+    _cleanup_free_ uint8_t *buffer = malloc(FRAME_MAX);
+    if (!buffer)
+        return PyErr_NoMemory();
+    struct frame frame;
+    r = frame_receive(seat_fd(SEAT_CONTROL), 0, FRAME_FROM_POOL, buffer, &frame);
+    if (r <= 0 || frame.head.kind != FRAME_SETUP)
+        return raise_errno(r < 0 ? r : -EPROTO, "no set-up came from the pool");
+    const struct frame_setup *setup = frame.body;
+    char path[4096];
+    memcpy(path, frame.tail, frame.tail_size);
+    path[frame.tail_size] = '\0';
+    r = open_spills(path);
+    if (r < 0)
+        return raise_errno(r, "cannot use the spill directory");
+    return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
+}
+
+PyDoc_STRVAR(open_worker_doc,
+             "open_worker(channel, template, spill_dir)\n\n"
+             "Makes this process, which the template exec'd, a worker. `template` is the pid of the one that it\n"
+             "shall not outlive, or 0.");
+
+static PyObject *open_worker(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int channel, template;
+    PyObject *path;
+    if (!PyArg_ParseTuple(arguments, "iiO&", &channel, &template, PyUnicode_FSConverter, &path))
+        return NULL;
+    if (template) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* exec keeps it, unless the interpreter's file has capabilities */
+        if (getppid() != template)
+            _exit(0);
+    }
+    int r = seat_open();
+    if (r == 0)
+        r = seat_put(SEAT_CHANNEL, channel);
+    to_pool = r == 0 ? SEAT_CHANNEL : SEATS;
+    if (r == 0)
+        r = open_spills(PyBytes_AS_STRING(path));
+    Py_DECREF(path);
+    return none_or(r, "cannot take the worker's descriptors");
+}
+
+static PyObject *fail(PyObject *module, PyObject *text)
+{
+    (void)module;
+    char *bytes;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)
+        return NULL;
+    Py_ssize_t most = PAYLOAD_INLINE_MAX;
+    struct iovec tail = {bytes + (size > most ? size - most : 0), (size_t)(size > most ? most : size)};
+    int r = to_pool == SEATS ? -ENOTCONN : frame_send(seat_fd(to_pool), FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+    return none_or(r, "cannot tell the pool of a failure");
+}
+
+static PyObject *arm(PyObject *module, PyObject *above)
+{
+    (void)module;
+    int r = above == Py_True ? stack_arm_above() : stack_arm_beneath();
+    return r < 0 ? raise_errno(r, "cannot arm the stack's handlers") : PyLong_FromLong(seat_fd(SEAT_STACK));
+}
+
+static PyObject *rehearse(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return none_or(child_rehearse(), "cannot fork");
+}
+
+PyDoc_STRVAR(
+    serve_doc,
+    "serve(flags, command) -> worker_id\n\n"
+    "Tells the pool that the template is ready, and makes workers until the pool or the guard is gone; the\n"
+    "template then ends. Returns in each worker. `command`: None, or a list of str that a worker executes,\n"
+    "to which its number and its id are added; then this does not return at all.");
+
+static PyObject *serve(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned flags;
+    PyObject *command;
+    if (!PyArg_ParseTuple(arguments, "IO", &flags, &command))
+        return NULL;
+    if (command == Py_None)
+        return serve_run(flags, NULL);
+
+    PyObject *encoded[COMMAND_MAX];
+    char *words[COMMAND_MAX + 1] = {NULL};
+    Py_ssize_t n = PyList_Check(command) ? PyList_GET_SIZE(command) : -1, done = 0;
+    if (n < 1 || n > COMMAND_MAX)
+        return PyErr_Format(PyExc_ValueError, "command must be a list of 1 to %d str", COMMAND_MAX);
+    for (; done < n; done++) {
+        if (!PyUnicode_FSConverter(PyList_GET_ITEM(command, done), &encoded[done]))
+            break;
+        words[done] = PyBytes_AS_STRING(encoded[done]);
+    }
+    PyObject *worker_id = done == n ? serve_run(flags, words) : NULL;
+    while (done > 0)
+        Py_DECREF(encoded[--done]);
+    return worker_id;
+}
+
+static PyObject *open_channel(PyObject *module, PyObject *reused)
+{
+    int truth = PyObject_IsTrue(reused);
+    return truth < 0 ? NULL : channel_new(module, truth);
+}
+
+static PyObject *ready(PyObject *module, PyObject *number)
+{
+    (void)module;
+    unsigned long long id = PyLong_AsUnsignedLongLong(number);
+    if (PyErr_Occurred())
+        return NULL;
+    return none_or(frame_send(seat_fd(SEAT_CHANNEL), FRAME_READY, id, NULL, NULL, 0, NULL, 0),
+                   "cannot tell the pool that the worker is ready");
+}
+
+static PyMethodDef methods[] = {
+    {"open_template", open_template, METH_O, open_template_doc},
+    {"open_worker", open_worker, METH_VARARGS, open_worker_doc},
+    {"arm", arm, METH_O,
+     "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
+     "write to fd."},
+    {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
+    {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
+    {"serve", serve, METH_VARARGS, serve_doc},
+    {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
+    {"ready", ready, METH_O, "ready(number)\n\nTells the pool that this exec'd worker can take a call."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int execute(PyObject *module)
+{
+    struct runtime *runtime = runtime_of(module);
+    runtime->channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &channel_spec, NULL);
+    runtime->payload_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &payload_spec, NULL);
+    runtime->segment_type = segment_type_new(module);
+    if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type)
+        return -1;
+    if (PyModule_AddType(module, runtime->channel_type) < 0 ||
+        PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
+        return -1;
+    return 0;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct runtime *runtime = runtime_of(module);
+    Py_VISIT(runtime->channel_type);
+    Py_VISIT(runtime->payload_type);
+    Py_VISIT(runtime->segment_type);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    struct runtime *runtime = runtime_of(module);
+    Py_CLEAR(runtime->channel_type);
+    Py_CLEAR(runtime->payload_type);
+    Py_CLEAR(runtime->segment_type);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pinfold.runtime._runtime",
+    .m_doc = "What runs inside a template and its workers, below Python.",
+    .m_size = sizeof(struct runtime),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC PyInit__runtime(void)
+{
+    return PyModuleDef_Init(&definition);
+}

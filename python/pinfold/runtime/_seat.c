@@ -1,0 +1,54 @@
+#include "_runtime.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* Above what programs open or close by number (os.closerange(3, 64) is common), and below 256: the kernel copies
+ * the table of descriptors at every fork, up to the highest one in use. */
+#define SEATS_AT 224
+
+static int base = -1;
+
+int seat_fd(enum seat seat)
+{
+    return base + (int)seat;
+}
+
+int seat_open(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    rlim_t wanted = SEATS_AT + SEATS;
+    base = limit.rlim_cur >= wanted ? SEATS_AT : (int)limit.rlim_cur - SEATS;
+    if (base < 8)
+        return -EMFILE;
+    _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return -errno;
+    for (int seat = 0; seat < SEATS; seat++)
+        if (dup3(null, base + seat, O_CLOEXEC) < 0)
+            return -errno;
+    return 0;
+}
+
+int seat_copy(enum seat seat, int fd)
+{
+    return dup3(fd, seat_fd(seat), O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int seat_put(enum seat seat, int fd)
+{
+    int r = seat_copy(seat, fd);
+    close(fd);
+    return r;
+}
+
+void seat_close(enum seat first, enum seat last)
+{
+    syscall(SYS_close_range, seat_fd(first), seat_fd(last), 0);
+}

@@ -1,0 +1,364 @@
+/* The template's loop: it makes workers, reaps them, and sweeps what they leave behind. One thread, which sleeps
+ * in poll(2) and nowhere else.
+ *
+ * A worker is a subreaper while it lives, so a child of the template that is no worker can only be what a dead
+ * worker left: an orphan. It is killed with all that is below it.
+ */
+#include "_runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "_pids.h"
+#include "frame.h"
+#include "sweep.h"
+#include "util.h"
+
+#define OOM_FIRST "1000" /* proc(5), oom_score_adj: workers go before all others */
+#define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop as well */
+#define LOOK_MAX 256     /* orphans killed in one look */
+#define REAP_MAX 1024    /* dead ones reaped before anything else has its turn */
+#define COMMAND_EXTRA 2  /* what is put behind the command of a spawned worker */
+#define COMMAND_MAX 32
+
+/* A frame that waits until the control socket has room. */
+struct outgoing {
+    enum frame_kind kind;
+    uint64_t id;
+    int fd; /* owned; -1: none */
+    union {
+        struct frame_started started;
+        struct frame_exited exited;
+    } body;
+};
+
+struct server {
+    struct pids workers;
+    struct outgoing *queue;
+    size_t first, used, capacity; /* of the queue */
+    int n_orphans;                /* at the last look */
+    bool no_list;                 /* the kernel does not list our children: they are looked for */
+    bool unread;                  /* there may be more dead ones than were reaped */
+    bool sweep_owed;              /* an exit was reported with orphans: FRAME_SWEPT is due when none is left */
+    uint64_t inherited_kb;
+    char oom[8];          /* our own oom_score_adj; "": it cannot be set */
+    char *const *command; /* of a spawned worker; NULL: workers are forked */
+    struct child child;   /* the next one */
+    char worker_id[sizeof(struct frame_start) + 1];
+    _Alignas(8) uint8_t buffer[FRAME_MAX];
+};
+
+/* What a fork of this process shares with it and counts as its own (proc(5), /proc/[pid]/statm). */
+static uint64_t anonymous_kb(void)
+{
+    _cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    char text[128];
+    ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    unsigned long long resident = 0, shared = 0;
+    text[size > 0 ? size : 0] = '\0';
+    if (sscanf(text, "%*u %llu %llu", &resident, &shared) != 2 || shared > resident)
+        return 0;
+    return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+/* Room for `more` frames; whoever calls this before it changes anything cannot lose one. */
+static int queue_reserve(struct server *server, size_t more)
+{
+    if (server->first > 0 && server->first == server->used)
+        server->first = server->used = 0;
+    if (server->used + more <= server->capacity)
+        return 0;
+    size_t capacity = 2 * (server->used + more);
+    struct outgoing *queue = reallocarray(server->queue, capacity, sizeof(*queue));
+    if (!queue)
+        return -ENOMEM;
+    server->queue = queue;
+    server->capacity = capacity;
+    return 0;
+}
+
+static struct outgoing *queue_push(struct server *server, enum frame_kind kind, uint64_t id)
+{
+    struct outgoing *frame = &server->queue[server->used++];
+    *frame = (struct outgoing){.kind = kind, .id = id, .fd = -1};
+    return frame;
+}
+
+static bool queue_waits(const struct server *server)
+{
+    return server->first < server->used;
+}
+
+/* 0, also when some have to wait; another error than a full socket means that the pool is gone. */
+static int queue_flush(struct server *server)
+{
+    for (; queue_waits(server); server->first++) {
+        struct outgoing *frame = &server->queue[server->first];
+        int r = frame_send(seat_fd(SEAT_CONTROL), frame->kind, frame->id, &frame->body, NULL, 0, &frame->fd,
+                           frame->fd >= 0);
+        if (r < 0)
+            return r == -EAGAIN ? 0 : r;
+        cleanup_close(&frame->fd);
+    }
+    return 0;
+}
+
+static void oom_write(const char *value)
+{
+    if (*value && pwrite(seat_fd(SEAT_OOM), value, strlen(value), 0) < 0)
+        return; /* nothing is lost but a hint to the kernel */
+}
+
+/* Forks; 0 in a worker that has settled. */
+static pid_t make_worker(struct server *server, char *const *command)
+{
+    bool forked = !command;
+    oom_write(*server->oom ? OOM_FIRST : "");
+    if (forked)
+        PyOS_BeforeFork();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (child_settle(&server->child) < 0)
+            _exit(127);
+        if (!forked)
+            child_exec(&server->child, command);
+        PyOS_AfterFork_Child();
+        sigprocmask(SIG_SETMASK, &server->child.mask, NULL);
+        return 0;
+    }
+    int code = errno;
+    if (forked)
+        PyOS_AfterFork_Parent();
+    oom_write(server->oom);
+    return pid > 0 ? pid : -code;
+}
+
+static void started(struct server *server, uint64_t number, pid_t pid)
+{
+    struct outgoing *frame = queue_push(server, FRAME_STARTED, number);
+    if (pid > 0) {
+        /* Our own child, not reaped: its pid is still its own. */
+        frame->fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (frame->fd < 0) {
+            frame->body.started.error = errno;
+            kill(pid, SIGKILL); /* not a worker, and so reaped without a report */
+            return;
+        }
+        pids_add(&server->workers, pid, number);
+        frame->body.started.pid = pid;
+        frame->body.started.inherited_kb = server->inherited_kb;
+        return;
+    }
+    frame->body.started.error = -pid;
+}
+
+/* 1 in the new worker. */
+static int start(struct server *server, struct frame *frame)
+{
+    const struct frame_start *body = frame->body;
+    uint64_t number = frame->head.id;
+    memcpy(server->worker_id, body->worker_id, sizeof(body->worker_id));
+    memcpy(server->child.fds, frame->fds, sizeof(server->child.fds));
+
+    char text[24];
+    char *command[COMMAND_MAX + COMMAND_EXTRA + 1] = {NULL};
+    if (server->command) {
+        size_t n = 0;
+        for (; server->command[n]; n++)
+            command[n] = server->command[n];
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+        command[n++] = text;
+        command[n] = server->worker_id;
+    }
+    /* One frame for the start, one for the end, and one for the sweep, of every worker there is. */
+    int r = pids_reserve(&server->workers);
+    if (r == 0)
+        r = queue_reserve(server, 3 * ((size_t)server->workers.used + 1));
+    pid_t pid = r < 0 ? r : make_worker(server, server->command ? command : NULL);
+    if (pid == 0)
+        return 1;
+    started(server, number, pid);
+    frame_release(frame);
+    return 0;
+}
+
+struct look {
+    struct server *server;
+    int n_orphans;
+};
+
+static void look_at(pid_t pid, void *data)
+{
+    struct look *look = data;
+    if (!pids_has(&look->server->workers, pid) && look->n_orphans++ < LOOK_MAX)
+        sweep_kill_tree(pid);
+}
+
+static void look(struct server *server)
+{
+    struct look look = {server, 0};
+    if (server->no_list || sweep_read(seat_fd(SEAT_CHILDREN), look_at, &look) < 0)
+        sweep_children(look_at, &look);
+    server->n_orphans = look.n_orphans;
+}
+
+static int64_t microseconds(struct timeval time)
+{
+    return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
+}
+
+static void reap(struct server *server)
+{
+    struct signalfd_siginfo news[8];
+    ssize_t got = read(seat_fd(SEAT_SIGNALS), news, sizeof(news));
+    (void)got; /* they tell that something died, and may have been merged: which, wait4(2) knows */
+
+    size_t reports = server->used;
+    server->unread = true;
+    for (int n = 0; n < REAP_MAX; n++) {
+        siginfo_t dead = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 || dead.si_pid == 0) {
+            server->unread = false;
+            break;
+        }
+        /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
+        kill(-dead.si_pid, SIGKILL);
+        int status;
+        struct rusage usage;
+        uint64_t number;
+        if (wait4(dead.si_pid, &status, __WALL, &usage) != dead.si_pid)
+            continue;
+        if (!pids_take(&server->workers, dead.si_pid, &number))
+            continue;
+        struct frame_exited *body = &queue_push(server, FRAME_EXITED, number)->body.exited;
+        body->status = status;
+        body->user_us = (uint64_t)microseconds(usage.ru_utime);
+        body->sys_us = (uint64_t)microseconds(usage.ru_stime);
+        body->peak_kb = (uint64_t)usage.ru_maxrss;
+    }
+    if (server->used == reports && server->n_orphans == 0)
+        return;
+    look(server);
+    for (; server->n_orphans > 0 && reports < server->used; reports++) {
+        server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
+        server->sweep_owed = true;
+    }
+    if (server->n_orphans == 0 && server->sweep_owed && queue_reserve(server, 1) == 0) {
+        queue_push(server, FRAME_SWEPT, 0);
+        server->sweep_owed = false;
+    }
+}
+
+static void kill_worker(pid_t pid, void *data)
+{
+    (void)data;
+    kill(pid, SIGKILL);
+}
+
+/* The pool or the guard is gone: nothing may be left when the template is. */
+static void end(void)
+{
+    sweep_children(kill_worker, NULL);
+    sweep_all(SWEEP_FOREVER);
+    _exit(0);
+}
+
+/* Returns in a new worker only. */
+static void serve(struct server *server)
+{
+    for (;;) {
+        if (queue_flush(server) < 0)
+            end();
+        bool full = queue_waits(server);
+        struct pollfd watched[] = {
+            {seat_fd(SEAT_CONTROL), full ? POLLOUT : POLLIN, 0},
+            {seat_fd(SEAT_SIGNALS), POLLIN, 0},
+            {seat_fd(SEAT_GUARD), POLLIN, 0},
+        };
+        int wait_ms = server->unread ? 0 : server->n_orphans > 0 ? LOOK_AGAIN_MS : -1;
+        if (poll(watched, COUNT_OF(watched), wait_ms) < 0)
+            continue;
+        if (watched[2].revents)
+            end();
+        if (watched[1].revents || wait_ms >= 0)
+            reap(server);
+        if (!watched[0].revents || full)
+            continue;
+        struct frame frame;
+        int r = frame_receive(seat_fd(SEAT_CONTROL), MSG_DONTWAIT, FRAME_FROM_POOL, server->buffer, &frame);
+        if (r == -EAGAIN)
+            continue;
+        if (r <= 0 || frame.head.kind != FRAME_START)
+            end();
+        if (start(server, &frame))
+            return;
+    }
+}
+
+/* What a preload may have closed would else be given to the next descriptor that arrives. */
+static void fill_standard_fds(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    cleanup_close(&fd);
+}
+
+static int prepare(struct server *server)
+{
+    sigset_t death;
+    sigemptyset(&death);
+    sigaddset(&death, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &death, &server->child.mask) < 0)
+        return -errno;
+    int fd = signalfd(-1, &death, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = seat_put(SEAT_SIGNALS, fd);
+    if (r < 0)
+        return r;
+    fd = sweep_open();
+    server->no_list = fd < 0 || seat_put(SEAT_CHILDREN, fd) < 0;
+    fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd >= 0)
+        seat_put(SEAT_OOM, fd);
+    ssize_t size = pread(seat_fd(SEAT_OOM), server->oom, sizeof(server->oom) - 1, 0);
+    server->oom[size > 0 ? size : 0] = '\0';
+    server->inherited_kb = server->command ? 0 : anonymous_kb();
+    return queue_reserve(server, 8);
+}
+
+PyObject *serve_run(uint32_t flags, char *const *command)
+{
+    struct server *server = calloc(1, sizeof(*server));
+    if (!server)
+        return PyErr_NoMemory();
+    server->command = command;
+    server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
+    fill_standard_fds();
+    int r = prepare(server);
+    if (r < 0) {
+        free(server);
+        return raise_errno(r, "cannot serve");
+    }
+    /* From here on a dead guard is seen here, and the sweep that follows must not be cut short by a signal. */
+    pid_t guard = getppid();
+    prctl(PR_SET_PDEATHSIG, 0);
+    if (getppid() != guard)
+        end();
+    queue_push(server, FRAME_READY, 0);
+    serve(server);
+    /* In a worker the server's memory stays as it is: giving it back would write to pages that it shares. */
+    return PyUnicode_FromString(server->worker_id);
+}

@@ -1,0 +1,197 @@
+"""What a template loads before it serves, and how it becomes one that can be forked."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import linecache
+import os
+import signal
+import sys
+import time
+import traceback
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn, TypedDict
+
+from pinfold.runtime import _runtime
+
+if TYPE_CHECKING:
+    from pinfold.runtime.worker import Worker
+
+SOCKET = 3
+ISOLATIONS = ("fresh", "reuse", "spawn")  # enum pinfold_isolation
+
+SETUP_MODULE = "pinfold_setup"
+SETUP_FILE = "pinfold_setup.py"
+
+# A thread that was joined is listed until the kernel has done with it.
+THREAD_LINGERS_S = 1.0
+
+
+class Settings(TypedDict):
+    """What the pool's Python side tells; see template.py."""
+
+    package: str
+    path: list[str]
+    preload: list[str]
+    setup: str | None
+    node_id: str
+
+
+class CannotLoad(Exception):
+    """Why there is no template, in a text for people."""
+
+
+def template(settings: Settings, command: list[str]) -> NoReturn:
+    """Be a template. In each process that it forks: be a worker.
+
+    `command` starts the same script again, for a worker that is not to be forked.
+    """
+    try:
+        number, flags, spill_dir = _runtime.open_template(SOCKET)
+        isolation = ISOLATIONS[number]
+        faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
+        if isolation == "spawn":
+            _runtime.serve(flags, [*command, spill_dir, str(os.getpid() if flags & 1 else 0)])
+        worker_type = import_worker(settings)
+        load(settings, forks=True)
+        stand_still(settings)
+        worker_id = _runtime.serve(flags, None)
+    except BaseException as error:
+        give_up(error)
+    # A worker.
+    worker_type(worker_id, settings["node_id"], isolation).work()
+
+
+def spawned_worker(
+    settings: Settings, spill_dir: str, template: str, number: str, worker_id: str
+) -> NoReturn:
+    """Be a worker in a process of its own making."""
+    try:
+        _runtime.open_worker(SOCKET, int(template), spill_dir)
+        faulthandler.enable(2)
+        worker_type = import_worker(settings)
+        load(settings, forks=False)
+        settle()
+        worker = worker_type(worker_id, settings["node_id"], "spawn")
+        _runtime.ready(int(number))
+    except BaseException as error:
+        give_up(error)
+    worker.work()
+
+
+def import_worker(settings: Settings) -> type[Worker]:
+    """Import our own part, with a look at the caller's packages for what this interpreter lacks."""
+    before = list(sys.path)
+    sys.path.extend(settings["path"])
+    try:
+        from pinfold.runtime.worker import Worker
+    finally:
+        sys.path[:] = before
+    return Worker
+
+
+def give_up(error: BaseException) -> NoReturn:
+    text = str(error) if isinstance(error, CannotLoad) else "".join(traceback.format_exception(error))
+    try:
+        _runtime.fail(text.encode("utf-8", "backslashreplace"))
+    finally:
+        os._exit(1)
+
+
+def load(settings: Settings, *, forks: bool) -> None:
+    """Import the modules, and run the set-up. Raises `CannotLoad`."""
+    dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    threads = Threads()
+    for name in settings["preload"]:
+        try:
+            # Not importlib.import_module: the interpreter trims its own frames off this one's traceback.
+            __import__(name)
+        except BaseException as error:
+            raise CannotLoad(f"preload {name!r} failed:\n{told(error)}") from None
+        threads.note(f"preload {name!r}")
+    if settings["setup"] is not None:
+        try:
+            set_up(settings["setup"])
+        except BaseException as error:
+            raise CannotLoad(f"setup failed:\n{told(error)}") from None
+        threads.note("setup")
+        gc.collect()  # it may have worked for long, with the collector off
+    if forks and threads.any():
+        # OpenBLAS, for one, stops its threads at a fork and starts new ones at need; others do not.
+        _runtime.rehearse()
+        threads.expect_none()
+    for number, handler in dispositions.items():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def told(error: BaseException) -> str:
+    """The traceback without this file's own frame at its top."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+    return "".join(traceback.format_exception(error))
+
+
+def set_up(source: str) -> None:
+    """Run the source as a module that candidates can import."""
+    module = ModuleType(SETUP_MODULE)
+    module.__file__ = SETUP_FILE
+    linecache.cache[SETUP_FILE] = (len(source), None, source.splitlines(keepends=True), SETUP_FILE)
+    sys.modules[SETUP_MODULE] = module
+    exec(compile(source, SETUP_FILE, "exec", dont_inherit=True), module.__dict__)
+
+
+class Threads:
+    """Which threads there are, and since when."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, str] = {str(os.getpid()): ""}
+
+    def note(self, since: str) -> None:
+        for thread in os.listdir("/proc/self/task"):
+            self._since.setdefault(thread, since)
+
+    def any(self) -> bool:
+        return len(self._since) > 1
+
+    def expect_none(self) -> None:
+        patience = time.monotonic() + THREAD_LINGERS_S
+        while len(left := os.listdir("/proc/self/task")) > 1:
+            if time.monotonic() < patience:
+                time.sleep(0.001)
+                continue
+            thread = next(thread for thread in left if thread != str(os.getpid()))
+            since = self._since.get(thread, "something")
+            raise CannotLoad(
+                f"{since} started a thread that is still there: {name_of(thread)!r}. A process with "
+                'threads cannot be forked safely: use isolation="spawn", or load this in the call.'
+            )
+
+
+def name_of(thread: str) -> str:
+    try:
+        with open(f"/proc/self/task/{thread}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return "?"
+
+
+def settle() -> None:
+    """Make the streams and the crash handlers what a worker wants; costs a forked one nothing."""
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.disable()
+    file = _runtime.arm(False)
+    faulthandler.enable(file, all_threads=True)
+    faulthandler.register(_runtime.STACK_ASK_SIGNAL, file, all_threads=True)
+    _runtime.arm(True)
+
+
+def stand_still(settings: Settings) -> None:
+    """The last step before the first fork: what is written now is written once, and then shared."""
+    settle()
+    os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
+    gc.freeze()

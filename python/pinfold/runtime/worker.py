@@ -1,0 +1,95 @@
+"""A worker: takes a call from its channel, has it run, and sends what came of it."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import sys
+from os import _exit, getpid
+from typing import NoReturn
+
+from pinfold.runtime import _runtime, report
+from pinfold.runtime.execute import (
+    RESULT_BAD,
+    RESULT_EXCEPTION,
+    RESULT_INTERNAL,
+    RESULT_OK,
+    RESULT_TOO_LARGE,
+    Executor,
+)
+from pinfold.runtime.wire import Segments, pack_failure
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Worker:
+    """One worker, in its own process. All that can be done before a call comes is done here."""
+
+    def __init__(self, worker_id: str, node_id: str, isolation: str) -> None:
+        self._last = isolation == "fresh"
+        self._pid = getpid()
+        self._channel = _runtime.open_channel(not self._last)
+        reseed()
+        self._executor = Executor(worker_id=worker_id, node_id=node_id, isolation=isolation)
+        gc.enable()
+
+    def work(self) -> NoReturn:
+        """Run calls until the pool wants no more. Ends the process."""
+        try:
+            while self._one():
+                pass
+        finally:
+            # Never the interpreter's own end: exit handlers are those of the template's modules.
+            _exit(0)
+
+    def _one(self) -> bool:
+        channel = self._channel
+        try:
+            request = channel.receive()
+            if request is None:
+                return False
+            _, segments, result_max = request
+            status, result, flags = self._executor.run(tuple(segments), result_max)
+        except BaseException as error:
+            if not channel.call:
+                # A signal that came between two calls; or a channel that cannot be read any more.
+                return not isinstance(error, OSError)
+            ours = isinstance(error, (OSError, MemoryError))
+            status, result, flags = failed(error, RESULT_INTERNAL if ours else RESULT_EXCEPTION)
+            result_max = 0
+        if getpid() != self._pid:
+            _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
+        flush()
+        try:
+            channel.send(channel.call, status, result, flags, result_max, self._last)
+        except BaseException as error:
+            channel.send(channel.call, *failed(error, unsendable(error)), 0, self._last)
+        return True
+
+
+def reseed() -> None:
+    """Give numpy's global generator a state of its own; the one of `random` does so by itself."""
+    generator = sys.modules.get("numpy.random.mtrand")
+    if generator is not None:
+        generator.seed()
+
+
+def flush() -> None:
+    """Write out what is printed so far. Nothing that the call did to its streams matters here."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:
+            stream.flush()  # type: ignore[union-attr]
+        except BaseException:
+            continue
+
+
+def unsendable(error: BaseException) -> int:
+    if isinstance(error, OverflowError):
+        return RESULT_TOO_LARGE
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return RESULT_BAD
+    return RESULT_EXCEPTION if isinstance(error, KeyboardInterrupt) else RESULT_INTERNAL
+
+
+def failed(error: BaseException, status: int) -> tuple[int, Segments, int]:
+    return status, pack_failure(report.raised(error, None)), 0
