@@ -1,0 +1,204 @@
+/* template.c - the process that forks workers, reaps them, reports how they ended and kills what they left. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+struct worker {
+    struct worker *next;
+    uint64_t number;
+    pid_t pid;
+};
+
+struct template
+{
+    char **argv;
+    const struct function *const *tables;
+    struct worker *workers;
+    struct setup setup;
+    char directory[4096];
+    int sweeping; /* an EXITED said that there are orphans */
+};
+
+static struct worker **find(struct template *template, pid_t pid)
+{
+    struct worker **at = &template->workers;
+    while (*at && (*at)->pid != pid)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Kills the children that are no workers: a worker is a subreaper, and when it dies, what it started falls to us.
+ * How many there are, dead ones that nobody has reaped included. */
+static int kill_orphans(struct template *template)
+{
+    FILE *list = fopen("/proc/thread-self/children", "re");
+    int pid, n = 0;
+    while (list && fscanf(list, "%d", &pid) == 1) {
+        if (!*find(template, pid)) {
+            kill(pid, SIGKILL);
+            n++;
+        }
+    }
+    if (list)
+        fclose(list);
+    return n;
+}
+
+static uint64_t microseconds(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
+}
+
+static void reap(struct template *template)
+{
+    int status;
+    struct rusage usage;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        struct worker **at = find(template, pid), *worker = *at;
+        if (!worker)
+            continue;
+        *at = worker->next;
+        struct exited exited = {
+            .status = status,
+            .user_us = microseconds(usage.ru_utime),
+            .sys_us = microseconds(usage.ru_stime),
+            .peak_kb = (uint64_t)usage.ru_maxrss,
+        };
+        if (kill_orphans(template) > 0) {
+            exited.flags = EXITED_ORPHANS;
+            template->sweeping = 1;
+        }
+        frame_send(CONTROL, EXITED, worker->number, &exited, sizeof(exited), NULL, 0, NULL, 0);
+        free(worker);
+    }
+    /* What an orphan had started falls to us when that dies, so this looks until none is left. */
+    if (template->sweeping && kill_orphans(template) == 0) {
+        template->sweeping = 0;
+        frame_send(CONTROL, SWEPT, 0, NULL, 0, NULL, 0, NULL, 0);
+    }
+}
+
+static _Noreturn void become_worker(struct template *template, const int *fds, pid_t parent)
+{
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (template->setup.flags & SETUP_PDEATHSIG) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(0);
+    }
+    dup2(fds[1], 1);
+    dup2(fds[2], 2);
+    dup2(fds[0], CHANNEL);
+    syscall(SYS_close_range, CHANNEL + 1, ~0U, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (template->setup.isolation != ISOLATION_SPAWN)
+        worker_serve((int)template->setup.isolation, template->directory, template->tables);
+
+    char *const argv[] = {template->argv[0], "worker", template->directory, NULL};
+    execv("/proc/self/exe", argv);
+    const char *text = strerror(errno);
+    frame_send(CHANNEL, FAILED, 0, NULL, 0, text, strlen(text), NULL, 0);
+    _exit(1);
+}
+
+static void start(struct template *template, uint64_t number, int *fds)
+{
+    struct started started = {.inherited_kb =
+                                  template->setup.isolation == ISOLATION_SPAWN ? 0 : status_kb("RssAnon:")};
+    struct worker *worker = malloc(sizeof(*worker));
+    pid_t self = getpid(), pid = worker ? fork() : -1;
+    if (pid == 0)
+        become_worker(template, fds, self);
+    int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    if (pid > 0 && pidfd >= 0) {
+        *worker = (struct worker){template->workers, number, pid};
+        template->workers = worker;
+        started.pid = pid;
+    } else {
+        started.error = errno;
+        if (pid > 0) /* it falls among the orphans */
+            kill(pid, SIGKILL);
+        free(worker);
+    }
+    frame_send(CONTROL, STARTED, number, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+/* The pool or the guard is gone: so are we, after all that is below us. */
+static void end(struct template *template)
+{
+    template->workers = NULL;
+    do
+        kill_orphans(template);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+}
+
+int template_serve(char **argv, const struct function *const *tables)
+{
+    static struct template template; /* zeroed, and large */
+    static struct frame frame;
+    template.argv = argv;
+    template.tables = tables;
+    if (argv[1] && strcmp(argv[1], "worker") == 0) {
+        frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+        worker_serve(ISOLATION_SPAWN, argv[2], tables);
+    }
+
+    sigset_t child_died;
+    sigemptyset(&child_died);
+    sigaddset(&child_died, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child_died, NULL);
+    int died = signalfd(-1, &child_died, SFD_CLOEXEC);
+    int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+
+    size_t size = frame_receive(CONTROL, &frame, NULL, 0);
+    size_t path_at = sizeof(struct head) + sizeof(struct setup);
+    if (size <= path_at || frame.head.kind != SETUP || died < 0 || guard < 0)
+        return 1;
+    template.setup = frame.body.setup;
+    memcpy(template.directory, (const char *)&frame + path_at, size - path_at);
+    /* The guard armed this. From here on its death is seen in the loop, which sweeps before it ends. */
+    prctl(PR_SET_PDEATHSIG, 0);
+    frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+
+    struct pollfd watched[] = {{CONTROL, POLLIN, 0}, {died, POLLIN, 0}, {guard, POLLIN, 0}};
+    while (!watched[2].revents) {
+        if (poll(watched, 3, -1) < 0)
+            continue;
+        if (watched[1].revents) {
+            struct signalfd_siginfo ignored;
+            if (read(died, &ignored, sizeof(ignored)) > 0)
+                reap(&template);
+        }
+        if (watched[0].revents) {
+            int fds[3];
+            if (frame_receive(CONTROL, &frame, fds, 3) == 0)
+                break;
+            if (frame.head.kind == START)
+                start(&template, frame.head.id, fds);
+            for (int i = 0; i < 3; i++)
+                if (fds[i] >= 0)
+                    close(fds[i]);
+        }
+    }
+    end(&template);
+    return 0;
+}
