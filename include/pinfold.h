@@ -200,6 +200,7 @@ typedef struct pinfold_event {
     uint32_t kind;
     int32_t worker_pid;
     uint64_t call_id; /* of a CALL_START */
+    void *tag;        /* the same call's; NULL for other events */
     char worker_id[PINFOLD_WORKER_ID_LENGTH + 4];
     char reason[64]; /* of a WORKER_EXIT: "call done", "idle", "killed: timeout", "died: signal 11", ... */
 } pinfold_event;
@@ -208,6 +209,9 @@ typedef struct pinfold_event {
  * with PINFOLD_EVENTS; a call's start is there before its result is. When an event comes, the pool's own queue
  * descriptor polls readable as well, until all are taken. */
 PINFOLD_API int pinfold_pool_next_event(pinfold_pool *pool, pinfold_event *ret_event);
+
+/* Keeps events from now on, as if the pool had been opened with PINFOLD_EVENTS. */
+PINFOLD_API int pinfold_pool_watch(pinfold_pool *pool);
 
 typedef struct pinfold_stats {
     size_t size;

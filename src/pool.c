@@ -30,7 +30,7 @@ bool pool_reuses(const struct pinfold_pool *pool)
     return pool->config.isolation != PINFOLD_FRESH;
 }
 
-void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, uint64_t call_id,
+void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
                 const char *reason)
 {
     if (!(pool->config.flags & PINFOLD_EVENTS))
@@ -39,12 +39,23 @@ void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *w
     if (!event)
         return;
     event->told.kind = kind;
-    event->told.call_id = call_id;
+    event->told.call_id = call ? call->id : 0;
+    event->told.tag = call ? call->tag : NULL;
     event->told.worker_pid = worker->pid;
     memcpy(event->told.worker_id, worker->id, sizeof(event->told.worker_id));
     snprintf(event->told.reason, sizeof(event->told.reason), "%s", reason);
     STAILQ_INSERT_TAIL(&pool->events, event, link);
     queue_refresh(&pool->queue);
+}
+
+int pinfold_pool_watch(pinfold_pool *pool)
+{
+    if (pool->owner != getpid())
+        return -ECHILD;
+    pthread_mutex_lock(&pool->lock);
+    pool->config.flags |= PINFOLD_EVENTS;
+    pthread_mutex_unlock(&pool->lock);
+    return 0;
 }
 
 int pinfold_pool_next_event(pinfold_pool *pool, pinfold_event *ret_event)

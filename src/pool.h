@@ -120,7 +120,7 @@ void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline);
 /* pool.c */
 void pool_pump(struct pinfold_pool *pool); /* does what can be done now: hands out calls, asks for workers */
 void pool_end(struct pinfold_pool *pool);  /* ends every call, and begins the end of every template */
-void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, uint64_t call_id,
+void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
                 const char *reason);
 /* The pool cannot run the call that waits longest: it ends as PINFOLD_INTERNAL with this sentence. */
 void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -164,7 +164,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
         reactor_close(pool, &worker->channel);
     if (step->actions & WORKER_FORGET) {
         if (worker->pid)
-            pool_event(pool, PINFOLD_EVENT_WORKER_EXIT, worker, 0, worker->exit_reason);
+            pool_event(pool, PINFOLD_EVENT_WORKER_EXIT, worker, NULL, worker->exit_reason);
         if (worker->call)
             call_detach(pool, worker->call);
         worker_forget(pool, worker);
@@ -291,7 +291,7 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     }
     worker_step(pool, worker, WORKER_HAND);
     call_step(pool, call, CALL_HANDED);
-    pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call->id, "");
+    pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");
     return 0;
 }
 
@@ -439,7 +439,7 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
     worker->pid = body->pid;
     worker->pidfd = TAKE_FD(frame->fds[0]);
     worker->inherited_kb = body->inherited_kb;
-    pool_event(pool, PINFOLD_EVENT_WORKER_START, worker, 0, "");
+    pool_event(pool, PINFOLD_EVENT_WORKER_START, worker, NULL, "");
     worker_step(pool, worker, pool->config.isolation == PINFOLD_SPAWN ? WORKER_SPAWNED : WORKER_FORKED);
 }
 
