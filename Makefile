@@ -1,0 +1,127 @@
+# Thin: meson builds, pip installs into .venv, meson and pytest test. `make help` lists what there is.
+
+PYTHON ?= python3
+CC     ?= cc
+VENV   ?= .venv
+BUILD  ?= build
+WERROR ?= false
+
+PYTHONS = 3.10 3.11 3.12 3.13
+C_FILES = $(shell git ls-files '*.[ch]')
+SOURCES = $(shell find include src python -name '.*cache' -prune -o -name __pycache__ -prune -o -print) \
+          $(shell find . -name meson.build -not -path './build*') meson.options pyproject.toml
+
+BIN   = $(CURDIR)/$(VENV)/bin
+MESON = PATH="$(BIN):$$PATH" meson
+PIP   = $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# What the build needs from the system: Debian's name for it, and a command that succeeds when it is there.
+define SYSTEM_PACKAGES
+gcc           $(CC) --version
+libc6-dev     echo '#include <stdio.h>' | $(CC) -E -
+pkg-config    pkg-config --version
+libcmocka-dev pkg-config --exists cmocka
+python3-dev   $(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
+python3-venv  $(PYTHON) -c 'import ensurepip, venv'
+endef
+export SYSTEM_PACKAGES
+
+MISSING = echo "$$SYSTEM_PACKAGES" | while read -r package probe; do sh -c "$$probe" >/dev/null 2>&1 || echo $$package; done | xargs
+APT = apt-get install --yes --no-install-recommends
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+build: $(VENV)/.pinfold ## the package into .venv; the C library, its tests and examples into build/ (default)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+system-packages:
+	@missing=$$($(MISSING)); [ -z "$$missing" ] && exit; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo >&2 "Missing from this system; on Debian or Ubuntu: sudo $(APT) $$missing"; exit 1; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update --quiet; $(APT) $$missing; \
+	missing=$$($(MISSING)); [ -z "$$missing" ] || { echo >&2 "Still missing: $$missing"; exit 1; }
+
+$(VENV)/.packages: pyproject.toml
+	@$(MAKE) --no-print-directory system-packages
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --group build --group test --group demo
+	touch $@
+
+$(VENV)/.pinfold: $(VENV)/.packages $(SOURCES)
+	PATH="$(BIN):$$PATH" $(PIP) install --no-build-isolation . \
+	    -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=enabled -Csetup-args=-Dwerror=$(WERROR)
+	touch $@
+
+test: test-c test-python test-asan ## every test, C and Python, and once more under ASan and UBSan
+
+test-c: build ## the C tests and examples
+	$(MESON) test -C $(BUILD) --print-errorlogs
+
+test-python: build ## the Python tests
+	$(BIN)/python -m pytest --quiet
+
+# A second build, all of it instrumented. gcc's ASan must be the first library of a process that it did not link,
+# and sees Python's allocations only as malloc's; what the interpreter itself leaks is not of interest.
+ASAN_BUILD = build-asan
+ASAN_SITE  = $(CURDIR)/$(ASAN_BUILD)/stage/site
+ASAN_ENV   = LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) PYTHONMALLOC=malloc PYTHONPATH=$(ASAN_SITE) \
+             ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+
+$(ASAN_BUILD)/build.ninja: $(VENV)/.packages
+	rm -rf $(ASAN_BUILD)
+	$(MESON) setup $(ASAN_BUILD) -Dbuildtype=debug -Dtests=enabled -Dwerror=$(WERROR) \
+	    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined \
+	    -Dprefix=/ -Dpython.platlibdir=/site -Dpython.purelibdir=/site
+
+test-asan: build $(ASAN_BUILD)/build.ninja ## the C tests and the extensions' Python tests under ASan and UBSan
+	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs
+	$(MESON) install -C $(ASAN_BUILD) --quiet --tags python-runtime --destdir $(CURDIR)/$(ASAN_BUILD)/stage
+	$(ASAN_ENV) $(BIN)/python -m pytest --quiet -m extension
+
+test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine has
+	@for version in $(PYTHONS); do \
+	    python=$$(pyenv prefix $$version 2>/dev/null)/bin/python3; \
+	    [ -x "$$python" ] || python=python$$version; \
+	    if $$python -c '' 2>/dev/null; then \
+	        echo "== Python $$version"; \
+	        $(MAKE) --no-print-directory test-python PYTHON=$$python \
+	            VENV=.venv-$$version BUILD=build-$$version || exit; \
+	    else \
+	        echo "== Python $$version: skipped, not on this machine"; \
+	    fi; \
+	done
+
+demo: build ## evaluate a folder of candidate programs
+	$(BIN)/python examples/circle_packing/demo.py
+
+$(VENV)/.lint-packages: $(VENV)/.packages
+	$(PIP) install --group lint
+	touch $@
+
+lint: $(VENV)/.lint-packages ## clang-format, ruff, mypy --strict
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.lint-packages ## let clang-format and ruff rewrite what `make lint` would refuse
+	$(BIN)/clang-format -i $(C_FILES)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+tidy: build ## clang-tidy, for reading
+	clang-tidy --quiet -p $(BUILD) $(filter %.c,$(C_FILES))
+
+clean: ## remove what was built
+	rm -rf build build-* .venv/.pinfold .venv-*/.pinfold .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+distclean: clean ## and the virtual environments
+	rm -rf .venv .venv-*
+
+.PHONY: build help system-packages test test-c test-python test-asan test-all demo lint format tidy clean distclean
