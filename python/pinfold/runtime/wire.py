@@ -10,6 +10,7 @@ A failure is one segment: a dict in the ``data`` codec.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
@@ -54,7 +55,7 @@ def pack_request(
     function: str,
     args: Sequence[object],
     kwargs: Mapping[str, object],
-    python_path: Sequence[str],
+    python_path: Sequence[str | os.PathLike[str]],
     env: Mapping[str, str | None],
     codec: str,
 ) -> Segments:
@@ -62,13 +63,13 @@ def pack_request(
     head = {
         "code": code,
         "function": function,
-        "python_path": list(python_path),
+        "python_path": [os.fspath(path) for path in python_path],
         "env": dict(env),
         "codec": codec,
     }
     return [
         *codecs.encode(head, "data", "call"),
-        *codecs.encode([args, kwargs], codec, "arguments"),
+        *codecs.encode([args, dict(kwargs)], codec, "arguments"),
     ]
 
 

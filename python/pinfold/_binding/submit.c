@@ -1,0 +1,101 @@
+/* Pool.submit: from Python buffers to a call. */
+#include "binding.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+#define SEGMENTS_ON_STACK 8
+
+/* Holds the buffers of a list of segments. */
+struct held {
+    Py_buffer *views;
+    struct iovec *segments;
+    Py_ssize_t n;
+    Py_buffer few_views[SEGMENTS_ON_STACK];
+    struct iovec few_segments[SEGMENTS_ON_STACK];
+};
+
+static void release(struct held *held)
+{
+    while (held->n > 0)
+        PyBuffer_Release(&held->views[--held->n]);
+    if (held->views != held->few_views) {
+        PyMem_Free(held->views);
+        PyMem_Free(held->segments);
+    }
+}
+
+static int hold(struct held *held, PyObject *list)
+{
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    held->n = 0;
+    held->views = held->few_views;
+    held->segments = held->few_segments;
+    if (n > SEGMENTS_ON_STACK) {
+        held->views = PyMem_New(Py_buffer, (size_t)n);
+        held->segments = PyMem_New(struct iovec, (size_t)n);
+        if (!held->views || !held->segments) {
+            release(held);
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    for (; held->n < n; held->n++) {
+        Py_buffer *view = &held->views[held->n];
+        if (PyObject_GetBuffer(PyList_GET_ITEM(list, held->n), view, PyBUF_SIMPLE) < 0) {
+            release(held);
+            return -1;
+        }
+        held->segments[held->n] = (struct iovec){view->buf, (size_t)view->len};
+    }
+    return 0;
+}
+
+PyObject *py_pool_submit(PyObject *op, PyObject *args)
+{
+    struct pool *self = (struct pool *)op;
+    struct binding *binding = binding_of(op);
+    PyObject *list;
+    PyObject *queue;
+    unsigned long long key;
+    long long deadline_ns;
+    unsigned long long output_bytes;
+    unsigned long long result_bytes;
+    if (!PyArg_ParseTuple(args, "O!OKLKK:submit", &PyList_Type, &list, &queue, &key, &deadline_ns, &output_bytes,
+                          &result_bytes))
+        return NULL;
+    if (queue != Py_None && !Py_IS_TYPE(queue, binding->queue)) {
+        PyErr_SetString(PyExc_TypeError, "queue must be a Queue or None");
+        return NULL;
+    }
+    struct held held;
+    if (hold(&held, list) < 0)
+        return NULL;
+
+    pinfold_call call = {
+        .size = sizeof(call),
+        .segments = held.segments,
+        .n_segments = held.n > (Py_ssize_t)UINT32_MAX ? UINT32_MAX : (uint32_t)held.n,
+        .deadline_ns = deadline_ns,
+        .tag = (void *)(uintptr_t)key,
+        .output_bytes = output_bytes,
+        .result_bytes = result_bytes,
+    };
+    pinfold_error error;
+    error.text[0] = '\0'; /* the rest need not be cleared for every call */
+    uint64_t id = 0;
+    int code = -ESHUTDOWN;
+    struct queue *to = queue == Py_None ? NULL : (struct queue *)queue;
+    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
+    {
+        if (!to || gate_enter(&to->gate)) {
+            call.queue = to ? to->queue : NULL;
+            code = pinfold_pool_submit(self->pool, &call, &id, &error);
+            if (to)
+                gate_leave(&to->gate);
+        }
+        gate_leave(&self->gate);
+    }
+    Py_END_ALLOW_THREADS release(&held);
+    return code < 0 ? raise_errno(code, &error) : PyLong_FromUnsignedLongLong(id);
+}

@@ -1,0 +1,112 @@
+"""The channel between a pool and an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from pinfold._record import Record
+
+if TYPE_CHECKING:
+    from pinfold._engine import Engine
+    from pinfold._pool import Pool, Queue
+    from pinfold.backend import LocalBackend
+    from pinfold.call import WorkerCall
+    from pinfold.result import WorkerResult
+
+
+class Channel:
+    """One completion queue, read by one event loop.
+
+    The loop watches a duplicate of the queue's descriptor: the queue can then be closed at any time
+    and from any thread, while the duplicate lives until the loop has let go of it, so that no loop
+    ever watches a number that already means something else.
+    """
+
+    def __init__(self, engine: Engine, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.queue = pool.queue()
+        self._engine = engine
+        self._fd = -1
+        try:
+            self._fd = os.dup(self.queue.fileno())
+            loop.add_reader(self._fd, self._take)
+        except BaseException:
+            self._close_fd()
+            self.queue.close()
+            raise
+
+    def _take(self) -> None:
+        self._engine.settle_all(self.queue.take(), self.loop)
+
+    def close(self) -> None:
+        """From any thread."""
+        self.queue.close()
+        loop = self.loop
+        if loop.is_closed():
+            self._close_fd()
+        elif not loop.is_running() or asyncio._get_running_loop() is loop:
+            self._detach()
+        else:
+            # Should the loop end first, its handles go, and with them the last reference to this.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._detach)
+
+    def _detach(self) -> None:
+        if self._fd >= 0:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._fd)
+            self._close_fd()
+
+    def _close_fd(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self._close_fd()
+
+
+class LoopCall(Record):
+    """A call for whose end a coroutine waits."""
+
+    __slots__ = ("future",)
+
+    def __init__(
+        self,
+        backend: LocalBackend,
+        call: WorkerCall,
+        codec: str,
+        future: asyncio.Future[WorkerResult],
+    ) -> None:
+        super().__init__(backend, call, codec)
+        self.future = future
+
+    def queue_in(self, pool: Pool) -> Queue | None:
+        assert self.backend is not None
+        return self.backend._engine.channel(self.future.get_loop(), pool).queue
+
+    def waits_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self.future.get_loop() is loop
+
+    def deliver(self, result: WorkerResult, here: asyncio.AbstractEventLoop | None) -> None:
+        self.backend = None
+        loop = self.future.get_loop()
+        if here is loop:
+            self._finish(result)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(self._finish, result)
+
+    def give_up(self) -> None:
+        # Whoever awaits it knows, or sits in a loop that was closed, or in one whose backend was
+        # torn down around it.
+        self.backend = None
+        with contextlib.suppress(RuntimeError):
+            self.future.get_loop().call_soon_threadsafe(self.future.cancel)
+
+    def _finish(self, result: WorkerResult) -> None:
+        if not self.future.done():
+            self.future.set_result(result)

@@ -1,0 +1,123 @@
+"""Validation that names the field and the value."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from typing import NoReturn
+
+from pinfold.errors import (
+    CallTypeError,
+    ConfigTypeError,
+    InvalidCall,
+    InvalidConfig,
+    PinfoldError,
+)
+
+_SHOWN = 200  # characters of a value that a message repeats
+
+
+def shown(value: object) -> str:
+    """The value as a message shows it: on one line, cut when it is long."""
+    text = ascii(value) if isinstance(value, str | bytes) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+
+
+class Check:
+    """Validates the fields of one class; its errors start with that class's name."""
+
+    __slots__ = ("of_type", "of_value", "owner")
+
+    def __init__(
+        self, owner: str, of_value: type[PinfoldError], of_type: type[PinfoldError]
+    ) -> None:
+        self.owner = owner
+        self.of_value = of_value
+        self.of_type = of_type
+
+    def wrong_type(self, name: str, value: object, wanted: str) -> NoReturn:
+        raise self.of_type(
+            f"{self.owner}: {name} must be {wanted}, not {type(value).__name__}: {shown(value)}"
+        )
+
+    def wrong_value(self, name: str, value: object, wanted: str) -> NoReturn:
+        raise self.of_value(f"{self.owner}: {name} must be {wanted}, not {shown(value)}")
+
+    def whole(self, name: str, value: object, least: int, most: int, *, none: bool = False) -> None:
+        """An int of least .. most; None too where that is allowed."""
+        wanted = f"an int of {least} .. {most}" + (" or None" if none else "")
+        if value is None and none:
+            return
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong_type(name, value, wanted)
+        if not least <= value <= most:
+            self.wrong_value(name, value, wanted)
+
+    def seconds(self, name: str, value: object) -> float:
+        """A positive number of seconds; infinity is one."""
+        wanted = "a positive number of seconds"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.wrong_type(name, value, wanted)
+        if math.isnan(value) or value <= 0:
+            self.wrong_value(name, value, wanted)
+        return value
+
+    def flag(self, name: str, value: object) -> None:
+        if not isinstance(value, bool):
+            self.wrong_type(name, value, "a bool")
+
+    def text(self, name: str, value: object, *, empty: bool = True) -> str:
+        """A str that can be written as UTF-8."""
+        if not isinstance(value, str):
+            self.wrong_type(name, value, "a str")
+        if not (value or empty):
+            self.wrong_value(name, value, "not empty")
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                self.wrong_value(name, value[error.start : error.end], "text without surrogates")
+        return value
+
+    def plain(self, name: str, value: object, *, empty: bool = False) -> str:
+        """A str that can be a C string."""
+        text = self.text(name, value, empty=empty)
+        if "\0" in text:
+            self.wrong_value(name, value, "without a NUL character")
+        return text
+
+    def choice(self, name: str, value: object, choices: tuple[str, ...]) -> None:
+        wanted = "one of " + ", ".join(map(repr, choices))
+        if not isinstance(value, str):
+            self.wrong_type(name, value, wanted)
+        if value not in choices:
+            self.wrong_value(name, value, wanted)
+
+    def path(self, name: str, value: object) -> str:
+        """A path of str, without a NUL and not empty."""
+        if not isinstance(value, str | os.PathLike):
+            self.wrong_type(name, value, "a str or a path")
+        path = os.fspath(value)
+        if not isinstance(path, str):
+            self.wrong_type(name, value, "a str or a path of str")
+        if not path or "\0" in path:
+            self.wrong_value(name, path, "a path, not empty and without a NUL character")
+        return path
+
+    def texts(self, name: str, value: object) -> tuple[str, ...]:
+        """Some strings; one string alone is taken for the mistake that it is."""
+        wanted = "a collection of str"
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            self.wrong_type(name, value, wanted)
+        texts = tuple(value)
+        for text in texts:
+            if not isinstance(text, str):
+                self.wrong_type(name, text, wanted)
+            self.plain(name, text)
+        return texts
+
+
+config_check = Check("WorkerConfig", InvalidConfig, ConfigTypeError)
+limits_check = Check("Limits", InvalidConfig, ConfigTypeError)
+call_check = Check("WorkerCall", InvalidCall, CallTypeError)

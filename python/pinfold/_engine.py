@@ -1,0 +1,427 @@
+"""The engine of a backend: one pool of the library, the calls in it, and whoever waits for them.
+
+ run() in a loop  --> Channel: a queue and a reader in that loop --.
+ submit()         --> the pool's own queue <-- completer thread ---+--> Engine.settle(): hooks, log,
+ future.result()  --> waits for this one call in C ----------------|    then whoever waits is told
+ map() in a thread -> a queue of its own, waited on in C ----------'
+
+A pending call is in a table from before its submit until somebody *claims* it by taking it out; who
+claims it settles it, so every call is settled once, in whatever thread its end came up. Tables are
+changed by single operations on dicts, each of them atomic; nothing here holds a lock while it calls
+a handler or waits.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import count
+from threading import get_ident
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from pinfold import _pool
+from pinfold._channel import Channel
+from pinfold._hooks import Hooks
+from pinfold._outcome import Origin, cancelled_error, exception_of, failed, result_of
+from pinfold._text import call_line
+from pinfold.call import FOREVER_NS
+from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
+from pinfold.result import Worker, WorkerResult
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from pinfold._launch import Launch
+    from pinfold._record import Record
+    from pinfold.limits import Limits
+
+log = logging.getLogger("pinfold")
+
+_STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
+
+
+class State(Enum):
+    OPEN = "open"
+    DRAINING = "shutting down"
+    CLOSED = "shut down"
+
+
+class Engine:
+    """One pool and its calls. Any thread may use it; none of its methods needs an event loop."""
+
+    def __init__(self, launch: Launch, hooks: Hooks) -> None:
+        self.launch = launch
+        self.hooks = hooks
+        self.origin = Origin(launch.config.pool_id, launch.config.node_id)
+        self.state = State.OPEN
+        self._pid = os.getpid()
+        self._pool: _pool.Pool | None = None
+        self._pending: dict[int, Record] = {}
+        self._settling: dict[object, int] = {}  # who is between a claim and the end of the handlers
+        self._taken: deque[_pool.Result] = deque()  # out of the library, not settled yet
+        self._counts: dict[str, object] = {}
+        self._keys = count(1)
+        self._lock = threading.Lock()  # opening, channels, the completer, the order of closing
+        self._events_lock = threading.RLock()  # one thread at a time tells events, in their order
+        self._watching = False
+        self._channels: dict[AbstractEventLoop, Channel] = {}
+        self._completer: threading.Thread | None = None
+        self._completer_ends = False
+        self._idle = threading.Condition()  # told about every settled call once we drain
+        self._closer: int | None = None  # the thread that tears down
+        self._closed = threading.Event()
+
+    # ---- submitting ---------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raises PoolClosed."""
+        if os.getpid() != self._pid:
+            raise PoolClosed(
+                f"this backend belongs to process {self._pid}, from which this one was forked;"
+                " make a backend in this process"
+            )
+        if self.state is not State.OPEN:
+            raise PoolClosed("the backend is shut down; it takes no more calls")
+
+    def pool(self) -> _pool.Pool:
+        """The pool, opened on first use. Raises OSError, PoolClosed."""
+        pool = self._pool
+        if pool is not None:
+            return pool
+        with self._lock:
+            self.check_open()
+            if self._pool is None:
+                watching = self.hooks.of_workers
+                self._pool = self.launch.open(events=watching)
+                self._watching = watching
+                atexit.register(self.close)
+                if watching:
+                    self._start_completer(self._pool)
+                stats = self._pool.stats()
+                if stats["spill_in_memory"]:
+                    log.info(
+                        "%s: spills in %s cost memory",
+                        self.origin.pool_id,
+                        self.launch.config.spill_dir,
+                    )
+            return self._pool
+
+    def start(
+        self,
+        record: Record,
+        segments: list[bytes | memoryview],
+        limits: Limits,
+        deadline: int,
+        began: int,
+    ) -> None:
+        """Hands a call to the pool, `deadline` nanoseconds from `began` (monotonic).
+
+        A call that the pool cannot take for reasons of its own ends ``internal``. Raises
+        PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
+        """
+        self.hooks.call("submit", record.call)
+        record.key = next(self._keys)
+        self._pending[record.key] = record
+        try:
+            pool = self.pool()
+            queue = record.queue_in(pool)
+            left = deadline
+            if deadline != FOREVER_NS:
+                left = max(1, deadline - (monotonic_ns() - began))
+            record.call_id = pool.submit(
+                segments, queue, record.key, left, limits.output_bytes, limits.result_bytes or 0
+            )
+        except BaseException as error:
+            self._not_taken(record, error)
+
+    def _not_taken(self, record: Record, error: BaseException) -> None:
+        with self._claimed(record.key) as claimed:
+            if claimed is None:  # it was closed under our hands, and the call with it
+                return
+            if isinstance(error, OSError):
+                error = self._refusal(error)
+            if type(error) is not PoolError:
+                self._tell(record, failed("internal", str(error)), error)
+                raise error
+            result = failed("internal", str(error))
+            self._tell(record, result, PoolError(str(error), result=result))
+            record.deliver(result, None)
+
+    def _refusal(self, error: OSError) -> BaseException:
+        if error.errno == errno.EAGAIN:
+            return QueueFull(
+                f"{self.launch.config.max_queue} calls are waiting already (max_queue)"
+            )
+        if error.errno in (errno.ESHUTDOWN, errno.ECHILD):
+            return PoolClosed("the backend is shut down; it takes no more calls")
+        if error.errno == errno.EINVAL:
+            return InvalidCall(str(error.strerror))
+        return PoolError(f"the pool could not take the call: {error.strerror}")
+
+    # ---- settling -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _claimed(self, key: int) -> Iterator[Record | None]:
+        """Takes a call out of the table; None if somebody else did."""
+        token = object()
+        self._settling[token] = get_ident()
+        try:
+            yield self._pending.pop(key, None)
+        finally:
+            del self._settling[token]
+            if self.state is not State.OPEN:
+                with self._idle:
+                    self._idle.notify_all()
+
+    def settle_all(self, raws: Iterable[_pool.Result], here: AbstractEventLoop | None) -> None:
+        """Settles results that were taken, in order. A handler that closes the backend settles the
+        rest from inside."""
+        taken = self._taken
+        taken.extend(raws)
+        while taken:
+            try:
+                raw = taken.popleft()
+            except IndexError:  # another thread was faster
+                return
+            self.settle(raw, here)
+
+    def settle(self, raw: _pool.Result, here: AbstractEventLoop | None = None) -> None:
+        """Makes of a result what the caller is told, and tells it. `here`: the loop that this
+        thread runs. A result of a call that was given up is dropped."""
+        self.tell_events()
+        with self._claimed(raw.key) as record:
+            if record is None:
+                return
+            try:
+                result = result_of(raw, record.codec, record.call.function_name, self.origin)
+            except BaseException as error:  # an interrupt came while the value was read
+                result = failed("internal", f"interrupted: {type(error).__name__}")
+                self._tell(record, result, None)
+                record.deliver(result, here)
+                raise
+            self._tell(record, result, None)
+            record.deliver(result, here)
+
+    def _tell(self, record: Record, result: WorkerResult, error: BaseException | None) -> None:
+        if self.hooks.complete:
+            if error is None and result.outcome != "ok":
+                error = exception_of(result)
+            self.hooks.call("complete", record.call, result.metrics, error)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s", call_line(self.origin, record.call, result))
+
+    def abandon(self, record: Record) -> bool:
+        """Cancels a call: it is complete at once, and dies as soon as the kernel lets it. False if
+        it has ended, or somebody is just settling it."""
+        if os.getpid() != self._pid:
+            return False
+        self.tell_events()
+        with self._claimed(record.key) as claimed:
+            if claimed is None:
+                return False
+            if self._pool is not None and record.call_id:
+                self._pool.cancel(record.call_id)
+            self._tell(record, failed("cancelled", "cancelled by the caller"), cancelled_error())
+            record.give_up()
+            return True
+
+    def wait_for(self, record: Record, timeout_ns: int) -> None:
+        """Waits for this one call and settles it; returns early if somebody else takes its result.
+        Raises TimeoutError."""
+        if os.getpid() != self._pid:
+            self.check_open()
+        if self._pool is not None and record.call_id:
+            raw = self._pool.wait(record.call_id, timeout_ns)
+            if raw is not None:
+                self.settle(raw)
+
+    # ---- events -------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Sees to it that events reach the handlers from now on."""
+        with self._lock:
+            if self._pool is None or self._watching or self.state is State.CLOSED:
+                return
+            self._pool.watch()
+            self._watching = True
+            self._start_completer(self._pool)
+
+    def tell_events(self) -> None:
+        """Tells the handlers what happened to workers so far."""
+        if not self._watching or self._pool is None:
+            return
+        with self._events_lock:
+            while (event := self._pool.next_event()) is not None:
+                self._tell_event(*event)
+
+    def _tell_event(self, kind: int, pid: int, key: int, worker_id: str, reason: str) -> None:
+        worker = Worker(worker_id, self.origin.node_id, pid)
+        if kind == _pool.EVENT_CALL_START:
+            record = self._pending.get(key)
+            if record is not None:
+                self.hooks.call("start", record.call, worker)
+        elif kind == _pool.EVENT_WORKER_START:
+            self.hooks.call("worker_start", worker)
+        elif kind == _pool.EVENT_WORKER_EXIT:
+            self.hooks.call("worker_exit", worker, reason)
+
+    # ---- the completer thread, and the channels of event loops -----------------------------------
+
+    def need_completer(self, pool: _pool.Pool) -> None:
+        """Makes sure that somebody takes what comes to the pool's own queue."""
+        if self._completer is None:
+            with self._lock:
+                self._start_completer(pool)
+
+    def _start_completer(self, pool: _pool.Pool) -> None:
+        if self._completer is None and not self._completer_ends:
+            self._completer = threading.Thread(
+                target=self._complete,
+                args=(pool,),
+                name=f"pinfold-{self.origin.pool_id}",
+                daemon=True,
+            )
+            self._completer.start()
+
+    def _complete(self, pool: _pool.Pool) -> None:
+        while not self._completer_ends:
+            pool.poll()
+            try:
+                self.tell_events()
+                self.settle_all(pool.take(), None)
+            except (
+                BaseException
+            ):  # of a handler or a callback: whoever else waits must be told, too
+                log.exception("the completer thread goes on after an error")
+
+    def channel(self, loop: AbstractEventLoop, pool: _pool.Pool) -> Channel:
+        """The channel to a running event loop. Raises OSError."""
+        channel = self._channels.get(loop)
+        if channel is None:
+            self._forget_closed_loops()
+            channel = Channel(self, pool, loop)
+            with self._lock:
+                if self.state is State.CLOSED:
+                    raise PoolClosed("the backend is shut down; it takes no more calls")
+                self._channels[loop] = channel
+        return channel
+
+    def _forget_closed_loops(self) -> None:
+        # While we drain, somebody may wait in C for a call whose queue this would close.
+        if self.state is not State.OPEN:
+            return
+        for loop, channel in list(self._channels.items()):
+            if loop.is_closed() and self._channels.pop(loop, None) is not None:
+                for record in list(self._pending.values()):
+                    if record.waits_in(loop):
+                        self.abandon(record)
+                channel.close()
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, object]:
+        """The library's figures; none before the pool was opened or after it was closed."""
+        if self._pool is None or os.getpid() != self._pid:
+            return {}
+        with contextlib.suppress(ValueError):
+            self._counts = dict(self._pool.stats())
+        return dict(self._counts)
+
+    def refuse(self) -> None:
+        """Takes no more calls."""
+        with self._lock:
+            if self.state is State.OPEN:
+                self.state = State.DRAINING
+
+    def shutdown(self, *, wait: bool) -> None:
+        """Waits until all calls have ended, or starts to end them all and returns at once."""
+        if os.getpid() != self._pid:
+            return self._forget()
+        self.refuse()
+        if self._closer is not None and not wait:
+            return None
+        if wait:
+            self._drain(None)
+            return self.close()
+        if self._pool is None:
+            return self.close()
+        # Not a daemon: the interpreter waits for it at its end.
+        closer = threading.Thread(target=self.close, name=f"pinfold-{self.origin.pool_id}-close")
+        try:
+            closer.start()
+        except RuntimeError:  # the interpreter is at its end already
+            self.close()
+        return None
+
+    def close(self) -> None:
+        """Ends every call and every process, and returns when they are gone and everybody is told.
+        If that is under way already, a handler that calls it does not wait for it: it would wait
+        for itself."""
+        if os.getpid() != self._pid:
+            return self._forget()
+        self.refuse()
+        if self._pool is not None:
+            self._pool.shutdown()
+        with self._lock:
+            mine = self._closer is None
+            if mine:
+                self._closer = get_ident()
+        if mine:
+            self._drain(_STRAY_S)
+            self._tear_down()
+        elif self._closer != get_ident() and get_ident() not in list(self._settling.values()):
+            self._closed.wait()
+        return None
+
+    def _drain(self, patience_s: float | None) -> None:
+        """Returns when no call is pending and no handler runs, but in this thread. After patience_s
+        without news, gives up the calls of which there will be none."""
+        while True:
+            self.settle_all((), None)
+            for record in list(self._pending.values()):
+                self.wait_for(record, FOREVER_NS)
+            with self._idle:
+                if self._is_idle():
+                    return
+                news = self._idle.wait(patience_s)
+            if not news:
+                for record in list(self._pending.values()):
+                    self.abandon(record)
+
+    def _is_idle(self) -> bool:
+        me = get_ident()
+        return not self._pending and all(who == me for who in list(self._settling.values()))
+
+    def _tear_down(self) -> None:
+        with self._lock:
+            self.state = State.CLOSED
+            self._completer_ends = True
+            channels = list(self._channels.values())
+            self._channels.clear()
+        if self._pool is not None:
+            self.tell_events()
+            self._pool.wake()
+            if self._completer is not None and self._completer is not threading.current_thread():
+                self._completer.join()
+            for channel in channels:
+                channel.close()
+            self.counts()  # stay to be read
+            self._pool.close()
+            atexit.unregister(self.close)
+        self.hooks.call("shutdown")
+        self._closed.set()
+
+    def _forget(self) -> None:
+        """In a forked child: gives back what this process holds, and touches nothing else."""
+        self.state = State.CLOSED
+        if self._pool is not None:
+            self._pool.close()
+            atexit.unregister(self.close)

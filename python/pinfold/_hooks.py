@@ -1,0 +1,55 @@
+"""Handlers of events."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+H = TypeVar("H", bound=Callable[..., object])
+
+log = logging.getLogger("pinfold")
+
+
+class Hooks:
+    """The handlers of one backend: for each event a tuple, replaced when one is added, so that
+    whoever calls them needs no lock."""
+
+    __slots__ = (
+        "_adding",
+        "complete",
+        "shutdown",
+        "start",
+        "submit",
+        "worker_exit",
+        "worker_start",
+    )
+
+    def __init__(self) -> None:
+        self._adding = threading.Lock()
+        self.submit: tuple[Callable[..., object], ...] = ()
+        self.start: tuple[Callable[..., object], ...] = ()
+        self.complete: tuple[Callable[..., object], ...] = ()
+        self.shutdown: tuple[Callable[..., object], ...] = ()
+        self.worker_start: tuple[Callable[..., object], ...] = ()
+        self.worker_exit: tuple[Callable[..., object], ...] = ()
+
+    def add(self, event: str, handler: H) -> H:
+        if not callable(handler):
+            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        with self._adding:
+            setattr(self, event, (*getattr(self, event), handler))
+        return handler
+
+    @property
+    def of_workers(self) -> bool:
+        """Whether anybody wants the events that the library has to be asked for."""
+        return bool(self.start or self.worker_start or self.worker_exit)
+
+    def call(self, event: str, *args: Any) -> None:
+        for handler in getattr(self, event):
+            try:
+                handler(*args)
+            except Exception:
+                log.exception("an on_%s handler raised: %r", event, handler)

@@ -1,0 +1,149 @@
+"""From a configuration to a pool of the library: what can be checked without starting anything."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pinfold import _pool
+from pinfold._check import shown
+from pinfold._cpus import usable_cpus
+from pinfold.call import FOREVER_NS
+from pinfold.config import MAX_WORKERS
+from pinfold.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from pinfold.config import WorkerConfig
+
+_PACKAGE = Path(__file__).resolve().parent
+_LIBRARIES = ("cbor2", "cloudpickle")  # that the runtime imports
+_ISOLATIONS = {"fresh": _pool.FRESH, "reuse": _pool.REUSE, "spawn": _pool.SPAWN}
+
+
+class Launch:
+    """Everything that a pool needs, checked and captured.
+
+    Raises `InvalidConfig` for an interpreter that cannot be run or a spill directory that cannot be
+    used.
+    """
+
+    __slots__ = ("config", "environment", "max_workers", "python")
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.max_workers = config.max_workers or min(usable_cpus(), MAX_WORKERS)
+        self.python = _interpreter(config.python)
+        prepare_spill_dir(config.spill_dir)
+        self.environment = _environment(config)
+
+    def open(self, *, events: bool) -> _pool.Pool:
+        """Opens the pool; returns before its template is ready. Raises OSError."""
+        config = self.config
+        template = [self.python, str(_PACKAGE / "runtime" / "template.py"), self._template_config()]
+        return _pool.Pool(
+            argv=[os.fsencode(argument) for argument in template],
+            envp=self.environment,
+            guard=os.fsencode(_PACKAGE / "pinfold-guard"),
+            spill_dir=os.fsencode(config.spill_dir),
+            isolation=_ISOLATIONS[config.isolation],
+            max_workers=self.max_workers,
+            max_queue=config.max_queue or 0,
+            max_calls_per_worker=config.max_calls_per_worker or 0,
+            idle_timeout_ns=_nanoseconds(config.idle_timeout_s),
+            open_timeout_ns=_nanoseconds(config.setup_timeout_s),
+            output_bytes=config.limits.output_bytes,
+            flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
+            | (_pool.EVENTS if events else 0),
+        )
+
+    def _template_config(self) -> str:
+        config = self.config
+        return json.dumps(
+            {
+                "preload": list(config.preload),
+                "setup": config.setup,
+                "node_id": config.node_id,
+                "isolation": config.isolation,
+                "package": str(_PACKAGE.parent),
+                "path": _library_path(),
+            }
+        )
+
+
+def _nanoseconds(seconds: float) -> int:
+    return FOREVER_NS if seconds >= FOREVER_NS / 1e9 else max(1, int(seconds * 1e9))
+
+
+def _interpreter(python: str) -> str:
+    found = python if "/" in python else shutil.which(python)
+    if found is None:
+        raise InvalidConfig(f"WorkerConfig: python: no {shown(python)} on PATH")
+    path = os.path.abspath(found)  # not resolved: a virtual environment is known by its link
+    if not os.path.exists(path):
+        raise InvalidConfig(f"WorkerConfig: python: there is no {shown(path)}")
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        raise InvalidConfig(f"WorkerConfig: python: {shown(path)} is no program that can be run")
+    return path
+
+
+def _library_path() -> list[str]:
+    """The directories from which this process imports what the runtime needs."""
+    places: dict[str, None] = {}
+    for name in _LIBRARIES:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            places[str(Path(spec.origin).parent.parent)] = None
+    return list(places)
+
+
+def _environment(config: WorkerConfig) -> list[bytes]:
+    prefixes = tuple(config.env_prefixes)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in config.env_whitelist or name.startswith(prefixes)
+    }
+    kept["PINFOLD_NODE_ID"] = config.node_id
+    return [os.fsencode(f"{name}={value}") for name, value in kept.items()]
+
+
+def prepare_spill_dir(path: Path) -> None:
+    """Makes the directory if it is missing, and tries whether files can be made in it.
+
+    The default one may be found by anybody who knows the uid, in a directory that everybody may
+    write to: it must be a directory of this user, for this user alone.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.lstat()
+        if path.name == f"pinfold-{os.getuid()}":
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+                raise InvalidConfig(
+                    f"WorkerConfig: spill_dir: {shown(str(path))} is refused: it is a link, or"
+                    " belongs to another user; remove it, or choose another directory"
+                )
+            if stat.S_IMODE(status.st_mode) != 0o700:
+                path.chmod(0o700)
+        _try_file_in(path)
+    except OSError as error:
+        raise InvalidConfig(
+            f"WorkerConfig: spill_dir: cannot write to {shown(str(path))}: {error.strerror}"
+        ) from error
+
+
+def _try_file_in(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        import tempfile  # a file system without unnamed files
+
+        with tempfile.TemporaryFile(dir=path):
+            pass

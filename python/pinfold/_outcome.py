@@ -1,0 +1,174 @@
+"""From what the library tells to what the caller is told."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from pinfold import codec as codecs
+from pinfold._check import shown
+from pinfold.errors import (
+    BadResult,
+    CallTimeout,
+    CpuLimitExceeded,
+    ExecRunnerError,
+    MemoryLimitExceeded,
+    OutputLimitExceeded,
+    PoolError,
+    WorkerCrashed,
+    WorkerExited,
+    WorkerLost,
+)
+from pinfold.result import ExecutionMetrics, Outcome, WorkerError, WorkerResult
+from pinfold.runtime import wire
+
+if TYPE_CHECKING:
+    from pinfold._pool import Result
+
+_LIMITS: dict[str, type[ExecRunnerError]] = {
+    "cpu_limit": CpuLimitExceeded,
+    "memory_limit": MemoryLimitExceeded,
+    "output_limit": OutputLimitExceeded,
+}
+
+
+_RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
+
+
+class Origin(NamedTuple):
+    """Where results come from: what every result of one pool has in common."""
+
+    pool_id: str
+    node_id: str
+
+
+def result_of(raw: Result, codec: str, function: str, origin: Origin) -> WorkerResult:
+    """Reads the result of a call of `function`. A value, or an account of a failure, that cannot be
+    read is ``bad_result``.
+
+    KeyboardInterrupt and the like pass through.
+    """
+    outcome = cast("Outcome", raw.outcome)
+    value = None
+    failure = None
+    reason = raw.reason or outcome
+    if outcome in ("timeout", "cancelled", "lost", "internal"):
+        reason = f"call of {shown(function)}: {reason}"
+    try:
+        if outcome == "ok":
+            value = codecs.decode(raw.segments(), codec)
+        elif outcome in ("exception", "bad_result", "internal"):
+            segments = raw.segments()
+            failure = wire.unpack_failure(segments) if segments else None
+    except Exception as error:
+        what = "value" if outcome == "ok" else "account of its failure"
+        reason = f"the call's {what} cannot be read: {error}"
+        if error.__cause__ is not None:
+            reason += f" ({type(error.__cause__).__name__}: {error.__cause__})"
+        outcome = "bad_result"
+    return WorkerResult(
+        outcome,
+        value,
+        None if outcome == "ok" else _error_of(raw, outcome, failure, reason),
+        _metrics_of(raw, origin),
+        raw.stdout,
+        raw.stderr,
+        raw.stdout_truncated,
+        raw.stderr_truncated,
+    )
+
+
+def failed(outcome: Outcome, sentence: str) -> WorkerResult:
+    """The result of a call that the library never took."""
+    return WorkerResult(outcome, error=WorkerError(sentence, message=sentence))
+
+
+def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
+    figures = raw.metrics()
+    if figures is None:
+        return None
+    worker_id, pid, before, started, finished, queue, wall, user, system, peak, size = figures
+    return ExecutionMetrics(
+        peak,
+        wall / 1e9,
+        user / 1e9,
+        system / 1e9,
+        pid,
+        worker_id,
+        origin.node_id,
+        started,
+        finished,
+        queue / 1e9,
+        raw.call_id,
+        origin.pool_id,
+        before,
+        size,
+    )
+
+
+def _error_of(
+    raw: Result, outcome: Outcome, failure: wire.Failure | None, reason: str
+) -> WorkerError:
+    if failure is not None:
+        text = failure.text if failure.text.strip() else failure.message
+        return WorkerError(
+            (_printed(raw) + text).rstrip(), failure.returncode, failure.type, failure.message
+        )
+    signal = raw.signal or None
+    stack = _own_frames(raw.stack)
+    text = f"{reason}\n{stack}" if stack else reason
+    if signal:
+        returncode = -signal
+    else:
+        returncode = raw.exit_code if raw.exit_code >= 0 else 1
+    return WorkerError((_printed(raw) + text).rstrip(), returncode, "", reason, signal, stack)
+
+
+def _own_frames(stack: str) -> str:
+    """The stack without the frames of the runtime below the candidate's."""
+    return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
+
+
+def _printed(raw: Result) -> str:
+    """What the call printed, under headings; "" if it printed nothing."""
+    parts = []
+    for name, text, cut in (
+        ("stdout", raw.stdout, raw.stdout_truncated),
+        ("stderr", raw.stderr, raw.stderr_truncated),
+    ):
+        if text:
+            end = "" if text.endswith("\n") else "\n"
+            note = ", its middle dropped" if cut else ""
+            parts.append(f"--- printed to {name}{note} ---\n{text}{end}")
+    return "".join(parts) + "--- error ---\n" if parts else ""
+
+
+def cancelled_error(*args: str) -> BaseException:
+    """An `asyncio.CancelledError`, without asyncio for programs that never need it."""
+    from asyncio import CancelledError
+
+    return CancelledError(*args)
+
+
+def exception_of(result: WorkerResult) -> BaseException:
+    """What `execute` raises for an outcome that is not ``ok``; it carries the result."""
+    outcome = result.outcome
+    error = result.error or WorkerError("")
+    code, text = error.returncode, error.stderr
+    if outcome == "timeout":
+        return CallTimeout(error.message, stack=error.stack, result=result)
+    if outcome == "exception":
+        return ExecRunnerError(code, text, result=result)
+    if outcome == "exited":
+        return WorkerExited(code, text, result=result)
+    if outcome == "signalled":
+        return WorkerCrashed(code, text, stack=error.stack, result=result)
+    if outcome == "bad_result":
+        return BadResult(code, text, result=result)
+    if outcome == "cancelled":
+        return cancelled_error(error.message)
+    if outcome == "lost":
+        return WorkerLost(text, result=result)
+    if outcome == "internal":
+        return PoolError(text, result=result)
+    return _LIMITS[outcome](code, text, result=result)

@@ -1,0 +1,107 @@
+from collections.abc import Sequence
+from typing import TypeAlias, TypedDict
+
+from _typeshed import ReadableBuffer
+
+FRESH: int
+REUSE: int
+SPAWN: int
+NO_PDEATHSIG: int
+EVENTS: int
+EVENT_CALL_START: int
+EVENT_WORKER_START: int
+EVENT_WORKER_EXIT: int
+FOREVER: int
+
+# worker id, pid, calls before, started, finished (ns, Unix), queue, wall, user, sys (ns), peak (KiB),
+# result (bytes)
+Figures: TypeAlias = tuple[str, int, int, int, int, int, int, int, int, int, int]
+# kind, pid, key of the call, worker id, reason
+Event: TypeAlias = tuple[int, int, int, str, str]
+
+class Stats(TypedDict):
+    submitted: int
+    outcomes: dict[str, int]
+    workers_started: int
+    templates_started: int
+    queued: int
+    running: int
+    idle: int
+    starting: int
+    ending: int
+    template_pid: int
+    spill_in_memory: bool
+    spill_kind: str
+
+class Result:
+    @property
+    def key(self) -> int: ...
+    @property
+    def call_id(self) -> int: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def signal(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def stack(self) -> str: ...
+    @property
+    def stdout(self) -> str: ...
+    @property
+    def stderr(self) -> str: ...
+    @property
+    def stdout_truncated(self) -> bool: ...
+    @property
+    def stderr_truncated(self) -> bool: ...
+    def segments(self) -> list[memoryview]: ...
+    def metrics(self) -> Figures | None: ...
+
+class Queue:
+    def take(self) -> list[Result]: ...
+    def wait(self) -> Result | None: ...
+    def interrupt(self) -> None: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+class Pool:
+    def __new__(
+        cls,
+        *,
+        argv: list[bytes],
+        envp: list[bytes],
+        guard: bytes,
+        spill_dir: bytes,
+        isolation: int,
+        max_workers: int,
+        max_queue: int,
+        max_calls_per_worker: int,
+        idle_timeout_ns: int,
+        open_timeout_ns: int,
+        output_bytes: int,
+        flags: int,
+    ) -> Pool: ...
+    def wait_ready(self, timeout_ns: int, /) -> None: ...
+    def submit(
+        self,
+        segments: Sequence[ReadableBuffer],
+        queue: Queue | None,
+        key: int,
+        deadline_ns: int,
+        output_bytes: int,
+        result_bytes: int,
+        /,
+    ) -> int: ...
+    def cancel(self, call_id: int, /) -> bool: ...
+    def wait(self, call_id: int, timeout_ns: int, /) -> Result | None: ...
+    def queue(self) -> Queue: ...
+    def take(self) -> list[Result]: ...
+    def poll(self) -> None: ...
+    def wake(self) -> None: ...
+    def watch(self) -> None: ...
+    def next_event(self) -> Event | None: ...
+    def stats(self) -> Stats: ...
+    def shutdown(self) -> None: ...
+    def close(self) -> None: ...

@@ -1,0 +1,54 @@
+"""A call between its submit and its end, as the package keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from pinfold._pool import Pool, Queue
+    from pinfold.backend import LocalBackend
+    from pinfold.call import WorkerCall
+    from pinfold.result import WorkerResult
+
+
+class Record:
+    """What all kinds of pending calls have in common.
+
+    `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
+    name for it, 0 until the submit has returned. The backend is held as long as the call is
+    pending, so that nobody who waits for a call loses it to the garbage collector.
+    """
+
+    __slots__ = ("backend", "call", "call_id", "codec", "key")
+
+    backend: LocalBackend | None
+    call: WorkerCall
+    codec: str
+    key: int
+    call_id: int
+
+    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
+        self.backend = backend
+        self.call = call
+        self.codec = codec
+        self.key = 0
+        self.call_id = 0
+
+    def queue_in(self, pool: Pool) -> Queue | None:
+        """Where its end shall be told; None: to the completer thread. May raise OSError."""
+        raise NotImplementedError
+
+    def waits_in(self, loop: AbstractEventLoop) -> bool:
+        """Whether its end is told to this event loop."""
+        return False
+
+    def deliver(self, result: WorkerResult, here: AbstractEventLoop | None) -> None:
+        """Tell whoever waits. `here` is the event loop that this thread runs, if the caller
+        knows."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """Tell whoever waits that the call was cancelled."""
+        raise NotImplementedError

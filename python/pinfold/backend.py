@@ -1,0 +1,394 @@
+"""The backend of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass, fields
+from time import monotonic_ns
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pinfold import codec as codecs
+from pinfold._channel import LoopCall
+from pinfold._check import shown
+from pinfold._engine import Engine
+from pinfold._hooks import Hooks
+from pinfold._launch import Launch
+from pinfold._outcome import exception_of
+from pinfold._record import Record
+from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
+from pinfold.config import WorkerConfig
+from pinfold.errors import CallTypeError, InvalidCall, PoolError
+from pinfold.futures import CallFuture
+from pinfold.mapping import CallMap
+from pinfold.protocols import (
+    CompleteHandler,
+    ShutdownHandler,
+    StartHandler,
+    SubmitHandler,
+    WorkerExitHandler,
+    WorkerStartHandler,
+)
+from pinfold.result import OUTCOMES, WorkerResult
+from pinfold.runtime import wire
+
+S = TypeVar("S", bound=SubmitHandler)
+T = TypeVar("T", bound=StartHandler)
+C = TypeVar("C", bound=CompleteHandler)
+D = TypeVar("D", bound=ShutdownHandler)
+WS = TypeVar("WS", bound=WorkerStartHandler)
+WE = TypeVar("WE", bound=WorkerExitHandler)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """A snapshot of a backend. Fields can also be read as items: ``stats["queued"]``.
+
+    Attributes:
+        pool_id, node_id, isolation: as configured.
+        max_workers: calls that may run at once.
+        state: ``"open"``, ``"shutting down"`` or ``"shut down"``.
+        submitted: calls that the pool took.
+        outcomes: how many calls ended with each outcome.
+        queued: calls that wait for a worker.
+        running: calls that a worker has.
+        idle: workers that wait for a call.
+        starting: workers that were asked for and are not up yet.
+        ending: workers that were killed, or are done, and not gone yet.
+        workers_started, templates_started: how many there were so far.
+        template_pid: process id of the template; 0 when none is up.
+        spill_kind: how spills are kept: ``"O_TMPFILE"``, ``"unlinked"`` or ``"memfd"``; "" before
+            the pool was opened.
+        spill_in_memory: whether a spill costs memory, not disk.
+    """
+
+    pool_id: str
+    node_id: str
+    isolation: str
+    max_workers: int
+    state: str
+    submitted: int = 0
+    outcomes: dict[str, int] | Any = None
+    queued: int = 0
+    running: int = 0
+    idle: int = 0
+    starting: int = 0
+    ending: int = 0
+    workers_started: int = 0
+    templates_started: int = 0
+    template_pid: int = 0
+    spill_kind: str = ""
+    spill_in_memory: bool = False
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.keys():
+            return getattr(self, name)
+        raise KeyError(name)
+
+    def keys(self) -> list[str]:
+        """The names of the fields, so that ``dict(stats)`` works."""
+        return [field.name for field in fields(self)]
+
+
+class LocalBackend:
+    """Runs calls in workers on this machine.
+
+    Making one checks its configuration, the interpreter and the spill directory, and captures the
+    environment; the pool is started by the first call, or by ``with`` and ``async with``, which
+    wait until it is ready. Any thread and any number of event loops, at once or one after another,
+    may use it. Several backends live side by side and share nothing.
+
+    End it with `shutdown` or `close`, or by leaving a ``with`` block, which lets the calls in it
+    finish, unless an exception leaves it. One that is forgotten is closed when it is collected, or
+    when the interpreter ends; one whose process is killed ends with it.
+
+    `deadline_s` is the time in seconds from the submit to the end of a call: waiting for a worker
+    counts. None or infinity: no deadline. Raises `InvalidCall` for a negative one or a NaN.
+
+    Methods that take a call raise, at once: `InvalidCall` for arguments that the codec does not
+    carry, `CallTypeError` for what is no `WorkerCall`, `PoolClosed` after the shutdown or in a
+    forked child, `QueueFull` when `WorkerConfig.max_queue` calls are waiting.
+
+    Args:
+        config: how it is set up; None: `WorkerConfig()`.
+
+    Raises:
+        InvalidConfig: the interpreter cannot be run, or the spill directory cannot be used.
+    """
+
+    def __init__(self, config: WorkerConfig | None = None) -> None:
+        if config is None:
+            config = WorkerConfig()
+        elif not isinstance(config, WorkerConfig):
+            raise TypeError(f"config must be a WorkerConfig, not {type(config).__name__}")
+        self._config = config
+        self._hooks = Hooks()
+        self._engine = Engine(Launch(config), self._hooks)
+        # The engine never refers to the backend but for pending calls: a backend that nobody holds,
+        # without a pending call, is forgotten. At the interpreter's end the engine is on its own.
+        weakref.finalize(self, Engine.shutdown, self._engine, wait=False).atexit = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.pool_id} {self._config.isolation}"
+            f" {self._engine.state.value}>"
+        )
+
+    @property
+    def config(self) -> WorkerConfig:
+        """The configuration."""
+        return self._config
+
+    @property
+    def pool_id(self) -> str:
+        """`WorkerConfig.pool_id`."""
+        return self._config.pool_id
+
+    @property
+    def node_id(self) -> str:
+        """`WorkerConfig.node_id`."""
+        return self._config.node_id
+
+    @property
+    def max_workers(self) -> int:
+        """Calls that may run at once."""
+        return self._engine.launch.max_workers
+
+    # ---- calling ------------------------------------------------------------------------------
+
+    async def execute(self, call: WorkerCall, *, deadline_s: float | None = None) -> Any:
+        """Run a call and return its value.
+
+        Cancelling the task that awaits it kills the call.
+
+        Raises:
+            ExecRunnerError: the candidate kept the value from coming back: it raised
+                (`ExecRunnerError` itself), ended its process (`WorkerExited`), crashed
+                (`WorkerCrashed`), hit a limit (`LimitExceeded`), or returned what the codec does
+                not carry (`BadResult`).
+            CallTimeout: the deadline passed. Also a `TimeoutError`.
+            WorkerLost, PoolError: not the candidate's fault; it is safe to try again.
+            asyncio.CancelledError: the backend was closed meanwhile.
+        """
+        result = await self.run(call, deadline_s=deadline_s)
+        if result.outcome == "ok":
+            return result.value
+        raise exception_of(result)
+
+    async def run(self, call: WorkerCall, *, deadline_s: float | None = None) -> WorkerResult:
+        """Run a call and return its `WorkerResult`, whatever the outcome.
+
+        Cancelling the task that awaits it kills the call.
+        """
+        future: asyncio.Future[WorkerResult] = asyncio.get_running_loop().create_future()
+        record = LoopCall(self, call, "", future)
+        self._start(record, call, deadline_s)
+        try:
+            return await future
+        except BaseException:
+            self._engine.abandon(record)
+            raise
+
+    def submit(self, call: WorkerCall, *, deadline_s: float | None = None) -> CallFuture:
+        """Start a call and return a `concurrent.futures.Future` of its `WorkerResult`. Never waits.
+
+        Cancelling the future kills the call.
+        """
+        record = CallFuture(self, call, "")
+        self._start(record, call, deadline_s)
+        return record
+
+    def map(
+        self,
+        calls: Iterable[WorkerCall] | AsyncIterable[WorkerCall],
+        *,
+        deadline_s: float | None = None,
+        ordered: bool = False,
+    ) -> CallMap:
+        """Run many calls, of which a bounded number is in flight at any time.
+
+        Returns an object for ``async for``, or for ``for`` in a thread; each item is a pair of a
+        call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
+        `calls` may be a generator of a million: it is asked for the next call when there is room
+        for it. `deadline_s` counts from each call's own submit. Leaving the loop early cancels what
+        is in flight.
+        """
+        deadline_ns(deadline_s)
+        return CallMap(self, calls, deadline_s, ordered)
+
+    def _start(self, record: Record, call: WorkerCall, deadline_s: float | None) -> None:
+        began = monotonic_ns()
+        if not isinstance(call, WorkerCall):
+            raise CallTypeError(f"a call must be a WorkerCall, not {type(call).__name__}")
+        deadline = deadline_ns(deadline_s)
+        engine = self._engine
+        engine.check_open()
+        record.codec = call.codec or self._config.codec
+        segments = _request(call, record.codec)
+        engine.start(record, segments, call.limits or self._config.limits, deadline, began)
+
+    # ---- watching -----------------------------------------------------------------------------
+
+    def on_submit(self, handler: S) -> S:
+        """Call ``handler(call)`` when a call is accepted. Returns the handler; see
+        `LifecycleObservable` for what holds of all of them."""
+        return self._hooks.add("submit", handler)
+
+    def on_start(self, handler: T) -> T:
+        """Call ``handler(call, worker)`` when a worker was given a call. `worker` is a `Worker`."""
+        return self._watched(self._hooks.add("start", handler))
+
+    def on_complete(self, handler: C) -> C:
+        """Call ``handler(call, metrics, exc)`` when a call has ended, once for each that was
+        submitted. `metrics` is the `ExecutionMetrics`, None where no worker reported; `exc` is None
+        if there is a value, else what `execute` raises."""
+        return self._hooks.add("complete", handler)
+
+    def on_shutdown(self, handler: D) -> D:
+        """Call ``handler()`` once, when the backend was shut down and nothing of it is left."""
+        return self._hooks.add("shutdown", handler)
+
+    def on_worker_start(self, handler: WS) -> WS:
+        """Call ``handler(worker)`` when a worker came up."""
+        return self._watched(self._hooks.add("worker_start", handler))
+
+    def on_worker_exit(self, handler: WE) -> WE:
+        """Call ``handler(worker, reason)`` when a worker is gone; `reason` is a short text."""
+        return self._watched(self._hooks.add("worker_exit", handler))
+
+    def _watched(self, handler: R) -> R:
+        self._engine.watch()
+        return handler
+
+    def stats(self) -> PoolStats:
+        """A snapshot: what waits, runs and idles, and how many calls ended how."""
+        engine = self._engine
+        counts: dict[str, Any] = engine.counts()
+        counts.setdefault("outcomes", dict.fromkeys(OUTCOMES, 0))
+        return PoolStats(
+            pool_id=self.pool_id,
+            node_id=self.node_id,
+            isolation=self._config.isolation,
+            max_workers=self.max_workers,
+            state=engine.state.value,
+            **counts,
+        )
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    async def shutdown(self, *, wait: bool = False) -> None:
+        """Take no more calls, and give everything back.
+
+        With `wait`, calls that run and wait finish first, and this returns when workers, spills and
+        callbacks are done. Without, outstanding calls end ``cancelled``, and this returns at once
+        while the rest goes on in a thread. Idempotent; may follow `close`, and a closed loop.
+        """
+        if wait:
+            await _in_a_thread(lambda: self._engine.shutdown(wait=True))
+        else:
+            self._engine.shutdown(wait=False)
+
+    def close(self) -> None:
+        """Take no more calls, end those that are outstanding as ``cancelled``, kill every process
+        and return when nothing is left. Idempotent; from any thread."""
+        self._engine.close()
+
+    def __enter__(self) -> LocalBackend:
+        try:
+            self._ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._engine.shutdown(wait=True)
+        else:
+            self.close()
+
+    async def __aenter__(self) -> LocalBackend:
+        try:
+            await _in_a_thread(self._ready)
+        except BaseException:
+            await _in_a_thread(self.close)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await _in_a_thread(
+            self.close if kind is not None else lambda: self._engine.shutdown(wait=True)
+        )
+
+    def _ready(self) -> None:
+        """Opens the pool and waits until its template serves. Raises PoolError."""
+        self._engine.check_open()
+        try:
+            self._engine.pool().wait_ready(FOREVER_NS)
+        except OSError as error:
+            raise PoolError(f"the pool could not start: {error.strerror}") from None
+
+
+def _request(call: WorkerCall, codec: str) -> list[bytes | memoryview]:
+    try:
+        return wire.pack_request(
+            code=call.code,
+            function=call.function_name,
+            args=call.args,
+            kwargs=call.kwargs,
+            python_path=call.python_path,
+            env=call.env,
+            codec=codec,
+        )
+    except codecs.NotCarried as error:
+        raise InvalidCall(f"WorkerCall: {error}") from error
+    except Exception as error:
+        # What pickling raises is up to the classes of the arguments.
+        raise InvalidCall(
+            "WorkerCall: the arguments cannot be encoded:"
+            f" {type(error).__name__}: {shown(str(error))}"
+        ) from error
+
+
+async def _in_a_thread(work: Callable[[], None]) -> None:
+    """Runs it beside the loop, in a thread that is gone afterwards. Goes on if this is
+    cancelled."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(finish, error)
+        except RuntimeError:  # the loop was closed; nobody waits
+            pass
+
+    thread = threading.Thread(target=run, name="pinfold-wait")
+    thread.start()
+    await future
+    thread.join()

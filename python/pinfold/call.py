@@ -1,0 +1,92 @@
+"""What a caller asks for."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pinfold._check import call_check
+from pinfold.config import CODECS, Codec
+from pinfold.limits import Limits
+
+FOREVER_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCall:
+    """One function of one source text, with its arguments: frozen, and checked when it is made.
+
+    Attributes:
+        code: the source text. It runs as the module ``user_code``.
+        function_name: the function of it that is called. One that does not exist or cannot be
+            called is the call's outcome ``exception``.
+        args, kwargs: its arguments. They are encoded when the call is submitted.
+        python_path: directories that come first on ``sys.path``, in this order.
+        env: changes to the environment for this call; None unsets a variable.
+        codec: how the arguments and the value cross, ``"data"`` or ``"pickle"``. None: as the
+            backend is configured.
+        limits: what the call may use. None: as the backend is configured.
+
+    Raises `InvalidCall` or `CallTypeError`, naming the field and the value.
+    """
+
+    code: str
+    function_name: str
+    args: Sequence[Any] = field(default_factory=list)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    python_path: Sequence[str | os.PathLike[str]] = field(default_factory=list)
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    codec: Codec | None = None
+    limits: Limits | None = None
+
+    def __post_init__(self) -> None:
+        check = call_check
+        check.text("code", self.code)
+        check.text("function_name", self.function_name, empty=False)
+        if not isinstance(self.args, list | tuple):
+            check.wrong_type("args", self.args, "a list or a tuple")
+        if not isinstance(self.kwargs, Mapping):
+            check.wrong_type("kwargs", self.kwargs, "a dict")
+        for name in self.kwargs:
+            if not isinstance(name, str):
+                check.wrong_type("kwargs", name, "a dict with names of str")
+        if self.python_path:
+            self._check_path()
+        elif isinstance(self.python_path, str | bytes) or self.python_path is None:
+            check.wrong_type("python_path", self.python_path, "a list of paths")
+        if not isinstance(self.env, Mapping):
+            check.wrong_type("env", self.env, "a dict")
+        for variable, value in self.env.items():
+            if "=" in check.plain("env", variable):
+                check.wrong_value("env", variable, "a dict with names that hold no '='")
+            if value is not None:
+                check.plain(f"env[{variable!r}]", value, empty=True)
+        if self.codec is not None:
+            check.choice("codec", self.codec, CODECS)
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            check.wrong_type("limits", self.limits, "a Limits or None")
+
+    def _check_path(self) -> None:
+        paths = self.python_path
+        if isinstance(paths, str | bytes) or not isinstance(paths, Sequence):
+            call_check.wrong_type("python_path", paths, "a list of paths")
+        for path in paths:
+            call_check.path("python_path", path)
+
+
+def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:
+    """A deadline from now in nanoseconds, at least 1. None and infinity: none. 0 has passed.
+
+    Raises `InvalidCall` for a negative one or a NaN, `CallTypeError` for what is no number.
+    """
+    if deadline_s is None:
+        return FOREVER_NS
+    if isinstance(deadline_s, bool) or not hasattr(type(deadline_s), "__float__"):
+        call_check.wrong_type(name, deadline_s, "a number of seconds or None")
+    seconds = float(deadline_s)  # type: ignore[arg-type]
+    if math.isnan(seconds) or seconds < 0:
+        call_check.wrong_value(name, deadline_s, "a number of seconds, not negative, or None")
+    return FOREVER_NS if seconds >= FOREVER_NS / 1e9 else max(1, int(seconds * 1e9))

@@ -1,0 +1,264 @@
+"""How a backend is set up."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pinfold._check import config_check, shown
+from pinfold._cpus import usable_cpus
+from pinfold.errors import InvalidConfig
+from pinfold.limits import Limits
+
+T = TypeVar("T")
+
+DEFAULT_ENV_WHITELIST: frozenset[str] = frozenset(
+    """
+    PATH HOME USER LOGNAME SHELL TERM
+    LANG LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LC_NUMERIC LC_TIME
+    PYTHONPATH PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED PYTHONHASHSEED
+    VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV PYENV_ROOT
+    LD_LIBRARY_PATH LD_PRELOAD
+    CUDA_HOME CUDA_PATH CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES
+    JAX_PLATFORMS JAX_TRACEBACK_FILTERING
+    TMPDIR TEMP TMP
+    OMP_NUM_THREADS MKL_NUM_THREADS NUMEXPR_NUM_THREADS OPENBLAS_NUM_THREADS
+    VECLIB_MAXIMUM_THREADS
+    """.split()
+)
+"""The environment variables that workers get, if the caller has them. Extend it with ``|``."""
+
+DEFAULT_ENV_PREFIXES: tuple[str, ...] = ("GIGAEVO_", "LOKY_")
+"""Prefixes of further environment variables that workers get. Extend it with ``+``."""
+
+MAX_WORKERS = 4096
+
+Isolation = Literal["fresh", "reuse", "spawn"]
+Codec = Literal["data", "pickle"]
+Sandbox = Literal["none", "standard", "strict"]
+
+ISOLATIONS = ("fresh", "reuse", "spawn")
+CODECS = ("data", "pickle")
+
+
+def default_spill_dir() -> Path:
+    """``$TMPDIR/pinfold-<uid>``; without TMPDIR, the system's directory for temporary files."""
+    base = os.environ.get("TMPDIR")
+    if not base:
+        import tempfile
+
+        base = tempfile.gettempdir()
+    return Path(base).resolve() / f"pinfold-{os.getuid()}"
+
+
+def _host_name() -> str:
+    return os.uname().nodename
+
+
+def _new_pool_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """How a `LocalBackend` is set up: frozen, and checked when it is made. Derive one from another
+    with `dataclasses.replace`. Times are seconds.
+
+    Attributes:
+        max_workers: calls that may run at once, 1 .. 4096. None: as many as there are CPUs that
+            this process may use (affinity and cgroup quota); under pytest-xdist, the CPUs divided
+            by PYTEST_XDIST_WORKER_COUNT, at least 1.
+        idle_timeout_s: a worker idle for so long is let go (> 0; infinity: kept). Default 300.
+        spill_dir: where payloads too big for a message go, as files without names. Default
+            ``$TMPDIR/pinfold-<uid>``, made with mode 0700, and refused if it is a link or belongs
+            to another user. ``..`` is resolved. On a tmpfs, spills cost memory, not disk.
+        env_whitelist: names of environment variables that workers get, `DEFAULT_ENV_WHITELIST`.
+        env_prefixes: prefixes of more of them, `DEFAULT_ENV_PREFIXES`. The environment is
+            captured once, when the backend is made. Workers get PINFOLD_WORKER_ID and
+            PINFOLD_NODE_ID besides, and nothing else.
+        enable_pdeathsig: workers ask the kernel to be killed when their template dies. Without it
+            (for debuggers that dislike it) they still end when its sockets close.
+        pool_id: the pool's name in metrics and logs; by default 12 random characters.
+        node_id: this machine's name in metrics and logs; by default the host name.
+        isolation: what a worker runs. ``"fresh"``: one call, then it is killed with all that it
+            started. ``"reuse"``: calls one after another, reset between. ``"spawn"``: as
+            ``"reuse"``, but workers are exec'd, not forked, for libraries that must not be forked
+            (CUDA).
+        max_calls_per_worker: a reused worker is replaced after so many calls. None: no bound.
+        preload: modules that are imported once, before any worker is forked. One that cannot be
+            imported fails the start of the pool.
+        setup: source text that runs once, before any worker is forked; candidates import its module
+            as ``pinfold_setup``. None: nothing.
+        setup_timeout_s: how long the start may take: interpreter, preloads and setup. Default 60.
+        codec: how values cross unless the call says otherwise. ``"data"`` cannot run code when it
+            is read; ``"pickle"`` carries almost anything and can.
+        limits: what a call may use unless it says otherwise.
+        max_queue: calls that may wait for a worker; one more raises `QueueFull`. None: no bound.
+        sandbox: ``"none"``, the only one so far: workers run with the caller's rights.
+        sandbox_required, allow_network: reserved for sandboxes; without one they mean nothing.
+        cpus_per_worker: None, the only value so far: workers are not pinned to CPUs.
+        python: the interpreter of the workers, by default the caller's own. A name without a slash
+            is looked up on PATH.
+
+    Raises `InvalidConfig` or `ConfigTypeError`, naming the field and the value.
+    """
+
+    max_workers: int | None = None
+    idle_timeout_s: float = 300
+    spill_dir: Path = field(default_factory=default_spill_dir)
+    env_whitelist: Collection[str] = DEFAULT_ENV_WHITELIST
+    env_prefixes: Collection[str] = DEFAULT_ENV_PREFIXES
+    enable_pdeathsig: bool = True
+    pool_id: str = field(default_factory=_new_pool_id)
+    node_id: str = field(default_factory=_host_name)
+    isolation: Isolation = "fresh"
+    max_calls_per_worker: int | None = None
+    preload: Collection[str] = ()
+    setup: str | None = None
+    setup_timeout_s: float = 60
+    codec: Codec = "data"
+    limits: Limits = field(default_factory=Limits)
+    max_queue: int | None = None
+    sandbox: Sandbox = "none"
+    sandbox_required: bool = True
+    allow_network: bool = False
+    cpus_per_worker: int | None = None
+    python: str = field(default_factory=lambda: sys.executable)
+
+    def __post_init__(self) -> None:
+        check = config_check
+        if self.max_workers is None:
+            self._set("max_workers", _xdist_share())
+        check.whole("max_workers", self.max_workers, 1, MAX_WORKERS, none=True)
+        check.seconds("idle_timeout_s", self.idle_timeout_s)
+        self._set("spill_dir", _spill_path(check.path("spill_dir", self.spill_dir)))
+        self._set("env_whitelist", frozenset(check.texts("env_whitelist", self.env_whitelist)))
+        self._set("env_prefixes", check.texts("env_prefixes", self.env_prefixes))
+        check.flag("enable_pdeathsig", self.enable_pdeathsig)
+        check.plain("pool_id", self.pool_id)
+        check.plain("node_id", self.node_id)
+        check.choice("isolation", self.isolation, ISOLATIONS)
+        check.whole("max_calls_per_worker", self.max_calls_per_worker, 1, 2**32 - 1, none=True)
+        self._check_preload()
+        if self.setup is not None:
+            check.plain("setup", self.setup, empty=True)
+        check.seconds("setup_timeout_s", self.setup_timeout_s)
+        check.choice("codec", self.codec, CODECS)
+        if not isinstance(self.limits, Limits):
+            check.wrong_type("limits", self.limits, "a Limits")
+        check.whole("max_queue", self.max_queue, 1, 2**32 - 1, none=True)
+        check.choice("sandbox", self.sandbox, ("none", "standard", "strict"))
+        if self.sandbox != "none":
+            check.wrong_value("sandbox", self.sandbox, "'none': this version has no sandbox")
+        check.flag("sandbox_required", self.sandbox_required)
+        check.flag("allow_network", self.allow_network)
+        if self.cpus_per_worker is not None:
+            check.wrong_value(
+                "cpus_per_worker", self.cpus_per_worker, "None: this version pins no workers"
+            )
+        self._set("python", check.path("python", self.python))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_preload(self) -> None:
+        if self.preload == "auto":
+            config_check.wrong_value(
+                "preload", self.preload, "names of modules: this version does not learn them"
+            )
+        names = config_check.texts("preload", self.preload)
+        for name in names:
+            if not all(part.isidentifier() for part in name.split(".")):
+                config_check.wrong_value("preload", name, "names of modules")
+        self._set("preload", names)
+
+    @classmethod
+    def from_env(
+        cls, prefix: str = "PINFOLD_", environ: Mapping[str, str] | None = None
+    ) -> WorkerConfig:
+        """A configuration from environment variables; what is unset or empty has its default.
+
+        ``<prefix>MAX_WORKERS`` (1 .. 4096), ``IDLE_TIMEOUT_S`` (seconds, 300), ``SPILL_DIR``,
+        ``NODE_ID`` (the host name), ``DISABLE_PDEATHSIG`` (1, true, yes, on; 0, false, no, off),
+        ``ISOLATION`` (fresh, reuse, spawn). `environ` is read instead of `os.environ` when given.
+
+        Raises `InvalidConfig`, naming the variable and the value, for a value that does not parse.
+        """
+        source = _Environment(prefix, os.environ if environ is None else environ)
+        fields: dict[str, object] = {
+            "max_workers": source.read("MAX_WORKERS", int, "a whole number"),
+            "idle_timeout_s": source.read("IDLE_TIMEOUT_S", float, "a number of seconds"),
+            "spill_dir": source.read("SPILL_DIR", Path, "a path"),
+            "node_id": source.read("NODE_ID", str, "a name"),
+            "enable_pdeathsig": source.read("DISABLE_PDEATHSIG", _is_off, "1 or 0"),
+            "isolation": source.read("ISOLATION", str.lower, "a word"),
+        }
+        # One by one, so that the error can name the variable.
+        for name, variable in zip(fields, source.names, strict=True):
+            if fields[name] is not None:
+                try:
+                    cls(**{name: fields[name]})  # type: ignore[arg-type]
+                except InvalidConfig as error:
+                    raise InvalidConfig(
+                        f"{variable}={shown(source.values[variable])}: {error}"
+                    ) from None
+        given = {name: value for name, value in fields.items() if value is not None}
+        return cls(**given)  # type: ignore[arg-type]
+
+
+class _Environment:
+    """The variables of one prefix, as they are read."""
+
+    def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
+        self.prefix = prefix
+        self.values = environ
+        self.names: list[str] = []
+
+    def read(self, name: str, parse: Callable[[str], T], wanted: str) -> T | None:
+        variable = self.prefix + name
+        self.names.append(variable)
+        return _parsed(variable, self.values.get(variable, ""), parse, wanted)
+
+
+def _parsed(variable: str, text: str, parse: Callable[[str], T], wanted: str) -> T | None:
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError:
+        raise InvalidConfig(f"{variable} must be {wanted}, not {shown(text)}") from None
+
+
+def _is_off(text: str) -> bool:
+    """Whether a DISABLE_... variable leaves the thing enabled."""
+    word = text.lower()
+    if word in ("1", "true", "yes", "on"):
+        return False
+    if word in ("0", "false", "no", "off"):
+        return True
+    raise ValueError(text)
+
+
+def _xdist_share() -> int | None:
+    """This process's share of the CPUs under pytest-xdist; None elsewhere."""
+    variable = "PYTEST_XDIST_WORKER_COUNT"
+    count = _parsed(variable, os.environ.get(variable, ""), int, "a whole number")
+    if count is None:
+        return None
+    if count < 1:
+        raise InvalidConfig(f"{variable} must be at least 1, not {count}")
+    return None if count == 1 else max(1, usable_cpus() // count)
+
+
+def _spill_path(path: str) -> Path:
+    # The last part of the default is not resolved: that it is no link is checked when it is used.
+    given = Path(path)
+    if given.name == f"pinfold-{os.getuid()}":
+        return given.parent.resolve() / given.name
+    return given.resolve()

@@ -1,0 +1,107 @@
+"""The process-wide default backend."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pinfold.backend import LocalBackend
+from pinfold.call import WorkerCall, deadline_ns
+from pinfold.config import WorkerConfig
+from pinfold.errors import CallTypeError
+from pinfold.protocols import ExecutorBackend
+
+_lock = threading.Lock()
+_backend: LocalBackend | None = None
+_owner = 0  # the process that made it
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def default_backend() -> LocalBackend:
+    """The process-wide backend, made on first use with `WorkerConfig.from_env`.
+
+    A child made by fork gets one of its own. Raises `InvalidConfig`.
+    """
+    global _backend, _owner
+    with _lock:
+        if _backend is None or _owner != os.getpid():
+            _backend = LocalBackend(WorkerConfig.from_env())
+            _owner = os.getpid()
+        return _backend
+
+
+def shutdown_executor(wait: bool = False) -> None:
+    """Drop the default backend; the next call makes a new one. Without one, nothing happens.
+
+    With `wait`, its calls finish first, and this returns when workers, spills and callbacks are
+    done. Without, outstanding calls end ``cancelled``, and this returns at once. From any thread,
+    with or without a running loop, also from an atexit handler.
+    """
+    global _backend
+    with _lock:
+        backend, _backend = _backend, None
+    if backend is not None:
+        backend._engine.shutdown(wait=wait)
+
+
+async def run_exec_runner(
+    *,
+    code: str,
+    function_name: str,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    python_path: Sequence[str | os.PathLike[str]] | None = None,
+    env_updates: Mapping[str, Any] | None = None,
+    timeout: float | None,
+    backend: ExecutorBackend | None = None,
+) -> Any:
+    """Call `function_name` of the source text `code` in a worker and return its value.
+
+    Arguments and value cross by the ``pickle`` codec: whatever cloudpickle carries, and reading a
+    value can run code of the candidate's. For candidates that are not trusted so far, use
+    `LocalBackend.execute` and the ``data`` codec.
+
+    Args:
+        args, kwargs: the arguments.
+        python_path: directories that come first on ``sys.path``.
+        env_updates: changes to the environment for this call; values become ``str()`` of
+            themselves, None unsets.
+        timeout: seconds from now, waiting for a worker included. None: no deadline.
+        backend: anything with the shape of `ExecutorBackend`; None: `default_backend()`.
+
+    Raises:
+        ExecRunnerError: the candidate kept the value from coming back.
+        TimeoutError: the timeout passed; the call was killed. Never retried.
+        WorkerLost, PoolError: not the candidate's fault.
+        InvalidCall: the call cannot be made as it is.
+    """
+    deadline_ns(timeout, "timeout")
+    call = WorkerCall(
+        code=code,
+        function_name=function_name,
+        args=list(args or ()),
+        kwargs=dict(kwargs or {}),
+        python_path=[os.fspath(path) for path in python_path or ()],
+        env={
+            name: None if value is None else str(value)
+            for name, value in (env_updates or {}).items()
+        },
+        codec="pickle",
+    )
+    if backend is None:
+        backend = default_backend()
+    elif not isinstance(backend, ExecutorBackend):
+        raise CallTypeError(
+            "backend must have the methods of ExecutorBackend, execute and shutdown;"
+            f" {type(backend).__name__} has not"
+        )
+    return await backend.execute(call, deadline_s=timeout)

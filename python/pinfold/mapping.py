@@ -1,0 +1,296 @@
+"""Many calls, a bounded number of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pinfold._record import Record
+from pinfold.errors import CallTypeError, QueueFull
+from pinfold.result import WorkerResult
+
+if TYPE_CHECKING:
+    from pinfold._pool import Pool, Queue
+    from pinfold.backend import LocalBackend
+    from pinfold.call import WorkerCall
+
+Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
+Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
+
+_END: Any = object()
+
+
+class CallMap:
+    """What `LocalBackend.map` returns: iterate over it with ``for``, in any thread, or with
+    ``async for``. Each item is a pair of a call and its `WorkerResult`.
+
+    Leaving the loop early cancels what is in flight, at the latest when the iterator is closed:
+    `close` and `aclose` do it at once.
+    """
+
+    def __init__(
+        self, backend: LocalBackend, calls: Calls, deadline_s: float | None, ordered: bool
+    ) -> None:
+        self._backend = backend
+        self._calls = calls
+        self._deadline_s = deadline_s
+        self._ordered = ordered
+        self._iterators: weakref.WeakSet[
+            Generator[Pair, None, None] | AsyncGenerator[Pair, None]
+        ] = weakref.WeakSet()
+
+    def __iter__(self) -> Iterator[Pair]:
+        if not isinstance(self._calls, Iterable):
+            raise CallTypeError("map: calls of an asynchronous iterable need `async for`")
+        iterator = _in_thread(
+            _Flight(self._backend, self._deadline_s, self._ordered), iter(self._calls)
+        )
+        self._iterators.add(iterator)
+        return iterator
+
+    def __aiter__(self) -> AsyncIterator[Pair]:
+        iterator = _in_loop(_Flight(self._backend, self._deadline_s, self._ordered), self._calls)
+        self._iterators.add(iterator)
+        return iterator
+
+    def close(self) -> None:
+        """End a ``for`` and cancel what is in flight. Idempotent."""
+        for iterator in list(self._iterators):
+            if isinstance(iterator, Generator):
+                iterator.close()
+
+    async def aclose(self) -> None:
+        """End an ``async for`` and cancel what is in flight. Idempotent."""
+        for iterator in list(self._iterators):
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()
+
+
+class _Flight:
+    """The calls of one iteration that were submitted and not handed out yet."""
+
+    def __init__(self, backend: LocalBackend, deadline_s: float | None, ordered: bool) -> None:
+        self.backend = backend
+        self.deadline_s = deadline_s
+        self.ordered = ordered
+        # Enough that no worker waits for this loop to come round; in order, one slow call may keep
+        # back what came after it, so a few more.
+        workers = backend.max_workers
+        self.window = (4 if ordered else 2) * workers + 2
+        if backend.config.max_queue is not None:
+            self.window = min(self.window, workers + backend.config.max_queue)
+        self.flying: dict[_MapCall, None] = {}
+        self.finished: dict[_MapCall, WorkerResult] = {}
+        self.held: WorkerCall | None = None  # the pool's queue was full: after the next landing
+        self.retry = False
+        self.news = threading.Condition()
+        self.queue: Queue | None = None  # of a `for` loop
+        self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
+        self.wake: asyncio.Future[None] | None = None
+        self.thread = threading.get_ident()
+
+    def has_room(self) -> bool:
+        return len(self.flying) < self.window and (self.held is None or self.retry)
+
+    def submit(self, call: WorkerCall) -> None:
+        record = _MapCall(self, call)
+        self.flying[record] = None
+        try:
+            self.backend._start(record, call, self.deadline_s)
+        except QueueFull:
+            del self.flying[record]
+            if not self.flying:
+                raise
+            self.held = call
+            self.retry = False
+        except BaseException:
+            del self.flying[record]
+            raise
+
+    def submit_held(self) -> None:
+        call, self.held = self.held, None
+        if call is not None:
+            self.submit(call)
+
+    def landed(self) -> _MapCall | None:
+        """A call to hand out, if there is one."""
+        if self.ordered:
+            first = next(iter(self.flying), None)
+            return first if first in self.finished else None
+        return next(iter(self.finished), None)
+
+    def hand_out(self, record: _MapCall) -> Pair:
+        del self.flying[record]
+        self.retry = True
+        return record.call, self.finished.pop(record)
+
+    def cancel(self) -> None:
+        for record in list(self.flying):
+            self.backend._engine.abandon(record)
+
+    def tell(self, record: _MapCall, result: WorkerResult, here: object) -> None:
+        self.finished[record] = result
+        if self.loop is not None:
+            if here is self.loop:
+                self._wake_up()
+            else:
+                with contextlib.suppress(RuntimeError):  # closed
+                    self.loop.call_soon_threadsafe(self._wake_up)
+        elif threading.get_ident() != self.thread:
+            with self.news:
+                self.news.notify_all()
+            if self.queue is not None:
+                self.queue.interrupt()
+
+    def _wake_up(self) -> None:
+        if self.wake is not None and not self.wake.done():
+            self.wake.set_result(None)
+
+
+class _MapCall(Record):
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: _Flight, call: WorkerCall) -> None:
+        super().__init__(flight.backend, call, "")
+        self.flight = flight
+
+    def queue_in(self, pool: Pool) -> Queue | None:
+        flight = self.flight
+        if flight.loop is not None:
+            return flight.backend._engine.channel(flight.loop, pool).queue
+        if flight.queue is None:
+            flight.queue = pool.queue()
+        return flight.queue
+
+    def waits_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self.flight.loop is loop
+
+    def deliver(self, result: WorkerResult, here: asyncio.AbstractEventLoop | None) -> None:
+        self.backend = None
+        self.flight.tell(self, result, here)
+
+    def give_up(self) -> None:
+        from pinfold._outcome import failed
+
+        self.deliver(failed("cancelled", "cancelled by the caller"), None)
+
+
+def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, None, None]:
+    flight.thread = threading.get_ident()
+    engine = flight.backend._engine
+    more = True
+    try:
+        while True:
+            while flight.has_room() and (more or flight.held is not None):
+                if flight.held is not None:
+                    flight.submit_held()
+                    continue
+                call = next(calls, _END)
+                if call is _END:
+                    more = False
+                else:
+                    flight.submit(call)
+            record = flight.landed()
+            if record is not None:
+                yield flight.hand_out(record)
+                flight.thread = threading.get_ident()
+                continue
+            if not flight.flying:
+                return
+            raw = flight.queue.wait() if flight.queue is not None else None
+            if raw is not None:
+                engine.settle(raw)
+                continue
+            # The backend is closing: whoever closes it settles our calls.
+            with flight.news:
+                while flight.landed() is None:
+                    flight.news.wait()
+    finally:
+        flight.cancel()
+        if flight.queue is not None:
+            flight.queue.close()
+
+
+async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
+    flight.loop = asyncio.get_running_loop()
+    source = _Source(calls)
+    try:
+        while True:
+            while flight.has_room() and (source.more or flight.held is not None):
+                if flight.held is not None:
+                    flight.submit_held()
+                    continue
+                if not source.ready():
+                    break
+                call = source.take()
+                if call is not _END:
+                    flight.submit(call)
+            record = flight.landed()
+            if record is not None:
+                yield flight.hand_out(record)
+                continue
+            if not flight.flying and not source.more:
+                return
+            flight.wake = flight.loop.create_future()
+            await source.wait_with(flight.wake)
+    finally:
+        source.close()
+        flight.cancel()
+
+
+class _Source:
+    """Calls from an iterable; an asynchronous one is asked for one call at a time."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.more = True
+        self._plain: Iterator[WorkerCall] | None = None
+        self._asked: asyncio.Future[Any] | None = None
+        if isinstance(calls, AsyncIterable):
+            self._slow = aiter(calls)
+        else:
+            self._plain = iter(calls)
+
+    def ready(self) -> bool:
+        """Whether take() can tell at once; asks for a call otherwise."""
+        if self._plain is not None:
+            return True
+        if self._asked is None:
+            self._asked = asyncio.ensure_future(_next_of(self._slow))
+        return self._asked.done()
+
+    def take(self) -> Any:
+        """The next call, or _END."""
+        if self._plain is not None:
+            call = next(self._plain, _END)
+        else:
+            assert self._asked is not None
+            asked, self._asked = self._asked, None
+            call = asked.result()
+        self.more = call is not _END
+        return call
+
+    async def wait_with(self, wake: asyncio.Future[None]) -> None:
+        """Waits for the call that was asked for, or for `wake`."""
+        if self._asked is None:
+            await wake
+        else:
+            await asyncio.wait((self._asked, wake), return_when=asyncio.FIRST_COMPLETED)
+
+    def close(self) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
+
+
+async def _next_of(calls: AsyncIterator[WorkerCall]) -> Any:
+    return await anext(calls, _END)
