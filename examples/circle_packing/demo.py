@@ -15,6 +15,7 @@ import ctypes
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy  # noqa: F401  (results are numpy arrays: its threads are here from the start)
 from problem import BEST_KNOWN, N
 
-from pinfold import LocalBackend, WorkerCall, WorkerConfig, WorkerResult
+from pinfold import ExecutionMetrics, LocalBackend, WorkerCall, WorkerConfig, WorkerResult
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 110
@@ -67,10 +68,14 @@ FAULTS = ("lost", "internal")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One candidate: how its call ended, and what the judge said of its value."""
+    """One candidate: how its call ended, what it cost, and what the judge said of its value.
+
+    The value itself is not kept: it may be a mapped file of half a gigabyte.
+    """
 
     name: str
-    result: WorkerResult
+    outcome: str
+    metrics: ExecutionMetrics | None
     score: float | None
     reason: str
 
@@ -79,18 +84,19 @@ async def evaluate(backend: LocalBackend, path: Path, judge: str, deadline_s: fl
     """Run one candidate, then judge its value in a second call."""
     call = WorkerCall(code=path.read_text(), function_name="pack", args=[N])
     result = await backend.run(call, deadline_s=deadline_s)
+    score = None
     if result.outcome != "ok":
-        return Evaluation(path.stem, result, None, why_no_value(result, deadline_s))
-
-    call = WorkerCall(code=judge, function_name="verdict", args=[result.value, N])
-    verdict = await backend.run(call, deadline_s=deadline_s)
-    if verdict.outcome != "ok":
-        reason = f"the judge: {verdict.outcome}, {why_no_value(verdict, deadline_s)}"
-        return Evaluation(path.stem, result, None, reason)
-    reason = verdict.value["reason"]
+        reason = why_no_value(result, deadline_s)
+    else:
+        call = WorkerCall(code=judge, function_name="verdict", args=[result.value, N])
+        verdict = await backend.run(call, deadline_s=deadline_s)
+        if verdict.outcome == "ok":
+            score, reason = verdict.value["score"], verdict.value["reason"]
+        else:
+            reason = f"the judge: {verdict.outcome}, {why_no_value(verdict, deadline_s)}"
     if result.stdout_truncated:
         reason += f", print cut to {len(result.stdout) / 2**20:.0f} MiB"
-    return Evaluation(path.stem, result, verdict.value["score"], reason)
+    return Evaluation(path.stem, result.outcome, result.metrics, score, reason)
 
 
 async def evaluate_all(
@@ -128,18 +134,19 @@ async def evaluate_all(
 def why_no_value(result: WorkerResult, deadline_s: float) -> str:
     """Why there is no value, in one line."""
     error = result.error
-    message = " ".join((error.message or "").split())
     if result.outcome == "exception":
-        line = re.findall(r'File "user_code.py", line (\d+)', error.stderr or "")[-1:]
-        message = re.sub(r" \(user_code.py, line \d+\)$", "", message)
-        return "".join(f"line {at}: " for at in line) + f"{error.type}: {message}"
-    if result.outcome == "exited":
-        return f"the process ended with status {error.returncode}"
-    if result.outcome == "signalled":
-        return f"died of {error.signal}{place(error.stderr or '')}"
-    if result.outcome == "timeout":
-        return f"killed after {deadline_s:g} s{place(error.stderr or '')}"
-    return message
+        line = re.findall(r'File "user_code.py", line (\d+)', error.stderr)[-1:]
+        message = re.sub(r" \(user_code.py, line \d+\)$", "", error.message)
+        reason = "".join(f"line {at}: " for at in line) + f"{error.type}: {message}"
+    elif result.outcome == "exited":
+        reason = f"the process ended with status {error.returncode}"
+    elif result.outcome == "signalled":
+        reason = f"died of {signal.Signals(error.signal).name}{place(error.stack)}"
+    elif result.outcome == "timeout":
+        reason = f"killed after {deadline_s:g} s{place(error.stack)}"
+    else:
+        reason = error.message
+    return " ".join(reason.split())
 
 
 def place(stack: str) -> str:
@@ -170,7 +177,7 @@ class Progress:
         self.done += 1
         if not self.bar:
             print(
-                f"[{self.done:2}/{self.total}] {evaluation.name}: {evaluation.result.outcome}, "
+                f"[{self.done:2}/{self.total}] {evaluation.name}: {evaluation.outcome}, "
                 f"{number(evaluation.score, '.6f')}, {evaluation.reason}",
                 file=sys.stderr,
                 flush=True,
@@ -300,14 +307,16 @@ def print_table(evaluations: Iterable[Evaluation]) -> None:
     print(style(head, "1"))
     print("-" * WIDTH)
     for evaluation in evaluations:
-        result, metrics = evaluation.result, evaluation.result.metrics
+        metrics = evaluation.metrics
         wall = cpu = peak = None
         if metrics is not None:
             wall, peak = metrics.wall_time_s, metrics.peak_rss_kb / 1024
             cpu = metrics.user_time_s + metrics.sys_time_s
-        colour = "32" if evaluation.score is not None else "33" if result.outcome == "ok" else "31"
+        colour = (
+            "32" if evaluation.score is not None else "33" if evaluation.outcome == "ok" else "31"
+        )
         print(
-            f"{clipped(evaluation.name, 19):19}  {style(f'{result.outcome:10}', colour)}  "
+            f"{clipped(evaluation.name, 19):19}  {style(f'{evaluation.outcome:10}', colour)}  "
             f"{number(evaluation.score, '.6f'):>8}  {number(wall, '.2f'):>5}  "
             f"{number(cpu, '.2f'):>5}  {number(peak, '.0f'):>5}  "
             f"{clipped(evaluation.reason, room)}"
@@ -327,7 +336,7 @@ def print_ranking(evaluations: Iterable[Evaluation]) -> None:
 def print_leftovers(leftovers: list[tuple[str, list[str], str]]) -> None:
     print(style("left behind", "1"))
     for kind, things, remark in leftovers:
-        print(f"  {len(things) or 'no':>3} {kind:11}  ({remark})")
+        print(f"  {kind:12} {len(things) or 'none':>4}  ({remark})")
         for thing in things:
             print(style(f"      {clipped(thing, WIDTH - 6)}", "31"))
 
@@ -341,7 +350,7 @@ def mismatches(evaluations: Iterable[Evaluation]) -> list[str]:
     for name in sorted(EXPECTED.keys() & by_name.keys()):
         outcome, least, text = EXPECTED[name]
         got = by_name[name]
-        as_expected = got.result.outcome == outcome and text in got.reason
+        as_expected = got.outcome == outcome and text in got.reason
         if least is None:
             as_expected &= got.score is None
         else:
@@ -349,18 +358,19 @@ def mismatches(evaluations: Iterable[Evaluation]) -> list[str]:
         if not as_expected:
             wanted = f"{outcome}, score {'none' if least is None else f'>= {least}'}, '{text}'"
             found.append(
-                f"{name}: expected {wanted}; got {got.result.outcome}, score {got.score}, "
-                f"'{got.reason}'"
+                f"{name}: expected {wanted}; got {got.outcome}, score {got.score}, '{got.reason}'"
             )
     return found
 
 
 async def run(options: argparse.Namespace, paths: list[Path], census: Census) -> list[Evaluation]:
+    # Workers share the cores: threads of the linear algebra would only get in each other's way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     config = WorkerConfig(
         max_workers=options.workers,
         isolation="fresh",
         preload=("numpy", "scipy.optimize"),
-        spill_dir=str(census.spill_dir),
+        spill_dir=census.spill_dir,
     )
     async with LocalBackend(config) as backend:
         return await evaluate_all(backend, paths, options.workers, options.deadline, census)
@@ -419,7 +429,7 @@ def main() -> int:
     print_leftovers(leftovers)
 
     failed = any(things for _, things, _ in leftovers)
-    failed |= any(evaluation.result.outcome in FAULTS for evaluation in evaluations)
+    failed |= any(evaluation.outcome in FAULTS for evaluation in evaluations)
     if options.check:
         wrong = mismatches(evaluations)
         failed |= bool(wrong)

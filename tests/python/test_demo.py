@@ -49,7 +49,7 @@ def test_every_shipped_candidate_ends_as_it_should_and_nothing_is_left_behind() 
     assert done.returncode == 0, told
     assert "check: every candidate ended as expected" in done.stdout, told
     for kind in ("processes", "files", "descriptors", "mappings", "threads"):
-        assert re.search(rf"^ +no {kind} ", done.stdout, re.MULTILINE), told
+        assert re.search(rf"^ +{kind} +none ", done.stdout, re.MULTILINE), told
     assert max(map(len, done.stdout.splitlines())) <= 110
     # Not on a terminal: a plain line for each candidate, and no carriage return.
     candidates = list((DEMO / "candidates").glob("*.py"))
