@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "util.h"
@@ -118,8 +119,8 @@ int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, 
         memcpy(CMSG_DATA(rights), fds, sizeof(int) * (size_t)n_fds);
     }
     ssize_t sent = RETRY_EINTR(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
-    if (sent < 0)
-        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    if (sent < 0) /* a reset says that the peer closed its end with something unread in it */
+        return errno == EWOULDBLOCK ? -EAGAIN : errno == ECONNRESET ? -EPIPE : -errno;
     return 0;
 }
 
@@ -143,6 +144,13 @@ static int take_descriptors(struct msghdr *message, struct frame *frame)
     return surplus || (message->msg_flags & MSG_CTRUNC) ? -EPROTO : 0;
 }
 
+/* An empty message looks like the end of the file; only the state of the socket tells the two apart. */
+static bool at_end(int socket)
+{
+    struct pollfd watched = {.fd = socket, .events = POLLRDHUP};
+    return poll(&watched, 1, 0) == 1;
+}
+
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame)
 {
     union {
@@ -156,13 +164,16 @@ int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, 
         .msg_control = &control,
         .msg_controllen = sizeof(control),
     };
-    ssize_t size = RETRY_EINTR(recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC));
-    if (size < 0) /* a peer that died with data unread on its side resets the connection: its end all the same */
-        return errno == EWOULDBLOCK ? -EAGAIN : errno == ECONNRESET ? 0 : -errno;
+    ssize_t size;
+    do /* a reset is told once, ahead of what the peer sent before it died with something unread */
+        size = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    if (size < 0)
+        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 
     struct frame frame = {.fds = {-1, -1, -1}};
     int r = take_descriptors(&message, &frame);
-    if (size == 0 && r == 0 && frame.n_fds == 0)
+    if (size == 0 && r == 0 && frame.n_fds == 0 && at_end(socket))
         return 0;
     if (r == 0)
         r = message.msg_flags & MSG_TRUNC ? -EPROTO : frame_parse(buffer, (size_t)size, allowed, &frame);

@@ -1,0 +1,33 @@
+/* check.h - cmocka, and what every test file wants beside it. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "util.h"
+
+/* A stream of numbers that is the same on every machine (xorshift64*). The state is the seed, not 0. */
+static inline uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(0x2545F4914F6CDD1D);
+}
+
+static inline uint32_t random_below(uint64_t *state, uint32_t bound)
+{
+    return (uint32_t)((random_next(state) >> 32) % bound);
+}
+
+/* How many entries a directory has; "/proc/self/fd" counts the descriptor that reads it, always. */
+int count_entries(const char *path);
+
+#define assert_same_fds(before) assert_int_equal(count_entries("/proc/self/fd"), before)
+
+#endif
