@@ -4,14 +4,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "util.h"
+
+/* Writes the sentence, and `behind` behind it if that is not NULL. */
+static int compose(pinfold_error *error, int code, const char *behind, const char *format, va_list arguments)
+{
+    _cleanup_free_ char *sentence = NULL, *whole = NULL;
+    int size = vasprintf(&sentence, format, arguments);
+    if (size < 0)
+        sentence = NULL;
+    if (sentence && behind && (size = asprintf(&whole, "%s: %s", sentence, behind)) < 0)
+        whole = NULL;
+    const char *text = whole ? whole : sentence ? sentence : behind ? behind : "out of memory";
+    return error_text(error, code, text, strlen(text));
+}
+
 int error_set(pinfold_error *error, int code, const char *format, ...)
 {
     if (error) {
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(error->text, sizeof(error->text), format, arguments);
+        compose(error, code, NULL, format, arguments);
         va_end(arguments);
-        error->code = code;
     }
     return code;
 }
@@ -21,12 +35,8 @@ int error_errno(pinfold_error *error, int code, const char *format, ...)
     if (error) {
         va_list arguments;
         va_start(arguments, format);
-        int used = vsnprintf(error->text, sizeof(error->text), format, arguments);
+        compose(error, code, strerror(-code), format, arguments);
         va_end(arguments);
-        size_t end = used < 0 ? 0 : (size_t)used;
-        if (end < sizeof(error->text))
-            snprintf(error->text + end, sizeof(error->text) - end, ": %s", strerror(-code));
-        error->code = code;
     }
     return code;
 }
@@ -35,9 +45,12 @@ int error_text(pinfold_error *error, int code, const char *text, size_t size)
 {
     if (error) {
         size_t room = sizeof(error->text) - 1;
-        size_t kept = size < room ? size : room;
-        memcpy(error->text, text + (size - kept), kept);
-        error->text[kept] = '\0';
+        size_t cut = size < room ? 0 : size - room;
+        /* A UTF-8 character that the cut goes through goes altogether: it has three more bytes at most. */
+        for (int i = 0; cut > 0 && cut < size && i < 3 && (text[cut] & 0xC0) == 0x80; i++)
+            cut++;
+        memcpy(error->text, text + cut, size - cut);
+        error->text[size - cut] = '\0';
         error->code = code;
     }
     return code;

@@ -1,0 +1,287 @@
+/* The sweep: whatever a subreaper's children started is found and killed, and nothing else. */
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "sweep.h"
+#include "util.h"
+
+#define PATIENCE_NS (60 * NS_PER_S)
+#define ALARM_S 120 /* a process that a failed test leaves behind ends by itself */
+
+/* Lets a child tell when it stands where the test wants it. */
+static void tell(int fd)
+{
+    if (write(fd, "x", 1) != 1)
+        _exit(1);
+}
+
+static void hear(int fd, int times)
+{
+    char byte;
+    for (int i = 0; i < times; i++)
+        assert_int_equal(RETRY_EINTR(read(fd, &byte, 1)), 1);
+}
+
+static void wait_for_a_signal(void)
+{
+    alarm(ALARM_S);
+    for (;;)
+        pause();
+}
+
+static pid_t sleeper(void)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        wait_for_a_signal();
+    return pid;
+}
+
+static void no_child_is_left(void)
+{
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+struct found {
+    pid_t pids[8];
+    int n;
+};
+
+static void note(pid_t pid, void *data)
+{
+    struct found *found = data;
+    assert_true(found->n < 8);
+    found->pids[found->n++] = pid;
+}
+
+static bool has(const struct found *found, pid_t pid)
+{
+    for (int i = 0; i < found->n; i++)
+        if (found->pids[i] == pid)
+            return true;
+    return false;
+}
+
+static void test_children_alive_and_dead_are_seen_and_grandchildren_are_not(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t alive = fork();
+    if (alive == 0) {
+        sleeper();
+        tell(pipes[1]);
+        wait_for_a_signal();
+    }
+    hear(pipes[0], 1);
+    pid_t dead = fork();
+    if (dead == 0)
+        _exit(0);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)dead, &info, WEXITED | WNOWAIT), 0);
+
+    struct found found = {.n = 0};
+    assert_int_equal(sweep_children(note, &found), 0);
+    assert_int_equal(found.n, 2);
+    assert_true(has(&found, alive) && has(&found, dead));
+
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+    no_child_is_left();
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void test_a_list_that_is_kept_open_is_read_again_and_again(void **state)
+{
+    (void)state;
+    _cleanup_close_ int list = sweep_open();
+    if (list == -ENOENT)
+        skip();
+    assert_true(list >= 0);
+    struct found before = {.n = 0}, after = {.n = 0};
+    assert_int_equal(sweep_read(list, note, &before), 0);
+    assert_int_equal(before.n, 0);
+    pid_t pid = sleeper();
+    assert_int_equal(sweep_read(list, note, &after), 0);
+    assert_int_equal(after.n, 1);
+    assert_int_equal(after.pids[0], pid);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+}
+
+static void count(pid_t pid, void *data)
+{
+    (void)pid;
+    ++*(int *)data;
+}
+
+static void test_more_children_than_one_read_returns_are_all_seen(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1500; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+            _exit(0);
+    }
+    int n = 0;
+    assert_int_equal(sweep_children(count, &n), 0);
+    assert_int_equal(n, 1500);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+    no_child_is_left();
+}
+
+/* Daemons by the book: fork, setsid, fork. */
+static void daemonise(int pipe)
+{
+    pid_t first = fork();
+    if (first == 0) {
+        setsid();
+        if (fork() == 0) {
+            tell(pipe);
+            wait_for_a_signal();
+        }
+        _exit(0);
+    }
+    waitpid(first, NULL, 0);
+}
+
+static void test_daemons_fall_to_the_subreaper_and_are_swept(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 5; i++)
+            daemonise(pipes[1]);
+        wait_for_a_signal();
+    }
+    hear(pipes[0], 5);
+    close(pipes[1]);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+    no_child_is_left();
+    /* No daemon holds the pipe any more. */
+    char byte;
+    assert_int_equal(read(pipes[0], &byte, 1), 0);
+    close(pipes[0]);
+}
+
+static void test_a_whole_tree_in_sessions_of_their_own_dies_in_one_look(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t top = fork();
+    if (top == 0) {
+        for (int depth = 0; depth < 10; depth++) {
+            setsid();
+            tell(pipes[1]);
+            if (fork() > 0)
+                wait_for_a_signal();
+        }
+        tell(pipes[1]);
+        wait_for_a_signal();
+    }
+    hear(pipes[0], 11);
+    close(pipes[1]);
+    /* Ignores no signal, but stands still: only a kill ends it. */
+    kill(top, SIGSTOP);
+    sweep_kill_tree(top);
+    char byte;
+    assert_int_equal(RETRY_EINTR(read(pipes[0], &byte, 1)), 0);
+    close(pipes[0]);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+}
+
+static void test_a_kill_spares_siblings_and_ourselves(void **state)
+{
+    (void)state;
+    pid_t spared = sleeper(); /* in our own process group, as the victim is */
+    pid_t victim = sleeper();
+    sweep_kill_tree(victim);
+    int status;
+    assert_int_equal(waitpid(victim, &status, 0), victim);
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    assert_int_equal(waitpid(spared, &status, WNOHANG), 0);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+}
+
+/* How many processes a bomb may make in all: enough to be lost in, and an end if the sweep fails. */
+#define BOMB_MAX 20000
+
+static _Noreturn void explode(atomic_int *made, bool sessions)
+{
+    alarm(ALARM_S);
+    for (;;) {
+        if (atomic_load(made) >= BOMB_MAX)
+            pause();
+        if (fork() == 0) {
+            atomic_fetch_add(made, 1);
+            if (sessions)
+                setsid();
+        }
+    }
+}
+
+static void sweep_a_bomb(bool sessions)
+{
+    atomic_int *made = mmap(NULL, sizeof(*made), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(made, MAP_FAILED);
+    pid_t first = fork();
+    if (first == 0) {
+        setsid();
+        explode(made, sessions);
+    }
+    while (atomic_load(made) < 200)
+        sched_yield();
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+    no_child_is_left();
+    munmap(made, sizeof(*made));
+}
+
+static void test_a_fork_bomb_is_beaten(void **state)
+{
+    (void)state;
+    sweep_a_bomb(false);
+}
+
+static void test_a_fork_bomb_whose_every_process_leads_a_session_is_beaten(void **state)
+{
+    (void)state;
+    sweep_a_bomb(true);
+}
+
+static void test_no_child_is_no_work(void **state)
+{
+    (void)state;
+    assert_int_equal(sweep_all(0), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_child_is_no_work),
+        cmocka_unit_test(test_children_alive_and_dead_are_seen_and_grandchildren_are_not),
+        cmocka_unit_test(test_a_list_that_is_kept_open_is_read_again_and_again),
+        cmocka_unit_test(test_more_children_than_one_read_returns_are_all_seen),
+        cmocka_unit_test(test_daemons_fall_to_the_subreaper_and_are_swept),
+        cmocka_unit_test(test_a_whole_tree_in_sessions_of_their_own_dies_in_one_look),
+        cmocka_unit_test(test_a_kill_spares_siblings_and_ourselves),
+        cmocka_unit_test(test_a_fork_bomb_is_beaten),
+        cmocka_unit_test(test_a_fork_bomb_whose_every_process_leads_a_session_is_beaten),
+    };
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
