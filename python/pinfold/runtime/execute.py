@@ -11,7 +11,8 @@ from types import CoroutineType
 
 from pinfold import codec as codecs
 from pinfold.runtime import report, search
-from pinfold.runtime.program import Programs
+from pinfold.runtime.program import Program, Programs
+from pinfold.runtime.reset import Reset
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
 
 # src/frame.h: enum result_status, and the one flag that is set here.
@@ -31,10 +32,14 @@ class Executor:
     """Runs the calls of one worker, one after another."""
 
     def __init__(self, *, worker_id: str, node_id: str, isolation: str) -> None:
-        """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn"."""
+        """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
+        all but "fresh" are put back after each call to what they were before the first."""
         os.environ["PINFOLD_WORKER_ID"] = worker_id
         os.environ["PINFOLD_NODE_ID"] = node_id
         self._programs = Programs()
+        self._reset = None if isolation == "fresh" else Reset()
+        self._program: Program | None = None
+        self._entries: list[str] = []
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
         """Run one call and return (status, segments, flags) of its result, as src/frame.h has them.
@@ -42,23 +47,37 @@ class Executor:
         `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: whatever
         the candidate raises, wherever it makes it come up, is an outcome.
         """
+        reset = self._reset
         try:
-            status, result = self._call(segments, result_max)
+            if reset is None:
+                status, result = self._call(segments, result_max)
+            else:
+                status, result = reset.before().run(self._call, segments, result_max)
         except BaseException as error:
             status, result = _interrupted(error)
-        return status, result, 0
+        _flush()
+        flags = 0
+        if reset is not None:
+            try:
+                payload = _payload_size(result) + _payload_size(segments)
+                if reset.after(self._program, self._entries, payload):
+                    flags = RESULT_RETIRE
+            except BaseException:  # whatever it was, it was not put back
+                flags = RESULT_RETIRE
+        return status, result, flags
 
     def _call(self, segments: Sequence[memoryview], result_max: int) -> Outcome:
+        self._program = None
         try:
             request = unpack_request(segments)
             _set_environment(request.env)
-            entries = search.prepend(request.python_path)
-            if entries:
-                search.drop_shadowed(entries)
+            self._entries = search.prepend(request.python_path)
+            if self._entries:
+                search.drop_shadowed(self._entries)
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 
-        program = self._programs.get(request.code)
+        self._program = program = self._programs.get(request.code)
         decoding = False
         try:
             function = getattr(program.execute(), request.function, None)
@@ -98,7 +117,15 @@ def _set_environment(changes: Mapping[str, str | None]) -> None:
         time.tzset()
 
 
-def _payload_size(segments: Segments) -> int:
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:  # noqa: SIM105
+            stream.flush()  # type: ignore[union-attr]
+        except BaseException:  # closed, or of the candidate's making
+            pass
+
+
+def _payload_size(segments: Sequence[bytes | memoryview]) -> int:
     """As payload_size() of src/payload.c has it."""
     size = 8 + 8 * len(segments)
     for segment in segments:

@@ -8,8 +8,9 @@ from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
-from pinfold.codec.pickled import USER_MODULE as NAME
+from pinfold.codec.pickled import USER_MODULE
 
+NAME = USER_MODULE
 FILE = "user_code.py"
 
 # What a reused worker keeps compiled: sources in the order of their last use, bounded in number
@@ -21,12 +22,15 @@ KEPT_CHARACTERS = 4 << 20
 class Program:
     """One source: its text, its lines, and what it compiles to."""
 
-    __slots__ = ("compiled", "lines", "text")
+    __slots__ = ("compiled", "lines", "reaches_c", "seeds", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.lines = text.splitlines(keepends=True)
         self.compiled: CodeType | None = None
+        # What is worth a second look after a call, in a worker that is used again.
+        self.reaches_c = "ctypes" in text or "cffi" in text
+        self.seeds = "seed" in text or "setstate" in text or "set_state" in text
 
     def execute(self) -> ModuleType:
         """Compile the source, if need be, and run it as the module ``user_code``.

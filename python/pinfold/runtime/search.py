@@ -1,11 +1,14 @@
-"""Where the candidate's imports look: ``sys.path`` for one call, and what stands in its way."""
+"""Where the candidate's imports look, and what they leave in ``sys.modules``."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from importlib.machinery import PathFinder
+from collections.abc import Collection, Sequence
+from importlib.machinery import ExtensionFileLoader, PathFinder
+from types import ModuleType
+
+from pinfold.runtime.program import NAME
 
 # Never dropped for a module of the same name on a call's path: what the interpreter and this
 # runtime run on. A second copy of them beside the first would break both.
@@ -16,8 +19,8 @@ _KEPT = _OURS | sys.stdlib_module_names | frozenset(sys.builtin_module_names)
 def prepend(python_path: Sequence[str]) -> list[str]:
     """Make `sys.path` the entries of `python_path`, resolved and once each, then the working
     directory, then what it was. Returns the resolved entries."""
-    entries = list(dict.fromkeys(os.path.realpath(entry) for entry in python_path))
-    cwd = os.getcwd()
+    entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
+    cwd = working_directory()
     # '' is the working directory wherever the candidate changes it to, as in `python -c`.
     first = [*entries, ""]
     sys.path[:] = first + [entry for entry in sys.path if entry not in first and entry != cwd]
@@ -27,15 +30,52 @@ def prepend(python_path: Sequence[str]) -> list[str]:
     return entries
 
 
+def working_directory() -> str:
+    """Its path; '' if it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 def drop_shadowed(entries: Sequence[str]) -> None:
-    """Take those modules out of `sys.modules` that a new process would find in `entries`, but
-    that came from elsewhere, with their submodules."""
-    loaded = {name.partition(".")[0] for name in sys.modules} - _KEPT
-    present = {name.partition(".")[0] for entry in entries for name in _listing(entry)}
+    """Take those modules out of `sys.modules` that a new process would find in `entries`, but that
+    came from elsewhere, with their submodules."""
+    loaded = {top(name) for name in sys.modules} - _KEPT
+    present = {top(name) for entry in entries for name in _listing(entry)}
     shadowed = {name for name in loaded & present if _is_shadowed(name, entries)}
     if shadowed:
-        for name in [name for name in sys.modules if name.partition(".")[0] in shadowed]:
+        for name in [name for name in sys.modules if top(name) in shadowed]:
             del sys.modules[name]
+
+
+def tidy(
+    before: dict[str, ModuleType], installed: Collection[str]
+) -> tuple[int, dict[str, ModuleType]]:
+    """Make `sys.modules` what it was before the call, but for the installed modules that the call
+    imported: they stay, so that the next call finds them warm.
+
+    `before` is a copy of `sys.modules`, `installed` are the directories that modules may stay from.
+    Returns how many stayed, and those that were dropped.
+    """
+    modules = sys.modules
+    new = [name for name in modules if name not in before]
+    staying = {name for name in map(top, new) if name in before or _is_installed(name, installed)}
+    dropped = {name: modules.pop(name) for name in new if top(name) not in staying}
+    for name, module in before.items():
+        if modules.get(name) is not module:
+            modules[name] = module
+    return len(new) - len(dropped), dropped
+
+
+def is_lasting(module: object) -> bool:
+    """Whether it is a C extension: few of those can be imported a second time."""
+    spec = getattr(module, "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _listing(entry: str) -> list[str]:
@@ -52,3 +92,15 @@ def _is_shadowed(name: str, entries: Sequence[str]) -> bool:
         return False
     module = sys.modules.get(name)
     return module is None or found.origin != getattr(module, "__file__", None)
+
+
+def _is_installed(name: str, installed: Collection[str]) -> bool:
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if name == NAME or spec is None:
+        return False
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    homes = spec.submodule_search_locations
+    places = list(homes) if homes is not None else [spec.origin] if spec.has_location else []
+    return bool(places) and all(os.path.dirname(place) in installed for place in places)

@@ -1,0 +1,75 @@
+"""What a call leaves running, open or allocated in a reused worker."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from select import POLLIN, poll
+from typing import Any
+
+from pinfold.runtime._state import has_children, sweep
+
+# Seconds to kill and reap what a call left; and for a resource tracker to do its work first.
+SWEEP = 10.0
+TRACKER = 0.2
+
+# /dev/null and its like, and terminals.
+_COMMON_DEVICES = (1, 5)
+
+
+def end_children() -> list[str]:
+    """Kill and reap all descendants. Returns why it is not done, if it is not."""
+    if not has_children():
+        return []
+    tracker = getattr(
+        sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None
+    )
+    if tracker is not None:
+        _stop(tracker)
+    ended = sweep(SWEEP)
+    _forget_children()
+    return [] if ended else ["processes are left"]
+
+
+def _stop(tracker: Any) -> None:
+    """End multiprocessing's resource tracker the way it ends with a program: it then removes the
+    shared memory that is left."""
+    fd, pid, tracker._fd, tracker._pid = tracker._fd, tracker._pid, None, None
+    if fd is None:
+        return
+    os.close(fd)
+    process = os.pidfd_open(pid)
+    try:
+        waiter = poll()
+        waiter.register(process, POLLIN)
+        waiter.poll(TRACKER * 1000)
+    finally:
+        os.close(process)
+
+
+def _forget_children() -> None:
+    # multiprocessing takes a child whose end somebody else has seen for alive.
+    process: Any = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process._children.clear()
+    server: Any = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    if server is not None and server._forkserver_pid is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = server._forkserver_pid = server._forkserver_address = None
+
+
+def is_device(fd: int) -> bool:
+    """Whether a descriptor is a device of a library's: a GPU, not a terminal or /dev/null."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return False
+    return stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) not in _COMMON_DEVICES
+
+
+def own_memory_kb() -> int:
+    """Memory of this process that is in no file (proc(5), statm: resident less shared), in KiB."""
+    with open("/proc/self/statm", "rb") as file:
+        fields = file.read().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") // 1024

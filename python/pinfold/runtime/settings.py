@@ -1,0 +1,135 @@
+"""Values that a call may set for all calls after it, each behind a getter and a setter."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Setting(NamedTuple):
+    """A value behind a getter and a setter, in a module that may come to be loaded."""
+
+    module: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    initial: Any = None
+    """What it is when the module was just imported."""
+
+
+def loaded(name: str) -> Any:
+    return sys.modules[name]
+
+
+def _attribute(module: str, *path: str) -> Setting:
+    def holder() -> Any:
+        value = loaded(module)
+        for name in path[:-1]:
+            value = getattr(value, name)
+        return value
+
+    return Setting(
+        module,
+        lambda: getattr(holder(), path[-1]),
+        lambda value: setattr(holder(), path[-1], value),
+    )
+
+
+_DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+
+def _read_decimal() -> tuple[Any, ...]:
+    template = loaded("decimal").DefaultContext
+    fields = tuple(getattr(template, name) for name in _DECIMAL)
+    return (*fields, *template.flags.values(), *template.traps.values())
+
+
+def _write_decimal(values: tuple[Any, ...]) -> None:
+    template = loaded("decimal").DefaultContext
+    for name, value in zip(_DECIMAL, values, strict=False):
+        setattr(template, name, value)
+    signals = values[len(_DECIMAL) :]
+    for context, on in ((template.flags, signals), (template.traps, signals[len(signals) // 2 :])):
+        for signal, value in zip(list(context), on, strict=False):
+            context[signal] = value
+
+
+def _stop_faulthandler(on: bool) -> None:
+    if on:
+        raise RuntimeError("nobody knows any more to which file it wrote")
+    loaded("faulthandler").disable()
+
+
+def _by_value() -> set[str]:
+    registry: set[str] = loaded("cloudpickle.cloudpickle")._PICKLE_BY_VALUE_MODULES
+    return registry
+
+
+def _write_by_value(names: frozenset[str]) -> None:
+    _by_value().intersection_update(names)
+    _by_value().update(names)
+
+
+def _tools() -> tuple[str | None, ...]:
+    return tuple(map(loaded("sys").monitoring.get_tool, range(6)))
+
+
+def _free_tools(names: tuple[str | None, ...]) -> None:
+    monitoring = loaded("sys").monitoring
+    for tool, name in enumerate(names):
+        if name is None and monitoring.get_tool(tool) is not None:
+            monitoring.set_events(tool, 0)
+            monitoring.free_tool_id(tool)
+
+
+SETTINGS = (
+    Setting("sys", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("sys", sys.getswitchinterval, sys.setswitchinterval),
+    Setting("sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    Setting("sys", sys.getdlopenflags, sys.setdlopenflags),
+    Setting("sys", sys.get_asyncgen_hooks, lambda hooks: sys.set_asyncgen_hooks(*hooks)),
+    Setting(
+        "sys",
+        sys.get_coroutine_origin_tracking_depth,
+        sys.set_coroutine_origin_tracking_depth,
+    ),
+    Setting("sys", sys.gettrace, sys.settrace),
+    Setting("sys", sys.getprofile, sys.setprofile),
+    *([Setting("sys", _tools, _free_tools)] if sys.version_info >= (3, 12) else []),
+    Setting("_thread", _thread.stack_size, _thread.stack_size),
+    Setting("gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
+    Setting("gc", gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
+    Setting("gc", gc.get_debug, gc.set_debug),
+    Setting("decimal", _read_decimal, _write_decimal),
+    Setting(
+        "faulthandler",
+        lambda: loaded("faulthandler").is_enabled(),
+        _stop_faulthandler,
+        False,
+    ),
+    Setting(
+        "_tracemalloc",
+        lambda: loaded("_tracemalloc").is_tracing(),
+        lambda _: loaded("_tracemalloc").stop(),
+        False,
+    ),
+    Setting(
+        "cloudpickle.cloudpickle", lambda: frozenset(_by_value()), _write_by_value, frozenset()
+    ),
+    Setting(
+        "_csv",
+        lambda: loaded("_csv").field_size_limit(),
+        lambda limit: loaded("_csv").field_size_limit(limit),
+        131072,
+    ),
+    Setting(
+        "_socket",
+        lambda: loaded("_socket").getdefaulttimeout(),
+        lambda timeout: loaded("_socket").setdefaulttimeout(timeout),
+    ),
+    _attribute("asyncio.events", "_event_loop_policy"),
+    _attribute("multiprocessing.context", "_default_context", "_actual_context"),
+    _attribute("tempfile", "tempdir"),
+)
