@@ -114,6 +114,9 @@ typedef struct pinfold_call {
     void *tag;                    /* handed back in the result; never looked at */
     uint64_t output_bytes;        /* 0: the pool's */
     uint64_t result_bytes;        /* the largest result accepted; 0: no bound */
+    uint64_t memory_bytes;        /* anonymous and shared memory of the worker and all below it; 0: no bound */
+    int64_t cpu_ns;               /* user and system time of the same; 0: no bound */
+    uint32_t processes;           /* how many of them may live at once, the worker included; 0: no bound */
 } pinfold_call;
 
 /* Hands the call to an idle worker, or queues it. Small requests travel in a frame, larger ones are written to a

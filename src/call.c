@@ -31,6 +31,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = STAYS(CALL_QUEUED),
                 [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
                 [CALL_LOST] = STAYS(CALL_QUEUED),
+                [CALL_OVER] = STAYS(CALL_QUEUED),
                 [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = {CALL_DONE, CALL_FINISH, PINFOLD_INTERNAL},
             },
@@ -45,6 +46,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_RUNNING),
             },
@@ -59,6 +61,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_ASKED),
             },
@@ -73,6 +76,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_STACKED),
             },
@@ -88,6 +92,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_OVER] = STAYS(CALL_LATE),
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
                 [CALL_REFUSED] = STAYS(CALL_LATE),
             },
@@ -102,6 +107,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_OVER] = STAYS(CALL_ENDING),
                 [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_REFUSED] = STAYS(CALL_ENDING),
             },
@@ -116,11 +122,12 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = STAYS(CALL_DONE),
                 [CALL_EXITED_TREE] = STAYS(CALL_DONE),
                 [CALL_LOST] = STAYS(CALL_DONE),
+                [CALL_OVER] = STAYS(CALL_DONE),
                 [CALL_CANCEL] = STAYS(CALL_DONE),
                 [CALL_REFUSED] = STAYS(CALL_DONE),
             },
 };
-static_assert(CALL_STATES == 7 && CALL_EVENTS == 11, "a new state or event wants its cells in the table");
+static_assert(CALL_STATES == 7 && CALL_EVENTS == 12, "a new state or event wants its cells in the table");
 
 const char *pinfold_outcome_name(uint32_t outcome)
 {
@@ -147,6 +154,12 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     call->queue = asked->queue ? asked->queue : &pool->queue;
     call->output_bytes = asked->output_bytes ? asked->output_bytes : pool->config.output_bytes;
     call->result_bytes = asked->result_bytes;
+    call->sample.kind = DEADLINE_SAMPLE;
+    call->limits = (struct limits){
+        .memory_bytes = asked->memory_bytes,
+        .cpu_ns = (uint64_t)asked->cpu_ns,
+        .processes = asked->processes,
+    };
     call->submitted = now_ns();
     call->deadline = time_add(call->submitted, asked->deadline_ns);
 
@@ -229,6 +242,7 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
 static void finish(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->timer);
+    reactor_drop(pool, &call->sample);
     call_detach(pool, call);
     if (call->template) {
         TAILQ_REMOVE(&call->template->sweeping, call, swept);
@@ -260,6 +274,34 @@ static void finish(struct pinfold_pool *pool, struct call *call)
         queue_push(call->queue, call);
     else
         call_free(pool, call);
+}
+
+void call_sample(struct pinfold_pool *pool, struct call *call)
+{
+    const struct worker *worker = call->worker;
+    if (!worker)
+        return;
+    struct limit_use use;
+    const double mib = 1024.0 * 1024.0;
+    switch (limit_look(worker->pid, &call->limits, worker->inherited_kb * 1024,
+                       (worker->user_us + worker->sys_us) * 1000, &use)) {
+    case LIMIT_NONE:
+        reactor_set(pool, &call->sample, now_ns() + LIMIT_SAMPLE_NS);
+        return;
+    case LIMIT_MEMORY:
+        call_evidence(call, PINFOLD_MEMORY_LIMIT, "%.1f MiB of memory in use, of %.1f MiB allowed",
+                      (double)use.memory_bytes / mib, (double)call->limits.memory_bytes / mib);
+        break;
+    case LIMIT_CPU:
+        call_evidence(call, PINFOLD_CPU_LIMIT, "%.3g s of processor time used, of %.3g s allowed",
+                      (double)use.cpu_ns / 1e9, (double)call->limits.cpu_ns / 1e9);
+        break;
+    case LIMIT_PROCESSES:
+        call_evidence(call, PINFOLD_EXITED, "%u processes at once, of %u allowed", use.processes,
+                      call->limits.processes);
+        break;
+    }
+    call_step(pool, call, CALL_OVER);
 }
 
 static void say_why(struct call *call, enum call_event event)

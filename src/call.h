@@ -19,6 +19,7 @@
 
 #include "deadline.h"
 #include "frame.h"
+#include "limit.h"
 
 enum call_state {
     CALL_QUEUED,  /* waits for a worker */
@@ -41,6 +42,7 @@ enum call_event {
     CALL_EXITED,      /* the worker is gone, with everything it started */
     CALL_EXITED_TREE, /* the worker is gone; what it started is being swept */
     CALL_LOST,        /* the template is gone, and the worker with it */
+    CALL_OVER,        /* it was seen to use more than it may */
     CALL_CANCEL,      /* the caller gave up */
     CALL_REFUSED,     /* the pool cannot run it */
     CALL_EVENTS
@@ -81,6 +83,8 @@ struct call {
     struct pinfold_queue *queue; /* NULL: its queue was closed; the result is dropped */
     TAILQ_ENTRY(call) link;      /* in the pool's waiting line, or in its queue's line of results */
     struct deadline timer;
+    struct deadline sample; /* when its use is looked at next; only with limits, while it runs */
+    struct limits limits;
     struct worker *worker; /* that has it, from HANDED until the worker is gone or free again */
     struct waiter *waiter; /* the thread that sleeps in pinfold_pool_wait for it */
     struct result *result; /* being built; whole when DONE */
@@ -101,6 +105,9 @@ struct call {
 
 /* Makes a call out of what the caller gave; the request is copied or spilled. */
 int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error);
+
+/* Looks at what it uses, and ends it if that is too much. */
+void call_sample(struct pinfold_pool *pool, struct call *call);
 
 /* The one place where a call's state changes. */
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event);

@@ -396,6 +396,8 @@ static int check_call(const pinfold_call *asked, pinfold_error *error)
     if (asked->deadline_ns <= 0)
         return error_set(error, -EINVAL, "call.deadline_ns is %lld; it must be positive",
                          (long long)asked->deadline_ns);
+    if (asked->cpu_ns < 0)
+        return error_set(error, -EINVAL, "call.cpu_ns is %lld; it must not be negative", (long long)asked->cpu_ns);
     return 0;
 }
 
@@ -406,7 +408,7 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
         return error_set(error, -ESHUTDOWN, "the pool is closed");
     if (pool->config.max_queue && pool->n_waiting >= pool->config.max_queue)
         return error_set(error, -EAGAIN, "%u calls are waiting already", pool->n_waiting);
-    int r = deadline_reserve(&pool->deadlines, pool->calls.n + pool->workers.n + pool->templates.n + 1);
+    int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
     if (r == 0)
         r = handle_new(&pool->calls, call, &call->id);
     if (r < 0)

@@ -92,7 +92,7 @@ struct pinfold_pool {
 };
 
 /* What a deadline in the heap belongs to (struct deadline, kind). */
-enum deadline_kind { DEADLINE_CALL, DEADLINE_WORKER, DEADLINE_TEMPLATE };
+enum deadline_kind { DEADLINE_CALL, DEADLINE_SAMPLE, DEADLINE_WORKER, DEADLINE_TEMPLATE };
 
 /* Which descriptor an epoll event is about: the low three bits of its data; the rest is a handle. */
 enum watch_kind {

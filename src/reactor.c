@@ -57,7 +57,7 @@ void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline)
     deadline_drop(&pool->deadlines, deadline);
 }
 
-#define OWNER_OF(deadline, type) ((type *)(void *)((char *)(deadline)-offsetof(type, timer)))
+#define OWNER_OF(deadline, type, member) ((type *)(void *)((char *)(deadline)-offsetof(type, member)))
 
 static void run_deadlines(struct pinfold_pool *pool)
 {
@@ -71,13 +71,16 @@ static void run_deadlines(struct pinfold_pool *pool)
         deadline_drop(&pool->deadlines, first);
         switch (first->kind) {
         case DEADLINE_CALL:
-            call_step(pool, OWNER_OF(first, struct call), CALL_DUE);
+            call_step(pool, OWNER_OF(first, struct call, timer), CALL_DUE);
+            break;
+        case DEADLINE_SAMPLE:
+            call_sample(pool, OWNER_OF(first, struct call, sample));
             break;
         case DEADLINE_WORKER:
-            worker_due(pool, OWNER_OF(first, struct worker));
+            worker_due(pool, OWNER_OF(first, struct worker, timer));
             break;
         case DEADLINE_TEMPLATE:
-            template_due(pool, OWNER_OF(first, struct template));
+            template_due(pool, OWNER_OF(first, struct template, timer));
             break;
         }
     }

@@ -9,7 +9,9 @@
 
 #include "util.h"
 
+#ifndef LIST_OF_THIS_THREAD /* a test looks at what a kernel without this file does */
 #define LIST_OF_THIS_THREAD "/proc/thread-self/children"
+#endif
 
 /* One look kills at most so many processes below one child, and follows them so deep. */
 #define LOOK_MAX 2048
@@ -126,7 +128,7 @@ static int visit_process(pid_t pid, void *data)
     return 0;
 }
 
-static int children_of(pid_t parent, sweep_visit *visit, void *data)
+int sweep_children_of(pid_t parent, sweep_visit *visit, void *data)
 {
     struct lookup lookup = {parent, visit, data};
     if (access(LIST_OF_THIS_THREAD, F_OK) < 0) /* a kernel without CONFIG_PROC_CHILDREN: ask every process */
@@ -138,7 +140,7 @@ static int children_of(pid_t parent, sweep_visit *visit, void *data)
 
 int sweep_children(sweep_visit *visit, void *data)
 {
-    return children_of(getpid(), visit, data);
+    return sweep_children_of(getpid(), visit, data);
 }
 
 /* One process on the way down a tree. */
@@ -172,7 +174,7 @@ static void kill_below(pid_t pid, void *data)
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     struct branch branch = {.pid = pid, .pidfd = pidfd, .depth = above->depth + 1, .budget = above->budget};
     if (branch.depth < LOOK_DEPTH)
-        children_of(pid, kill_below, &branch);
+        sweep_children_of(pid, kill_below, &branch);
 }
 
 void sweep_kill_tree(pid_t child)
@@ -184,7 +186,7 @@ void sweep_kill_tree(pid_t child)
     kill(child, SIGKILL);
     int budget = LOOK_MAX;
     struct branch branch = {.pid = child, .pidfd = -1, .budget = &budget};
-    children_of(child, kill_below, &branch);
+    sweep_children_of(child, kill_below, &branch);
 }
 
 static void kill_child(pid_t pid, void *data)

@@ -25,6 +25,9 @@ int sweep_read(int list, sweep_visit *visit, void *data);
  * yet counts. The visitor must not reap. 0, or a negative errno: some may not have been seen. */
 int sweep_children(sweep_visit *visit, void *data);
 
+/* The same for the children of any process, as far as they may be seen. */
+int sweep_children_of(pid_t parent, sweep_visit *visit, void *data);
+
 /* Sends SIGKILL to the child, to its process group unless that is the caller's, and to what is below the child, as
  * seen now. The work is bounded: of a large tree a part is killed, and the rest falls to the caller when that part
  * dies, so whoever repeats this for all children until none is left gets them all. */

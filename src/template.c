@@ -163,7 +163,7 @@ int template_open(struct pinfold_pool *pool, pinfold_error *error)
     template->timer.kind = DEADLINE_TEMPLATE;
     output_reset(&template->log, TEMPLATE_LOG_BYTES);
 
-    int r = deadline_reserve(&pool->deadlines, pool->calls.n + pool->workers.n + pool->templates.n + 1);
+    int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
     if (r == 0)
         r = handle_new(&pool->templates, template, &template->number);
     r = r < 0 ? error_errno(error, r, "cannot hold a template") : launch(pool, template, error);

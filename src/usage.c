@@ -20,10 +20,16 @@ static int read_file(pid_t pid, const char *name, char *buffer, size_t size)
     return 0;
 }
 
-int usage_read(pid_t pid, struct usage *ret_usage)
+/* The number of kB behind a name of /proc/PID/status; 0 if there is none, as for a zombie. */
+static uint64_t field_kb(const char *status, const char *name)
 {
-    char text[4096];
-    int r = read_file(pid, "stat", text, sizeof(text));
+    const char *at = strstr(status, name);
+    return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
+{
+    int r = read_file(pid, "stat", text, size);
     if (r < 0)
         return r;
     /* The second field is the command in parentheses, and may hold anything: what follows its last one counts. */
@@ -35,14 +41,43 @@ int usage_read(pid_t pid, struct usage *ret_usage)
                &sys, &children_user, &children_sys) != 4)
         return -EBADMSG;
     uint64_t tick_us = (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
-    struct usage usage = {.user_us = (user + children_user) * tick_us, .sys_us = (sys + children_sys) * tick_us};
+    usage->user_us = (user + children_user) * tick_us;
+    usage->sys_us = (sys + children_sys) * tick_us;
+    return 0;
+}
 
-    r = read_file(pid, "status", text, sizeof(text));
+static int read_memory(pid_t pid, char *text, size_t size, struct usage *usage)
+{
+    int r = read_file(pid, "status", text, size);
     if (r < 0)
         return r;
-    const char *peak = strstr(text, "\nVmHWM:");
-    if (peak) /* a zombie has none */
-        usage.peak_kb = strtoull(peak + 7, NULL, 10);
-    *ret_usage = usage;
+    usage->peak_kb = field_kb(text, "\nVmHWM:");
+    usage->private_kb = field_kb(text, "\nRssAnon:") + field_kb(text, "\nRssShmem:");
     return 0;
+}
+
+int usage_read_now(pid_t pid, bool memory, struct usage *ret_usage)
+{
+    char text[4096];
+    struct usage usage = {0};
+    int r = read_times(pid, text, sizeof(text), &usage);
+    if (r == 0 && memory)
+        r = read_memory(pid, text, sizeof(text), &usage);
+    if (r == 0)
+        *ret_usage = usage;
+    return r;
+}
+
+int usage_read(pid_t pid, struct usage *ret_usage)
+{
+    return usage_read_now(pid, true, ret_usage);
+}
+
+int usage_read_share(pid_t pid, uint64_t *ret_kb)
+{
+    char text[4096];
+    int r = read_file(pid, "smaps_rollup", text, sizeof(text));
+    if (r == 0)
+        *ret_kb = field_kb(text, "\nPss_Anon:") + field_kb(text, "\nPss_Shmem:");
+    return r;
 }

@@ -2,16 +2,25 @@
 #ifndef PINFOLD_USAGE_H
 #define PINFOLD_USAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct usage {
     uint64_t user_us; /* of the process and the children it waited for; steps of a clock tick */
     uint64_t sys_us;
-    uint64_t peak_kb; /* VmHWM */
+    uint64_t peak_kb;    /* VmHWM: most memory ever resident, files and inherited pages included */
+    uint64_t private_kb; /* RssAnon + RssShmem: memory in use that no file on a disk stands behind */
 };
 
-/* -ESRCH, -ENOENT: no such process; -EBADMSG: /proc does not look as it should. */
+/* All of it. -ESRCH, -ENOENT: no such process; -EBADMSG: /proc does not look as it should. */
 int usage_read(pid_t pid, struct usage *ret_usage);
+
+/* The times, and the memory if it is asked for. */
+int usage_read_now(pid_t pid, bool memory, struct usage *ret_usage);
+
+/* Anonymous and shared memory in kB, each page divided by the number of processes that map it: exact where
+ * processes share memory, but slow (the kernel walks all of it). */
+int usage_read_share(pid_t pid, uint64_t *ret_kb);
 
 #endif

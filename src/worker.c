@@ -239,7 +239,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     worker->timer.kind = DEADLINE_WORKER;
     int r = make_id(worker->id);
     if (r == 0)
-        r = deadline_reserve(&pool->deadlines, pool->calls.n + pool->workers.n + pool->templates.n + 1);
+        r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 1);
     if (r == 0)
         r = handle_new(&pool->workers, worker, &worker->number);
     if (r < 0)
@@ -289,6 +289,8 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
         int64_t lead = (call->deadline - call->submitted) / CALL_ASK_LEAD_SHARE;
         reactor_set(pool, &call->timer, call->deadline - (lead < CALL_ASK_LEAD_NS ? lead : CALL_ASK_LEAD_NS));
     }
+    if (limit_any(&call->limits))
+        reactor_set(pool, &call->sample, call->started + LIMIT_SAMPLE_NS);
     worker_step(pool, worker, WORKER_HAND);
     call_step(pool, call, CALL_HANDED);
     pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");

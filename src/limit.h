@@ -1,0 +1,39 @@
+/* limit.h - what one call may use, and whether its processes have used more. Sampled from outside (proc(5)), so
+ * that nothing the program says or does to itself has a part in the answer.
+ */
+#ifndef PINFOLD_LIMIT_H
+#define PINFOLD_LIMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* 0: no bound. All count the worker and every descendant of it. */
+struct limits {
+    uint64_t memory_bytes; /* anonymous and shared memory in use; not what is shared with the template or a file */
+    uint64_t cpu_ns;       /* user and system time */
+    uint32_t processes;    /* that live at once, the worker among them */
+};
+
+/* What the tree of one worker held at the last look. */
+struct limit_use {
+    uint64_t memory_bytes;
+    uint64_t cpu_ns;
+    uint32_t processes;
+};
+
+#define LIMIT_SAMPLE_NS (20 * INT64_C(1000000))
+
+enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES };
+
+/* Looks at the worker and all below it. `inherited_bytes` of its memory are its template's; `cpu_before_ns` it had
+ * used before this call. Returns which limit is passed, the first of memory, cpu, processes. Bounded work: of a
+ * tree larger than the limit on processes (or 4096) the rest is not looked at. */
+enum limit_hit limit_look(pid_t worker, const struct limits *limits, uint64_t inherited_bytes, uint64_t cpu_before_ns,
+                          struct limit_use *ret_use);
+
+/* Whether there is anything to look for. */
+bool limit_any(const struct limits *limits);
+
+#endif
