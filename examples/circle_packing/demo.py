@@ -40,7 +40,7 @@ EXPECTED: dict[str, tuple[str, float | None, str]] = {
     "column_layout": ("ok", None, "wrong shape"),
     "command_line": ("exception", None, "SystemExit"),
     "concentric_rings": ("ok", 1.7, "valid"),
-    "exhaustive_cells": ("timeout", None, "at line 24, in pack"),
+    "exhaustive_cells": ("timeout", None, "killed after"),
     "force_directed": ("ok", 2.0, "valid"),
     "greedy_growth": ("ok", 2.3, "valid"),
     "hard_abort": ("exited", None, "3"),
@@ -50,7 +50,7 @@ EXPECTED: dict[str, tuple[str, float | None, str]] = {
     "pixel_greedy": ("ok", None, "wrong shape"),
     "power_diagram": ("ok", None, "not finite"),
     "random_restart_lp": ("ok", 2.2, "valid"),
-    "relax_until_stable": ("timeout", None, "at line"),
+    "relax_until_stable": ("timeout", None, "killed after"),
     "self_certified": ("ok", None, "overlap"),
     "shrinking_steps": ("exception", None, "IndexError"),
     "simulated_annealing": ("ok", 2.2, "valid"),
@@ -216,7 +216,7 @@ class Census:
         self.spill_dir = spill_dir
         self.seen: set[tuple[int, int]] = set()
         self.descriptors = open_descriptors()
-        self.mappings = unnamed_mappings()
+        self.mappings = mapped_spills(spill_dir)
         self.threads = thread_count()
 
     def look(self) -> None:
@@ -228,13 +228,13 @@ class Census:
         processes = [f"pid {pid} ({what})" for pid, (_, what) in descendants().items()]
         # A spill has no name, so it may also live on as a descriptor or a mapping of this process.
         descriptors = open_descriptors() - self.descriptors
-        mappings = unnamed_mappings() - self.mappings
+        mappings = mapped_spills(self.spill_dir) - self.mappings
         threads = thread_count() - self.threads
         return [
             ("processes", processes, f"{len(self.seen)} were seen while the candidates ran"),
             ("files", sorted(map(str, self.spill_dir.rglob("*"))), "in the spill directory"),
             ("descriptors", sorted(map(str, descriptors)), "more open here than at the start"),
-            ("mappings", sorted(mappings), "more of unnamed files here than at the start"),
+            ("mappings", sorted(mappings), "more of spills here than at the start"),
             ("threads", ["thread"] * max(threads, 0), "more here than at the start"),
         ]
 
@@ -274,9 +274,14 @@ def open_descriptors() -> set[tuple[int, str]]:
     return found
 
 
-def unnamed_mappings() -> set[str]:
+def mapped_spills(spill_dir: Path) -> set[str]:
+    """The mappings of spills: unnamed files of the spill directory, or of memory."""
     with open("/proc/self/maps") as maps:
-        return {line.strip() for line in maps if line.endswith("(deleted)\n")}
+        return {
+            line.strip()
+            for line in maps
+            if line.endswith("(deleted)\n") and (f" {spill_dir}/" in line or " /memfd:" in line)
+        }
 
 
 def thread_count() -> int:
@@ -409,7 +414,7 @@ def main() -> int:
     if not paths:
         parser.error(f"no candidates in {options.candidates}")
 
-    spill_dir = Path(tempfile.mkdtemp(prefix="circle-packing-"))
+    spill_dir = Path(tempfile.mkdtemp(prefix="circle-packing-")).resolve()
     try:
         census = Census(spill_dir)
         started = time.monotonic()
@@ -443,4 +448,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: every candidate was killed and the pool is closed")

@@ -44,7 +44,7 @@ def run_demo(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str
 
 def test_every_shipped_candidate_ends_as_it_should_and_nothing_is_left_behind() -> None:
     pytest.importorskip("scipy")
-    done = run_demo("--check", timeout=280)
+    done = run_demo("--check", "--deadline", "30", timeout=280)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     assert "check: every candidate ended as expected" in done.stdout, told

@@ -4,7 +4,7 @@ import random
 # Simulated annealing over the centres, in plain Python. The radius of a circle is its distance
 # to the wall or half the distance to its nearest neighbour, whichever is smaller.
 
-STEPS = 20000
+STEPS = 6000
 T_START = 0.02
 T_END = 0.0002
 

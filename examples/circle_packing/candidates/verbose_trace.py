@@ -3,7 +3,7 @@
 import math
 import random
 
-STEPS = 60_000
+STEPS = 30_000
 
 
 def radius(i, pts):
