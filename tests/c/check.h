@@ -28,6 +28,14 @@ static inline uint32_t random_below(uint64_t *state, uint32_t bound)
 /* How many entries a directory has; "/proc/self/fd" counts the descriptor that reads it, always. */
 int count_entries(const char *path);
 
+/* A new, empty directory in TMPDIR or /tmp; and its end, with the files that lie in it. */
+char *make_directory(void);
+void remove_directory(char *path);
+
+/* Moves this process into a mount namespace of its own, as root or as root of a user namespace, where it may mount
+ * what it likes. False: not allowed here. */
+bool own_mounts(void);
+
 #define assert_same_fds(before) assert_int_equal(count_entries("/proc/self/fd"), before)
 
 #endif
