@@ -55,13 +55,13 @@ def test_a_scalar_of_each_dtype_arrives_as_it_was(dtype: Any) -> None:
 
 
 @given(arrays())
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_bits_in_any_dtype_arrive(array: Any) -> None:
     assert same(sent([array])[0], array)
 
 
 @given(numpy_scalars())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_bits_in_a_scalar_arrive(scalar: Any) -> None:
     assert same(sent({1: scalar})[1], scalar)
 
@@ -170,6 +170,15 @@ def test_strings_of_any_length_are_pointers_and_are_refused() -> None:
     array = np.array(["a", "b"], dtype=np.dtypes.StringDType())
     with pytest.raises(NotCarried, match="StringDType"):
         codec.encode(array, "data")
+
+
+def test_a_dtype_nested_too_deep_is_refused() -> None:
+    dtype = np.dtype("f8")
+    for _ in range(18):
+        dtype = np.dtype([("a", dtype)])
+    with pytest.raises(NotCarried, match=r"numpy\.ndarray of dtype"):
+        codec.encode(np.zeros(1, dtype), "data")
+    assert same(sent(np.zeros(1, dtype["a"])), np.zeros(1, dtype["a"]))
 
 
 def test_an_array_of_objects_is_refused_with_its_dtype() -> None:

@@ -46,8 +46,8 @@ def _refused(dtype: Any) -> Unfit:
     return Unfit(f"a numpy.ndarray of dtype {dtype!s:.100}")
 
 
-def _spec(dtype: Any, depth: int = 0) -> str | list[Any]:
-    if dtype.num not in _NUMBERS or dtype.hasobject or depth > _NESTED:
+def _spec(dtype: Any) -> str | list[Any]:
+    if dtype.num not in _NUMBERS or dtype.hasobject:
         raise _refused(dtype)
     if dtype.names is None:
         if dtype.subdtype is not None:
@@ -65,7 +65,7 @@ def _spec(dtype: Any, depth: int = 0) -> str | list[Any]:
         base, shape = member.subdtype or (member, None)
         if title and type(title[0]) is not str:
             raise _refused(dtype)
-        inner = _spec(base, depth + 1)
+        inner = _spec(base)
         dims = None if shape is None else [int(n) for n in shape]
         members.append([name, *(title or [None]), int(offset), inner, dims])
     flags = _ALIGNED * dtype.isalignedstruct + _RECORD * (dtype.type is np.record)

@@ -88,10 +88,7 @@ def _read_complex(item: object, immutable: bool) -> complex:
 
 
 def _read_nan(item: object, immutable: bool) -> float:
-    bits = cast(bytes, exactly(item, bytes, "NaN"))
-    if len(bits) != 8:
-        raise Malformed("a NaN is 8 bytes")
-    value: float = struct.unpack(">d", bits)[0]
+    value: float = struct.unpack(">d", cast(bytes, exactly(item, bytes, "NaN")))[0]
     if value == value:
         raise Malformed("a NaN that is a number")
     return value
@@ -301,10 +298,7 @@ def _read_fraction(item: object, immutable: bool) -> object:
 def _read_uuid(item: object, immutable: bool) -> object:
     import uuid
 
-    octets = cast(bytes, exactly(item, bytes, "UUID"))
-    if len(octets) != 16:
-        raise Malformed("a UUID is 16 bytes")
-    return uuid.UUID(bytes=octets)
+    return uuid.UUID(bytes=cast(bytes, exactly(item, bytes, "UUID")))
 
 
 def _read_path(item: object, immutable: bool) -> object:
