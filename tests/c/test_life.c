@@ -19,6 +19,7 @@ static const struct call_cell {
 #define WITH_A_WORKER(state)                                                                                      \
     {state, CALL_RESULT, CALL_DONE, CALL_FINISH, BY_EVIDENCE},                                                    \
         {state, CALL_RESULT_TREE, CALL_ENDING, SWEEP, BY_EVIDENCE},                                               \
+        {state, CALL_OVER, CALL_ENDING, SWEEP, BY_EVIDENCE},                                                      \
         {state, CALL_BROKEN, CALL_ENDING, SWEEP, BY_EVIDENCE},                                                    \
         {state, CALL_EXITED, CALL_DONE, CALL_FINISH, BY_EVIDENCE},                                                \
         {state, CALL_EXITED_TREE, CALL_ENDING, CALL_PATIENCE, BY_EVIDENCE},                                       \

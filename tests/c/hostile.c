@@ -1,0 +1,534 @@
+/* hostile.c - a runtime whose functions, and whose templates, break the protocol or misbehave in other ways. It is
+ * the example's runtime with more functions; `hostile MODE` is a template that does not serve. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "functions.h"
+
+static _Noreturn void wait_to_be_killed(void)
+{
+    for (;;)
+        pause();
+}
+
+/* ---- functions that help a test ------------------------------------------------------------------------------ */
+
+static void echo(const struct request *request)
+{
+    if (request->n > 1)
+        answer(request, STATUS_OK, request->segments + 1, request->n - 1);
+    else
+        answer_bytes(request, "", 0);
+}
+
+static void tell_pid(const struct request *request)
+{
+    char text[16];
+    answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", getpid()));
+}
+
+static void count(const struct request *request)
+{
+    static int calls;
+    char text[16];
+    answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", ++calls));
+}
+
+static const char *text_of(const struct request *request, uint32_t at)
+{
+    static char text[4096];
+    size_t size =
+        at < request->n && request->segments[at].iov_len < sizeof(text) ? request->segments[at].iov_len : 0;
+    if (size)
+        memcpy(text, request->segments[at].iov_base, size);
+    text[size] = '\0';
+    return text;
+}
+
+/* Waits until somebody opens the named pipe for writing. */
+static void gate(const struct request *request)
+{
+    int fd;
+    do
+        fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    close(fd);
+    answer_bytes(request, "through", 7);
+}
+
+/* The numbers of the descriptors that are open in a worker, and the variables of its environment. */
+static void tell_descriptors(const struct request *request)
+{
+    char text[256];
+    size_t size = 0;
+    for (int fd = 0; fd < 256 && size < sizeof(text) - 8; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            size += (size_t)snprintf(text + size, sizeof(text) - size, "%d ", fd);
+    answer_bytes(request, text, size);
+}
+
+extern char **environ;
+
+static void tell_environment(const struct request *request)
+{
+    char text[4096];
+    size_t size = 0;
+    for (char **at = environ; *at && size + strlen(*at) + 2 < sizeof(text); at++)
+        size += (size_t)snprintf(text + size, sizeof(text) - size, "%s\n", *at);
+    answer_bytes(request, text, size);
+}
+
+/* Uses 50 ms of processor time and argument MiB of memory. */
+static void work(const struct request *request)
+{
+    size_t size = (size_t)argument(request, 1) << 20;
+    uint8_t *memory = malloc(size + 1);
+    for (size_t i = 0; memory && i < size; i += 4096)
+        ((volatile uint8_t *)memory)[i] = 1;
+    for (clock_t begin = clock(); clock() - begin < CLOCKS_PER_SEC / 20;)
+        ;
+    free(memory);
+    answer_bytes(request, "", 0);
+}
+
+/* ---- processes ------------------------------------------------------------------------------------------------ */
+
+static void stop_itself(const struct request *request)
+{
+    (void)request;
+    raise(SIGSTOP);
+    wait_to_be_killed();
+}
+
+static void block_signals(const struct request *request)
+{
+    (void)request;
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    wait_to_be_killed();
+}
+
+static void execute(const struct request *request)
+{
+    (void)request;
+    execl("/proc/self/exe", "hostile", "exits", NULL);
+}
+
+/* Kills the template, and waits. */
+static void kill_template(const struct request *request)
+{
+    (void)request;
+    kill(getppid(), SIGKILL);
+    wait_to_be_killed();
+}
+
+static void answer_and_stay(const struct request *request)
+{
+    answer_bytes(request, "done", 4);
+    wait_to_be_killed();
+}
+
+/* Leaves a daemon behind, tells its pid on stdout, and ends in the way that the argument says. */
+static void leave_and(const struct request *request)
+{
+    int ends[2];
+    pid_t pid;
+    if (pipe(ends) == 0 && fork() == 0) {
+        setsid();
+        if (fork() == 0) {
+            dprintf(1, "%d\n", getpid());
+            close(ends[1]);
+            close(CHANNEL);
+            wait_to_be_killed();
+        }
+        _exit(0);
+    }
+    close(ends[1]);
+    while (read(ends[0], &pid, sizeof(pid)) > 0) /* until both have closed it */
+        ;
+    const char *how = text_of(request, 1);
+    if (strcmp(how, "exit") == 0)
+        _exit(7);
+    if (strcmp(how, "crash") == 0)
+        raise(SIGSEGV);
+    if (strcmp(how, "spin") == 0)
+        wait_to_be_killed();
+    answer_bytes(request, "left", 4);
+}
+
+/* Leaves a process behind that prints without end. */
+static void leave_printer(const struct request *request)
+{
+    if (fork() == 0) {
+        close(CHANNEL);
+        for (;;)
+            if (write(1, "again and again\n", 16) < 0)
+                wait_to_be_killed();
+    }
+    answer_bytes(request, "left", 4);
+}
+
+static void print_and_crash(const struct request *request)
+{
+    (void)request;
+    printf("last words");
+    fprintf(stderr, "last complaint");
+    fflush(NULL);
+    raise(SIGSEGV);
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------------- */
+
+/* The payload of one segment "value", as it should be. */
+static uint8_t payload[128];
+
+static size_t make_payload(void)
+{
+    const struct iovec segment = {"value", 5};
+    payload_copy(payload, &segment, 1);
+    return payload_size(&segment, 1);
+}
+
+static void send_result(uint64_t id, uint32_t status, uint32_t flags, uint64_t size, const void *tail,
+                        size_t tail_size, const int *fds, int n_fds)
+{
+    struct result result = {.payload_size = size, .status = status, .flags = flags};
+    frame_send(CHANNEL, RESULT, id, &result, sizeof(result), tail, tail_size, fds, n_fds);
+}
+
+static void wrong_id(const struct request *request)
+{
+    size_t size = make_payload();
+    send_result(request->id + 1, 0, 0, size, payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+static void second_result(const struct request *request)
+{
+    size_t size = make_payload();
+    send_result(request->id, 0, 0, size, payload, size, NULL, 0);
+    send_result(request->id, STATUS_EXCEPTION, 0, size, payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+static void garbage(const struct request *request)
+{
+    (void)request;
+    send(CHANNEL, "garbage", 7, MSG_NOSIGNAL);
+    wait_to_be_killed();
+}
+
+static void empty_message(const struct request *request)
+{
+    (void)request;
+    send(CHANNEL, "", 0, MSG_NOSIGNAL);
+    wait_to_be_killed();
+}
+
+static void too_large(const struct request *request)
+{
+    static uint8_t bytes[FRAME_MAX + 1];
+    struct head head = {MAGIC, VERSION, STACK, FRAME_MAX, request->id};
+    memcpy(bytes, &head, sizeof(head));
+    send(CHANNEL, bytes, sizeof(bytes), MSG_NOSIGNAL);
+    wait_to_be_killed();
+}
+
+static void wrong_kind(const struct request *request)
+{
+    struct exited exited = {.status = 0};
+    frame_send(CHANNEL, EXITED, request->id, &exited, sizeof(exited), NULL, 0, NULL, 0);
+    wait_to_be_killed();
+}
+
+static void wrong_status(const struct request *request)
+{
+    size_t size = make_payload();
+    send_result(request->id, 99, 0, size, payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+static void wrong_size(const struct request *request)
+{
+    size_t size = make_payload();
+    send_result(request->id, 0, 0, size + 1, payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+static void damaged_table(const struct request *request)
+{
+    size_t size = make_payload();
+    memset(payload + 8, 0xFF, 8);
+    send_result(request->id, 0, 0, size, payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+/* A spilled result with these descriptors. */
+static void send_fds(const struct request *request, uint64_t size, const int *fds, int n_fds)
+{
+    send_result(request->id, 0, RESULT_SPILLED, size, NULL, 0, fds, n_fds);
+}
+
+static void send_fd(const struct request *request, uint64_t size, int fd)
+{
+    send_fds(request, size, &fd, 1);
+    wait_to_be_killed();
+}
+
+static void no_spill(const struct request *request)
+{
+    send_fds(request, make_payload(), NULL, 0);
+    wait_to_be_killed();
+}
+
+static void three_spills(const struct request *request)
+{
+    send_fds(request, make_payload(), (const int[]){0, 1, 2}, 3);
+    wait_to_be_killed();
+}
+
+/* A file in the spill directory, open for writing, with a good payload. */
+static int open_writer(void)
+{
+    size_t size = make_payload();
+    int fd = open(spill_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return pwrite(fd, payload, size, 0) == (ssize_t)size ? fd : -1;
+}
+
+static int open_reader(int fd)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void writer_open(const struct request *request)
+{
+    send_fd(request, make_payload(), open_reader(open_writer()));
+}
+
+static void writer_sent(const struct request *request)
+{
+    int fd = open_writer();
+    send_fds(request, make_payload(), &fd, 1);
+    close(fd);
+    wait_to_be_killed();
+}
+
+static void writer_mapped(const struct request *request)
+{
+    int fd = open_writer(), reader = open_reader(fd);
+    if (mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED)
+        _exit(1);
+    close(fd);
+    send_fd(request, make_payload(), reader);
+}
+
+static void spill_short(const struct request *request)
+{
+    int fd = open_writer(), reader = open_reader(fd);
+    close(fd);
+    send_fd(request, make_payload() + 4096, reader);
+}
+
+static void spill_long(const struct request *request)
+{
+    int fd = open_writer(), reader = open_reader(fd);
+    close(fd);
+    send_fd(request, make_payload() - 1, reader);
+}
+
+static void spill_huge(const struct request *request)
+{
+    int fd = open_writer(), reader = open_reader(fd);
+    close(fd);
+    send_fd(request, UINT64_MAX, reader);
+}
+
+static void spill_damaged(const struct request *request)
+{
+    int fd = open_writer(), reader = open_reader(fd);
+    if (pwrite(fd, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8, 8) != 8)
+        _exit(1);
+    close(fd);
+    send_fd(request, make_payload(), reader);
+}
+
+static void spill_unsealed(const struct request *request)
+{
+    size_t size = make_payload();
+    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (write(fd, payload, size) != (ssize_t)size)
+        _exit(1);
+    send_fd(request, size, fd);
+}
+
+static void spill_sealed(const struct request *request) /* which is allowed */
+{
+    size_t size = make_payload();
+    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (write(fd, payload, size) != (ssize_t)size ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        _exit(1);
+    send_fd(request, size, fd);
+}
+
+static void spill_pipe(const struct request *request)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        _exit(1);
+    send_fd(request, make_payload(), ends[0]);
+}
+
+static void spill_directory_itself(const struct request *request)
+{
+    send_fd(request, make_payload(), open(spill_directory, O_RDONLY | O_DIRECTORY));
+}
+
+static void spill_elsewhere(const struct request *request)
+{
+    send_fd(request, make_payload(), open("/proc/self/status", O_RDONLY));
+}
+
+static void spill_device(const struct request *request)
+{
+    send_fd(request, make_payload(), open("/dev/zero", O_RDWR));
+}
+
+static void spill_socket(const struct request *request)
+{
+    send_fd(request, make_payload(), CHANNEL);
+}
+
+static void stack_flood(const struct request *request)
+{
+    static char text[60000];
+    memset(text, 's', sizeof(text));
+    for (long long i = argument(request, 1); i != 0; i--)
+        frame_send(CHANNEL, STACK, request->id, NULL, 0, text, sizeof(text), NULL, 0);
+    answer_bytes(request, "after the flood", 15);
+}
+
+static void fd_flood(const struct request *request)
+{
+    int fds[3] = {0, 0, 0};
+    for (int i = 0; i < 100; i++)
+        frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, fds, 3);
+    wait_to_be_killed();
+}
+
+/* Frames that a worker may send, but not then: they mean nothing. */
+static void out_of_turn(const struct request *request)
+{
+    frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    frame_send(CHANNEL, FAILED, 0, NULL, 0, "not at all", 10, NULL, 0);
+    frame_send(CHANNEL, STACK, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
+    frame_send(CHANNEL, STACK, 0, NULL, 0, "nobody's", 8, NULL, 0);
+    answer_bytes(request, "in turn", 7);
+}
+
+static const struct function hostile[] = {
+    {"echo", echo},
+    {"pid", tell_pid},
+    {"count", count},
+    {"gate", gate},
+    {"descriptors", tell_descriptors},
+    {"environment", tell_environment},
+    {"work", work},
+    {"stop", stop_itself},
+    {"block", block_signals},
+    {"exec", execute},
+    {"kill_template", kill_template},
+    {"answer_and_stay", answer_and_stay},
+    {"leave_and", leave_and},
+    {"leave_printer", leave_printer},
+    {"print_and_crash", print_and_crash},
+    {"wrong_id", wrong_id},
+    {"second_result", second_result},
+    {"garbage", garbage},
+    {"empty_message", empty_message},
+    {"too_large", too_large},
+    {"wrong_kind", wrong_kind},
+    {"wrong_status", wrong_status},
+    {"wrong_size", wrong_size},
+    {"damaged_table", damaged_table},
+    {"no_spill", no_spill},
+    {"three_spills", three_spills},
+    {"writer_open", writer_open},
+    {"writer_sent", writer_sent},
+    {"writer_mapped", writer_mapped},
+    {"spill_short", spill_short},
+    {"spill_long", spill_long},
+    {"spill_huge", spill_huge},
+    {"spill_damaged", spill_damaged},
+    {"spill_unsealed", spill_unsealed},
+    {"spill_sealed", spill_sealed},
+    {"spill_pipe", spill_pipe},
+    {"spill_directory", spill_directory_itself},
+    {"spill_elsewhere", spill_elsewhere},
+    {"spill_device", spill_device},
+    {"spill_socket", spill_socket},
+    {"stack_flood", stack_flood},
+    {"fd_flood", fd_flood},
+    {"out_of_turn", out_of_turn},
+    {NULL, NULL},
+};
+
+/* ---- templates that do not serve ------------------------------------------------------------------------------ */
+
+static int fail_to_start(void)
+{
+    static const char text[] = "no module of that name";
+    fprintf(stderr, "a line of its log\n");
+    frame_send(CONTROL, FAILED, 0, NULL, 0, text, sizeof(text) - 1, NULL, 0);
+    return 1;
+}
+
+/* Becomes ready, then answers each START in the way that `mode` says. */
+static int disappoint(const char *mode)
+{
+    static struct frame frame;
+    int fds[3];
+    frame_receive(CONTROL, &frame, NULL, 0);
+    frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    while (frame_receive(CONTROL, &frame, fds, 3) > 0) {
+        for (int i = 0; i < 3; i++)
+            close(fds[i]);
+        struct started started = {.error = EAGAIN};
+        if (strcmp(mode, "refuses") == 0)
+            frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, NULL, 0);
+        else if (strcmp(mode, "damages") == 0)
+            send(CONTROL, "garbage", 7, MSG_NOSIGNAL);
+        else if (strcmp(mode, "dies") == 0)
+            return 3;
+        else if (strcmp(mode, "ignores") != 0)
+            return 2;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "";
+    if (strcmp(mode, "fails") == 0)
+        return fail_to_start();
+    if (strcmp(mode, "exits") == 0) {
+        fprintf(stderr, "cannot go on\n");
+        return 3;
+    }
+    if (strcmp(mode, "hangs") == 0)
+        wait_to_be_killed();
+    if (*mode && strcmp(mode, "worker") != 0)
+        return disappoint(mode);
+    return template_serve(argv, (const struct function *const[]){functions, hostile, NULL});
+}

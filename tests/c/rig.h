@@ -1,0 +1,66 @@
+/* rig.h - a pool under test, and the count of what is left after it. */
+#ifndef RIG_H
+#define RIG_H
+
+#include <pinfold.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "check.h"
+
+#define SECOND INT64_C(1000000000)
+#define BOUND (120 * SECOND) /* for what comes at once, unless it never comes */
+
+/* Every test of a pool has these as its setup and teardown. The setup makes the spill directory and counts the
+ * process's descriptors, threads, children and mappings of spills; the teardown closes the pool, if the test left it
+ * open, and fails if anything is left. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
+#define POOL_TEST(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
+
+/* The pool under test, and its spill directory. */
+extern pinfold_pool *pool;
+extern char *spill_dir;
+
+/* A config that works: the hostile runtime, fresh, 4 workers, events, no spares let go. `argument` is NULL or the mode
+ * of a template that does not serve. */
+pinfold_config rig_config(const char *argument);
+
+/* Opens `pool`. */
+void rig_open(const pinfold_config *config);
+void rig_open_plain(uint32_t isolation, uint32_t max_workers);
+
+/* Submits `function` with one text argument; PINFOLD_FOREVER is a deadline too. */
+uint64_t submit(const char *function, const char *argument, int64_t deadline_ns);
+int try_submit(pinfold_queue *queue, const char *function, const char *argument, int64_t deadline_ns,
+               uint64_t *ret_id, pinfold_error *error);
+
+/* Waits for the call and takes its result, which the test frees. */
+pinfold_result *take(uint64_t id);
+
+/* Waits for the call, and wants this outcome of it; frees the result. */
+void ends(uint64_t id, uint32_t outcome);
+#define runs(function, argument, outcome) ends(submit(function, argument, BOUND), outcome)
+
+/* The result has this outcome; says what it has instead. */
+void assert_outcome(const pinfold_result *result, uint32_t outcome);
+
+/* Its first segment is this text. */
+void assert_value(const pinfold_result *result, const char *text);
+
+/* The next event of this kind; those before it are passed over. Needs PINFOLD_EVENTS. */
+pinfold_event next_event(uint32_t kind);
+
+pinfold_stats stats(void);
+
+/* Waits until the process is dead. It must be known to live: open_process before, wait_for_end after. */
+int open_process(pid_t pid);
+void wait_for_end(int pidfd);
+bool exists(pid_t pid);
+
+/* The highest open descriptor's number, plus one. */
+rlim_t descriptors_used(void);
+void limit_descriptors(rlim_t most);
+void unlimit_descriptors(void);
+
+#endif
