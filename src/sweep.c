@@ -120,6 +120,12 @@ static int visit_thread(pid_t thread, void *data)
     return r == -ESRCH ? 0 : r;
 }
 
+/* False for a kernel without CONFIG_PROC_CHILDREN: there, every process is asked for its parent. */
+static bool has_lists(void)
+{
+    return access(LIST_OF_THIS_THREAD, F_OK) == 0;
+}
+
 static int visit_process(pid_t pid, void *data)
 {
     const struct lookup *lookup = data;
@@ -131,7 +137,7 @@ static int visit_process(pid_t pid, void *data)
 int sweep_children_of(pid_t parent, sweep_visit *visit, void *data)
 {
     struct lookup lookup = {parent, visit, data};
-    if (access(LIST_OF_THIS_THREAD, F_OK) < 0) /* a kernel without CONFIG_PROC_CHILDREN: ask every process */
+    if (!has_lists())
         return each_number("/proc", visit_process, &lookup);
     char path[32];
     snprintf(path, sizeof(path), "/proc/%d/task", parent);
@@ -177,13 +183,24 @@ static void kill_below(pid_t pid, void *data)
         sweep_children_of(pid, kill_below, &branch);
 }
 
-void sweep_kill_tree(pid_t child)
+static bool is_dead(pid_t child)
+{
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid == child;
+}
+
+void sweep_kill_tree(pid_t child, pid_t *last_group)
 {
     /* The group in one call, which no fork() gets around: the kernel ends a fork that a signal interrupts. */
     pid_t group = getpgid(child);
-    if (group > 1 && group != getpgrp())
+    if (group > 1 && group != *last_group && group != getpgrp())
         kill(-group, SIGKILL);
+    *last_group = group;
     kill(child, SIGKILL);
+    if (is_dead(child)) /* what was below it is a child of ours by now */
+        return;
+    if (!has_lists()) /* one more level comes up with every death: slow, but to look at all of /proc is slower */
+        return;
     int budget = LOOK_MAX;
     struct branch branch = {.pid = child, .pidfd = -1, .budget = &budget};
     sweep_children_of(child, kill_below, &branch);
@@ -191,8 +208,7 @@ void sweep_kill_tree(pid_t child)
 
 static void kill_child(pid_t pid, void *data)
 {
-    (void)data;
-    sweep_kill_tree(pid);
+    sweep_kill_tree(pid, data);
 }
 
 int sweep_all(long long timeout_ns)
@@ -206,7 +222,8 @@ int sweep_all(long long timeout_ns)
     int64_t pause = PAUSE_FIRST;
     int r;
     for (;;) {
-        sweep_children(kill_child, NULL); /* an error here shows as a child that is left */
+        pid_t last_group = 0;
+        sweep_children(kill_child, &last_group); /* an error here shows as a child that is left */
         bool reaped = false;
         pid_t pid;
         while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) > 0)

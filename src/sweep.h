@@ -30,8 +30,9 @@ int sweep_children_of(pid_t parent, sweep_visit *visit, void *data);
 
 /* Sends SIGKILL to the child, to its process group unless that is the caller's, and to what is below the child, as
  * seen now. The work is bounded: of a large tree a part is killed, and the rest falls to the caller when that part
- * dies, so whoever repeats this for all children until none is left gets them all. */
-void sweep_kill_tree(pid_t child);
+ * dies, so whoever repeats this for all children until none is left gets them all. *last_group is 0 at the start of
+ * a look at all children; it keeps a group from being killed once for each of its members. */
+void sweep_kill_tree(pid_t child, pid_t *last_group);
 
 /* Kills and reaps until this process has no child left, or until timeout_ns passed (-ETIMEDOUT). */
 int sweep_all(long long timeout_ns);

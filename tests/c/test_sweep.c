@@ -16,7 +16,7 @@
 #include "util.h"
 
 #define PATIENCE_NS (60 * NS_PER_S)
-#define ALARM_S 20
+#define ALARM_S 20 /* a process that a failed test leaves behind ends by itself */
 
 /* Lets a child tell when it stands where the test wants it. */
 static void tell(int fd)
@@ -181,6 +181,9 @@ static void test_daemons_fall_to_the_subreaper_and_are_swept(void **state)
 static void test_a_whole_tree_in_sessions_of_their_own_dies_in_one_look(void **state)
 {
     (void)state;
+    _cleanup_close_ int list = sweep_open();
+    if (list == -ENOENT) /* without lists, a look goes one level deep */
+        skip();
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
     pid_t top = fork();
@@ -198,7 +201,7 @@ static void test_a_whole_tree_in_sessions_of_their_own_dies_in_one_look(void **s
     close(pipes[1]);
     /* Ignores no signal, but stands still: only a kill ends it. */
     kill(top, SIGSTOP);
-    sweep_kill_tree(top);
+    sweep_kill_tree(top, &(pid_t){0});
     char byte;
     assert_int_equal(RETRY_EINTR(read(pipes[0], &byte, 1)), 0);
     close(pipes[0]);
@@ -210,7 +213,7 @@ static void test_a_kill_spares_siblings_and_ourselves(void **state)
     (void)state;
     pid_t spared = sleeper(); /* in our own process group, as the victim is */
     pid_t victim = sleeper();
-    sweep_kill_tree(victim);
+    sweep_kill_tree(victim, &(pid_t){0});
     int status;
     assert_int_equal(waitpid(victim, &status, 0), victim);
     assert_int_equal(WTERMSIG(status), SIGKILL);

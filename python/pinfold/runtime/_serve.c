@@ -195,18 +195,19 @@ static int start(struct server *server, struct frame *frame)
 struct look {
     struct server *server;
     int n_orphans;
+    pid_t last_group;
 };
 
 static void look_at(pid_t pid, void *data)
 {
     struct look *look = data;
     if (!pids_has(&look->server->workers, pid) && look->n_orphans++ < LOOK_MAX)
-        sweep_kill_tree(pid);
+        sweep_kill_tree(pid, &look->last_group);
 }
 
 static void look(struct server *server)
 {
-    struct look look = {server, 0};
+    struct look look = {.server = server};
     if (server->no_list || sweep_read(seat_fd(SEAT_CHILDREN), look_at, &look) < 0)
         sweep_children(look_at, &look);
     server->n_orphans = look.n_orphans;
