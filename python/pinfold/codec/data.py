@@ -10,7 +10,9 @@ and user-defined ones.
 Exactly these types: a subclass (IntEnum, namedtuple, OrderedDict, a masked array, pandas'
 Timestamp) is refused, because its plain part is another value. One exception: numpy.memmap comes
 back as a plain array, since the file is its storage, not its value. An array keeps dtype, shape and
-C or Fortran order, but is always writable, and loses a dtype's metadata.
+C or Fortran order, but is always writable, and loses a dtype's metadata. Arrays with bools or
+characters are looked through on both sides, since not all bits are one; the memory of all others
+stays untouched.
 
 Values are trees: two references to one list arrive as two lists, and a cycle is refused. At most
 `wire.MAX_DEPTH` (200) containers inside one another, on both sides.

@@ -202,7 +202,7 @@ def _culprits(value: Any, path: str, depth: int, above: dict[int, str]) -> Itera
         except MemoryError:
             raise
         except Exception as error:
-            no = error if isinstance(error, Unfit) else Unfit(f"{name_of(kind)} ({error!s:.200})")
+            no = error if isinstance(error, Unfit) else Unfit(f"a {name_of(kind)} ({error!s:.200})")
             yield NotCarried(path + no.attribute, no.type_name or name_of(kind), what=no.what)
         return
     if id(value) in above:
