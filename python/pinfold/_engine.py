@@ -119,10 +119,9 @@ class Engine:
         record: Record,
         segments: list[bytes | memoryview],
         limits: Limits,
-        deadline: int,
         began: int,
     ) -> None:
-        """Hands a call to the pool, `deadline` nanoseconds from `began` (monotonic).
+        """Hands a call to the pool; its deadline counts from `began` (monotonic nanoseconds).
 
         A call that the pool cannot take for reasons of its own ends ``internal``. Raises
         PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
@@ -133,9 +132,9 @@ class Engine:
         try:
             pool = self.pool()
             queue = record.queue_in(pool)
-            left = deadline
-            if deadline != FOREVER_NS:
-                left = max(1, deadline - (monotonic_ns() - began))
+            left = record.deadline_ns
+            if left != FOREVER_NS:
+                left = max(1, left - (monotonic_ns() - began))
             record.call_id = pool.submit(
                 segments, queue, record.key, left, limits.output_bytes, limits.result_bytes or 0
             )
@@ -201,7 +200,7 @@ class Engine:
             if record is None:
                 return
             try:
-                result = result_of(raw, record.codec, record.call.function_name, self.origin)
+                result = result_of(raw, record, self.origin)
             except BaseException as error:  # an interrupt came while the value was read
                 result = failed("internal", f"interrupted: {type(error).__name__}")
                 self._tell(record, result, None)

@@ -24,6 +24,7 @@ from pinfold.runtime import wire
 
 if TYPE_CHECKING:
     from pinfold._pool import Result
+    from pinfold._record import Record
 
 _LIMITS: dict[str, type[ExecRunnerError]] = {
     "cpu_limit": CpuLimitExceeded,
@@ -42,8 +43,8 @@ class Origin(NamedTuple):
     node_id: str
 
 
-def result_of(raw: Result, codec: str, function: str, origin: Origin) -> WorkerResult:
-    """Reads the result of a call of `function`. A value, or an account of a failure, that cannot be
+def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
+    """Reads the result of a call. A value, or an account of a failure, that cannot be
     read is ``bad_result``.
 
     KeyboardInterrupt and the like pass through.
@@ -52,11 +53,15 @@ def result_of(raw: Result, codec: str, function: str, origin: Origin) -> WorkerR
     value = None
     failure = None
     reason = raw.reason or outcome
+    metrics = _metrics_of(raw, origin)
+    if outcome == "timeout":  # the library knows what was left of the deadline when it got the call
+        reason = f"the deadline of {record.deadline_ns / 1e9:g} s passed"
+        reason += "" if metrics else " before a worker was free"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
-        reason = f"call of {shown(function)}: {reason}"
+        reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), codec)
+            value = codecs.decode(raw.segments(), record.codec)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
@@ -70,7 +75,7 @@ def result_of(raw: Result, codec: str, function: str, origin: Origin) -> WorkerR
         outcome,
         value,
         None if outcome == "ok" else _error_of(raw, outcome, failure, reason),
-        _metrics_of(raw, origin),
+        metrics,
         raw.stdout,
         raw.stderr,
         raw.stdout_truncated,

@@ -17,15 +17,16 @@ class Record:
     """What all kinds of pending calls have in common.
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
-    name for it, 0 until the submit has returned. The backend is held as long as the call is
+    name for it, 0 until the submit has returned. `deadline_ns` counts from the submit. The backend is held as long as the call is
     pending, so that nobody who waits for a call loses it to the garbage collector.
     """
 
-    __slots__ = ("backend", "call", "call_id", "codec", "key")
+    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "key")
 
     backend: LocalBackend | None
     call: WorkerCall
     codec: str
+    deadline_ns: int
     key: int
     call_id: int
 
@@ -33,6 +34,7 @@ class Record:
         self.backend = backend
         self.call = call
         self.codec = codec
+        self.deadline_ns = 0
         self.key = 0
         self.call_id = 0
 

@@ -224,12 +224,12 @@ class LocalBackend:
         began = monotonic_ns()
         if not isinstance(call, WorkerCall):
             raise CallTypeError(f"a call must be a WorkerCall, not {type(call).__name__}")
-        deadline = deadline_ns(deadline_s)
+        record.deadline_ns = deadline_ns(deadline_s)
         engine = self._engine
         engine.check_open()
         record.codec = call.codec or self._config.codec
         segments = _request(call, record.codec)
-        engine.start(record, segments, call.limits or self._config.limits, deadline, began)
+        engine.start(record, segments, call.limits or self._config.limits, began)
 
     # ---- watching -----------------------------------------------------------------------------
 
@@ -355,7 +355,9 @@ def _request(call: WorkerCall, codec: str) -> list[bytes | memoryview]:
             codec=codec,
         )
     except codecs.NotCarried as error:
-        raise InvalidCall(f"WorkerCall: {error}") from error
+        path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
+        told = codecs.NotCarried(path, error.type_name, error.codec, error.what)
+        raise InvalidCall(f"WorkerCall: {told}") from error
     except Exception as error:
         # What pickling raises is up to the classes of the arguments.
         raise InvalidCall(

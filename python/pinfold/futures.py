@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinfold._record import Record
+from pinfold._text import escaped
 from pinfold.call import FOREVER_NS
 from pinfold.result import WorkerResult
 
@@ -42,10 +43,18 @@ class CallFuture(Record, Future[WorkerResult]):
     # deque, a list) are made only when somebody asks for them. They then live in __dict__.
     __slots__ = ("_state", "_worker_result")
 
+    _exception = None
+
     def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
         Record.__init__(self, backend, call, codec)
         self._state = _PENDING
         self._worker_result: WorkerResult | None = None
+
+    def __repr__(self) -> str:
+        state = {_PENDING: "pending", _CANCELLED: "cancelled"}.get(self._state)
+        if self._worker_result is not None:
+            state = self._worker_result.outcome
+        return f"<{type(self).__name__} of {escaped(self.call.function_name)} {state}>"
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]

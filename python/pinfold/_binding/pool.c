@@ -148,6 +148,8 @@ static void pool_shut(struct pool *self)
         py_queue_shut(self->queues);
     pinfold_pool_close(self->pool);
     self->pool = NULL;
+    close(self->wake_fd);
+    self->wake_fd = -1;
 }
 
 static PyObject *pool_close(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -278,7 +280,11 @@ static PyObject *pool_poll(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 static PyObject *pool_wake(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    wake((struct pool *)op);
+    struct pool *self = (struct pool *)op;
+    if (gate_enter(&self->gate)) {
+        wake(self);
+        gate_leave(&self->gate);
+    }
     Py_RETURN_NONE;
 }
 

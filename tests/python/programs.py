@@ -1,0 +1,24 @@
+"""Calls that tests make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pinfold import WorkerCall
+
+SQUARE = WorkerCall(code="def f(n):\n    return n * n\n", function_name="f", args=[7])
+HANG = WorkerCall(code="def f():\n    while True:\n        pass\n", function_name="f")
+SLEEP = WorkerCall(
+    code="import time\n\ndef f(s=3600):\n    time.sleep(s)\n    return s\n", function_name="f"
+)
+
+
+def call(body: str, *args: Any, **fields: Any) -> WorkerCall:
+    """A call of a function with this body, which finds its arguments in the tuple ``args``."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return WorkerCall(code=f"def f(*args):\n{lines}", function_name="f", args=args, **fields)
+
+
+def square(n: int) -> WorkerCall:
+    """A call whose value is n * n."""
+    return WorkerCall(code=SQUARE.code, function_name="f", args=[n])

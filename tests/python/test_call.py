@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pickle
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinfold import CallTypeError, InvalidCall, Limits, LocalBackend, WorkerCall
+from pinfold.call import FOREVER_NS, deadline_ns
+from programs import SQUARE
+
+
+def test_a_call_takes_what_a_function_takes() -> None:
+    call = WorkerCall(
+        code="def f(): pass",
+        function_name="f",
+        args=(1, [2]),
+        kwargs={"k": "v"},
+        python_path=["/tmp", Path("/usr")],
+        env={"X": "1", "Y": None},
+        codec="pickle",
+        limits=Limits(output_bytes=10),
+    )
+    assert pickle.loads(pickle.dumps(call)) == call
+    bare = WorkerCall("def f(): pass", "f")
+    assert (bare.args, bare.kwargs, bare.python_path, bare.env) == ([], {}, [], {})
+    assert bare.codec is None
+    assert bare.limits is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("code", "x = '\udc80'"),
+        ("function_name", ""),
+        ("function_name", "\ud800"),
+        ("python_path", ["a\0b"]),
+        ("python_path", [""]),
+        ("env", {"A=B": "1"}),
+        ("env", {"": "1"}),
+        ("env", {"A\0": "1"}),
+        ("env", {"A": "1\0"}),
+        ("codec", "json"),
+    ],
+)
+def test_a_field_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidCall, match=name):
+        WorkerCall(**{"code": "", "function_name": "f", name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("code", b"x = 1"),
+        ("code", None),
+        ("function_name", 3),
+        ("args", "abc"),
+        ("args", None),
+        ("kwargs", [("a", 1)]),
+        ("kwargs", {1: 2}),
+        ("python_path", "/tmp"),
+        ("python_path", ""),
+        ("python_path", [3]),
+        ("python_path", [b"/tmp"]),
+        ("python_path", None),
+        ("env", None),
+        ("env", {"A": 1}),
+        ("env", {1: "A"}),
+        ("codec", 5),
+        ("limits", {"output_bytes": 1}),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(CallTypeError, match=name) as caught:
+        WorkerCall(**{"code": "", "function_name": "f", name: value})
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "ns"),
+    [
+        (None, FOREVER_NS),
+        (float("inf"), FOREVER_NS),
+        (1e300, FOREVER_NS),
+        (2, 2_000_000_000),
+        (0.5, 500_000_000),
+        (Decimal("1.5"), 1_500_000_000),
+        (0, 1),
+        (1e-12, 1),
+    ],
+)
+def test_a_deadline_is_a_number_of_seconds(deadline_s: Any, ns: int) -> None:
+    assert deadline_ns(deadline_s) == ns
+
+
+@pytest.mark.parametrize("deadline_s", [-1, -1e-9, float("-inf"), float("nan")])
+def test_a_deadline_that_is_none_is_refused_at_once(deadline_s: Any, backend: LocalBackend) -> None:
+    with pytest.raises(InvalidCall, match="deadline_s"):
+        backend.submit(SQUARE, deadline_s=deadline_s)
+    with pytest.raises(InvalidCall, match="deadline_s"):
+        backend.map([SQUARE], deadline_s=deadline_s)
+
+
+@pytest.mark.parametrize("deadline_s", ["1", True, 1j, [1]])
+def test_a_deadline_that_is_no_number_is_refused_at_once(
+    deadline_s: Any, backend: LocalBackend
+) -> None:
+    with pytest.raises(CallTypeError, match="deadline_s"):
+        backend.submit(SQUARE, deadline_s=deadline_s)
