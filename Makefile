@@ -75,12 +75,12 @@ ASAN_ENV   = LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) PYTHONMALLOC=mallo
 
 $(ASAN_BUILD)/build.ninja: $(VENV)/.packages
 	rm -rf $(ASAN_BUILD)
-	$(MESON) setup $(ASAN_BUILD) -Dbuildtype=debug -Dtests=enabled -Dwerror=$(WERROR) \
+	$(MESON) setup $(ASAN_BUILD) -Doptimization=1 -Dtests=enabled -Dwerror=$(WERROR) \
 	    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined \
 	    -Dprefix=/ -Dpython.platlibdir=/site -Dpython.purelibdir=/site
 
 test-asan: build $(ASAN_BUILD)/build.ninja ## the C tests and the extensions' Python tests under ASan and UBSan
-	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs
+	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs --timeout-multiplier 4
 	$(MESON) install -C $(ASAN_BUILD) --quiet --tags python-runtime --destdir $(CURDIR)/$(ASAN_BUILD)/stage
 	$(ASAN_ENV) $(BIN)/python -m pytest --quiet -m extension
 
