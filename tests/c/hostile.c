@@ -90,12 +90,12 @@ static void tell_environment(const struct request *request)
 static void work(const struct request *request)
 {
     size_t size = (size_t)argument(request, 1) << 20;
-    uint8_t *memory = malloc(size + 1);
-    for (size_t i = 0; memory && i < size; i += 4096)
-        ((volatile uint8_t *)memory)[i] = 1;
+    volatile uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t i = 0; memory != MAP_FAILED && i < size; i += 4096)
+        memory[i] = 1;
     for (clock_t begin = clock(); clock() - begin < CLOCKS_PER_SEC / 20;)
         ;
-    free(memory);
+    munmap((void *)memory, size);
     answer_bytes(request, "", 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,9 +70,18 @@ static void show_descriptors(void)
     }
 }
 
+static void *nothing(void *data)
+{
+    return data;
+}
+
 int rig_setup(void **state)
 {
     (void)state;
+    /* ThreadSanitizer starts a thread of its own with the first one of the program. */
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, nothing, NULL) == 0)
+        pthread_join(thread, NULL);
     /* What escapes the guard falls to us, and is counted. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     spill_dir = make_directory();

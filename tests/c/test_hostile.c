@@ -1,0 +1,155 @@
+/* A worker that breaks the protocol ends its own call with bad_result, is killed, and hurts nothing else. */
+#include "rig.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static uint32_t isolation; /* of the tests that follow in a group */
+
+static const struct {
+    const char *function, *reason;
+} attacks[] = {
+    {"wrong_id", "nobody asked for"},
+    {"garbage", "damaged frame"},
+    {"empty_message", "damaged frame"},
+    {"too_large", "damaged frame"},
+    {"wrong_kind", "damaged frame"},
+    {"wrong_status", "damaged frame"},
+    {"wrong_size", "damaged frame"},
+    {"damaged_table", "payload of the result is damaged"},
+    {"no_spill", "damaged frame"},
+    {"three_spills", "damaged frame"},
+    {"writer_open", "still open for writing"},
+    {"writer_sent", "still open for writing"},
+    {"writer_mapped", "still open for writing"},
+    {"spill_short", "is none"},
+    {"spill_long", "is none"},
+    {"spill_huge", "is none"},
+    {"spill_damaged", "payload of the result is damaged"},
+    {"spill_unsealed", "is none"},
+    {"spill_pipe", "is none"},
+    {"spill_directory", "is none"},
+    {"spill_elsewhere", "is none"},
+    {"spill_device", "is none"},
+    {"spill_socket", "is none"},
+    {"fd_flood", "damaged frame"},
+};
+
+static void test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 2);
+    for (size_t i = 0; i < COUNT_OF(attacks); i++) {
+        uint64_t neighbour = submit("upper", "neighbour", BOUND);
+        uint64_t id = submit(attacks[i].function, "", BOUND);
+        pinfold_event start;
+        do
+            start = next_event(PINFOLD_EVENT_CALL_START);
+        while (start.call_id != id);
+        pinfold_result *result = take(id);
+        if (result->outcome != PINFOLD_BAD_RESULT || !strstr(result->reason, attacks[i].reason))
+            fail_msg("%s: %s: %s", attacks[i].function, pinfold_outcome_name(result->outcome), result->reason);
+        assert_int_equal(result->n_segments, 0);
+        assert_int_equal(result->signal, 0);
+        assert_true(result->flags & PINFOLD_HAS_METRICS);
+        assert_false(exists(start.worker_pid));
+        pinfold_result_free(result);
+        ends(neighbour, PINFOLD_OK);
+        runs("upper", "after", PINFOLD_OK);
+    }
+    assert_int_equal(stats().outcomes[PINFOLD_BAD_RESULT], COUNT_OF(attacks));
+    assert_int_equal(stats().templates_started, 1);
+}
+
+static void test_a_second_result_changes_nothing_and_ends_the_worker(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 1);
+    for (int i = 0; i < 20; i++) {
+        pinfold_result *result = take(submit("second_result", "", BOUND));
+        assert_outcome(result, PINFOLD_OK);
+        assert_value(result, "value");
+        pinfold_result_free(result);
+        next_event(PINFOLD_EVENT_WORKER_EXIT);
+        runs("upper", "after", PINFOLD_OK);
+    }
+    assert_int_equal(stats().outcomes[PINFOLD_EXCEPTION], 0);
+}
+
+static void test_frames_out_of_turn_mean_nothing(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 1);
+    pinfold_result *result = take(submit("out_of_turn", "", BOUND));
+    assert_outcome(result, PINFOLD_OK);
+    assert_value(result, "in turn");
+    assert_string_equal(result->stack, "");
+    pinfold_result_free(result);
+    runs("upper", "after", PINFOLD_OK);
+}
+
+static void test_a_flood_of_stacks_is_taken_and_hurts_nobody(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 2);
+    uint64_t flood = submit("stack_flood", "5000", BOUND);
+    for (int i = 0; i < 50; i++)
+        runs("upper", "meanwhile", PINFOLD_OK);
+    pinfold_result *result = take(flood);
+    assert_outcome(result, PINFOLD_OK);
+    assert_value(result, "after the flood");
+    assert_int_equal(strlen(result->stack), 60000);
+    pinfold_result_free(result);
+}
+
+static void test_a_sealed_memfd_is_a_spill_too(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 1);
+    pinfold_result *result = take(submit("spill_sealed", "", BOUND));
+    assert_outcome(result, PINFOLD_OK);
+    assert_value(result, "value");
+    pinfold_result_free(result);
+}
+
+/* A fresh worker is killed when it has answered, whatever it goes on to do. */
+static void test_a_worker_that_stays_after_its_answer_is_killed(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    uint64_t id = submit("answer_and_stay", "", BOUND);
+    int worker = open_process(next_event(PINFOLD_EVENT_CALL_START).worker_pid);
+    ends(id, PINFOLD_OK);
+    wait_for_end(worker);
+    assert_string_equal(next_event(PINFOLD_EVENT_WORKER_EXIT).reason, "call done");
+}
+
+static void test_a_worker_that_kills_its_template_is_lost_and_the_pool_goes_on(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 2);
+    uint64_t neighbour = submit("spin", "", PINFOLD_FOREVER);
+    assert_int_equal(next_event(PINFOLD_EVENT_CALL_START).call_id, neighbour);
+    runs("kill_template", "", PINFOLD_LOST);
+    ends(neighbour, PINFOLD_LOST);
+    runs("upper", "after", PINFOLD_OK);
+    assert_int_equal(stats().templates_started, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        POOL_TEST(test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on),
+        POOL_TEST(test_a_second_result_changes_nothing_and_ends_the_worker),
+        POOL_TEST(test_frames_out_of_turn_mean_nothing),
+        POOL_TEST(test_a_flood_of_stacks_is_taken_and_hurts_nobody),
+        POOL_TEST(test_a_sealed_memfd_is_a_spill_too),
+        POOL_TEST(test_a_worker_that_stays_after_its_answer_is_killed),
+        POOL_TEST(test_a_worker_that_kills_its_template_is_lost_and_the_pool_goes_on),
+    };
+    static const char *const names[] = {"fresh", "reuse", "spawn"};
+    int failed = 0;
+    for (isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++)
+        failed += cmocka_run_group_tests_name(names[isolation], tests, NULL, NULL);
+    return failed;
+}
