@@ -1,6 +1,9 @@
 """Types of `_state.c`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 class State:
     """What the kernel and the C library keep for this process, as it was when it was saved."""
@@ -8,6 +11,9 @@ class State:
     def save(self) -> None: ...
     def put_back(self, thorough: bool) -> list[str]: ...
 
+def shield(
+    function: Callable[..., _T], *args: object
+) -> tuple[_T | None, BaseException | None]: ...
 def changed(watched: Sequence[tuple[object, ...]]) -> list[int]: ...
 def descriptors(n: int) -> bytes: ...
 def has_children() -> bool: ...

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import CoroutineType
 
 from pinfold import codec as codecs
 from pinfold.runtime import report, search
+from pinfold.runtime._state import shield
 from pinfold.runtime.program import Program, Programs
 from pinfold.runtime.reset import Reset
+from pinfold.runtime.rlimits import RLimits
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
 
 # src/frame.h: enum result_status, and the one flag that is set here.
@@ -40,6 +40,7 @@ class Executor:
         self._reset = None if isolation == "fresh" else Reset()
         self._program: Program | None = None
         self._entries: list[str] = []
+        self._limits = RLimits(lasting=isolation == "fresh")
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
         """Run one call and return (status, segments, flags) of its result, as src/frame.h has them.
@@ -48,21 +49,20 @@ class Executor:
         the candidate raises, wherever it makes it come up, is an outcome.
         """
         reset = self._reset
-        try:
-            if reset is None:
-                status, result = self._call(segments, result_max)
-            else:
-                status, result = reset.before().run(self._call, segments, result_max)
-        except BaseException as error:
-            status, result = _interrupted(error)
-        _flush()
+        if reset is None:
+            outcome, error = shield(self._call, segments, result_max)
+        else:
+            outcome, error = shield(reset.before().run, self._call, segments, result_max)
+        if error is not None:
+            # A signal handler or a trace function of the candidate's raised in our own code.
+            outcome, _ = shield(_interrupted, error)
+        status, result = outcome or (RESULT_EXCEPTION, pack_failure(report.untold()))
         flags = 0
         if reset is not None:
-            try:
-                payload = _payload_size(result) + _payload_size(segments)
-                if reset.after(self._program, self._entries, payload):
-                    flags = RESULT_RETIRE
-            except BaseException:  # whatever it was, it was not put back
+            self._limits.restore()
+            payload = _payload_size(result) + _payload_size(segments)
+            reasons, _ = shield(reset.after, self._program, self._entries, payload)
+            if reasons != []:  # None: something went wrong, and was not put back
                 flags = RESULT_RETIRE
         return status, result, flags
 
@@ -80,6 +80,7 @@ class Executor:
         self._program = program = self._programs.get(request.code)
         decoding = False
         try:
+            self._limits.set(request.limits)
             function = getattr(program.execute(), request.function, None)
             if not callable(function):
                 return RESULT_EXCEPTION, pack_failure(report.not_found(request.function))
@@ -117,14 +118,6 @@ def _set_environment(changes: Mapping[str, str | None]) -> None:
         time.tzset()
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        try:  # noqa: SIM105
-            stream.flush()  # type: ignore[union-attr]
-        except BaseException:  # closed, or of the candidate's making
-            pass
-
-
 def _payload_size(segments: Sequence[bytes | memoryview]) -> int:
     """As payload_size() of src/payload.c has it."""
     size = 8 + 8 * len(segments)
@@ -135,24 +128,4 @@ def _payload_size(segments: Sequence[bytes | memoryview]) -> int:
 
 
 def _interrupted(error: BaseException) -> Outcome:
-    """The outcome of a call whose signal handler or trace function raised in our own code."""
-    while True:
-        try:
-            sys.settrace(None)
-            sys.setprofile(None)
-            signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-            return RESULT_EXCEPTION, pack_failure(report.raised(error, None))
-        except BaseException as another:
-            error = another
-
-
-# Signals that a handler of the candidate may turn into an exception. Not those that the runtime
-# itself needs to hear of: a crash, and being asked for the stack.
-_HANDLED = signal.valid_signals() - {
-    signal.SIGSEGV,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGABRT,
-    signal.SIGRTMAX - 3,
-}
+    return RESULT_EXCEPTION, pack_failure(report.raised(error, None))

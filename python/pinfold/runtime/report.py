@@ -8,8 +8,9 @@ streams are the pool's pipes: so each text stands on its own and starts on a lin
 from __future__ import annotations
 
 import os
-from traceback import TracebackException
+from traceback import TracebackException, format_tb
 from types import FrameType, TracebackType
+from typing import Any
 
 from pinfold.codec.errors import CannotDecode, NotCarried, name_of
 from pinfold.runtime.program import FILE, Program
@@ -35,13 +36,18 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
     """
     kind = _kind(error)
     message = _message(error)
+    trace = _candidates(error)
+    lines = program.lines if program is not None else []
+    failing = _failing_line(error, trace)
     try:
-        text = _text(error, program)
+        text = _text(error, trace, lines)
     except BaseException as second:
         # The exception's own code ran (__str__, __dir__, a property) and did not behave.
-        text = f"{kind}: {message}\n(no traceback: formatting it raised {_kind(second)})\n"
-    text = f"{heading}\n{text}" if heading else text
-    return Failure(kind, message, text, _returncode(error))
+        text = "".join(format_tb(trace)) + (
+            f"{kind}: {message}\n(telling it as usual raised {_kind(second)})\n"
+        )
+    text = cut(text, TEXT_MAX) + _context(failing, lines)
+    return Failure(kind, message, f"{heading}\n{text}" if heading else text, _returncode(error))
 
 
 def not_found(function: str) -> Failure:
@@ -52,17 +58,19 @@ def not_found(function: str) -> Failure:
 
 def undecodable(error: BaseException, program: Program) -> Failure:
     """Reading the arguments raised `error`: their own code's exception, or the codec's refusal."""
-    return raised(_cause(error), program, "The arguments could not be decoded:")
+    if type(error) is CannotDecode and error.__cause__ is not None:
+        error = error.__cause__
+    return raised(error, program, "The arguments could not be decoded:")
 
 
 def unencodable(error: BaseException, program: Program) -> Failure:
     """Writing the value raised `error`: the codec's refusal, or an exception of the value's own
     code, which the codec may have turned into a refusal."""
-    if not isinstance(error, NotCarried):
+    if type(error) is not NotCarried:
         return raised(error, program, "The result could not be encoded:")
     message = _message(error)
     cause = error.__cause__
-    if cause is None or not _failing_line(cause, cause.__traceback__):
+    if cause is None or not _failing_line(cause, _candidates(cause)):
         return Failure(_kind(error), message, message, 1)
     return raised(cause, program, message)._replace(type=_kind(error), message=message)
 
@@ -73,6 +81,12 @@ def too_large(size: int, most: int) -> Failure:
     return Failure("OverflowError", message, message, 1)
 
 
+def untold() -> Failure:
+    """There was an exception, and telling of it raised another."""
+    message = "an exception was raised that cannot be told"
+    return Failure("BaseException", message, message, 1)
+
+
 def cut(text: str, most: int) -> str:
     """`text`, without its middle if it has more than `most` characters."""
     if len(text) <= most:
@@ -81,40 +95,46 @@ def cut(text: str, most: int) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[-half:]}"
 
 
-def _text(error: BaseException, program: Program | None) -> str:
-    trace = _candidates(error.__traceback__)
-    lines = program.lines if program is not None else []
-    if isinstance(error, SyntaxError):
+def _text(error: BaseException, trace: TracebackType | None, lines: list[str]) -> str:
+    if issubclass(type(error), SyntaxError):
         _complete(error, lines)
-    told = "".join(TracebackException(type(error), error, trace, compact=True).format())
-    return cut(told, TEXT_MAX) + _context(_failing_line(error, trace), lines)
+    return "".join(TracebackException(type(error), error, trace, compact=True).format())
 
 
-def _candidates(trace: TracebackType | None) -> TracebackType | None:
+def _field(error: BaseException, kind: type[BaseException], name: str) -> Any:
+    """What the interpreter itself keeps in an exception, past all that its class may define."""
+    return kind.__dict__[name].__get__(error)
+
+
+def _candidates(error: BaseException) -> TracebackType | None:
+    trace: TracebackType | None = _field(error, BaseException, "__traceback__")
     while trace is not None and _between(trace.tb_frame):
         trace = trace.tb_next
     return trace
 
 
 def _between(frame: FrameType) -> bool:
-    name = frame.f_code.co_filename
-    if name.startswith(_HERE):
-        return True
-    return name != FILE and str(frame.f_globals.get("__name__")).partition(".")[0] in _BETWEEN
+    file, module = frame.f_code.co_filename, frame.f_globals.get("__name__")
+    if file == FILE or type(module) is not str:
+        return False
+    return file.startswith(_HERE) or module.partition(".")[0] in _BETWEEN
 
 
-def _complete(error: SyntaxError, lines: list[str]) -> None:
+def _complete(error: BaseException, lines: list[str]) -> None:
     # Some of the compiler's errors take their text from the file, and there is none.
-    line = error.lineno
-    if error.filename == FILE and error.text is None and line and 0 < line <= len(lines):
-        error.text = lines[line - 1]
+    line = _line_of_syntax(error)
+    if 0 < line <= len(lines) and _field(error, SyntaxError, "text") is None:
+        SyntaxError.__dict__["text"].__set__(error, lines[line - 1])
+
+
+def _line_of_syntax(error: BaseException) -> int:
+    file, line = (_field(error, SyntaxError, name) for name in ("filename", "lineno"))
+    return line if type(file) is str and file == FILE and type(line) is int else 0
 
 
 def _failing_line(error: BaseException, trace: TracebackType | None) -> int:
     """The innermost line of the source, from 1, or 0."""
-    line = 0
-    if isinstance(error, SyntaxError) and error.filename == FILE:
-        line = error.lineno or 0
+    line = _line_of_syntax(error) if issubclass(type(error), SyntaxError) else 0
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == FILE:
             line = trace.tb_lineno or line
@@ -144,16 +164,14 @@ def _kind(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        return cut(str(error), MESSAGE_MAX)
+        return cut(str.__str__(str(error)), MESSAGE_MAX)  # not a subclass of str
     except BaseException as second:
         return f"(its text raised {_kind(second)})"
 
 
-def _cause(error: BaseException) -> BaseException:
-    return error.__cause__ or error if isinstance(error, CannotDecode) else error
-
-
 def _returncode(error: BaseException) -> int:
     """As the process would have ended, but never 0: there is no value."""
-    code = BaseException.__getattribute__(error, "code") if isinstance(error, SystemExit) else 1
+    if not issubclass(type(error), SystemExit):
+        return 1
+    code = _field(error, SystemExit, "code")
     return (code & 0xFF) or 1 if type(code) is int else 1

@@ -73,6 +73,7 @@ class Reset:
         `program` is what ran, if it came to that; `entries` are what the call put on `sys.path`;
         `payload` is the size of its arguments and its result, in bytes, which are still there.
         """
+        _flush()
         thorough = monotonic() - self._began > LONG or program is None or program.reaches_c
         self._put_back_handlers(SIGNALS)
         self._interpreter = put_back(self._interpreter)
@@ -164,12 +165,14 @@ class Reset:
         saved = self._handlers[: len(signals)]
         if not changed(((now, saved),)):
             return
-        # A timer of the candidate's must not meet the default action.
+        # A signal of the candidate's timer must not meet the default action, not even one that is
+        # blocked and pending: ignoring it for a moment discards that.
         for timer in (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF):
             _signal.setitimer(timer, 0)
         _signal.set_wakeup_fd(-1)
         for number, handler, was in zip(signals, now, saved, strict=True):
             if handler is not was and was is not None:
+                _signal.signal(number, _signal.SIG_IGN)
                 _signal.signal(number, was)
 
     def _put_back_modules(self, entries: list[str]) -> tuple[int, int, list[str]]:
@@ -270,6 +273,15 @@ class Reset:
     def _has_grown(self, payload: int) -> bool:
         most = max(GROWTH * self._memory_kb, self._memory_kb + GROWTH_KB)
         return peak_kb() > most and leftovers.own_memory_kb() - payload // 1024 > most
+
+
+def _flush() -> None:
+    """Write out what is in streams that the candidate put in place of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:  # noqa: SIM105
+            stream.flush()
+        except BaseException:  # closed, or of the candidate's making
+            pass
 
 
 def reseed() -> None:
