@@ -97,6 +97,17 @@ test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine h
 	    fi; \
 	done
 
+# The peers come at their newest releases, but with the same numpy; Ray is large, and not there for every Python.
+.venv-bench/.packages: bench/peers.txt $(VENV)/.packages
+	$(BIN)/python -m venv .venv-bench
+	.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install --upgrade -r bench/peers.txt \
+	    "numpy==$$($(BIN)/python -c 'import numpy; print(numpy.__version__)')"
+	-.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install --upgrade --only-binary :all: ray
+	touch $@
+
+bench: build .venv-bench/.packages ## measure beside other pools; BENCH=name for one scenario
+	$(BIN)/python -m bench $(BENCH)
+
 demo: build ## evaluate a folder of candidate programs
 	$(BIN)/python examples/circle_packing/demo.py
 
@@ -124,4 +135,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-asan test-all demo lint format tidy clean distclean
+.PHONY: build help system-packages test test-c test-python test-asan test-all bench demo lint format tidy clean distclean

@@ -1,0 +1,38 @@
+"""The process of one measurement: `python -m bench.caller SCENARIO SYSTEM ROUND`.
+
+One scenario with one system, in a process of its own, so that no system disturbs another and memory
+is told per system. Writes figures to descriptor 3 as they are measured, a line of JSON each, and an
+empty object at the end: what a system did before it hung counts. Imports as little as it can before
+the scenario does, because the cold start is measured from here.
+"""
+
+import sys
+import time
+
+began = time.perf_counter()
+
+
+def main() -> None:
+    scenario_name, system, round_number = sys.argv[1:]
+    scenario = __import__(f"bench.scenarios.{scenario_name}", fromlist=["measure"])
+    from bench.systems.base import CannotDo
+
+    try:
+        for figures in scenario.measure(system, int(round_number)):
+            tell(figures)
+    except CannotDo as reason:
+        tell({"cannot": str(reason)})
+    except ModuleNotFoundError as error:
+        tell({"cannot": f"not installed: {error.name}"})
+    tell({})
+
+
+def tell(figures: dict[str, object]) -> None:
+    import json
+    import os
+
+    os.write(3, (json.dumps(figures) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+# ruff: noqa: RUF001
+"""The goals of the design, each with what was measured for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from bench.results import Ratio, Results, number, seconds, size
+from bench.tables import Table
+
+MIB = 1 << 20
+MET, NOT_MET, NOT_MEASURED = "met", "**not met**", "not measured"
+
+
+class Verdict(NamedTuple):
+    """What was measured, in words, and whether that meets the goal."""
+
+    measured: str
+    met: bool | None
+
+
+class Goal(NamedTuple):
+    """One line of the goals' table; `judge` returns None when its scenario was not run."""
+
+    what: str
+    wanted: str
+    judge: Callable[[Mapping[str, Results]], Verdict | None]
+
+
+def ratio(
+    scenario: str,
+    above: tuple[str, str],
+    below: tuple[str, str],
+    least: float = 0.0,
+    most: float = float("inf"),
+) -> Callable[[Mapping[str, Results]], Verdict | None]:
+    """A goal about one figure divided by another, round by round."""
+
+    def judge(measured: Mapping[str, Results]) -> Verdict | None:
+        if scenario not in measured:
+            return None
+        results = measured[scenario]
+        found = results.ratio(above, below)
+        if found is None:
+            reasons = (results.reason(*side) for side in (above, below))
+            return Verdict(next(reason for reason in reasons if reason), None)
+        return Verdict(f"× {_with_rounds(found)}", least <= found.median <= most)
+
+    return judge
+
+
+def _with_rounds(found: Ratio) -> str:
+    return f"{found}, {found.rounds} round{'s' if found.rounds > 1 else ''}"
+
+
+def at_most(
+    scenario: str, figure: tuple[str, str], most: float, shown: Callable[[float], str]
+) -> Callable[[Mapping[str, Results]], Verdict | None]:
+    """A goal about the median over the rounds of one figure."""
+
+    def judge(measured: Mapping[str, Results]) -> Verdict | None:
+        if scenario not in measured:
+            return None
+        results = measured[scenario]
+        found = results.median(*figure)
+        if found is None:
+            return Verdict(results.reason(*figure) or "", None)
+        values = [value for value in results.values(*figure) if value is not None]
+        spread = f"{shown(found)} ({shown(min(values))}..{shown(max(values))})"
+        return Verdict(spread, found <= most)
+
+    return judge
+
+
+def neighbours(mode: str) -> Callable[[Mapping[str, Results]], Verdict | None]:
+    """No other call fails, and their p99 hardly grows, whatever the bad call does."""
+
+    def judge(measured: Mapping[str, Results]) -> Verdict | None:
+        if "neighbours" not in measured:
+            return None
+        results = measured["neighbours"]
+        told = []
+        met: bool | None = True
+        for kind in ("hangs", "crashes", "eats memory"):
+            found = results.ratio((mode, kind), (mode, "nothing"))
+            if found is None:
+                told.append(f"{kind}: {results.reason(mode, kind)}")
+                met = None if met else met
+                continue
+            failed = results.worst(mode, f"{kind} failed") or 0
+            told.append(f"{kind}: {failed:.0f} failed, p99 × {found}")
+            if failed or found.median > 1.2:
+                met = False
+        return Verdict("; ".join(told), met)
+
+    return judge
+
+
+def elsewhere(where: str) -> Callable[[Mapping[str, Results]], Verdict | None]:
+    return lambda measured: Verdict(where, None)
+
+
+FRESH, REUSE = "pinfold-fresh", "pinfold-reuse"
+ARRAY = f"array {256 * MIB}"
+
+GOALS = [
+    Goal(
+        "`reuse`, trivial call, median round trip",
+        "≤ 0.35 × loky",
+        ratio("roundtrip", (REUSE, "idle_s"), ("loky", "idle_s"), most=0.35),
+    ),
+    *(
+        Goal(
+            f"`reuse`, 5,000 trivial calls, throughput, {workers}",
+            f"≥ {least} × {peer}",
+            ratio("throughput", (REUSE, count), (name, count), least=least),
+        )
+        for workers, count in (("1 worker", "1"), ("2 workers", "2"), ("8 workers", "8"))
+        for least, peer, name in ((5, "loky", "loky"), (1.5, "`Pool.apply_async`", "pool"))
+    ),
+    Goal(
+        "`fresh`, numpy preloaded, throughput",
+        "≥ 50 × a new `python -c 'import numpy'` per call",
+        ratio("fresh", (FRESH, "rate"), ("limit-python", "rate"), least=50),
+    ),
+    Goal(
+        "the same",
+        "≥ 50 × a new python per call, two at a time",
+        ratio("fresh", (FRESH, "rate"), ("new-python", "rate"), least=50),
+    ),
+    Goal(
+        "the same",
+        "≥ 1.0 × a bare fork+exit+wait loop of the same interpreter",
+        ratio("fresh", (FRESH, "rate"), ("limit-fork", "rate"), least=1.0),
+    ),
+    Goal(
+        "`fresh`, half-loaded, median round trip",
+        "≤ 1.5 × `reuse`",
+        ratio("roundtrip", (FRESH, "half_s"), (REUSE, "half_s"), most=1.5),
+    ),
+    *(
+        goal
+        for mode in (FRESH, REUSE)
+        for goal in (
+            Goal(
+                f"256 MiB array as a result, `{mode.removeprefix('pinfold-')}`",
+                "≥ 10 × faster than loky",
+                ratio("results", ("loky", ARRAY), (mode, ARRAY), least=10),
+            ),
+            Goal(
+                "the same",
+                "≤ 1.5 × (make it + write it once)",
+                ratio("results", (mode, ARRAY), ("limit-write", ARRAY), most=1.5),
+            ),
+        )
+    ),
+    Goal(
+        "4 GiB array as a result: growth of the caller's RSS until it is touched",
+        "< 32 MiB",
+        at_most("huge", (FRESH, "rss"), 32 * MIB - 1, size),
+    ),
+    *(
+        Goal(
+            f"import to first value, `{mode.removeprefix('pinfold-')}`",
+            "≤ 0.5 × loky",
+            ratio("cold", (mode, "first_value_s"), ("loky", "first_value_s"), most=0.5),
+        )
+        for mode in (FRESH, REUSE)
+    ),
+    *(
+        Goal(
+            f"one bad call among 1,000, `{mode.removeprefix('pinfold-')}`",
+            "no other call fails; their p99 ≤ 1.2 ×",
+            neighbours(mode),
+        )
+        for mode in (FRESH, REUSE)
+    ),
+    *(
+        Goal(
+            f"deadline overshoot with both cores busy, `{mode.removeprefix('pinfold-')}`",
+            "p99 ≤ 20 ms",
+            at_most("deadline", (mode, "p99_s"), 0.020, seconds),
+        )
+        for mode in (FRESH, REUSE)
+    ),
+    Goal(
+        "memory of 100,000 queued trivial calls",
+        "< 1.5 KiB each",
+        at_most("queue", (REUSE, "bytes"), 1535, lambda value: f"{number(value)} bytes"),
+    ),
+    Goal(
+        "`kill -9` of the caller, template or any worker, 10,000 times",
+        "0 orphans, zombies, files, descriptors left; 0 results lost or doubled",
+        elsewhere("no speed: a matter of the tests"),
+    ),
+    Goal(
+        "a million calls",
+        "no growth of memory, descriptors or threads",
+        elsewhere("no speed: a matter of the tests"),
+    ),
+]
+
+
+def table(measured: Mapping[str, Results]) -> Table:
+    """All goals; those whose scenario was not run are left out."""
+    made = Table("Goals", ["what", "goal", "measured", ""])
+    for goal in GOALS:
+        verdict = goal.judge(measured)
+        if verdict is not None:
+            word = {True: MET, False: NOT_MET, None: NOT_MEASURED}[verdict.met]
+            made.rows.append([goal.what, goal.wanted, verdict.measured, word])
+    return made

@@ -1,0 +1,104 @@
+"""Clocks, percentiles and memory, for use inside a caller process."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.systems.base import Call, System
+
+now = time.perf_counter
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; of an even number, the mean of the middle two."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that the call takes."""
+    began = now()
+    call()
+    return now() - began
+
+
+def status_kb(field: str) -> int:
+    """A line of /proc/self/status, in KiB."""
+    with open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+    raise KeyError(field)
+
+
+def reset_peak() -> int:
+    """Starts a new measurement of the peak of resident memory; what is resident now, in KiB."""
+    with open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")
+    return status_kb("VmRSS")
+
+
+class Ended:
+    """How one call of a stream ended, and when it began and ended."""
+
+    __slots__ = ("began", "ended", "index", "outcome")
+
+    def __init__(self, index: int, began: float) -> None:
+        self.index = index
+        self.began = began
+        self.ended = 0.0
+        self.outcome = ""
+
+
+def stream(
+    system: System,
+    calls: Sequence[Call],
+    in_flight: int,
+    deadline_s: float | None,
+    bound_s: float,
+) -> list[Ended]:
+    """Keeps `in_flight` of the calls running until all ended or `bound_s` has passed.
+
+    A call that never ended has outcome "". A pool that refuses further calls ends them with the
+    name of what it raised.
+    """
+    slots = threading.Semaphore(in_flight)
+    ends: list[Ended] = []
+    until = now() + bound_s
+    for index, call in enumerate(calls):
+        if not slots.acquire(timeout=max(0.0, until - now())):
+            break
+        end = Ended(index, now())
+        ends.append(end)
+
+        def done(outcome: str, end: Ended = end) -> None:
+            end.ended = now()
+            end.outcome = outcome
+            slots.release()
+
+        try:
+            system.start(call, deadline_s, done)
+        except Exception as error:
+            done(type(error).__name__)
+    for _ in range(in_flight):
+        slots.acquire(timeout=max(0.0, until - now()))
+    return ends
+
+
+def cpus() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0))

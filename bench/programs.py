@@ -1,0 +1,107 @@
+"""The source texts that every system is given."""
+
+from __future__ import annotations
+
+import random
+
+TRIVIAL = "def f(x):\n    return x\n"
+
+NUMPY = "import numpy as np\n\ndef f(x):\n    return int(np.int64(x))\n"
+
+SLOW_IMPORT = "import pinfold_bench_slow_library\n\ndef f(x):\n    return x\n"
+
+# A library that takes two seconds of processor time to import, as large ones do.
+SLOW_LIBRARY = """\
+import time
+
+_until = time.process_time() + 2.0
+tables = []
+while time.process_time() < _until:
+    tables.append([len(tables)] * 8)
+    del tables[20_000:]
+"""
+
+BURN = """\
+import time
+
+def f(seconds):
+    until = time.process_time() + seconds
+    n = 0
+    while time.process_time() < until:
+        n += 1
+    return n
+"""
+
+SLEEP = "import time\n\ndef f(seconds):\n    time.sleep(seconds)\n    return seconds\n"
+
+# What can go wrong; each takes the same arguments as TRIVIAL.
+SPIN = "def f(x):\n    while True:\n        pass\n"
+DEADLOCK = """\
+import threading
+
+def f(x):
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+"""
+CRASH = "import ctypes\n\ndef f(x):\n    ctypes.string_at(0)\n"
+EAT_MEMORY = "def f(x):\n    held = []\n    while True:\n        held.append(bytearray(16 << 20))\n"
+
+# A value of `size` bytes of each kind.
+MAKE = {
+    "bytes": "def f(size):\n    return b'x' * size\n",
+    "array": "import numpy as np\n\ndef f(size):\n    return np.ones(size // 8)\n",
+    "nested": """\
+import numpy as np
+
+def f(size):
+    part = max(1, size // 8 // 16)
+    return {
+        f"generation {i}": {"best": np.ones(part), "score": i / 3, "parents": [i - 1, i - 2]}
+        for i in range(16)
+    }
+""",
+}
+
+TAKE = {
+    "bytes": "def f(value):\n    return len(value)\n",
+    "array": "def f(value):\n    return value.nbytes\n",
+    "nested": "def f(value):\n    return sum(v['best'].nbytes for v in value.values())\n",
+}
+
+
+def evolved_programs(count: int, seed: int) -> list[tuple[str, float]]:
+    """`count` different programs as an evolutionary search writes them, with their CPU seconds.
+
+    2 to 8 kB of source each, numpy imported, and a heavy tail of running times: a Pareto
+    distribution from 50 ms, cut at 5 s.
+    """
+    chance = random.Random(seed)
+    programs = []
+    for number in range(count):
+        seconds = min(5.0, 0.05 * chance.paretovariate(0.9))
+        size = chance.randint(2_000, 8_000)
+        lines = [f'"""Candidate {number}."""', "import time", "import numpy as np", ""]
+        helper = 0
+        while sum(map(len, lines)) + len(lines) < size - 700:
+            lines += [
+                f"def helper_{helper}(points, step={chance.random():.6f}):",
+                f"    # Variation {chance.randrange(10**9)}: pull the points towards their mean.",
+                "    centre = points.mean(axis=0)",
+                f"    moved = points + step * (centre - points) * {chance.random():.6f}",
+                "    return np.clip(moved, 0.0, 1.0)",
+                "",
+            ]
+            helper += 1
+        lines += [
+            "def f(seconds, seed):",
+            "    rng = np.random.default_rng(seed)",
+            "    points = rng.random((26, 2))",
+            "    until = time.process_time() + seconds",
+            "    while time.process_time() < until:",
+            *(f"        points = helper_{i}(points)" for i in range(min(helper, 4))),
+            "    return {'points': points, 'score': float(points.sum())}",
+            "",
+        ]
+        programs.append(("\n".join(lines), seconds))
+    return programs

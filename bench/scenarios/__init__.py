@@ -1,0 +1,26 @@
+"""The scenarios, a file per group.
+
+Each module has:
+    TITLE, ABOUT: for the report;
+    ENTRIES: the systems and limits that take part, with the number of rounds of each;
+    LIMIT_S: the most seconds that one measurement may take;
+    measure(system, round): runs in the caller process; yields figures by name, or raises CannotDo;
+        "cannot NAME" gives the reason why there is no figure of that name;
+    tables(results): the report's tables.
+"""
+
+NAMES = (
+    "cold",
+    "roundtrip",
+    "throughput",
+    "fresh",
+    "slow_import",
+    "results",
+    "arguments",
+    "huge",
+    "failures",
+    "neighbours",
+    "deadline",
+    "queue",
+    "evolution",
+)

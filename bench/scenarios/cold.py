@@ -1,0 +1,55 @@
+"""Cold start: from the import of the library to the first value."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+TITLE = "Cold start to the first value"
+ABOUT = (
+    "From the first line of a program, the library's import included, through opening a pool of "
+    "two workers to the value of a first, trivial call. The start of the program's own "
+    "interpreter does not count."
+)
+LIMIT_S = 20.0
+ENTRIES = {
+    "pinfold-fresh": 9,
+    "pinfold-reuse": 9,
+    "loky": 9,
+    "futures-spawn": 5,
+    "futures-forkserver": 5,
+    "pool": 5,
+    "joblib": 5,
+    "pebble": 5,
+    "deadpool": 5,
+    "mpire": 5,
+    "ray": 2,
+    "new-python": 5,
+}
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.results import Results
+    from bench.tables import Table
+
+
+def measure(system: str, number: int) -> Iterator[dict[str, float]]:
+    from bench.systems import make
+    from bench.systems.base import Call
+
+    under_test = make(system)
+    under_test.open(2)
+    value = under_test.call(Call("def f(x):\n    return x\n", 7))
+    took = time.perf_counter() - sys.modules["__main__"].began
+    assert value == 7
+    yield {"first_value_s": took}
+    under_test.close()
+
+
+def tables(results: Results) -> list[Table]:
+    from bench.results import seconds
+    from bench.tables import Column, by_system
+
+    return [by_system(TITLE, results, [Column("first_value_s", "to the first value", seconds)])]
