@@ -54,7 +54,7 @@ typedef enum pinfold_outcome {
     PINFOLD_TIMEOUT,      /* the deadline passed; killed */
     PINFOLD_CPU_LIMIT,    /* used up its processor time */
     PINFOLD_MEMORY_LIMIT, /* used more memory than allowed */
-    PINFOLD_OUTPUT_LIMIT, /* the result is larger than allowed */
+    PINFOLD_OUTPUT_LIMIT, /* the result, or a file, is larger than allowed */
     PINFOLD_BAD_RESULT,   /* the value could not be carried, or the frame that carried it was damaged */
     PINFOLD_CANCELLED,    /* the caller gave up; killed */
     PINFOLD_LOST,         /* the template or a neighbour's kill took it down; never the candidate's fault */
@@ -101,7 +101,8 @@ typedef struct pinfold_config {
 PINFOLD_API int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pinfold_error *error);
 
 /* Waits until the template is ready for calls. -ETIMEDOUT: not within timeout_ns; -EINTR: a signal handler ran;
- * -EIO: it could not start (a preload failed, say), and the error's text holds what it printed. */
+ * -EIO: it could not start (a preload failed, say), and the error's text holds what it printed; -ESHUTDOWN: the pool
+ * was shut down. */
 PINFOLD_API int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_error *error);
 
 /* One call. Zero all of it, then set `size = sizeof(pinfold_call)`. */
@@ -117,6 +118,8 @@ typedef struct pinfold_call {
     uint64_t memory_bytes;        /* anonymous and shared memory of the worker and all below it; 0: no bound */
     int64_t cpu_ns;               /* user and system time of the same; 0: no bound */
     uint32_t processes;           /* how many of them may live at once, the worker included; 0: no bound */
+    uint64_t file_bytes;          /* what the runtime lets a file grow to (RLIMIT_FSIZE): a worker that dies of
+                                     it, by SIGXFSZ, is PINFOLD_OUTPUT_LIMIT; 0: no bound */
 } pinfold_call;
 
 /* Hands the call to an idle worker, or queues it. Small requests travel in a frame, larger ones are written to a

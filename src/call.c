@@ -154,6 +154,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     call->queue = asked->queue ? asked->queue : &pool->queue;
     call->output_bytes = asked->output_bytes ? asked->output_bytes : pool->config.output_bytes;
     call->result_bytes = asked->result_bytes;
+    call->file_bytes = asked->file_bytes;
     call->sample.kind = DEADLINE_SAMPLE;
     call->limits = (struct limits){
         .memory_bytes = asked->memory_bytes,

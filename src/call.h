@@ -96,6 +96,7 @@ struct call {
     uint8_t verdict; /* what the event at hand would make of it */
     uint64_t output_bytes;
     uint64_t result_bytes;
+    uint64_t file_bytes;
     int64_t submitted;         /* CLOCK_MONOTONIC */
     int64_t deadline;          /* CLOCK_MONOTONIC; INT64_MAX: none */
     int64_t started;           /* CLOCK_MONOTONIC; 0: not yet */

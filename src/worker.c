@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -356,7 +357,12 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         return;
     }
     uint32_t verdict = verdict_of(call, body);
-    call_evidence(call, verdict, "%s", verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
+    if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
+        call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
+                      body->payload_size, call->result_bytes);
+    else
+        call_evidence(call, verdict, "%s",
+                      verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call->result->told.n_segments = 0;
     call_usage(call, body->user_us, body->sys_us, body->peak_kb);
@@ -473,6 +479,10 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         } else if (WIFEXITED(status)) {
             call->result->told.exit_code = WEXITSTATUS(status);
             call_evidence(call, PINFOLD_EXITED, "the process ended by itself with status %d", WEXITSTATUS(status));
+        } else if (WTERMSIG(status) == SIGXFSZ && call->file_bytes) {
+            call->result->told.signal = SIGXFSZ;
+            call_evidence(call, PINFOLD_OUTPUT_LIMIT,
+                          "a file grew to the %" PRIu64 " bytes allowed, and was to grow on", call->file_bytes);
         } else {
             call->result->told.signal = WTERMSIG(status);
             call_evidence(call, PINFOLD_SIGNALLED, "the process died by signal %d (%s)", WTERMSIG(status),

@@ -136,22 +136,40 @@ class Engine:
             if left != FOREVER_NS:
                 left = max(1, left - (monotonic_ns() - began))
             record.call_id = pool.submit(
-                segments, queue, record.key, left, limits.output_bytes, limits.result_bytes or 0
+                segments,
+                queue,
+                record.key,
+                left,
+                limits.output_bytes,
+                limits.result_bytes or 0,
+                limits.memory_bytes or 0,
+                limits.cpu_ns,
+                limits.processes or 0,
+                limits.file_bytes or 0,
             )
         except BaseException as error:
             self._not_taken(record, error)
+
+    def has_room(self) -> bool:
+        """Whether the pool's queue would take one more call, as things are."""
+        most = self.launch.config.max_queue
+        if most is None or self._pool is None:
+            return True
+        with contextlib.suppress(ValueError):  # closed: a submit will say so
+            return self._pool.stats()["queued"] < most
+        return True
 
     def _not_taken(self, record: Record, error: BaseException) -> None:
         with self._claimed(record.key) as claimed:
             if claimed is None:  # it was closed under our hands, and the call with it
                 return
-            if isinstance(error, OSError):
-                error = self._refusal(error)
-            if type(error) is not PoolError:
-                self._tell(record, failed("internal", str(error)), error)
-                raise error
-            result = failed("internal", str(error))
-            self._tell(record, result, PoolError(str(error), result=result))
+            told = self._refusal(error) if isinstance(error, OSError) else error
+            result = failed("internal", str(told))
+            if type(told) is not PoolError:
+                self._tell(record, result, told)
+                raise told from (None if told is not error else error.__cause__)
+            told.result = result
+            self._tell(record, result, told)
             record.deliver(result, None)
 
     def _refusal(self, error: OSError) -> BaseException:

@@ -92,6 +92,10 @@ class Pool:
         deadline_ns: int,
         output_bytes: int,
         result_bytes: int,
+        memory_bytes: int,
+        cpu_ns: int,
+        processes: int,
+        file_bytes: int,
         /,
     ) -> int: ...
     def cancel(self, call_id: int, /) -> bool: ...

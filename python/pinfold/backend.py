@@ -23,6 +23,7 @@ from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError, InvalidCall, PoolError
 from pinfold.futures import CallFuture
+from pinfold.limits import Limits
 from pinfold.mapping import CallMap
 from pinfold.protocols import (
     CompleteHandler,
@@ -228,8 +229,9 @@ class LocalBackend:
         engine = self._engine
         engine.check_open()
         record.codec = call.codec or self._config.codec
-        segments = _request(call, record.codec)
-        engine.start(record, segments, call.limits or self._config.limits, began)
+        limits = call.limits or self._config.limits
+        segments = _request(call, record.codec, limits)
+        engine.start(record, segments, limits, began)
 
     # ---- watching -----------------------------------------------------------------------------
 
@@ -343,7 +345,7 @@ class LocalBackend:
             raise PoolError(f"the pool could not start: {error.strerror}") from None
 
 
-def _request(call: WorkerCall, codec: str) -> list[bytes | memoryview]:
+def _request(call: WorkerCall, codec: str, limits: Limits) -> list[bytes | memoryview]:
     try:
         return wire.pack_request(
             code=call.code,
@@ -353,6 +355,7 @@ def _request(call: WorkerCall, codec: str) -> list[bytes | memoryview]:
             python_path=call.python_path,
             env=call.env,
             codec=codec,
+            limits=limits.of_kernel(),
         )
     except codecs.NotCarried as error:
         path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)

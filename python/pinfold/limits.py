@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pinfold._check import limits_check
 
 _MOST = 2**62
-_NOT_YET = (
-    "memory_bytes",
-    "cpu_s",
-    "processes",
-    "open_files",
-    "file_bytes",
-    "address_space_bytes",
-)
+
+# Those that the kernel keeps in the worker (getrlimit(2)). A worker dumps no core anyway.
+_KERNEL = ("address_space_bytes", "core_bytes", "file_bytes", "open_files", "processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +18,34 @@ class Limits:
     """What one call may use. None: no bound. Sizes are bytes.
 
     Attributes:
+        memory_bytes: anonymous and shared memory that the worker and all its descendants have in
+            use (proc(5), RssAnon and RssShmem), without what the worker shares with its template
+            (1 .. 2**62). The pool looks every 20 ms; more ends the call as ``memory_limit``. A
+            MemoryError that the code raises by itself is an ``exception``. Memory in files, a tmpfs
+            or a memfd that nobody has mapped, is not counted.
+        cpu_s: seconds of processor time, user and system, of the same processes; looked at every
+            20 ms as well. More ends the call as ``cpu_limit``.
         output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). What
             is printed beyond that is dropped from the middle, head and tail stay, and the result's
             ``stdout_truncated`` or ``stderr_truncated`` is set; the call goes on.
         result_bytes: the largest encoded value (1 .. 2**62). A larger one ends the call as
             ``output_limit``.
-        core_bytes: the largest core dump; 0 (none) is the only one so far.
-        memory_bytes, cpu_s, processes, open_files, file_bytes, address_space_bytes: reserved. This
-            version cannot enforce them and refuses any value but None.
+        processes: how many of the call's processes may live at once, the worker included (1 ..
+            4096). More, at one of the pool's looks, ends the call as ``exited`` with that reason.
+            Behind that stands RLIMIT_NPROC, which counts all threads of the user and is not kept
+            for root: what the machine runs when the call starts, and a few hundred more.
+        open_files: descriptors are numbered below this (8 .. 2**20; RLIMIT_NOFILE): one more is an
+            OSError in the code.
+        file_bytes: how large a file may grow (1 .. 2**62; RLIMIT_FSIZE). A write beyond it kills
+            the worker by SIGXFSZ: ``output_limit``. In ``fresh`` workers a value whose encoding
+            takes more than 60,000 bytes travels in a file, and counts.
+        core_bytes: the largest core dump (0 .. 2**62, default 0: none; RLIMIT_CORE).
+        address_space_bytes: addresses that each process may map (1 .. 2**62; RLIMIT_AS): more is a
+            MemoryError in the code. Counts what is reserved and never used: numpy alone reserves
+            hundreds of MiB for its threads, JAX and CUDA do not run with it.
+
+    The last four are the kernel's. In a ``fresh`` worker they cannot be raised again, unless by
+    root; in one that is used again the code could raise them, and the next call has its own.
 
     Raises `InvalidConfig` or `ConfigTypeError`, naming the field and the value.
     """
@@ -45,14 +61,25 @@ class Limits:
     address_space_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        limits_check.whole("output_bytes", self.output_bytes, 1, _MOST)
-        limits_check.whole("result_bytes", self.result_bytes, 1, _MOST, none=True)
-        for name in _NOT_YET:
-            if getattr(self, name) is not None:
-                limits_check.wrong_value(
-                    name, getattr(self, name), "None: this version cannot enforce it"
-                )
-        if type(self.core_bytes) is not int or self.core_bytes != 0:
-            limits_check.wrong_value(
-                "core_bytes", self.core_bytes, "0: this version writes no core dumps"
-            )
+        whole = limits_check.whole
+        whole("memory_bytes", self.memory_bytes, 1, _MOST, none=True)
+        if self.cpu_s is not None:
+            limits_check.seconds("cpu_s", self.cpu_s)
+        whole("output_bytes", self.output_bytes, 1, _MOST)
+        whole("result_bytes", self.result_bytes, 1, _MOST, none=True)
+        whole("processes", self.processes, 1, 4096, none=True)
+        whole("open_files", self.open_files, 8, 1 << 20, none=True)
+        whole("file_bytes", self.file_bytes, 1, _MOST, none=True)
+        whole("core_bytes", self.core_bytes, 0, _MOST)
+        whole("address_space_bytes", self.address_space_bytes, 1, _MOST, none=True)
+
+    @property
+    def cpu_ns(self) -> int:
+        """`cpu_s` in nanoseconds; 0: no bound."""
+        if self.cpu_s is None or not math.isfinite(self.cpu_s):
+            return 0
+        return min(max(1, int(self.cpu_s * 1e9)), _MOST)
+
+    def of_kernel(self) -> dict[str, int]:
+        """Those that are set in the worker, by name."""
+        return {name: most for name in _KERNEL if (most := getattr(self, name))}

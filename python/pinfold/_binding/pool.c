@@ -373,7 +373,8 @@ static PyObject *shutdown_pool(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyMethodDef methods[] = {
     {"wait_ready", wait_ready, METH_O, "wait_ready(timeout_ns): waits until the template serves."},
     {"submit", py_pool_submit, METH_VARARGS,
-     "submit(segments, queue, key, deadline_ns, output_bytes, result_bytes) -> the call's id."},
+     "submit(segments, queue, key, deadline_ns, and the limits output_bytes, result_bytes, memory_bytes, cpu_ns,\n"
+     "processes, file_bytes) -> the call's id."},
     {"cancel", cancel, METH_O, "cancel(id): False if it has ended already."},
     {"wait", wait_call, METH_VARARGS,
      "wait(id, timeout_ns): the call's Result, or None if another thread takes it."},

@@ -61,8 +61,12 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     long long deadline_ns;
     unsigned long long output_bytes;
     unsigned long long result_bytes;
-    if (!PyArg_ParseTuple(args, "O!OKLKK:submit", &PyList_Type, &list, &queue, &key, &deadline_ns, &output_bytes,
-                          &result_bytes))
+    unsigned long long memory_bytes;
+    long long cpu_ns;
+    unsigned processes;
+    unsigned long long file_bytes;
+    if (!PyArg_ParseTuple(args, "O!OKLKKKLIK:submit", &PyList_Type, &list, &queue, &key, &deadline_ns,
+                          &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes))
         return NULL;
     if (queue != Py_None && !Py_IS_TYPE(queue, binding->queue)) {
         PyErr_SetString(PyExc_TypeError, "queue must be a Queue or None");
@@ -80,6 +84,10 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         .tag = (void *)(uintptr_t)key,
         .output_bytes = output_bytes,
         .result_bytes = result_bytes,
+        .memory_bytes = memory_bytes,
+        .cpu_ns = cpu_ns,
+        .processes = processes,
+        .file_bytes = file_bytes,
     };
     pinfold_error error;
     error.text[0] = '\0'; /* the rest need not be cleared for every call */

@@ -194,13 +194,17 @@ static int send_patiently(uint64_t call, const struct frame_result *result, void
     }
 }
 
-static int write_spill(const struct channel *channel, const struct iovec *segments, uint32_t n, int *ret_fd,
-                       uint64_t *ret_size, pinfold_error *error)
+static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n, int *ret_fd, uint64_t *ret_size,
+                       pinfold_error *error)
 {
     int r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
-    if (r == -EMFILE && !channel->reused) {
-        /* The program has used up its descriptors. These two are ours, and stand there for this. */
+    if (r == -EMFILE) {
+        /* The program has used up its descriptors. These are ours, and stand there for this; where the limit is so
+         * low that they lie above it, the standard streams have served their time. */
         seat_close(SEAT_OUT, SEAT_ERR);
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        *flags |= RESULT_RETIRE;
         r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
     }
     return r;
@@ -234,7 +238,7 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
         payload_copy(inlined, segments, n);
     } else {
         pinfold_error error;
-        r = write_spill(channel, segments, n, &spill, &result->payload_size, &error);
+        r = write_spill(&result->flags, segments, n, &spill, &result->payload_size, &error);
         if (r < 0) {
             PyObject *arguments = Py_BuildValue("(is)", -r, error.text);
             if (arguments)

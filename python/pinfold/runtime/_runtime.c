@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +42,16 @@ static PyObject *none_or(int r, const char *doing)
     Py_RETURN_NONE;
 }
 
+/* A crash is told, not dumped, unless a call asks for it. */
+static void dump_no_core(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = 0;
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+}
+
 static int open_spills(const char *path)
 {
     pinfold_error error;
@@ -75,6 +86,7 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
         return raise_errno(r, "cannot take the template's descriptors");
     to_pool = SEAT_CONTROL;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    dump_no_core();
 
     _cleanup_free_ uint8_t *buffer = malloc(FRAME_MAX);
     if (!buffer)
@@ -110,6 +122,7 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
         if (getppid() != template)
             _exit(0);
     }
+    dump_no_core();
     int r = seat_open();
     if (r == 0)
         r = seat_put(SEAT_CHANNEL, channel);

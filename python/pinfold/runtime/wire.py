@@ -34,6 +34,8 @@ class Request(NamedTuple):
     """How the arguments were, and the value shall be, encoded."""
     arguments: Sequence[memoryview]
     """The segments of ``[args, kwargs]``."""
+    limits: dict[str, int] = {}  # noqa: RUF012
+    """Those of `pinfold.Limits` that the kernel keeps in the worker, if there are any."""
 
 
 class Failure(NamedTuple):
@@ -58,15 +60,18 @@ def pack_request(
     python_path: Sequence[str | os.PathLike[str]],
     env: Mapping[str, str | None],
     codec: str,
+    limits: Mapping[str, int] | None = None,
 ) -> Segments:
     """Encode a call. Raises what `pinfold.codec.encode` raises."""
-    head = {
+    head: dict[str, object] = {
         "code": code,
         "function": function,
         "python_path": [os.fspath(path) for path in python_path],
         "env": dict(env),
         "codec": codec,
     }
+    if limits:
+        head["limits"] = dict(limits)
     return [
         *codecs.encode(head, "data", "call"),
         *codecs.encode([args, dict(kwargs)], codec, "arguments"),

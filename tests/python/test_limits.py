@@ -1,0 +1,246 @@
+"""What a call may use: each limit ends the call that hits it, and no other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from conftest import MakeBackend
+from pinfold import (
+    CpuLimitExceeded,
+    ExecRunnerError,
+    Limits,
+    LocalBackend,
+    MemoryLimitExceeded,
+    OutputLimitExceeded,
+    WorkerCall,
+    WorkerResult,
+)
+from programs import SQUARE, call, square
+
+MIB = 1 << 20
+
+# Each process ends by itself, too, and there is a bound on their number: should nothing hold this
+# one, it still does not hurt the machine.
+FORK_BOMB = """
+import os, signal, time
+def f(most, root):
+    counter = os.open(os.path.join(root, "forks"), os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+    while os.fstat(counter).st_size < most:
+        try:
+            child = os.fork()
+        except OSError:
+            time.sleep(0.001)
+            continue
+        if child == 0:
+            signal.alarm(20)
+            os.write(counter, b".")
+    time.sleep(15)
+"""
+
+EIGHT_THREADS = """
+import threading
+def f(most):
+    held = []
+    def take():
+        while sum(map(len, held)) < most:
+            held.append(b"x" * (4 << 20))
+    threads = [threading.Thread(target=take, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(held)
+"""
+
+BURN = call("n = 0\nwhile True:\n    n += 1")
+
+
+def ended(
+    backend: LocalBackend, program: WorkerCall, outcome: str, error: type[BaseException]
+) -> WorkerResult:
+    result = backend.submit(program, deadline_s=60).result(timeout=120)
+    assert result.outcome == outcome, result
+    with pytest.raises(error) as caught:
+        result.unwrap()
+    assert type(caught.value) is error
+    assert backend.submit(SQUARE).result(timeout=60).value == 49
+    return result
+
+
+def message(result: WorkerResult) -> str:
+    assert result.error is not None
+    return result.error.message
+
+
+def program(source: str, *args: object, limits: Limits) -> WorkerCall:
+    return WorkerCall(code=source, function_name="f", args=args, limits=limits)
+
+
+def test_memory_beyond_the_limit_ends_the_call_with_the_figures(either: LocalBackend) -> None:
+    limits = Limits(memory_bytes=64 * MIB)
+    eager = program(EIGHT_THREADS, 3000 * MIB, limits=limits)
+    told = message(ended(either, eager, "memory_limit", MemoryLimitExceeded))
+    assert "MiB of memory in use, of 64.0 MiB allowed" in told
+    assert float(told.split()[0]) > 64
+    modest = call("import time\nheld = b'x' * (16 << 20)\ntime.sleep(0.1)\nreturn 1", limits=limits)
+    assert either.submit(modest).result(timeout=60).value == 1
+
+
+def test_memory_of_children_counts(either: LocalBackend) -> None:
+    body = """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        held = b"x" * (40 << 20)
+        time.sleep(20)
+        os._exit(0)
+time.sleep(20)
+"""
+    parent = call(body, limits=Limits(memory_bytes=80 * MIB))
+    ended(either, parent, "memory_limit", MemoryLimitExceeded)
+
+
+def test_a_memory_error_of_the_codes_own_is_an_exception(either: LocalBackend) -> None:
+    own = call("raise MemoryError('mine')", limits=Limits(memory_bytes=256 * MIB))
+    result = ended(either, own, "exception", ExecRunnerError)
+    assert result.error is not None
+    assert (result.error.type, result.error.message) == ("MemoryError", "mine")
+
+
+def test_processor_time_beyond_the_limit_ends_the_call(either: LocalBackend) -> None:
+    burning = WorkerCall(BURN.code, "f", limits=Limits(cpu_s=0.2))
+    told = message(ended(either, burning, "cpu_limit", CpuLimitExceeded))
+    assert "s of processor time used, of 0.2 s allowed" in told
+    asleep = call("import time\ntime.sleep(0.4)\nreturn 1", limits=Limits(cpu_s=0.2))
+    assert either.submit(asleep).result(timeout=60).value == 1
+
+
+def test_processor_time_of_children_counts(either: LocalBackend) -> None:
+    body = """
+import os, time
+for _ in range(2):
+    if os.fork() == 0:
+        while True:
+            pass
+time.sleep(30)
+"""
+    ended(either, call(body, limits=Limits(cpu_s=0.3)), "cpu_limit", CpuLimitExceeded)
+
+
+def test_time_of_earlier_calls_does_not_count(make_backend: MakeBackend) -> None:
+    backend = make_backend(isolation="reuse", max_workers=1, limits=Limits(cpu_s=0.5))
+    body = """
+import time
+began = time.process_time()
+while time.process_time() - began < 0.2:
+    pass
+return 1
+"""
+    for _ in range(4):
+        assert backend.submit(call(body)).result(timeout=60).value == 1
+
+
+def test_a_file_beyond_the_limit_ends_the_call_by_the_kernels_evidence(
+    either: LocalBackend, tmp_path: Path
+) -> None:
+    body = "with open(args[0], 'wb') as file:\n    file.truncate(args[1])\nreturn 1"
+    limits = Limits(file_bytes=MIB)
+    sparse = call(body, str(tmp_path / "large"), 1 << 40, limits=limits)
+    told = message(ended(either, sparse, "output_limit", OutputLimitExceeded))
+    assert str(MIB) in told
+    small = call(body, str(tmp_path / "small"), MIB, limits=limits)
+    assert either.submit(small).result(timeout=60).value == 1
+    # The next call has its own limits, or none.
+    free = call(body, str(tmp_path / "free"), 2 * MIB)
+    assert either.submit(free).result(timeout=60).value == 1
+
+
+def test_without_a_limit_on_files_death_by_that_signal_is_a_crash(either: LocalBackend) -> None:
+    body = """
+import os, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+os.kill(os.getpid(), signal.SIGXFSZ)
+"""
+    assert either.submit(call(body)).result(timeout=60).outcome == "signalled"
+
+
+def test_descriptors_beyond_the_limit_are_refused(either: LocalBackend) -> None:
+    body = """
+import os
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError as error:
+    return error.errno, max(held), b"x" * 100_000
+"""
+    for most in (32, 100):
+        flood = call(body, limits=Limits(open_files=most))
+        code, last, spilled = either.submit(flood).result(timeout=60).unwrap()
+        assert (code, len(spilled)) == (24, 100_000)
+        assert last < most
+    assert either.submit(call(body)).result(timeout=60).unwrap()[1] >= 100
+
+
+def test_address_space_beyond_the_limit_is_a_memory_error(either: LocalBackend) -> None:
+    body = "return len(bytearray(1 << 33))"
+    large = call(body, limits=Limits(address_space_bytes=1 << 32))
+    result = ended(either, large, "exception", ExecRunnerError)
+    assert result.error is not None
+    assert result.error.type == "MemoryError"
+
+
+def test_core_dumps_are_off_unless_asked_for(either: LocalBackend) -> None:
+    body = "import resource\nreturn resource.getrlimit(resource.RLIMIT_CORE)[0]"
+    assert either.submit(call(body)).result(timeout=60).value == 0
+    most = call(body, limits=Limits(core_bytes=4096))
+    assert either.submit(most).result(timeout=60).value == 4096
+    assert either.submit(call(body)).result(timeout=60).value == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may raise any limit")
+def test_a_fresh_worker_cannot_raise_what_was_set(backend: LocalBackend) -> None:
+    body = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+"""
+    raising = call(body, limits=Limits(file_bytes=MIB))
+    assert backend.submit(raising).result(timeout=60).outcome == "exception"
+
+
+def test_a_fork_bomb_ends_and_leaves_nothing(either: LocalBackend, tmp_path: Path) -> None:
+    bomb = program(FORK_BOMB, 1200, str(tmp_path), limits=Limits(processes=20))
+    result = either.submit(bomb, deadline_s=30).result(timeout=120)
+    assert result.outcome == "exited"
+    assert "processes at once, of 20 allowed" in message(result)
+
+
+def test_a_flood_of_print_costs_the_call_nothing_but_its_middle(either: LocalBackend) -> None:
+    body = "for _ in range(300): print('x' * (1 << 20))\nreturn 1"
+    result = either.submit(call(body, limits=Limits(output_bytes=1000))).result(timeout=120)
+    assert (result.value, result.stdout_truncated) == (1, True)
+    assert len(result.stdout) <= 1000
+
+
+def test_all_of_them_at_once_leave_a_hundred_honest_calls_alone(
+    make_backend: MakeBackend, isolation: str, tmp_path: Path
+) -> None:
+    backend = make_backend(isolation=isolation, max_workers=6)
+    sparse = "def f(path):\n    with open(path, 'wb') as file:\n        file.truncate(1 << 40)\n"
+    flood = "import os\ndef f():\n    while True:\n        os.open('/dev/null', os.O_RDONLY)\n"
+    prints = "def f():\n    while True:\n        print('x' * 65536)\n"
+    hostile = {
+        "memory_limit": program(EIGHT_THREADS, 3000 * MIB, limits=Limits(memory_bytes=64 * MIB)),
+        "exited": program(FORK_BOMB, 600, str(tmp_path), limits=Limits(processes=16)),
+        "output_limit": program(sparse, str(tmp_path / "sparse"), limits=Limits(file_bytes=MIB)),
+        "exception": program(flood, limits=Limits(open_files=64)),
+        "cpu_limit": program(prints, limits=Limits(cpu_s=0.3, output_bytes=1000)),
+    }
+    attacks = {name: backend.submit(bad, deadline_s=60) for name, bad in hostile.items()}
+    honest = [backend.submit(square(n), deadline_s=60) for n in range(100)]
+    assert [future.result(timeout=120).unwrap() for future in honest] == [n * n for n in range(100)]
+    ends = {name: future.result(timeout=120).outcome for name, future in attacks.items()}
+    assert ends == {name: name for name in hostile}
