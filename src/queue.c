@@ -84,7 +84,7 @@ int pinfold_pool_next(pinfold_pool *pool, pinfold_result **ret_result)
 
 int pinfold_queue_wait(pinfold_queue *queue, int64_t timeout_ns, pinfold_result **ret_result)
 {
-    int64_t until = time_add(now_ns(), timeout_ns);
+    int64_t until = time_add(now_ns(), timeout_ns > 0 ? timeout_ns : 0);
     for (;;) {
         int r = next(queue, ret_result);
         if (r != -EAGAIN)
@@ -103,7 +103,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
 {
     if (pool->owner != getpid())
         return -ECHILD;
-    int64_t until = time_add(clock_ns(CLOCK_MONOTONIC), timeout_ns);
+    int64_t until = time_add(now_ns(), timeout_ns > 0 ? timeout_ns : 0);
     struct timespec absolute = {.tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S};
     struct waiter waiter;
     sem_init(&waiter.woken, 0, 0);
@@ -116,13 +116,13 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
         pthread_mutex_unlock(&pool->lock);
         r = sem_clockwait(&waiter.woken, CLOCK_MONOTONIC, &absolute) < 0 ? -errno : 0;
         pthread_mutex_lock(&pool->lock);
-        /* Only this thread can have taken the call while `waiter` stood in it, and its queue cannot be closed. */
+        /* Nobody else can have taken the call while `waiter` stood in it, but its queue may have been closed. */
         call = handle_get(&pool->calls, id);
-        if (!call)
-            r = -ENOENT;
-        else
+        if (call)
             call->waiter = NULL;
-        if (call && call->state == CALL_DONE)
+        if (!call || !call->queue)
+            r = -ENOENT;
+        else if (call->state == CALL_DONE)
             r = 0;
     }
     if (r == 0)
@@ -178,9 +178,14 @@ void pinfold_queue_close(pinfold_queue *queue)
         pthread_mutex_lock(&pool->lock);
         TAILQ_REMOVE(&pool->queues, queue, link);
         uint32_t at = 0;
-        for (struct call *call; (call = handle_each(&pool->calls, &at));)
-            if (call->queue == queue && call->state != CALL_DONE)
+        for (struct call *call; (call = handle_each(&pool->calls, &at));) {
+            if (call->queue != queue)
+                continue;
+            if (call->waiter) /* it finds the call without a queue, or gone */
+                sem_post(&call->waiter->woken);
+            if (call->state != CALL_DONE)
                 call->queue = NULL;
+        }
         queue_destroy(queue);
         pthread_mutex_unlock(&pool->lock);
     } else {
