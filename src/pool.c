@@ -215,7 +215,10 @@ static int copy_config(struct config *to, const pinfold_config *from)
     to->argv = copy_strings(from->argv);
     to->envp = copy_strings(from->envp);
     to->guard = strdup(from->guard ? from->guard : PINFOLD_GUARD);
-    to->spill_dir = strdup(from->spill_dir);
+    /* Absolute: workers change their directory, and so may the caller before a template is replaced. Where that fails,
+     * opening the directory says why. */
+    if (!(to->spill_dir = realpath(from->spill_dir, NULL)))
+        to->spill_dir = strdup(from->spill_dir);
     to->isolation = from->isolation;
     to->max_workers = from->max_workers;
     to->max_queue = from->max_queue;
@@ -318,11 +321,19 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     return 0;
 }
 
+void pool_ready(struct pinfold_pool *pool)
+{
+    uint64_t one = 1;
+    ssize_t done = write(pool->ready, &one, sizeof(one));
+    (void)done; /* it is raised already, then */
+}
+
 int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_error *error)
 {
     if (pool->owner != getpid())
         return error_set(error, -ECHILD, "the pool belongs to another process");
-    struct timespec most = {.tv_sec = timeout_ns / NS_PER_S, .tv_nsec = timeout_ns % NS_PER_S};
+    int64_t most_ns = timeout_ns > 0 ? timeout_ns : 0;
+    struct timespec most = {.tv_sec = most_ns / NS_PER_S, .tv_nsec = most_ns % NS_PER_S};
     struct pollfd watched = {.fd = pool->ready, .events = POLLIN};
     int n = ppoll(&watched, 1, timeout_ns == PINFOLD_FOREVER ? NULL : &most, NULL);
     if (n < 0)
@@ -333,6 +344,8 @@ int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_erro
     int r = pool->failure.code;
     if (r < 0 && error)
         *error = pool->failure;
+    else if (r == 0 && pool->closing)
+        r = error_set(error, -ESHUTDOWN, "the pool is closed");
     pthread_mutex_unlock(&pool->lock);
     return r;
 }
@@ -343,6 +356,7 @@ int pinfold_pool_shutdown(pinfold_pool *pool)
         return -ECHILD;
     pthread_mutex_lock(&pool->lock);
     pool->closing = true;
+    pool_ready(pool); /* whoever waits for that waits in vain */
     reactor_wake(pool);
     while (!pool->closed)
         pthread_cond_wait(&pool->ended, &pool->lock);
@@ -385,7 +399,7 @@ void pinfold_pool_close(pinfold_pool *pool)
 
 /* ---- calls --------------------------------------------------------------------------------------------------- */
 
-static int check_call(const pinfold_call *asked, pinfold_error *error)
+static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfold_error *error)
 {
     if (asked->size != sizeof(*asked))
         return error_set(error, -EINVAL, "call.size is %zu, but this library's pinfold_call has %zu bytes",
@@ -393,6 +407,8 @@ static int check_call(const pinfold_call *asked, pinfold_error *error)
     if (!asked->segments || asked->n_segments < 1 || asked->n_segments > PAYLOAD_SEGMENTS_MAX)
         return error_set(error, -EINVAL, "a call has 1 .. %u segments, not %u", PAYLOAD_SEGMENTS_MAX,
                          asked->n_segments);
+    if (asked->queue && asked->queue->pool != pool)
+        return error_set(error, -EINVAL, "call.queue belongs to another pool");
     if (asked->deadline_ns <= 0)
         return error_set(error, -EINVAL, "call.deadline_ns is %lld; it must be positive",
                          (long long)asked->deadline_ns);
@@ -430,7 +446,7 @@ int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *asked, uint64_t 
 {
     if (pool->owner != getpid())
         return error_set(error, -ECHILD, "the pool belongs to another process");
-    int r = check_call(asked, error);
+    int r = check_call(pool, asked, error);
     if (r < 0)
         return r;
     struct call *call;

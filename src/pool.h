@@ -125,6 +125,7 @@ void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *w
 /* The pool cannot run the call that waits longest: it ends as PINFOLD_INTERNAL with this sentence. */
 void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool pool_reuses(const struct pinfold_pool *pool);
+void pool_ready(struct pinfold_pool *pool); /* lets go whoever is in pinfold_pool_wait_ready */
 
 /* queue.c */
 int queue_init(struct pinfold_pool *pool, struct pinfold_queue *queue);

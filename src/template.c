@@ -184,13 +184,6 @@ int template_open(struct pinfold_pool *pool, pinfold_error *error)
     return 0;
 }
 
-static void raise_ready(struct pinfold_pool *pool)
-{
-    uint64_t one = 1;
-    ssize_t done = write(pool->ready, &one, sizeof(one));
-    (void)done; /* it is raised already, then */
-}
-
 /* The failure's sentence: what the template said, and what was printed. */
 static void note_failure(struct pinfold_pool *pool, struct template *template, const char *text, size_t size)
 {
@@ -232,7 +225,7 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
     reactor_close(pool, &template->lifeline);
     reactor_set(pool, &template->timer, now_ns() + TEMPLATE_STUCK_NS);
     if (text) {
-        raise_ready(pool);
+        pool_ready(pool);
         while (pool->n_waiting > 0)
             pool_refuse_one(pool, "the pool could not start: %s", pool->failure.text);
     } else if (!opening && !pool->closing) {
@@ -269,7 +262,7 @@ static void take_ready(struct pinfold_pool *pool, struct template *template)
         return;
     template->state = TEMPLATE_SERVING;
     reactor_drop(pool, &template->timer);
-    raise_ready(pool);
+    pool_ready(pool);
 }
 
 static void take_template(struct pinfold_pool *pool, struct template *template, struct frame *frame)
