@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from io import TextIOWrapper
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
@@ -92,7 +93,9 @@ def import_worker(settings: Settings) -> type[Worker]:
 
 
 def give_up(error: BaseException) -> NoReturn:
-    text = str(error) if isinstance(error, CannotLoad) else "".join(traceback.format_exception(error))
+    text = (
+        str(error) if isinstance(error, CannotLoad) else "".join(traceback.format_exception(error))
+    )
     try:
         _runtime.fail(text.encode("utf-8", "backslashreplace"))
     finally:
@@ -105,7 +108,7 @@ def load(settings: Settings, *, forks: bool) -> None:
     threads = Threads()
     for name in settings["preload"]:
         try:
-            # Not importlib.import_module: the interpreter trims its own frames off this one's traceback.
+            # Not importlib.import_module: its own frames would stand in the traceback.
             __import__(name)
         except BaseException as error:
             raise CannotLoad(f"preload {name!r} failed:\n{told(error)}") from None
@@ -164,8 +167,9 @@ class Threads:
             thread = next(thread for thread in left if thread != str(os.getpid()))
             since = self._since.get(thread, "something")
             raise CannotLoad(
-                f"{since} started a thread that is still there: {name_of(thread)!r}. A process with "
-                'threads cannot be forked safely: use isolation="spawn", or load this in the call.'
+                f"{since} started a thread that is still there: {name_of(thread)!r}. A process"
+                ' with threads cannot be forked safely: use isolation="spawn", or load this in'
+                " the call."
             )
 
 
@@ -181,8 +185,9 @@ def settle() -> None:
     """Make the streams and the crash handlers what a worker wants; costs a forked one nothing."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        if isinstance(stream, TextIOWrapper):
+            stream.flush()
+            stream.reconfigure(line_buffering=True)
     faulthandler.disable()
     file = _runtime.arm(False)
     faulthandler.enable(file, all_threads=True)

@@ -21,7 +21,7 @@ import sys
 SOCKET = 3
 
 
-def main():
+def main() -> None:
     # Not before the first fork: a collection writes to every object, and so would unshare it.
     gc.disable()
     text, rest = sys.argv[1], sys.argv[2:]
@@ -42,7 +42,7 @@ def main():
         preload.template(settings, [sys.executable, script, text])
 
 
-def name_package(directory):
+def name_package(directory: str) -> None:
     """Make ``pinfold.runtime`` importable without what ``import pinfold`` brings along.
 
     The package itself is there for a candidate that asks for it: it loads at the first use.
@@ -50,50 +50,52 @@ def name_package(directory):
     from importlib.util import module_from_spec, spec_from_file_location
 
     spec = spec_from_file_location("pinfold", os.path.join(directory, "__init__.py"))
+    assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
+    names = module.__dict__
+    run = spec.loader.exec_module
 
-    def load(name):
+    def load(name: str) -> object:
         if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
-        del module.__getattr__
+        del names["__getattr__"]
         try:
-            spec.loader.exec_module(module)
+            run(module)
         except BaseException:
-            module.__getattr__ = load
+            names["__getattr__"] = load
             raise
         return getattr(module, name)
 
-    module.__getattr__ = load
+    names["__getattr__"] = load
     sys.modules["pinfold"] = module
 
 
-def clear_main():
+def clear_main() -> None:
     """Put an empty ``__main__`` in the place of this file, as an interactive Python has it."""
-    old = sys.modules["__main__"]
-    new = type(old)("__main__")
-    new.__builtins__ = old.__builtins__
-    new.__loader__ = sys.__loader__
-    new.__annotations__ = {}
+    new = type(sys)("__main__")
+    new.__dict__.update(
+        __builtins__=sys.modules["builtins"], __loader__=sys.__loader__, __annotations__={}
+    )
     sys.modules["__main__"] = new
 
 
-def explain(runtime):
+def explain(runtime: str) -> str:
     """The sentence about an interpreter that cannot load the runtime."""
     import traceback
 
-    here = "%s-%d%d" % ((sys.implementation.name,) + sys.version_info[:2])
+    here = f"{sys.implementation.name}-{sys.version_info[0]}{sys.version_info[1]}"
     built = [name for name in os.listdir(runtime) if name.startswith("_runtime.")]
     told = traceback.format_exc()
-    if any("." + here in name for name in built):
+    if any(f".{here}" in name for name in built):
         return told
     return (
-        "%s is %s, and pinfold in %s is built for another: %s. Configure the interpreter for which "
-        "pinfold was installed, or install pinfold for this one.\n%s"
-        % (sys.executable, here, runtime, ", ".join(built) or "none", told)
+        f"{sys.executable} is {here}, and pinfold in {runtime} is built for another:"
+        f" {', '.join(built) or 'none'}. Configure the interpreter for which pinfold was installed,"
+        f" or install pinfold for this one.\n{told}"
     )
 
 
-def fail(text):
+def fail(text: str) -> None:
     """Tell the pool why there is no template, and end."""
     tail = text.encode("utf-8", "backslashreplace")[-60000:]
     size = 16 + len(tail)
