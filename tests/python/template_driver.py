@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,10 +64,11 @@ def receive(source: socket.socket, timeout_s: float = PATIENCE_S) -> Frame | Non
     """The next frame; None at the end. Fails when none comes in time."""
     ready, _, _ = select.select([source], [], [], timeout_s)
     assert ready, "no frame came"
+    take = partial(source.recvmsg, 65536, 1024, socket.MSG_CMSG_CLOEXEC)
     try:
-        data, rights, _, _ = source.recvmsg(65536, 1024, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return None
+        data, rights, _, _ = take()
+    except ConnectionResetError:  # told before what it sent, when it ends without having read all
+        data, rights, _, _ = take()
     if not data:
         return None
     fds = array.array("i")
