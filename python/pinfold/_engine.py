@@ -358,16 +358,17 @@ class Engine:
             if self.state is State.OPEN:
                 self.state = State.DRAINING
 
-    def shutdown(self, *, wait: bool) -> None:
-        """Waits until all calls have ended, or starts to end them all and returns at once."""
+    def shutdown(self, *, wait: bool, beside: int = 0) -> None:
+        """Waits until all calls have ended, or starts to end them all and returns at once. `beside`
+        is a thread that waits for this one, if there is one: it may stand in a handler."""
         if os.getpid() != self._pid:
             return self._forget()
         self.refuse()
         if self._closer is not None and not wait:
             return None
         if wait:
-            self._drain(None)
-            return self.close()
+            self._drain(None, beside)
+            return self.close(beside)
         if self._pool is None:
             return self.close()
         # Not a daemon: the interpreter waits for it at its end.
@@ -378,7 +379,7 @@ class Engine:
             self.close()
         return None
 
-    def close(self) -> None:
+    def close(self, beside: int = 0) -> None:
         """Ends every call and every process, and returns when they are gone and everybody is told.
         If that is under way already, a handler that calls it does not wait for it: it would wait
         for itself."""
@@ -392,32 +393,31 @@ class Engine:
             if mine:
                 self._closer = get_ident()
         if mine:
-            self._drain(_STRAY_S)
-            self._tear_down()
-        elif self._closer != get_ident() and get_ident() not in list(self._settling.values()):
+            self._drain(_STRAY_S, beside)
+            self._tear_down(beside)
+        elif not {get_ident(), beside} & {self._closer, *list(self._settling.values())}:
             self._closed.wait()
         return None
 
-    def _drain(self, patience_s: float | None) -> None:
-        """Returns when no call is pending and no handler runs, but in this thread. After patience_s
-        without news, gives up the calls of which there will be none."""
+    def _drain(self, patience_s: float | None, beside: int) -> None:
+        """Returns when no call is pending and no handler runs, but in this thread or the one beside
+        it. After patience_s without news, gives up the calls of which there will be none."""
         while True:
             self.settle_all((), None)
             for record in list(self._pending.values()):
                 self.wait_for(record, FOREVER_NS)
             with self._idle:
-                if self._is_idle():
+                if self._is_idle({get_ident(), beside}):
                     return
                 news = self._idle.wait(patience_s)
             if not news:
                 for record in list(self._pending.values()):
                     self.abandon(record)
 
-    def _is_idle(self) -> bool:
-        me = get_ident()
-        return not self._pending and all(who == me for who in list(self._settling.values()))
+    def _is_idle(self, but: set[int]) -> bool:
+        return not self._pending and but.issuperset(list(self._settling.values()))
 
-    def _tear_down(self) -> None:
+    def _tear_down(self, beside: int) -> None:
         with self._lock:
             self.state = State.CLOSED
             self._completer_ends = True
@@ -426,7 +426,7 @@ class Engine:
         if self._pool is not None:
             self.tell_events()
             self._pool.wake()
-            if self._completer is not None and self._completer is not threading.current_thread():
+            if self._completer is not None and self._completer.ident not in (get_ident(), beside):
                 self._completer.join()
             for channel in channels:
                 channel.close()

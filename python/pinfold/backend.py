@@ -290,7 +290,7 @@ class LocalBackend:
         while the rest goes on in a thread. Idempotent; may follow `close`, and a closed loop.
         """
         if wait:
-            await _in_a_thread(lambda: self._engine.shutdown(wait=True))
+            await self._end(wait=True)
         else:
             self._engine.shutdown(wait=False)
 
@@ -322,7 +322,7 @@ class LocalBackend:
         try:
             await _in_a_thread(self._ready)
         except BaseException:
-            await _in_a_thread(self.close)
+            await self._end(wait=False)
             raise
         return self
 
@@ -332,9 +332,15 @@ class LocalBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await _in_a_thread(
-            self.close if kind is not None else lambda: self._engine.shutdown(wait=True)
-        )
+        await self._end(wait=kind is None)
+
+    async def _end(self, *, wait: bool) -> None:
+        """Ends it, of its own accord or by force, and returns when it is done."""
+        here = threading.get_ident()
+        if wait:
+            await _in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
+        else:
+            await _in_a_thread(lambda: self._engine.close(beside=here))
 
     def _ready(self) -> None:
         """Opens the pool and waits until its template serves. Raises PoolError."""

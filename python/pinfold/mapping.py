@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import (
     AsyncGenerator,
@@ -29,6 +30,7 @@ Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
 Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
 
 _END: Any = object()
+_NAP_S = 0.01  # between looks at a queue that other callers have filled
 
 
 class CallMap:
@@ -92,8 +94,7 @@ class _Flight:
             self.window = min(self.window, workers + backend.config.max_queue)
         self.flying: dict[_MapCall, None] = {}
         self.finished: dict[_MapCall, WorkerResult] = {}
-        self.held: WorkerCall | None = None  # the pool's queue was full: after the next landing
-        self.retry = False
+        self.held: WorkerCall | None = None  # refused by a full queue: later
         self.news = threading.Condition()
         self.queue: Queue | None = None  # of a `for` loop
         self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
@@ -101,19 +102,16 @@ class _Flight:
         self.thread = threading.get_ident()
 
     def has_room(self) -> bool:
-        return len(self.flying) < self.window and (self.held is None or self.retry)
+        return len(self.flying) < self.window and self.backend._engine.has_room()
 
     def submit(self, call: WorkerCall) -> None:
         record = _MapCall(self, call)
         self.flying[record] = None
         try:
             self.backend._start(record, call, self.deadline_s)
-        except QueueFull:
+        except QueueFull:  # another thread was faster
             del self.flying[record]
-            if not self.flying:
-                raise
             self.held = call
-            self.retry = False
         except BaseException:
             del self.flying[record]
             raise
@@ -132,7 +130,6 @@ class _Flight:
 
     def hand_out(self, record: _MapCall) -> Pair:
         del self.flying[record]
-        self.retry = True
         return record.call, self.finished.pop(record)
 
     def cancel(self) -> None:
@@ -207,7 +204,10 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 flight.thread = threading.get_ident()
                 continue
             if not flight.flying:
-                return
+                if not more and flight.held is None:
+                    return
+                time.sleep(_NAP_S)
+                continue
             raw = flight.queue.wait() if flight.queue is not None else None
             if raw is not None:
                 engine.settle(raw)
@@ -240,8 +240,12 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
             if record is not None:
                 yield flight.hand_out(record)
                 continue
-            if not flight.flying and not source.more:
-                return
+            if not flight.flying:
+                if not source.more and flight.held is None:
+                    return
+                if not source.waits:
+                    await asyncio.sleep(_NAP_S)
+                    continue
             flight.wake = flight.loop.create_future()
             await source.wait_with(flight.wake)
     finally:
@@ -260,6 +264,11 @@ class _Source:
             self._slow = aiter(calls)
         else:
             self._plain = iter(calls)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call was asked for that is not there yet."""
+        return self._asked is not None and not self._asked.done()
 
     def ready(self) -> bool:
         """Whether take() can tell at once; asks for a call otherwise."""

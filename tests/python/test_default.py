@@ -1,0 +1,197 @@
+"""run_exec_runner and the default backend: what other projects import."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pinfold
+from conftest import MakeBackend
+from pinfold import (
+    CallTypeError,
+    ExecRunnerError,
+    InvalidCall,
+    WorkerCall,
+    default_backend,
+    run_exec_runner,
+    shutdown_executor,
+)
+
+pytestmark = [pytest.mark.extension, pytest.mark.usefixtures("default")]
+
+
+def run(code: str, *, timeout: float | None = 60, **options: Any) -> Any:
+    options.setdefault("function_name", "f")
+    return asyncio.run(run_exec_runner(code=code, timeout=timeout, **options))
+
+
+def test_it_returns_the_value_itself() -> None:
+    code = "def f(a, b=0, *, c): return [a, b, c]"
+    assert run(code, args=(1,), kwargs={"c": 3}) == [1, 0, 3]
+    assert run("def f(): pass") is None
+
+
+def test_values_are_pickled() -> None:
+    assert run("class Node:\n    n = 5\ndef f(): return Node()").n == 5
+    value = run("def f():\n    x = []\n    x.append(x)\n    return x")
+    assert value[0] is value
+    assert run("def f(g): return g(20)", args=[lambda n: n + 1]) == 21
+
+
+def test_it_raises_exec_runner_error_with_all_of_stderr() -> None:
+    with pytest.raises(ExecRunnerError) as caught:
+        run("def f():\n    print('printed')\n    raise KeyError('x' * 10_000)")
+    assert caught.value.returncode == 1
+    assert "printed" in caught.value.stderr
+    assert "x" * 10_000 in caught.value.stderr
+    assert str(caught.value) == f"exec_runner failed (exit=1): {caught.value.stderr}"
+
+
+def test_it_raises_timeout_error() -> None:
+    assert run("def f(): return 1") == 1
+    with pytest.raises(TimeoutError):
+        run("def f():\n    while True: pass", timeout=0.3)
+    with pytest.raises(asyncio.TimeoutError):
+        run("import time\ndef f(): time.sleep(3600)", timeout=0.3)
+    assert run("def f(): return 1") == 1
+
+
+def test_paths_and_environment_reach_the_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "helper_of_the_test.py").write_text("N = 11\n")
+    monkeypatch.setenv("LOKY_UNSET", "set")
+    code = (
+        "import os, helper_of_the_test as h\n"
+        "def f(): return h.N, os.environ['NEW'], os.environ.get('LOKY_UNSET')"
+    )
+    updates = {"NEW": 5, "LOKY_UNSET": None}
+    assert run(code, python_path=[tmp_path], env_updates=updates) == (11, "5", None)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_a_timeout_that_is_none_is_refused_by_name(timeout: float) -> None:
+    with pytest.raises(InvalidCall, match="timeout"):
+        run("def f(): return 1", timeout=timeout)
+
+
+def test_it_takes_anything_with_the_shape_of_a_backend() -> None:
+    seen: list[tuple[WorkerCall, float | None]] = []
+
+    class Plain:
+        async def execute(self, call: WorkerCall, *, deadline_s: float | None) -> int:
+            seen.append((call, deadline_s))
+            return 42
+
+        async def shutdown(self, *, wait: bool = False) -> None: ...
+
+    assert run("def f(): return 1", timeout=30, backend=Plain()) == 42
+    call, deadline_s = seen[0]
+    assert (call.function_name, call.codec, deadline_s) == ("f", "pickle", 30)
+    with pytest.raises(CallTypeError, match="ExecutorBackend"):
+        run("def f(): return 1", backend=object())
+
+
+def test_it_takes_a_backend_of_its_own(make_backend: MakeBackend) -> None:
+    backend = make_backend(node_id="mine")
+    code = "import os\ndef f(): return os.environ['PINFOLD_NODE_ID']"
+    assert run(code, backend=backend) == "mine"
+
+
+def test_the_default_backend_is_made_on_first_use_and_again_after_it_was_dropped(
+    leftovers: Any,
+) -> None:
+    first = default_backend()
+    assert default_backend() is first
+    assert first.max_workers == 2
+    assert run("def f(): return 1") == 1
+    shutdown_executor(wait=True)
+    leftovers()
+    shutdown_executor(wait=True)
+    shutdown_executor()
+    second = default_backend()
+    assert second is not first
+    assert run("def f(): return 2") == 2
+
+
+def test_importing_the_package_makes_nothing() -> None:
+    code = (
+        "import pinfold, sys\n"
+        "assert [name for name in sys.modules if name.startswith('pinfold')] == ['pinfold']\n"
+        "import pinfold.default\n"
+        "assert pinfold.default._backend is None\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_it_is_dropped_from_a_thread_and_within_a_loop(wait: bool, leftovers: Any) -> None:
+    assert run("def f(): return 1") == 1
+    thread = threading.Thread(target=shutdown_executor, kwargs={"wait": wait})
+    thread.start()
+    thread.join()
+
+    async def main() -> int:
+        task = asyncio.ensure_future(
+            run_exec_runner(code="def f(): return 2", function_name="f", timeout=60)
+        )
+        await asyncio.sleep(0.01)
+        shutdown_executor(wait=wait)
+        if wait:
+            assert await task == 2
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return int(await run_exec_runner(code="def f(): return 3", function_name="f", timeout=60))
+
+    assert asyncio.run(main()) == 3
+    shutdown_executor(wait)
+    leftovers()
+
+
+ATEXIT = """
+import asyncio, atexit, pinfold
+atexit.register(lambda: print("end", flush=True))
+atexit.register(pinfold.shutdown_executor, wait={wait})
+async def main():
+    print(await pinfold.run_exec_runner(code="def f(): return 1", function_name="f", timeout=60))
+    if {wait} is False:
+        asyncio.ensure_future(pinfold.run_exec_runner(
+            code="import time\\ndef f(): time.sleep(3600)", function_name="f", timeout=60))
+        await asyncio.sleep(0.1)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_it_is_dropped_by_an_atexit_handler(wait: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ATEXIT.format(wait=wait)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\nend\n", "")
+
+
+def test_a_forked_child_gets_a_default_backend_of_its_own() -> None:
+    assert run("def f(): return 1") == 1
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            assert run("def f(): return 2") == 2
+            pinfold.shutdown_executor(wait=True)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert run("def f(): return 3") == 3

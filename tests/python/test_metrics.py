@@ -1,0 +1,100 @@
+"""JsonlWriter."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pinfold
+from pinfold import ExecutionMetrics, LocalBackend, WorkerCall
+from pinfold.metrics import JsonlWriter
+from programs import HANG, SLEEP, SQUARE, call, square
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_call_has_one_line(either: LocalBackend, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "calls.jsonl"
+    with JsonlWriter(path).attach(either) as writer:
+        assert pinfold.metrics.JsonlWriter is type(writer)
+        either.submit(SQUARE).result(timeout=60)
+        either.submit(call("raise ValueError('x' * 1000)")).result(timeout=60)
+        either.submit(HANG, deadline_s=0.2).result(timeout=60)
+        either.submit(SLEEP).cancel()
+    ok, exception, timeout, cancelled = lines(path)
+    assert (ok["outcome"], ok["error"], ok["function"]) == ("ok", None, "f")
+    assert ok["pool_id"] == either.pool_id
+    assert ok["wall_time_s"] > 0
+    assert (exception["outcome"], len(exception["error"])) == ("exception", 500)
+    assert timeout["outcome"] == "timeout"
+    assert timeout["worker_pid"] > 0
+    assert (cancelled["outcome"], cancelled["worker_pid"]) == ("cancelled", None)
+    names = {field.name for field in dataclasses.fields(ExecutionMetrics)}
+    for line in (ok, exception, timeout, cancelled):
+        assert line.keys() == names | {"time_ns", "function", "outcome", "error"}
+
+
+def test_a_line_is_one_line_of_ascii(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    with JsonlWriter(path) as writer:
+        writer(WorkerCall("", "a\n\x1b[31mü"), None, asyncio.CancelledError())
+    assert path.read_bytes().isascii()
+    assert path.read_text().count("\n") == 1
+    assert lines(path)[0]["function"] == "a\n\x1b[31mü"
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["renamed", "removed"])
+def test_a_rotated_file_is_followed(removed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    old = tmp_path / "calls.jsonl.1"
+    with JsonlWriter(path) as writer:
+        writer(SQUARE, None, None)
+        path.rename(old)
+        if removed:
+            old.unlink()
+        writer(SQUARE, None, None)
+        writer(SQUARE, None, None)
+    assert len(lines(path)) == 2
+    assert removed or len(lines(old)) == 1
+
+
+def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    for _ in range(2):
+        with JsonlWriter(path) as writer:
+            writer(SQUARE, None, None)
+    assert len(lines(path)) == 2
+
+
+def test_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    writers = [JsonlWriter(path), JsonlWriter(path)]
+
+    def work(writer: JsonlWriter) -> None:
+        for n in range(100):
+            writer(square(n), None, None)
+
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in writers * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for writer in writers:
+        writer.close()
+    assert len(lines(path)) == 400
+
+
+def test_a_file_that_cannot_be_written_hurts_no_call(
+    either: LocalBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    JsonlWriter(tmp_path).attach(either)
+    assert either.submit(SQUARE).result(timeout=60).value == 49
+    assert "on_complete" in caplog.text

@@ -1,0 +1,83 @@
+"""What a request and a failure look like between the caller and a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinfold import codec
+from pinfold.codec import Malformed, NotCarried
+from pinfold.runtime import wire
+
+
+def received(segments: wire.Segments) -> list[memoryview]:
+    return [memoryview(bytearray(segment)) for segment in segments]
+
+
+def request(**fields: Any) -> wire.Segments:
+    given: dict[str, Any] = {
+        "code": "x = 'ü'",
+        "function": "f",
+        "args": (1, "two"),
+        "kwargs": {"k": b"v"},
+        "python_path": [Path("/a"), "b"],
+        "env": {"A": "1", "B": None},
+        "codec": "data",
+    }
+    return wire.pack_request(**(given | fields))
+
+
+@pytest.mark.parametrize("name", codec.CODECS)
+def test_a_request_comes_out_as_it_went_in(name: str) -> None:
+    read = wire.unpack_request(received(request(codec=name)))
+    assert read[:5] == ("x = 'ü'", "f", ["/a", "b"], {"A": "1", "B": None}, name)
+    args, kwargs = wire.unpack_arguments(read)
+    assert list(args) == [1, "two"]
+    assert kwargs == {"k": b"v"}
+
+
+def test_the_head_is_one_segment_however_large_the_source_is() -> None:
+    segments = request(code="#" * 5_000_000)
+    assert len(wire.unpack_request(received(segments)).code) == 5_000_000
+
+
+def test_arguments_that_are_not_carried_are_refused() -> None:
+    with pytest.raises(NotCarried, match=r"arguments\[1\]\['k'\]"):
+        request(kwargs={"k": object()})
+
+
+def test_a_failure_comes_out_as_it_went_in() -> None:
+    failure = wire.Failure("ValueError", "no", "Traceback ...", 1)
+    assert wire.unpack_failure(received(wire.pack_failure(failure))) == failure
+
+
+def test_a_failure_with_surrogates_travels_escaped() -> None:
+    failure = wire.Failure("ValueError", "\udc80", "\ud800x", 1)
+    read = wire.unpack_failure(received(wire.pack_failure(failure)))
+    assert (read.message, read.text) == ("\\udc80", "\\ud800x")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"type": "", "message": "", "text": ""},
+        {"type": "", "message": "", "text": "", "returncode": "1"},
+        {"type": "", "message": "", "text": "", "returncode": True},
+        {"type": "", "message": "", "text": b"", "returncode": 1},
+        {"type": "", "message": "", "text": "", "returncode": 1, "more": 1},
+    ],
+)
+def test_what_is_no_failure_is_malformed(value: Any) -> None:
+    with pytest.raises(Malformed):
+        wire.unpack_failure(received(codec.encode(value, "data")))
+
+
+def test_bytes_that_are_no_request_are_malformed() -> None:
+    for segments in ([], [b""], [b"\xff" * 10]):
+        with pytest.raises(Malformed):
+            wire.unpack_request(received(segments))  # type: ignore[arg-type]
