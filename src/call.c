@@ -41,7 +41,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_STACK] = STAYS(CALL_RUNNING),
-                [CALL_DUE] = {CALL_ASKED, CALL_ASK, KEEP},
+                [CALL_DUE] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
@@ -49,36 +49,6 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_RUNNING),
-            },
-        [CALL_ASKED] =
-            {
-                [CALL_HANDED] = STAYS(CALL_ASKED),
-                [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-                [CALL_STACK] = {CALL_STACKED, 0, KEEP},
-                [CALL_DUE] = {CALL_LATE, CALL_GRACE, PINFOLD_TIMEOUT},
-                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
-                [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
-                [CALL_REFUSED] = STAYS(CALL_ASKED),
-            },
-        [CALL_STACKED] =
-            {
-                [CALL_HANDED] = STAYS(CALL_STACKED),
-                [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-                [CALL_STACK] = STAYS(CALL_STACKED),
-                [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, PINFOLD_TIMEOUT},
-                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
-                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
-                [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
-                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
-                [CALL_REFUSED] = STAYS(CALL_STACKED),
             },
         /* The deadline has passed: whatever comes now comes too late. */
         [CALL_LATE] =
@@ -127,7 +97,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_REFUSED] = STAYS(CALL_DONE),
             },
 };
-static_assert(CALL_STATES == 7 && CALL_EVENTS == 12, "a new state or event wants its cells in the table");
+static_assert(CALL_STATES == 5 && CALL_EVENTS == 12, "a new state or event wants its cells in the table");
 
 const char *pinfold_outcome_name(uint32_t outcome)
 {
@@ -341,10 +311,8 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     }
     call->state = step->next;
 
-    if (step->actions & CALL_ASK) {
+    if (step->actions & CALL_ASK)
         worker_ask(call->worker);
-        reactor_set(pool, &call->timer, call->deadline);
-    }
     if (step->actions & CALL_GRACE)
         reactor_set(pool, &call->timer, now_ns() + CALL_GRACE_NS);
     if (step->actions & CALL_PATIENCE)

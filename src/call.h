@@ -3,12 +3,11 @@
  * The whole life is the table call_life in call.c: state x event -> next state, what to do, and the outcome where
  * that step decides it. Everything here is done under the pool's lock.
  *
- *             HANDED            DUE              STACK             DUE
- *   QUEUED ----------> RUNNING ------> ASKED ------------> STACKED -----.
- *     |                   |              | DUE                          | killed: timeout
- *     | DUE, CANCEL,      | RESULT,      v          STACK, DUE          v
- *     | REFUSED           | EXITED      LATE ----------------------> ENDING ---> DONE
- *     '--> DONE           '--> DONE, or ENDING while its processes are swept
+ *             HANDED             DUE           STACK, DUE
+ *   QUEUED ----------> RUNNING ---------> LATE ----------> ENDING ----------> DONE
+ *     |                   |    timeout           killed      ^    EXITED, DUE  ^
+ *     |                   '-- what leaves processes behind --'                 |
+ *     '-- DUE, CANCEL, REFUSED ---------------- RESULT, EXITED, CANCEL, LOST --'
  */
 #ifndef PINFOLD_CALL_H
 #define PINFOLD_CALL_H
@@ -24,9 +23,7 @@
 enum call_state {
     CALL_QUEUED,  /* waits for a worker */
     CALL_RUNNING, /* a worker has it */
-    CALL_ASKED,   /* its deadline is near: the worker was asked where it stands */
-    CALL_STACKED, /* ... and has told */
-    CALL_LATE,    /* the deadline passed with the answer still out: a few milliseconds more for it */
+    CALL_LATE,    /* the deadline has passed; the worker was asked where it stands, and has a moment to answer */
     CALL_ENDING,  /* the outcome is certain; its processes are being killed and swept */
     CALL_DONE,    /* its result waits to be taken */
     CALL_STATES
@@ -49,7 +46,7 @@ enum call_event {
 };
 
 enum call_action {
-    CALL_ASK = 1,      /* send the ask signal; come back at the deadline */
+    CALL_ASK = 1,      /* send the ask signal */
     CALL_GRACE = 2,    /* come back after CALL_GRACE_NS */
     CALL_KILL = 4,     /* kill the worker now */
     CALL_PATIENCE = 8, /* wait for the sweep, but come back after a bounded time */
@@ -68,11 +65,9 @@ struct call_step {
 
 extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
 
-#define CALL_ASK_LEAD_NS (20 * INT64_C(1000000)) /* the stack is asked for so long before the deadline, or .. */
-#define CALL_ASK_LEAD_SHARE 20                   /* .. 1/20 of the whole time, if that is less */
-#define CALL_GRACE_NS (5 * INT64_C(1000000))     /* how long a late stack may hold up the kill */
-#define CALL_PATIENCE_NS (10 * INT64_C(1000000)) /* how long a kill's sweep may hold up the news of it */
-#define CALL_SWEEP_NS (1000 * INT64_C(1000000))  /* the same for a call that ended by itself */
+#define CALL_GRACE_NS (45 * INT64_C(1000000))   /* how long the answer about the stack may hold up a kill */
+#define CALL_PATIENCE_NS (5 * INT64_C(1000000)) /* how long a kill's sweep may hold up the news of it */
+#define CALL_SWEEP_NS (1000 * INT64_C(1000000)) /* the same for a call that ended by itself */
 
 struct worker;
 struct pinfold_queue;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -286,10 +287,6 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     metrics->calls_before = worker->calls;
     for (int stream = 0; stream < WORKER_STREAMS; stream++)
         output_reset(&worker->output[stream], call->output_bytes);
-    if (call->deadline != INT64_MAX) {
-        int64_t lead = (call->deadline - call->submitted) / CALL_ASK_LEAD_SHARE;
-        reactor_set(pool, &call->timer, call->deadline - (lead < CALL_ASK_LEAD_NS ? lead : CALL_ASK_LEAD_NS));
-    }
     if (limit_any(&call->limits))
         reactor_set(pool, &call->sample, call->started + LIMIT_SAMPLE_NS);
     worker_step(pool, worker, WORKER_HAND);
@@ -434,6 +431,19 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
     }
 }
 
+/* The pid that a process of another namespace has in ours (proc(5), /proc/[pid]/fdinfo); 0: it has none any more. */
+static pid_t pid_here(int pidfd)
+{
+    char path[48], text[512];
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+    _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
+    ssize_t got = fd < 0 ? 0 : RETRY_EINTR(read(fd, text, sizeof(text) - 1));
+    text[got > 0 ? got : 0] = '\0';
+    const char *line = strstr(text, "\nPid:");
+    long pid = line ? strtol(line + 5, NULL, 10) : 0;
+    return pid > 0 ? (pid_t)pid : 0;
+}
+
 void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
     const struct frame_started *body = frame->body;
@@ -444,8 +454,10 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
         worker_step(pool, worker, WORKER_EXITED);
         return;
     }
-    worker->pid = body->pid;
     worker->pidfd = TAKE_FD(frame->fds[0]);
+    worker->pid = pool->config.namespaces & CLONE_NEWPID ? pid_here(worker->pidfd) : body->pid;
+    if (worker->pid <= 0)
+        worker->pid = body->pid; /* it is dead already */
     worker->inherited_kb = body->inherited_kb;
     pool_event(pool, PINFOLD_EVENT_WORKER_START, worker, NULL, "");
     worker_step(pool, worker, pool->config.isolation == PINFOLD_SPAWN ? WORKER_SPAWNED : WORKER_FORKED);
