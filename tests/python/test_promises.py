@@ -1,4 +1,4 @@
-"""What Pinfold promises about deaths, deadlines and size, each shown on a load that is hard on it."""
+"""What Pinfold promises about deaths, deadlines and size, shown on loads that are hard on it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy  # here, since its threads come with it
 import pytest
-from conftest import MakeBackend
 
 import pinfold
+from conftest import MakeBackend
 from pinfold import WorkerCall
 
 HERE = Path(__file__).parent
@@ -135,7 +135,7 @@ def test_a_worker_killed_from_outside_takes_its_call_and_no_other(
         if len(pids) == 4:
             all_run.wait()
 
-    source = "import time, os\ndef f(p):\n    while not os.path.exists(p): time.sleep(0.001)\n    return 1"
+    source = "import os, time\ndef f(p):\n    while not os.path.exists(p): time.sleep(0.01)"
     flag = backend.config.spill_dir.parent / "go"
     futures = [
         backend.submit(WorkerCall(source, "f", args=[str(flag)]), deadline_s=60) for _ in range(4)
@@ -190,13 +190,15 @@ def test_a_kill_needs_no_cooperation(make_backend: MakeBackend) -> None:
         "python": "while True: pass",
         "gil": "import re; re.match('(a+)+$', 'a' * 64 + 'b')",
         "stopped": "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
-        "ignored": "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)",
-        "blocked": "import signal, time\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n    time.sleep(3600)",
+        "ignored": "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()",
+        "blocked": "pthread_sigmask(SIG_BLOCK, range(1, 65)); pause()",
         "caught": "try:\n        while True: pass\n    except BaseException:\n        f()",
     }
     began = time.monotonic()
     futures = {
-        name: backend.submit(WorkerCall(f"def f():\n    {body}", "f"), deadline_s=1)
+        name: backend.submit(
+            WorkerCall(f"from signal import *\ndef f():\n    {body}", "f"), deadline_s=1
+        )
         for name, body in bodies.items()
     }
     results = {name: future.result() for name, future in futures.items()}
