@@ -132,7 +132,7 @@ static void test_a_template_finds_what_the_protocol_promises(void **state)
     char line[512], wanted[512];
     line_from(&guard, line, sizeof(line));
     snprintf(wanted, sizeof(wanted),
-             "parent %d session %d stdin 1:3 socket 1 highest 3 blocked 0 handled 0 environment GUARD_TEST=1",
+             "parent %d session %d stdin 1:3 socket 1 highest 3 blocked 0 ignored 0 environment GUARD_TEST=1",
              guard.pid, pid);
     assert_string_equal(line, wanted);
     close(guard.lifeline);
@@ -279,7 +279,7 @@ static _Noreturn void look(void)
     struct stat null, socket;
     fstat(0, &null);
     fstat(3, &socket);
-    int highest = 0, handled = 0, blocked = 0;
+    int highest = 0, ignored = 0, blocked = 0;
     for (int fd = 0; fd < 1000; fd++)
         highest = fcntl(fd, F_GETFD) >= 0 ? fd : highest;
     sigset_t mask;
@@ -287,15 +287,15 @@ static _Noreturn void look(void)
     for (int number = 1; number <= SIGRTMAX; number++) {
         struct sigaction action;
         if (sigaction(number, NULL, &action) == 0)
-            handled += action.sa_handler != SIG_DFL;
+            ignored += action.sa_handler == SIG_IGN; /* a handler does not outlive exec */
         blocked += sigismember(&mask, number) == 1;
     }
     char line[512];
     int size =
         snprintf(line, sizeof(line),
-                 "parent %d session %d stdin %u:%u socket %d highest %d blocked %d handled %d environment %s",
+                 "parent %d session %d stdin %u:%u socket %d highest %d blocked %d ignored %d environment %s",
                  getppid(), getsid(0), major(null.st_rdev), minor(null.st_rdev), S_ISSOCK(socket.st_mode), highest,
-                 blocked, handled, environ[0]);
+                 blocked, ignored, environ[0]);
     send(3, line, (size_t)size, 0);
     last();
 }

