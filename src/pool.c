@@ -124,17 +124,22 @@ static uint32_t workers_missing(struct pinfold_pool *pool)
     return pool->spares_wanted > coming ? pool->spares_wanted - coming : 0;
 }
 
+void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code)
+{
+    template_rest(pool, template);
+    /* With other workers alive it is a matter of time; without, nothing would ever come. */
+    if (pool->n_running + pool->n_idle + pool->n_starting + pool->n_ending == 0)
+        pool_refuse_one(pool, "cannot start a worker: %s", strerror(-code));
+}
+
 static void start_workers(struct pinfold_pool *pool)
 {
     struct template *template = pool->serving;
-    for (uint32_t missing = workers_missing(pool); missing > 0 && template->starting < STARTING_MAX; missing--) {
+    for (uint32_t missing = workers_missing(pool);
+         missing > 0 && template->starting < STARTING_MAX && !template->rests; missing--) {
         int r = worker_start(pool, template);
-        if (r < 0) {
-            /* With other workers alive it is a matter of time; without, nothing would ever come. */
-            if (pool->n_running + pool->n_idle + pool->n_starting == 0)
-                pool_refuse_one(pool, "cannot start a worker: %s", strerror(-r));
-            return;
-        }
+        if (r < 0)
+            pool_start_failed(pool, template, r);
     }
 }
 
@@ -321,33 +326,44 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     return 0;
 }
 
-void pool_ready(struct pinfold_pool *pool)
+void pool_ready(struct pinfold_pool *pool, bool known)
 {
-    uint64_t one = 1;
-    ssize_t done = write(pool->ready, &one, sizeof(one));
-    (void)done; /* it is raised already, then */
+    uint64_t count = 1;
+    ssize_t done = known ? write(pool->ready, &count, sizeof(count)) : read(pool->ready, &count, sizeof(count));
+    (void)done; /* it is so already, then */
+}
+
+/* 1: it is not known yet. */
+static int ready(const struct pinfold_pool *pool, pinfold_error *error)
+{
+    if (pool->failure.code < 0 && error)
+        *error = pool->failure;
+    if (pool->failure.code < 0)
+        return pool->failure.code;
+    if (pool->closing)
+        return error_set(error, -ESHUTDOWN, "the pool is closed");
+    return pool->serving && pool->serving->state == TEMPLATE_SERVING ? 0 : 1;
 }
 
 int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_error *error)
 {
     if (pool->owner != getpid())
         return error_set(error, -ECHILD, "the pool belongs to another process");
-    int64_t most_ns = timeout_ns > 0 ? timeout_ns : 0;
-    struct timespec most = {.tv_sec = most_ns / NS_PER_S, .tv_nsec = most_ns % NS_PER_S};
-    struct pollfd watched = {.fd = pool->ready, .events = POLLIN};
-    int n = ppoll(&watched, 1, timeout_ns == PINFOLD_FOREVER ? NULL : &most, NULL);
-    if (n < 0)
-        return error_errno(error, -errno, "interrupted while the template starts");
-    if (n == 0)
-        return error_set(error, -ETIMEDOUT, "the template is not ready yet");
-    pthread_mutex_lock(&pool->lock);
-    int r = pool->failure.code;
-    if (r < 0 && error)
-        *error = pool->failure;
-    else if (r == 0 && pool->closing)
-        r = error_set(error, -ESHUTDOWN, "the pool is closed");
-    pthread_mutex_unlock(&pool->lock);
-    return r;
+    int64_t until = time_add(now_ns(), timeout_ns > 0 ? timeout_ns : 0);
+    for (;;) {
+        pthread_mutex_lock(&pool->lock);
+        int r = ready(pool, error);
+        pthread_mutex_unlock(&pool->lock);
+        if (r <= 0)
+            return r;
+        int64_t left = until - now_ns();
+        if (left <= 0)
+            return error_set(error, -ETIMEDOUT, "the template is not ready yet");
+        struct timespec most = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
+        struct pollfd watched = {.fd = pool->ready, .events = POLLIN};
+        if (ppoll(&watched, 1, until == INT64_MAX ? NULL : &most, NULL) < 0)
+            return error_errno(error, -errno, "interrupted while the template starts");
+    }
 }
 
 int pinfold_pool_shutdown(pinfold_pool *pool)
@@ -356,7 +372,7 @@ int pinfold_pool_shutdown(pinfold_pool *pool)
         return -ECHILD;
     pthread_mutex_lock(&pool->lock);
     pool->closing = true;
-    pool_ready(pool); /* whoever waits for that waits in vain */
+    pool_ready(pool, true); /* whoever waits for that waits in vain */
     reactor_wake(pool);
     while (!pool->closed)
         pthread_cond_wait(&pool->ended, &pool->lock);

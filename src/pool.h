@@ -65,7 +65,7 @@ struct pinfold_pool {
     int epoll;
     int wake;      /* eventfd: another thread left work for the reactor */
     int timer;     /* timerfd, CLOCK_MONOTONIC */
-    int ready;     /* eventfd: readable when the template serves, or could not start */
+    int ready;     /* eventfd: readable when the template serves, could not start, or the pool closes */
     int64_t armed; /* when the timer will go off; INT64_MAX: not */
 
     struct handle_table calls, workers, templates;
@@ -81,6 +81,8 @@ struct pinfold_pool {
     struct pinfold_queue queue; /* the pool's own */
     TAILQ_HEAD(, pinfold_queue) queues;
     STAILQ_HEAD(, event) events;
+
+    uint32_t barren; /* templates that ended since a worker was made last */
 
     bool woken;   /* `wake` is raised */
     bool replace; /* a template that served has died: start the next one without waiting for a call */
@@ -112,6 +114,8 @@ int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint6
 /* Ends the watch and closes the descriptor. A fork of this process may hold it open too, so that closing alone
  * would not end the watch (epoll(7)). */
 void reactor_close(struct pinfold_pool *pool, int *fd);
+/* The same for a socket whose peer shall see its end, also while a fork of this process holds a copy. */
+void reactor_hang_up(struct pinfold_pool *pool, int *socket);
 void reactor_wake(struct pinfold_pool *pool);
 /* Sets an object's deadline and sees to it that the timer goes off in time. */
 void reactor_set(struct pinfold_pool *pool, struct deadline *deadline, int64_t due);
@@ -124,8 +128,12 @@ void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *w
                 const char *reason);
 /* The pool cannot run the call that waits longest: it ends as PINFOLD_INTERNAL with this sentence. */
 void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A worker could not be started: not tried again for a while, and if nothing else is there to run it, the call that
+ * waits longest is told. */
+void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code);
 bool pool_reuses(const struct pinfold_pool *pool);
-void pool_ready(struct pinfold_pool *pool); /* lets go whoever is in pinfold_pool_wait_ready */
+/* Makes `ready` say whether a template serves, failed to, or never will. */
+void pool_ready(struct pinfold_pool *pool, bool known);
 
 /* queue.c */
 int queue_init(struct pinfold_pool *pool, struct pinfold_queue *queue);

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 #include "error.h"
@@ -24,6 +25,13 @@ void reactor_close(struct pinfold_pool *pool, int *fd)
         return;
     (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, *fd, NULL); /* ENOENT: it was never watched */
     close_fd(fd);
+}
+
+void reactor_hang_up(struct pinfold_pool *pool, int *socket)
+{
+    if (*socket >= 0)
+        (void)shutdown(*socket, SHUT_RDWR); /* ENOTCONN: the peer is gone */
+    reactor_close(pool, socket);
 }
 
 void reactor_wake(struct pinfold_pool *pool)

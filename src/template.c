@@ -13,6 +13,8 @@
 #include "pool.h"
 #include "util.h"
 
+#define LOG_LEAST 1024u /* bytes of the log that are in the text of a failure, whatever else is */
+
 /* Where the guard finds its descriptors; all others it closes. 0 is /dev/null, 1 and 2 are the log. */
 enum { GUARD_LIFELINE = 3, GUARD_CONTROL = 4, GUARD_FIRST_FREE = 10 };
 
@@ -175,6 +177,7 @@ int template_open(struct pinfold_pool *pool, pinfold_error *error)
     pool->serving = template;
     pool->templates_started++;
     pool->failure.code = 0;
+    pool_ready(pool, false);
     r = watch(pool, template);
     if (r < 0) {
         template_end(pool, template, "cannot watch the template", strlen("cannot watch the template"));
@@ -193,9 +196,13 @@ static void note_failure(struct pinfold_pool *pool, struct template *template, c
     _cleanup_free_ char *log = output_take(&template->log, &log_size, &truncated);
     if (!log)
         log_size = 0;
+    /* The failure's text is cut at its front when it is too long: the log must not drive the reason out. */
+    const size_t room = sizeof(pool->failure.text) - 32;
+    const size_t most = size + LOG_LEAST < room ? room - size : LOG_LEAST,
+                 kept = log_size < most ? log_size : most;
     _cleanup_free_ char *all = NULL;
-    int n = asprintf(&all, "%.*s%s%.*s", (int)size, text, log_size ? "\nIt printed:\n" : "", (int)log_size,
-                     log ? log : "");
+    int n = asprintf(&all, "%.*s%s%.*s", (int)size, text, kept ? "\nIt printed:\n" : "", (int)kept,
+                     log ? log + (log_size - kept) : "");
     if (n < 0)
         all = NULL, error_text(&pool->failure, -EIO, text, size);
     else
@@ -221,11 +228,11 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
         call_step(pool, call, CALL_EXITED);
 
     /* End-of-file on the lifeline: the guard kills the template and sweeps, then ends itself. */
-    reactor_close(pool, &template->control);
-    reactor_close(pool, &template->lifeline);
+    reactor_hang_up(pool, &template->control);
+    reactor_hang_up(pool, &template->lifeline);
     reactor_set(pool, &template->timer, now_ns() + TEMPLATE_STUCK_NS);
+    pool_ready(pool, text || pool->closing);
     if (text) {
-        pool_ready(pool);
         while (pool->n_waiting > 0)
             pool_refuse_one(pool, "the pool could not start: %s", pool->failure.text);
     } else if (!opening && !pool->closing) {
@@ -262,7 +269,7 @@ static void take_ready(struct pinfold_pool *pool, struct template *template)
         return;
     template->state = TEMPLATE_SERVING;
     reactor_drop(pool, &template->timer);
-    pool_ready(pool);
+    pool_ready(pool, true);
 }
 
 static void take_template(struct pinfold_pool *pool, struct template *template, struct frame *frame)
@@ -275,47 +282,80 @@ static void take_template(struct pinfold_pool *pool, struct template *template, 
         close_fd(&template->pidfd); /* the end of its socket tells the same, a little later */
 }
 
-static void ended_by_itself(struct pinfold_pool *pool, struct template *template)
+void template_lost(struct pinfold_pool *pool, struct template *template)
 {
-    static const char text[] = "the template ended before it was ready";
-    template_end(pool, template, template->state == TEMPLATE_OPENING ? text : NULL, sizeof(text) - 1);
+    const char *text = NULL;
+    if (template->state == TEMPLATE_OPENING)
+        text = "the template ended before it was ready";
+    else if (template->state == TEMPLATE_SERVING && !pool->closing && ++pool->barren >= TEMPLATES_BARREN)
+        text = "one template after another ended, or hung, before it made a worker";
+    template_end(pool, template, text, text ? strlen(text) : 0);
+}
+
+void template_rest(struct pinfold_pool *pool, struct template *template)
+{
+    template->rests = true;
+    reactor_set(pool, &template->timer, now_ns() + TEMPLATE_REST_NS);
+}
+
+/* Takes the next frame. As frame_receive. */
+static int take_frame(struct pinfold_pool *pool, struct template *template, int socket)
+{
+    enum frame_peer peer = socket == template->lifeline ? FRAME_FROM_GUARD : FRAME_FROM_TEMPLATE;
+    struct frame frame;
+    int r = frame_receive(socket, MSG_DONTWAIT, peer, pool->buffer, &frame);
+    if (r <= 0)
+        return r;
+    switch (frame.head.kind) {
+    case FRAME_TEMPLATE:
+        take_template(pool, template, &frame);
+        break;
+    case FRAME_READY:
+        take_ready(pool, template);
+        break;
+    case FRAME_FAILED:
+        template_end(pool, template, (const char *)frame.tail, frame.tail_size);
+        break;
+    case FRAME_STARTED:
+        take_started(pool, &frame);
+        break;
+    case FRAME_EXITED:
+        take_exited(pool, &frame);
+        break;
+    case FRAME_SWEPT:
+        take_swept(pool, template);
+        break;
+    default:
+        break;
+    }
+    frame_release(&frame);
+    return 1;
+}
+
+/* One of the two is dead. What they sent before counts: how workers died, or why the template could not start. */
+static void take_last_words(struct pinfold_pool *pool, struct template *template)
+{
+    const int sockets[] = {template->control, template->lifeline};
+    for (size_t i = 0; i < COUNT_OF(sockets); i++)
+        while (sockets[i] >= 0 && template->state != TEMPLATE_ENDING &&
+               take_frame(pool, template, sockets[i]) == 1)
+            ;
+    template_lost(pool, template);
 }
 
 void template_receive(struct pinfold_pool *pool, struct template *template, int socket)
 {
-    enum frame_peer peer = socket == template->lifeline ? FRAME_FROM_GUARD : FRAME_FROM_TEMPLATE;
     for (int i = 0; i < 64 && template->state != TEMPLATE_ENDING; i++) {
-        struct frame frame;
-        int r = frame_receive(socket, MSG_DONTWAIT, peer, pool->buffer, &frame);
+        int r = take_frame(pool, template, socket);
         if (r == -EAGAIN)
             return;
-        if (r <= 0) {
-            ended_by_itself(pool, template);
+        if (r == 0 && socket == template->control && template->state == TEMPLATE_OPENING) {
+            /* It may be that it was never executed: the guard has the word. */
+            reactor_close(pool, &template->control);
             return;
         }
-        switch (frame.head.kind) {
-        case FRAME_TEMPLATE:
-            take_template(pool, template, &frame);
-            break;
-        case FRAME_READY:
-            take_ready(pool, template);
-            break;
-        case FRAME_FAILED:
-            template_end(pool, template, (const char *)frame.tail, frame.tail_size);
-            break;
-        case FRAME_STARTED:
-            take_started(pool, &frame);
-            break;
-        case FRAME_EXITED:
-            take_exited(pool, &frame);
-            break;
-        case FRAME_SWEPT:
-            take_swept(pool, template);
-            break;
-        default:
-            break;
-        }
-        frame_release(&frame);
+        if (r <= 0)
+            take_last_words(pool, template);
     }
 }
 
@@ -337,6 +377,10 @@ void template_due(struct pinfold_pool *pool, struct template *template)
         template_end(pool, template, text, (size_t)n);
         return;
     }
+    if (template->state == TEMPLATE_SERVING) {
+        template->rests = false;
+        return;
+    }
     /* Neither the end-of-file nor anything else moved them: by force, then. */
     if (template->pidfd >= 0)
         (void)syscall(SYS_pidfd_send_signal, template->pidfd, SIGKILL, NULL, 0);
@@ -346,24 +390,26 @@ void template_due(struct pinfold_pool *pool, struct template *template)
     template_look(pool, template);
 }
 
-static bool is_dead(int pidfd)
+/* ECHILD: not our child, or a waitpid(-1) of the caller's own program was faster. */
+static void reap(int pidfd)
 {
-    struct pollfd watched = {.fd = pidfd, .events = POLLIN};
-    return poll(&watched, 1, 0) == 1;
+    siginfo_t ignored;
+    (void)waitid(P_PIDFD, (id_t)pidfd, &ignored, WEXITED | WNOHANG);
 }
 
 void template_look(struct pinfold_pool *pool, struct template *template)
 {
     template_drain(pool, template);
-    if (template->guard_pidfd >= 0 && is_dead(template->guard_pidfd)) {
-        siginfo_t ignored; /* ECHILD: a waitpid(-1) of the caller's own program was faster */
-        (void)waitid(P_PIDFD, (id_t) template->guard_pidfd, &ignored, WEXITED | WNOHANG);
+    if (template->guard_pidfd >= 0 && pidfd_ended(template->guard_pidfd)) {
+        reap(template->guard_pidfd);
         reactor_close(pool, &template->guard_pidfd);
-        ended_by_itself(pool, template);
+        take_last_words(pool, template);
     }
-    if (template->pidfd >= 0 && is_dead(template->pidfd)) {
+    if (template->pidfd >= 0 && pidfd_ended(template->pidfd)) {
+        reap(template
+                 ->pidfd); /* ours only if the guard died before it and this process is a subreaper, or is init */
         reactor_close(pool, &template->pidfd);
-        ended_by_itself(pool, template);
+        take_last_words(pool, template);
     }
     if (template->guard_pidfd < 0 && template->pidfd < 0) {
         TAILQ_REMOVE(&pool->templates_line, template, link);

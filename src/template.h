@@ -20,6 +20,8 @@ enum template_state { TEMPLATE_OPENING, TEMPLATE_SERVING, TEMPLATE_ENDING };
 
 #define TEMPLATE_STUCK_NS (5 * INT64_C(1000000000)) /* an ending guard that is not gone after so long is killed */
 #define TEMPLATE_LOG_BYTES 65536u
+#define TEMPLATE_REST_NS (100 * INT64_C(1000000))
+#define TEMPLATES_BARREN 3u /* so many in a row that end without having made a worker are a failure to start */
 
 struct template
 {
@@ -28,7 +30,7 @@ struct template
     TAILQ_ENTRY(template) link; /* among the pool's templates */
     TAILQ_HEAD(, worker) workers;
     TAILQ_HEAD(, call) sweeping; /* calls that wait for its sweep */
-    struct deadline timer;       /* OPENING: too slow; ENDING: stuck */
+    struct deadline timer;       /* OPENING: too slow; SERVING: its rest is over; ENDING: stuck */
     struct output log;           /* what the two print: kept for the sentence about a failure */
     int lifeline;                /* to the guard; its end-of-file tells the guard to end */
     int control;                 /* to the template */
@@ -38,6 +40,7 @@ struct template
     pid_t pid; /* of the template; 0 until the guard told */
     int pidfd;
     uint32_t starting; /* workers asked for and not reported yet */
+    bool rests;        /* a worker could not be started; none is asked for until the timer runs out */
 };
 
 /* Starts a guard, and it a template. Errors are those of the fork and of a missing guard. */
@@ -52,6 +55,12 @@ void template_drain(struct pinfold_pool *pool, struct template *template);
 /* Begins its end: its workers are lost, the guard is told to sweep. `text` (of `size` bytes) says why it could
  * not start; NULL: it had been serving, or the pool closes. */
 void template_end(struct pinfold_pool *pool, struct template *template, const char *text, size_t size);
+
+/* It died, or hangs: as template_end, and whether it counts as one that could not start is found out here. */
+void template_lost(struct pinfold_pool *pool, struct template *template);
+
+/* Asks it for no worker for a while. */
+void template_rest(struct pinfold_pool *pool, struct template *template);
 
 /* Its timer ran out. */
 void template_due(struct pinfold_pool *pool, struct template *template);

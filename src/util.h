@@ -3,6 +3,7 @@
 #define PINFOLD_UTIL_H
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -60,6 +61,13 @@ static inline int close_fd(int *fd)
     cleanup_close(fd);
     *fd = -1;
     return -1;
+}
+
+/* Whether the process that the pidfd names has ended; a pidfd polls readable from then on. */
+static inline bool pidfd_ended(int pidfd)
+{
+    struct pollfd watched = {.fd = pidfd, .events = POLLIN};
+    return poll(&watched, 1, 0) == 1;
 }
 
 #define NS_PER_S INT64_C(1000000000)

@@ -155,6 +155,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
     if (step->actions & WORKER_OFFER) {
         /* The one used last is warmest, and the others get a chance to be idle for long enough to be let go. */
         TAILQ_INSERT_HEAD(&pool->idle, worker, idle);
+        reactor_drop(pool, &worker->timer);
         if (pool->config.idle_timeout_ns != PINFOLD_FOREVER)
             reactor_set(pool, &worker->timer, time_add(now_ns(), pool->config.idle_timeout_ns));
     }
@@ -163,7 +164,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
         reactor_set(pool, &worker->timer, now_ns() + WORKER_STUCK_NS);
     }
     if (step->actions & WORKER_HANGUP)
-        reactor_close(pool, &worker->channel);
+        reactor_hang_up(pool, &worker->channel);
     if (step->actions & WORKER_FORGET) {
         if (worker->pid)
             pool_event(pool, PINFOLD_EVENT_WORKER_EXIT, worker, NULL, worker->exit_reason);
@@ -259,6 +260,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     template->starting++;
     pool->workers_started++;
     TAILQ_INSERT_TAIL(&template->workers, worker, link);
+    reactor_set(pool, &worker->timer, now_ns() + WORKER_STUCK_NS);
     TAKE_PTR(worker);
     return 0;
 }
@@ -450,16 +452,19 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
     if (worker->pid)
         return;
     if (body->error) {
-        pool_refuse_one(pool, "the template cannot start a worker: %s", strerror(body->error));
+        struct template *template = worker->template;
         worker_step(pool, worker, WORKER_EXITED);
+        pool_start_failed(pool, template, -body->error);
         return;
     }
+    pool->barren = 0;
     worker->pidfd = TAKE_FD(frame->fds[0]);
     worker->pid = pool->config.namespaces & CLONE_NEWPID ? pid_here(worker->pidfd) : body->pid;
     if (worker->pid <= 0)
         worker->pid = body->pid; /* it is dead already */
     worker->inherited_kb = body->inherited_kb;
     pool_event(pool, PINFOLD_EVENT_WORKER_START, worker, NULL, "");
+    reactor_set(pool, &worker->timer, time_add(now_ns(), pool->config.open_timeout_ns)); /* to load, if spawned */
     worker_step(pool, worker, pool->config.isolation == PINFOLD_SPAWN ? WORKER_SPAWNED : WORKER_FORKED);
 }
 
@@ -524,17 +529,31 @@ void worker_lost(struct pinfold_pool *pool, struct worker *worker)
 void worker_due(struct pinfold_pool *pool, struct worker *worker)
 {
     switch (worker->state) {
+    case WORKER_STARTING:
+        if (worker->pid) {
+            pool_refuse_one(pool, "a worker was not ready within %.3g s",
+                            (double)pool->config.open_timeout_ns / 1e9);
+            worker_retire(pool, worker, "killed: not ready in time");
+        } else {
+            template_lost(pool, worker->template);
+        }
+        break;
     case WORKER_IDLE:
         if (pool->spares_wanted >= pool->n_idle)
             pool->spares_wanted = pool->n_idle - 1;
         worker_retire(pool, worker, "idle");
         break;
     case WORKER_BUSY:
+        if (pidfd_ended(
+                worker->pidfd)) { /* how, the template has yet to tell; it has as long as for one we killed */
+            worker_step(pool, worker, WORKER_RETIRE);
+            break;
+        }
         call_evidence(worker->call, PINFOLD_EXITED, "the program closed the descriptor of its result");
         call_step(pool, worker->call, CALL_BROKEN);
         break;
     case WORKER_ENDING:
-        template_end(pool, worker->template, NULL, 0);
+        template_lost(pool, worker->template);
         break;
     default:
         break;

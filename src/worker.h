@@ -61,7 +61,7 @@ struct worker_step {
 extern const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS];
 
 #define WORKER_STUCK_NS                                                                                           \
-    (10 * INT64_C(1000000000)) /* a killed worker not reported after so long: the template hangs */
+    (10 * INT64_C(1000000000)) /* a START, or a death, not reported after so long: the template hangs */
 #define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* a closed channel without a death: killed after so long */
 
 enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
@@ -75,7 +75,7 @@ struct worker {
     struct template *template;
     TAILQ_ENTRY(worker) link; /* among its template's workers */
     TAILQ_ENTRY(worker) idle; /* among the idle ones */
-    struct deadline timer;    /* IDLE: let go; BUSY with a closed channel: kill; ENDING: stuck */
+    struct deadline timer;    /* STARTING, ENDING: the template hangs; IDLE: let go; BUSY, channel closed: kill */
     struct call *call;        /* BUSY: whose; ENDING: until the call is told */
     struct output output[WORKER_STREAMS];
     int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */

@@ -165,6 +165,22 @@ static void leave_and(const struct request *request)
     answer_bytes(request, "left", 4);
 }
 
+/* Leaves a daemon behind, tells its pid to whoever opens the named pipe, and goes on for ever. */
+static void leave_and_tell(const struct request *request)
+{
+    const char *path = text_of(request, 1);
+    if (fork() == 0) {
+        setsid();
+        if (fork() == 0) {
+            close(CHANNEL);
+            dprintf(open(path, O_WRONLY | O_CLOEXEC), "%d\n", getpid());
+            wait_to_be_killed();
+        }
+        _exit(0);
+    }
+    wait_to_be_killed();
+}
+
 /* Leaves a process behind that prints without end. */
 static void leave_printer(const struct request *request)
 {
@@ -451,6 +467,7 @@ static const struct function hostile[] = {
     {"kill_template", kill_template},
     {"answer_and_stay", answer_and_stay},
     {"leave_and", leave_and},
+    {"leave_and_tell", leave_and_tell},
     {"leave_printer", leave_printer},
     {"print_and_crash", print_and_crash},
     {"wrong_id", wrong_id},
@@ -486,10 +503,12 @@ static const struct function hostile[] = {
 
 /* ---- templates that do not serve ------------------------------------------------------------------------------ */
 
-static int fail_to_start(void)
+static int fail_to_start(int log_lines)
 {
     static const char text[] = "no module of that name";
-    fprintf(stderr, "a line of its log\n");
+    while (--log_lines > 0)
+        fprintf(stderr, "a line of its log\n");
+    fprintf(stderr, "the last line of its log\n");
     frame_send(CONTROL, FAILED, 0, NULL, 0, text, sizeof(text) - 1, NULL, 0);
     return 1;
 }
@@ -521,7 +540,9 @@ int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
     if (strcmp(mode, "fails") == 0)
-        return fail_to_start();
+        return fail_to_start(1);
+    if (strcmp(mode, "chatters") == 0)
+        return fail_to_start(3000);
     if (strcmp(mode, "exits") == 0) {
         fprintf(stderr, "cannot go on\n");
         return 3;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -216,6 +217,48 @@ pinfold_event next_event(uint32_t kind)
     }
     fail_msg("no event of kind %u came", kind);
     return event;
+}
+
+pid_t wait_for_start(uint64_t id)
+{
+    pinfold_event event;
+    do
+        event = next_event(PINFOLD_EVENT_CALL_START);
+    while (event.call_id != id);
+    return event.worker_pid;
+}
+
+void cancel(uint64_t id)
+{
+    assert_int_equal(pinfold_pool_cancel(pool, id), 0);
+    ends(id, PINFOLD_CANCELLED);
+}
+
+pid_t submit_with_daemon(uint64_t *ret_id)
+{
+    _cleanup_free_ char *path = NULL;
+    int pid = 0;
+    if (asprintf(&path, "%s.fifo", spill_dir) < 0)
+        path = NULL;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    *ret_id = submit("leave_and_tell", path, PINFOLD_FOREVER);
+    FILE *fifo = fopen(path, "re");
+    assert_int_equal(fscanf(fifo, "%d", &pid), 1);
+    fclose(fifo);
+    unlink(path);
+    return pid;
+}
+
+pid_t parent_of(pid_t pid)
+{
+    char path[32];
+    int parent = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (!file || fscanf(file, "%*d %*s %*c %d", &parent) != 1)
+        fail_msg("%s: %s", path, strerror(errno));
+    fclose(file);
+    return parent;
 }
 
 pinfold_stats stats(void)

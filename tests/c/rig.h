@@ -53,6 +53,18 @@ pinfold_event next_event(uint32_t kind);
 
 pinfold_stats stats(void);
 
+/* Waits until the pool has given the call to a worker; that worker's pid. Needs PINFOLD_EVENTS. */
+pid_t wait_for_start(uint64_t id);
+
+/* Cancels the call and takes its result. */
+void cancel(uint64_t id);
+
+/* Submits a call that leaves a daemon behind and goes on for ever; waits until it has. The daemon's pid. */
+pid_t submit_with_daemon(uint64_t *ret_id);
+
+/* The process's parent, as proc(5) tells. */
+pid_t parent_of(pid_t pid);
+
 /* Waits until the process is dead. It must be known to live: open_process before, wait_for_end after. */
 int open_process(pid_t pid);
 void wait_for_end(int pidfd);

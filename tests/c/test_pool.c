@@ -20,19 +20,6 @@ static void wait_readable(int fd)
     assert_int_equal(RETRY_EINTR(poll(&watched, 1, (int)(BOUND / NS_PER_MS))), 1);
 }
 
-/* Waits until the pool has given the call to a worker. */
-static void wait_for_start(uint64_t id)
-{
-    while (next_event(PINFOLD_EVENT_CALL_START).call_id != id)
-        ;
-}
-
-static void cancel(uint64_t id)
-{
-    assert_int_equal(pinfold_pool_cancel(pool, id), 0);
-    ends(id, PINFOLD_CANCELLED);
-}
-
 /* ---- opening -------------------------------------------------------------------------------------------------- */
 
 static void refused(const pinfold_config *config, int code, const char *word)
@@ -76,7 +63,7 @@ static void test_a_wrong_config_is_refused_by_the_name_of_its_field(void **state
     WRONG(open_timeout_ns, 0);
     WRONG(open_timeout_ns, INT64_MIN);
     WRONG(output_bytes, UINT64_MAX);
-    WRONG(flags, 4);
+    WRONG(flags, 1u << 31);
 }
 
 static void test_what_is_not_there_is_refused_at_once(void **state)
