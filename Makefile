@@ -21,6 +21,7 @@ gcc           $(CC) --version
 libc6-dev     echo '#include <stdio.h>' | $(CC) -E -
 pkg-config    pkg-config --version
 libcmocka-dev pkg-config --exists cmocka
+libseccomp-dev pkg-config --exists libseccomp
 python3-dev   $(PYTHON) -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
 python3-venv  $(PYTHON) -c 'import ensurepip, venv'
 endef

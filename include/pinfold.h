@@ -72,6 +72,9 @@ typedef enum pinfold_isolation {
 } pinfold_isolation;
 
 #define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
+/* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A call's result is told when the worker
+ * and all that it started are dead: nobody can write to it any more, and its metrics are the kernel's. */
+#define PINFOLD_DISTRUST 4u
 #define PINFOLD_EVENTS 2u       /* pinfold_config.flags: keep events for pinfold_pool_next_event */
 
 #define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
@@ -91,7 +94,9 @@ typedef struct pinfold_config {
     int64_t idle_timeout_ns;       /* a worker idle for so long is let go; > 0, PINFOLD_FOREVER: kept */
     int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
     uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call; 0: 1 MiB */
-    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS */
+    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST */
+    uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
+                                      which it has the same user, always among them; 0: in the caller's */
 } pinfold_config;
 
 /* Starts the pool's thread and its template, and returns without waiting for the template: calls may be submitted

@@ -1,6 +1,8 @@
 /* pinfold-guard - stands above a template, and sees to it that nothing outlives a pool.
  *
- *     pinfold-guard CALLER-PID TEMPLATE-COMMAND...
+ *     pinfold-guard CALLER-PID[:NAMESPACES] TEMPLATE-COMMAND...
+ *
+ * NAMESPACES, in hexadecimal, are CLONE_NEW* of clone(2): the template starts in new ones, the guard stays outside.
  *
  * Descriptors: 0 /dev/null; 1 and 2 the log; 3 the lifeline, a socket to the pool; 4 the template's end of its
  * control socket, which becomes the template's descriptor 3. The environment is the template's.
@@ -39,17 +41,46 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void become_template(char **command, pid_t guard, int failure)
+static int put(const char *path, const char *text)
 {
-    /* The template ends this again when it serves: it then sees the guard die by itself, and sweeps first. */
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+/* In a new user namespace: the user and the group stay what they are. */
+static int keep_user(uid_t uid, gid_t gid)
+{
+    char users[32], groups[32];
+    snprintf(users, sizeof(users), "%u %u 1", uid, uid);
+    snprintf(groups, sizeof(groups), "%u %u 1", gid, gid);
+    int r = put("/proc/self/setgroups", "deny");
+    if (r == 0)
+        r = put("/proc/self/uid_map", users);
+    return r == 0 ? put("/proc/self/gid_map", groups) : r;
+}
+
+/* Whether the guard, which alone reads from that pipe, is still there; a parent in another namespace has no pid. */
+static bool guard_lives(pid_t guard, int failure)
+{
+    struct pollfd pipe = {failure, 0, 0};
+    return getppid() ? getppid() == guard : poll(&pipe, 1, 0) == 0;
+}
+
+static void become_template(char **command, pid_t guard, int failure, bool in_namespaces, uid_t uid, gid_t gid)
+{
+    int code = in_namespaces ? -keep_user(uid, gid) : 0;
+    /* The template ends this again when it serves: it then sees the guard die by itself, and sweeps first. Not so
+     * as the first process of a namespace of pids, whose death is that of all others. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != guard)
+    if (!guard_lives(guard, failure))
         _exit(127);
     setsid();
     dup2(CONTROL, LIFELINE);
     close(CONTROL);
-    execv(command[0], command);
-    int code = errno;
+    if (code == 0) {
+        execv(command[0], command);
+        code = errno;
+    }
     if (write(failure, &code, sizeof(code)) != sizeof(code))
         _exit(126);
     _exit(127);
@@ -107,8 +138,9 @@ int main(int argc, char **argv)
 {
     char *end;
     long caller = argc > 2 ? strtol(argv[1], &end, 10) : 0;
+    unsigned long namespaces = caller > 0 && *end == ':' ? strtoul(end + 1, &end, 16) : 0;
     if (caller <= 0 || *end) {
-        fputs("usage: pinfold-guard CALLER-PID TEMPLATE-COMMAND...; a pool starts it\n", stderr);
+        fputs("usage: pinfold-guard CALLER-PID[:NAMESPACES] TEMPLATE-COMMAND...; a pool starts it\n", stderr);
         return 2;
     }
     syscall(SYS_close_range, FIRST_UNKNOWN, ~0U, 0);
@@ -125,11 +157,14 @@ int main(int argc, char **argv)
         tell_failure("no pipe to start", argv[2], errno);
         return 1;
     }
-    pid_t guard = getpid(), child = fork();
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    /* Not fork(), which knows no namespaces. What glibc does not know of this child, its exec forgets. */
+    pid_t guard = getpid(), child = (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
-        become_template(argv + 2, guard, exec_pipe[1]);
+        become_template(argv + 2, guard, exec_pipe[1], namespaces != 0, uid, gid);
     if (child < 0) {
-        tell_failure("cannot fork to start", argv[2], errno);
+        tell_failure(namespaces ? "cannot make the namespaces to start" : "cannot fork to start", argv[2], errno);
         return 1;
     }
     /* The pool shall see an end-of-file there when the template dies. */

@@ -432,6 +432,7 @@ class Engine:
                 channel.close()
             self.counts()  # stay to be read
             self._pool.close()
+            self.launch.clean()
             atexit.unregister(self.close)
         self.hooks.call("shutdown")
         self._closed.set()

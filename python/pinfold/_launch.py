@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pinfold import _pool
 from pinfold._check import shown
 from pinfold._cpus import usable_cpus
+from pinfold._sandbox import namespaces_of, plan_of
 from pinfold.call import FOREVER_NS
 from pinfold.config import MAX_WORKERS
 from pinfold.errors import InvalidConfig
@@ -33,12 +34,13 @@ class Launch:
     used.
     """
 
-    __slots__ = ("config", "environment", "max_workers", "python")
+    __slots__ = ("config", "environment", "max_workers", "plan", "python")
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.max_workers = config.max_workers or min(usable_cpus(), MAX_WORKERS)
         self.python = _interpreter(config.python)
+        self.plan = plan_of(config)
         prepare_spill_dir(config.spill_dir)
         self.environment = _environment(config)
 
@@ -59,8 +61,17 @@ class Launch:
             open_timeout_ns=_nanoseconds(config.setup_timeout_s),
             output_bytes=config.limits.output_bytes,
             flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
-            | (_pool.EVENTS if events else 0),
+            | (_pool.EVENTS if events else 0)
+            | (_pool.DISTRUST if self.plan and config.isolation == "fresh" else 0),
+            namespaces=namespaces_of(self.plan),
         )
+
+    def clean(self) -> None:
+        """After the pool was closed: what its template could not remove."""
+        if self.plan is not None:
+            from pinfold.runtime.box import clear_stale
+
+            clear_stale(str(self.config.spill_dir))
 
     def _template_config(self) -> str:
         config = self.config
@@ -72,6 +83,7 @@ class Launch:
                 "isolation": config.isolation,
                 "package": str(_PACKAGE.parent),
                 "path": _library_path(),
+                "box": self.plan,
             }
         )
 

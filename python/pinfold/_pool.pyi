@@ -8,6 +8,7 @@ REUSE: int
 SPAWN: int
 NO_PDEATHSIG: int
 EVENTS: int
+DISTRUST: int
 EVENT_CALL_START: int
 EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
@@ -82,6 +83,7 @@ class Pool:
         open_timeout_ns: int,
         output_bytes: int,
         flags: int,
+        namespaces: int,
     ) -> Pool: ...
     def wait_ready(self, timeout_ns: int, /) -> None: ...
     def submit(

@@ -19,6 +19,7 @@ from pinfold._hooks import Hooks
 from pinfold._launch import Launch
 from pinfold._outcome import exception_of
 from pinfold._record import Record
+from pinfold._sandbox import Isolation, isolation_of
 from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError, InvalidCall, PoolError
@@ -265,6 +266,10 @@ class LocalBackend:
     def _watched(self, handler: R) -> R:
         self._engine.watch()
         return handler
+
+    def isolation(self) -> Isolation:
+        """How the workers are held: each mechanism, whether it is active, and if not, why."""
+        return isolation_of(self._config)
 
     def stats(self) -> PoolStats:
         """A snapshot: what waits, runs and idles, and how many calls ended how."""

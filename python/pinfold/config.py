@@ -44,6 +44,7 @@ Sandbox = Literal["none", "standard", "strict"]
 
 ISOLATIONS = ("fresh", "reuse", "spawn")
 CODECS = ("data", "pickle")
+SANDBOXES = ("none", "standard", "strict")
 
 
 def default_spill_dir() -> Path:
@@ -99,8 +100,18 @@ class WorkerConfig:
             is read; ``"pickle"`` carries almost anything and can.
         limits: what a call may use unless it says otherwise.
         max_queue: calls that may wait for a worker; one more raises `QueueFull`. None: no bound.
-        sandbox: ``"none"``, the only one so far: workers run with the caller's rights.
-        sandbox_required, allow_network: reserved for sandboxes; without one they mean nothing.
+        sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
+            up privileges, reads only the interpreter, its packages, the call's `python_path` and
+            system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR
+            and is gone after the call, has no network, and is refused many system calls.
+            ``"strict"``: that in namespaces of its own, with a view of nothing else, a scratch
+            directory in memory (1 GiB), and only listed system calls. docs/security.md has the
+            whole of it. In a box, workers that are used again (``"reuse"``, ``"spawn"``) take no
+            `python_path` outside of what they read anyway.
+        sandbox_required: what the machine cannot have of the sandbox fails the making of a backend
+            (`InvalidConfig`, with the list). False: it takes what there is; see
+            `LocalBackend.isolation`.
+        allow_network: a sandbox leaves the internet's sockets (IPv4, IPv6) open.
         cpus_per_worker: None, the only value so far: workers are not pinned to CPUs.
         python: the interpreter of the workers, by default the caller's own. A name without a slash
             is looked up on PATH.
@@ -152,9 +163,7 @@ class WorkerConfig:
         if not isinstance(self.limits, Limits):
             check.wrong_type("limits", self.limits, "a Limits")
         check.whole("max_queue", self.max_queue, 1, 2**32 - 1, none=True)
-        check.choice("sandbox", self.sandbox, ("none", "standard", "strict"))
-        if self.sandbox != "none":
-            check.wrong_value("sandbox", self.sandbox, "'none': this version has no sandbox")
+        check.choice("sandbox", self.sandbox, SANDBOXES)
         check.flag("sandbox_required", self.sandbox_required)
         check.flag("allow_network", self.allow_network)
         if self.cpus_per_worker is not None:

@@ -106,7 +106,6 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("setup_timeout_s", 0),
         ("codec", "json"),
         ("max_queue", 0),
-        ("sandbox", "standard"),
         ("sandbox", "fort"),
         ("cpus_per_worker", 1),
         ("python", ""),

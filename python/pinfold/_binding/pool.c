@@ -84,6 +84,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             "open_timeout_ns",
                             "output_bytes",
                             "flags",
+                            "namespaces",
                             NULL};
     pinfold_config config = {.size = sizeof(config)};
     PyObject *argv;
@@ -91,10 +92,10 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     long long idle_timeout_ns;
     long long open_timeout_ns;
     unsigned long long output_bytes;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!yyIIIILLKI:Pool", names, &PyList_Type, &argv,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!yyIIIILLKII:Pool", names, &PyList_Type, &argv,
                                      &PyList_Type, &envp, &config.guard, &config.spill_dir, &config.isolation,
                                      &config.max_workers, &config.max_queue, &config.max_calls_per_worker,
-                                     &idle_timeout_ns, &open_timeout_ns, &output_bytes, &config.flags))
+                                     &idle_timeout_ns, &open_timeout_ns, &output_bytes, &config.flags, &config.namespaces))
         return NULL;
     config.idle_timeout_ns = idle_timeout_ns;
     config.open_timeout_ns = open_timeout_ns;

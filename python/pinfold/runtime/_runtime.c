@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,6 +18,8 @@
 #define COMMAND_MAX 24
 
 struct spill_dir runtime_spills = {.fd = -1};
+
+bool runtime_has_scratch;
 
 static enum seat to_pool = SEATS; /* where a failure to start is told */
 
@@ -77,9 +80,10 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
         return NULL;
     int r = seat_open();
     /* The one above may die from now on: its pidfd tells, once PDEATHSIG does not any more. */
-    int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
-    if (r == 0)
+    if (r == 0 && getppid() != 0) { /* in a namespace of pids the kernel sees to it */
+        int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
         r = guard < 0 ? -errno : seat_put(SEAT_GUARD, guard);
+    }
     if (r == 0)
         r = seat_put(SEAT_CONTROL, control);
     if (r < 0)
@@ -131,6 +135,37 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
         r = open_spills(PyBytes_AS_STRING(path));
     Py_DECREF(path);
     return none_or(r, "cannot take the worker's descriptors");
+}
+
+static int sit(enum seat seat, const char *base, const char *name)
+{
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/%s", base, name);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : seat_put(seat, fd);
+}
+
+PyDoc_STRVAR(use_base_doc,
+             "use_base(base, swept)\n\n"
+             "Puts spills into its directory `spills` from now on. If `swept`, what workers leave in\n"
+             "`scratch` is removed when they are dead, by way of `trash`.");
+
+static PyObject *use_base(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    const char *base;
+    int swept;
+    if (!PyArg_ParseTuple(arguments, "sp", &base, &swept))
+        return NULL;
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/spills", base);
+    int r = open_spills(path);
+    if (r == 0 && swept)
+        r = sit(SEAT_SCRATCH, base, "scratch");
+    if (r == 0 && swept)
+        r = sit(SEAT_TRASH, base, "trash");
+    runtime_has_scratch = r == 0 && swept;
+    return none_or(r, "cannot use the directory of the box");
 }
 
 static PyObject *fail(PyObject *module, PyObject *text)
@@ -214,6 +249,7 @@ static PyMethodDef methods[] = {
     {"arm", arm, METH_O,
      "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
      "write to fd."},
+    {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
     {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
     {"serve", serve, METH_VARARGS, serve_doc},

@@ -27,6 +27,8 @@ enum seat {
     SEAT_SIGNALS,
     SEAT_GUARD,
     SEAT_CHILDREN,
+    SEAT_SCRATCH,
+    SEAT_TRASH,
     SEAT_OOM,
     /* Of a worker; the template keeps them taken, so that nothing else sits down there. */
     SEAT_CHANNEL,
@@ -67,6 +69,9 @@ void child_exec(const struct child *child, char *const *command); /* does not re
 /* _channel.c */
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
+
+/* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
+extern bool runtime_has_scratch;
 
 /* _serve.c: forks workers until the pool or the guard is gone, and then exits with everything below. Returns in a
  * worker, with its id; or NULL with an exception set, in the template before it served, or in a worker. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "_pids.h"
+#include "_scratch.h"
 #include "frame.h"
 #include "sweep.h"
 #include "util.h"
@@ -28,6 +29,7 @@
 #define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop as well */
 #define LOOK_MAX 256     /* orphans killed in one look */
 #define REAP_MAX 1024    /* dead ones reaped before anything else has its turn */
+#define TRASH_BUDGET 128 /* entries removed before anything else has its turn */
 #define COMMAND_EXTRA 2  /* what is put behind the command of a spawned worker */
 #define COMMAND_MAX 32
 
@@ -49,8 +51,11 @@ struct server {
     int n_orphans;                /* at the last look */
     bool no_list;                 /* the kernel does not list our children: they are looked for */
     bool unread;                  /* there may be more dead ones than were reaped */
-    bool sweep_owed;              /* an exit was reported with orphans: FRAME_SWEPT is due when none is left */
+    bool trash;                   /* remains of scratch directories wait to be removed */
+    unsigned n_remains;
+    bool sweep_owed; /* an exit was reported with orphans: FRAME_SWEPT is due when none is left */
     uint64_t inherited_kb;
+    bool namespaced;      /* the guard is outside of our namespace, and its death is our own */
     char oom[8];          /* our own oom_score_adj; "": it cannot be set */
     char *const *command; /* of a spawned worker; NULL: workers are forked */
     struct child child;   /* the next one */
@@ -213,6 +218,18 @@ static void look(struct server *server)
     server->n_orphans = look.n_orphans;
 }
 
+/* While a worker is a zombie nobody else has its pid, which is the name of its directory. */
+static void drop_scratch(struct server *server, pid_t pid)
+{
+    char name[16], remains[40];
+    snprintf(name, sizeof(name), "%d", pid);
+    if (unlinkat(seat_fd(SEAT_SCRATCH), name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return;
+    snprintf(remains, sizeof(remains), "%d-%u", pid, server->n_remains++);
+    if (renameat(seat_fd(SEAT_SCRATCH), name, seat_fd(SEAT_TRASH), remains) == 0)
+        server->trash = true;
+}
+
 static int64_t microseconds(struct timeval time)
 {
     return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
@@ -234,6 +251,8 @@ static void reap(struct server *server)
         }
         /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
         kill(-dead.si_pid, SIGKILL);
+        if (runtime_has_scratch)
+            drop_scratch(server, dead.si_pid);
         int status;
         struct rusage usage;
         uint64_t number;
@@ -271,6 +290,10 @@ static void end(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
+    if (runtime_has_scratch) { /* the empty base itself is its pool's, or the next one's, to remove */
+        scratch_clear(seat_fd(SEAT_TRASH), UINT32_MAX);
+        scratch_clear(seat_fd(SEAT_SCRATCH), UINT32_MAX);
+    }
     _exit(0);
 }
 
@@ -284,15 +307,17 @@ static void serve(struct server *server)
         struct pollfd watched[] = {
             {seat_fd(SEAT_CONTROL), full ? POLLOUT : POLLIN, 0},
             {seat_fd(SEAT_SIGNALS), POLLIN, 0},
-            {seat_fd(SEAT_GUARD), POLLIN, 0},
+            {server->namespaced ? -1 : seat_fd(SEAT_GUARD), POLLIN, 0},
         };
-        int wait_ms = server->unread ? 0 : server->n_orphans > 0 ? LOOK_AGAIN_MS : -1;
+        int wait_ms = server->unread || server->trash ? 0 : server->n_orphans > 0 ? LOOK_AGAIN_MS : -1;
         if (poll(watched, COUNT_OF(watched), wait_ms) < 0)
             continue;
         if (watched[2].revents)
             end();
         if (watched[1].revents || wait_ms >= 0)
             reap(server);
+        if (server->trash) /* a little at a time: forks come first */
+            server->trash = scratch_clear(seat_fd(SEAT_TRASH), TRASH_BUDGET) == 1;
         if (!watched[0].revents || full)
             continue;
         struct frame frame;
@@ -355,7 +380,9 @@ PyObject *serve_run(uint32_t flags, char *const *command)
     }
     /* From here on a dead guard is seen here, and the sweep that follows must not be cut short by a signal. */
     pid_t guard = getppid();
-    prctl(PR_SET_PDEATHSIG, 0);
+    server->namespaced = guard == 0;
+    if (!server->namespaced)
+        prctl(PR_SET_PDEATHSIG, 0);
     if (getppid() != guard)
         end();
     queue_push(server, FRAME_READY, 0);

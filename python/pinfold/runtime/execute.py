@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from types import CoroutineType
+from typing import TYPE_CHECKING
 
 from pinfold import codec as codecs
 from pinfold.runtime import report, search
@@ -23,6 +24,9 @@ RESULT_TOO_LARGE = 3
 RESULT_INTERNAL = 4
 RESULT_RETIRE = 4
 
+if TYPE_CHECKING:
+    from pinfold.runtime.box import Box
+
 PAYLOAD_ALIGN = 64  # src/payload.h
 
 Outcome = tuple[int, Segments]
@@ -31,7 +35,9 @@ Outcome = tuple[int, Segments]
 class Executor:
     """Runs the calls of one worker, one after another."""
 
-    def __init__(self, *, worker_id: str, node_id: str, isolation: str) -> None:
+    def __init__(
+        self, *, worker_id: str, node_id: str, isolation: str, box: Box | None = None
+    ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
         all but "fresh" are put back after each call to what they were before the first."""
         os.environ["PINFOLD_WORKER_ID"] = worker_id
@@ -40,6 +46,7 @@ class Executor:
         self._reset = None if isolation == "fresh" else Reset()
         self._program: Program | None = None
         self._entries: list[str] = []
+        self._box = box
         self._limits = RLimits(lasting=isolation == "fresh")
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
@@ -59,10 +66,15 @@ class Executor:
         status, result = outcome or (RESULT_EXCEPTION, pack_failure(report.untold()))
         flags = 0
         if reset is not None:
-            self._limits.restore()
+            _, unlimited = shield(self._limits.restore)
             payload = _payload_size(result) + _payload_size(segments)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
-            if reasons != []:  # None: something went wrong, and was not put back
+            unclean = None
+            if self._box is not None and self._box.entered:
+                _, unclean = shield(self._box.leave)
+            if (
+                unclean or unlimited or reasons != []
+            ):  # None: something went wrong, and was not put back
                 flags = RESULT_RETIRE
         return status, result, flags
 
@@ -74,6 +86,8 @@ class Executor:
             self._entries = search.prepend(request.python_path)
             if self._entries:
                 search.drop_shadowed(self._entries)
+            if self._box is not None:
+                self._box.enter(self._entries)
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 

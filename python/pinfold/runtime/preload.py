@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict
 from pinfold.runtime import _runtime
 
 if TYPE_CHECKING:
+    from pinfold.runtime.box import Box, Plan
     from pinfold.runtime.worker import Worker
 
 SOCKET = 3
@@ -37,6 +38,7 @@ class Settings(TypedDict):
     preload: list[str]
     setup: str | None
     node_id: str
+    box: Plan | None
 
 
 class CannotLoad(Exception):
@@ -53,15 +55,21 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         isolation = ISOLATIONS[number]
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
         if isolation == "spawn":
+            if settings.get("box") is not None:
+                spill_dir = use_box(settings, spill_dir)[0]
             _runtime.serve(flags, [*command, spill_dir, str(os.getpid() if flags & 1 else 0)])
         worker_type = import_worker(settings)
         load(settings, forks=True)
+        box = None
+        if settings.get("box") is not None:
+            box = make_box(settings, *use_box(settings, spill_dir))
+            box.share()
         stand_still(settings)
         worker_id = _runtime.serve(flags, None)
     except BaseException as error:
         give_up(error)
     # A worker.
-    worker_type(worker_id, settings["node_id"], isolation).work()
+    worker_type(worker_id, settings["node_id"], isolation, box).work()
 
 
 def spawned_worker(
@@ -69,12 +77,14 @@ def spawned_worker(
 ) -> NoReturn:
     """Be a worker in a process of its own making."""
     try:
-        _runtime.open_worker(SOCKET, int(template), spill_dir)
+        spills = spill_dir if settings.get("box") is None else f"{spill_dir}/spills"
+        _runtime.open_worker(SOCKET, int(template), spills)
         faulthandler.enable(2)
         worker_type = import_worker(settings)
         load(settings, forks=False)
         settle()
-        worker = worker_type(worker_id, settings["node_id"], "spawn")
+        box = None if settings.get("box") is None else make_box(settings, spill_dir, -1)
+        worker = worker_type(worker_id, settings["node_id"], "spawn", box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
@@ -90,6 +100,27 @@ def import_worker(settings: Settings) -> type[Worker]:
     finally:
         sys.path[:] = before
     return Worker
+
+
+def use_box(settings: Settings, spill_dir: str) -> tuple[str, int]:
+    """Make the directory of this template's boxes, and go where their workers shall be."""
+    from pinfold.runtime import box
+
+    plan = settings.get("box")
+    assert plan is not None
+    base, lock = box.make_base(spill_dir)
+    if plan["namespaces"]:
+        box.enter_view(base, (settings["package"], *settings["path"]))
+    _runtime.use_base(base, not plan["namespaces"])
+    return base, lock
+
+
+def make_box(settings: Settings, base: str, lock: int) -> Box:
+    from pinfold.runtime import box
+
+    plan = settings.get("box")
+    assert plan is not None
+    return box.Box(plan, base, lock, (settings["package"], *settings["path"]))
 
 
 def give_up(error: BaseException) -> NoReturn:

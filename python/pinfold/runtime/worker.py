@@ -6,7 +6,7 @@ import errno
 import gc
 import sys
 from os import _exit, getpid
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pinfold.runtime import _runtime, report
 from pinfold.runtime.execute import (
@@ -19,18 +19,27 @@ from pinfold.runtime.execute import (
 )
 from pinfold.runtime.wire import Segments, pack_failure
 
+if TYPE_CHECKING:
+    from pinfold.runtime.box import Box
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Worker:
     """One worker, in its own process. All that can be done before a call comes is done here."""
 
-    def __init__(self, worker_id: str, node_id: str, isolation: str) -> None:
+    def __init__(
+        self, worker_id: str, node_id: str, isolation: str, box: Box | None = None
+    ) -> None:
         self._last = isolation == "fresh"
         self._pid = getpid()
         self._channel = _runtime.open_channel(not self._last)
         reseed()
-        self._executor = Executor(worker_id=worker_id, node_id=node_id, isolation=isolation)
+        if box is not None:
+            box.draft(reused=not self._last)
+        self._executor = Executor(
+            worker_id=worker_id, node_id=node_id, isolation=isolation, box=box
+        )
         gc.enable()
 
     def work(self) -> NoReturn:

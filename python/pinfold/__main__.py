@@ -1,0 +1,38 @@
+"""``python -m pinfold doctor``: what of a sandbox this machine can have."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 1 if something that the sandbox wants is missing."""
+    parser = argparse.ArgumentParser(prog="python -m pinfold")
+    commands = parser.add_subparsers(dest="command", required=True)
+    doctor = commands.add_parser(
+        "doctor", help="what holds a program on this machine, for this user"
+    )
+    doctor.add_argument("--sandbox", choices=("none", "standard", "strict"), default="strict")
+    doctor.add_argument("--allow-network", action="store_true")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    asked = parser.parse_args(arguments)
+
+    from pinfold._sandbox import isolation_of
+    from pinfold.config import WorkerConfig
+
+    isolation = isolation_of(WorkerConfig(sandbox=asked.sandbox, allow_network=asked.allow_network))
+    if asked.json:
+        machine = os.uname()
+        about = {"kernel": machine.release, "machine": machine.machine, "uid": os.getuid()}
+        print(json.dumps({**about, **isolation.to_dict()}, indent=2))
+    else:
+        print(f"Linux {os.uname().release}, user {os.getuid()}")
+        print(isolation)
+    return 1 if isolation.missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+/* pinfold.runtime._box: the walls around a worker, as Python builds and closes them. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "_box.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "_scratch.h"
+
+#define PATHS_MAX 512
+
+static PyObject *failed(int code, const char *doing)
+{
+    PyObject *arguments = Py_BuildValue("(iN)", -code, PyUnicode_FromFormat("%s: %s", doing, strerror(-code)));
+    if (arguments)
+        PyErr_SetObject(PyExc_OSError, arguments);
+    Py_XDECREF(arguments);
+    return NULL;
+}
+
+static PyObject *none_or(int r, const char *doing)
+{
+    if (r < 0)
+        return failed(r, doing);
+    Py_RETURN_NONE;
+}
+
+static PyObject *probe(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    int step = 0;
+    int spaces = probe_namespaces(&step);
+    return Py_BuildValue("{sisisisi}", "landlock", landlock_abi(), "seccomp", filter_probe(), "namespaces", spaces,
+                         "namespaces_step", step);
+}
+
+static void forget_filter(PyObject *capsule)
+{
+    filter_free(PyCapsule_GetPointer(capsule, "filter"));
+}
+
+static PyObject *compile_filter(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int strict, network, mounts;
+    if (!PyArg_ParseTuple(arguments, "ppp", &strict, &network, &mounts))
+        return NULL;
+    struct filter *filter;
+    int r = filter_new(strict, network, mounts, &filter);
+    return r < 0 ? failed(r, "cannot compile the filter of system calls")
+                 : PyCapsule_New(filter, "filter", forget_filter);
+}
+
+static int load(PyObject *capsule)
+{
+    const struct filter *filter = PyCapsule_GetPointer(capsule, "filter");
+    if (!filter)
+        return -EINVAL;
+    int r = privilege_none_new();
+    return r == 0 ? filter_load(filter) : r;
+}
+
+static PyObject *load_filter(PyObject *module, PyObject *capsule)
+{
+    (void)module;
+    int r = load(capsule);
+    return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
+}
+
+/* A right that cannot be given, because there is no such thing here, is one less. */
+static int allow(int ruleset, int abi, const char *path, unsigned right)
+{
+    int r = right > LANDLOCK_ALL ? -EINVAL : landlock_allow(ruleset, abi, path, (enum landlock_right)right);
+    return r == -ENOENT || r == -EACCES || r == -ENOTDIR ? 0 : r;
+}
+
+static PyObject *draft(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int abi, network;
+    PyObject *list;
+    if (!PyArg_ParseTuple(arguments, "ipO!", &abi, &network, &PyList_Type, &list))
+        return NULL;
+    int ruleset = landlock_draft(abi, network);
+    int r = ruleset;
+    for (Py_ssize_t i = 0; r >= 0 && i < PyList_GET_SIZE(list); i++) {
+        const char *path;
+        unsigned right;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &right)) {
+            close(ruleset);
+            return NULL;
+        }
+        r = allow(ruleset, abi, path, right);
+    }
+    if (r >= 0)
+        return PyLong_FromLong(ruleset);
+    if (ruleset >= 0)
+        close(ruleset);
+    return failed(r, "cannot draft the Landlock rules");
+}
+
+static PyObject *close_box(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int ruleset, abi;
+    PyObject *list, *filter;
+    if (!PyArg_ParseTuple(arguments, "iiO!O", &ruleset, &abi, &PyList_Type, &list, &filter))
+        return NULL;
+    int r = privilege_none_new();
+    if (r == 0)
+        r = privilege_drop();
+    if (r < 0)
+        return failed(r, "cannot give up privileges");
+    for (Py_ssize_t i = 0; ruleset >= 0 && i < PyList_GET_SIZE(list); i++) {
+        const char *path;
+        unsigned right;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &right))
+            return NULL;
+        r = allow(ruleset, abi, path, right);
+        if (r < 0)
+            return failed(r, "cannot make a Landlock rule");
+    }
+    if (ruleset >= 0) {
+        r = landlock_enforce(ruleset);
+        close(ruleset);
+        if (r < 0)
+            return failed(r, "cannot enforce the Landlock rules");
+    }
+    r = filter == Py_None ? 0 : load(filter);
+    return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
+}
+
+static PyObject *build_view(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    const char *root;
+    PyObject *list;
+    if (!PyArg_ParseTuple(arguments, "sO!", &root, &PyList_Type, &list))
+        return NULL;
+    int r = view_open(root);
+    if (r < 0)
+        return failed(r, "cannot make a root of its own");
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        const char *path;
+        unsigned kind;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &kind))
+            return NULL;
+        r = kind > VIEW_WRITE ? -EINVAL : view_show(root, path, (enum view_kind)kind);
+        if (r < 0 && r != -ENOENT && r != -EACCES)
+            return failed(r, path);
+    }
+    r = view_proc(root);
+    if (r < 0)
+        return failed(r, "cannot mount a proc of its own");
+    return none_or(view_enter(root), "cannot enter a root of its own");
+}
+
+static PyObject *part(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    const char *scratch, *paths[PATHS_MAX];
+    unsigned long long bytes;
+    PyObject *list;
+    if (!PyArg_ParseTuple(arguments, "O!sK", &PyList_Type, &list, &scratch, &bytes))
+        return NULL;
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    if (n > PATHS_MAX)
+        return PyErr_Format(PyExc_ValueError, "at most %d directories", PATHS_MAX);
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!(paths[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i))))
+            return NULL;
+    return none_or(view_part(paths, (size_t)n, scratch, bytes), "cannot make mounts of its own");
+}
+
+static PyObject *clear(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int directory;
+    unsigned budget;
+    if (!PyArg_ParseTuple(arguments, "iI", &directory, &budget))
+        return NULL;
+    int r = scratch_clear(directory, budget);
+    return r < 0 ? failed(r, "cannot empty a directory") : PyBool_FromLong(r);
+}
+
+static PyMethodDef methods[] = {
+    {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
+    {"compile", compile_filter, METH_VARARGS, "compile(strict, network, mounts) -> filter"},
+    {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
+    {"draft", draft, METH_VARARGS, "draft(abi, network, [(path, right), ...]) -> ruleset"},
+    {"close", close_box, METH_VARARGS,
+     "close(ruleset or -1, abi, [(path, right), ...], filter or None)\n\nFor good; with one thread."},
+    {"view", build_view, METH_VARARGS,
+     "view(root, [(path, kind), ...])\n\nBuilds a root, and makes it this one's."},
+    {"part", part, METH_VARARGS, "part([path, ...], scratch, bytes)\n\nA mount namespace of this worker's own."},
+    {"clear", clear, METH_VARARGS, "clear(directory, budget) -> whether more is left"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pinfold.runtime._box",
+    .m_doc = "The walls around a worker.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__box(void)
+{
+    return PyModuleDef_Init(&definition);
+}

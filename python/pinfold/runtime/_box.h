@@ -1,0 +1,47 @@
+/* _box.h - what the files of the extension _box share: the walls around a worker, and what they are made of.
+ *
+ * Theory of operation. Before the first fork the template builds what all its workers share: the filter of system
+ * calls (_filter.c), and for "strict", in namespaces that the guard has put it in, a root of its own (_view.c).
+ * Each worker, while it has one thread, drafts a Landlock ruleset (_landlock.c) ahead of its call; when it knows
+ * what its call may read and where its scratch directory is, it closes the box, and nothing opens it again.
+ */
+#ifndef PINFOLD_BOX_H
+#define PINFOLD_BOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* _landlock.c. All return a negative errno where they fail. */
+int landlock_abi(void);                    /* 1 .., or why there is none */
+int landlock_draft(int abi, bool network); /* a ruleset that allows nothing yet */
+enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_SPILL, LANDLOCK_ALL };
+int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
+int landlock_enforce(int ruleset); /* no new privileges must be set */
+
+/* _filter.c */
+struct filter; /* a compiled program */
+int filter_new(bool strict, bool network, bool mounts,
+               struct filter **ret_filter); /* `mounts`: leave them allowed */
+size_t filter_length(const struct filter *filter);
+int filter_load(const struct filter *filter); /* for this thread, and those that come of it */
+void filter_free(struct filter *filter);
+int filter_probe(void);
+
+/* _view.c: needs CAP_SYS_ADMIN over the mount namespace. */
+int view_open(const char *root); /* an empty root, on an existing directory */
+enum view_kind { VIEW_READ, VIEW_DEVICE, VIEW_WRITE };
+int view_show(const char *root, const char *path, enum view_kind kind); /* at the same place below root */
+int view_proc(const char *root);
+int view_enter(const char *root); /* the old one stays at VIEW_OUTSIDE, for the workers' own namespaces */
+int view_part(const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes);
+#define VIEW_OUTSIDE "/.outside"
+
+/* _probe.c: can this process have them? 0, or why not; *ret_step says at which step */
+int probe_namespaces(int *ret_step);
+
+/* _privilege.c */
+int privilege_none_new(void);
+int privilege_drop(void); /* all capabilities, for good */
+
+#endif

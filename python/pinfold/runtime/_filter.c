@@ -1,0 +1,552 @@
+/* Which system calls a boxed worker may make (seccomp(2)), compiled once by libseccomp. */
+#include "_box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util.h"
+
+struct filter {
+    struct sock_fprog program;
+};
+
+#define NEW_NAMESPACES                                                                                            \
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |  \
+     0x80 /* CLONE_NEWTIME */)
+
+/* Refused with EPERM at both levels: they reach other processes, the kernel's own state, or parts of it with a
+ * history of holes, and no computation needs them. */
+static const char *const refused[] = {
+    "acct",
+    "add_key",
+    "adjtimex",
+    "bpf",
+    "chroot",
+    "clock_adjtime",
+    "clock_adjtime64",
+    "clock_settime",
+    "clock_settime64",
+    "delete_module",
+    "fanotify_init",
+    "fanotify_mark",
+    "finit_module",
+    "init_module",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
+    "lookup_dcookie",
+    "migrate_pages",
+    "move_pages",
+    "mq_getsetattr",
+    "mq_notify",
+    "mq_open",
+    "mq_timedreceive",
+    "mq_timedsend",
+    "mq_unlink",
+    "msgctl",
+    "msgget",
+    "msgrcv",
+    "msgsnd",
+    "name_to_handle_at",
+    "nfsservctl",
+    "open_by_handle_at",
+    "perf_event_open",
+    "pidfd_getfd",
+    "process_madvise",
+    "process_mrelease",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "quotactl_fd",
+    "reboot",
+    "request_key",
+    "semctl",
+    "semget",
+    "semop",
+    "semtimedop",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "shmat",
+    "shmctl",
+    "shmdt",
+    "shmget",
+    "stime",
+    "swapoff",
+    "swapon",
+    "syslog",
+    "sysfs",
+    "userfaultfd",
+    "ustat",
+    "uselib",
+    "vhangup",
+    "vm86",
+    "vm86old",
+};
+
+/* Refused unless the worker has yet to make its own mounts. */
+static const char *const mounting[] = {
+    "fsconfig",   "fsmount",   "fsopen",     "fspick", "mount",   "mount_setattr",
+    "move_mount", "open_tree", "pivot_root", "umount", "umount2",
+};
+
+/* As if the kernel were too old to have them: libraries then take another way. */
+static const char *const unknown[] = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup"};
+
+/* All that "strict" leaves. What is not here is as unknown as a call of a newer kernel. */
+static const char *const allowed[] = {
+    "access",
+    "alarm",
+    "arch_prctl",
+    "bind",
+    "brk",
+    "capget",
+    "chdir",
+    "chmod",
+    "chown",
+    "clock_getres",
+    "clock_gettime",
+    "clock_nanosleep",
+    "close",
+    "close_range",
+    "connect",
+    "copy_file_range",
+    "creat",
+    "dup",
+    "dup2",
+    "dup3",
+    "epoll_create",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "epoll_wait",
+    "eventfd",
+    "eventfd2",
+    "execve",
+    "execveat",
+    "exit",
+    "exit_group",
+    "faccessat",
+    "faccessat2",
+    "fadvise64",
+    "fallocate",
+    "fchdir",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fchown",
+    "fchownat",
+    "fcntl",
+    "fdatasync",
+    "fgetxattr",
+    "flistxattr",
+    "flock",
+    "fork",
+    "fremovexattr",
+    "fsetxattr",
+    "fstat",
+    "fstatfs",
+    "fsync",
+    "ftruncate",
+    "futex",
+    "futex_waitv",
+    "futimesat",
+    "get_mempolicy",
+    "get_robust_list",
+    "getcpu",
+    "getcwd",
+    "getdents",
+    "getdents64",
+    "getegid",
+    "geteuid",
+    "getgid",
+    "getgroups",
+    "getitimer",
+    "getpeername",
+    "getpgid",
+    "getpgrp",
+    "getpid",
+    "getppid",
+    "getpriority",
+    "getrandom",
+    "getresgid",
+    "getresuid",
+    "getrlimit",
+    "getrusage",
+    "getsid",
+    "getsockname",
+    "getsockopt",
+    "gettid",
+    "gettimeofday",
+    "getuid",
+    "getxattr",
+    "inotify_add_watch",
+    "inotify_init",
+    "inotify_init1",
+    "inotify_rm_watch",
+    "ioctl",
+    "ioprio_get",
+    "kill",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
+    "lchown",
+    "lgetxattr",
+    "link",
+    "linkat",
+    "listen",
+    "listxattr",
+    "llistxattr",
+    "lremovexattr",
+    "lseek",
+    "lsetxattr",
+    "lstat",
+    "madvise",
+    "mbind",
+    "membarrier",
+    "memfd_create",
+    "mincore",
+    "mkdir",
+    "mkdirat",
+    "mknod",
+    "mknodat",
+    "mlock",
+    "mlock2",
+    "mlockall",
+    "mmap",
+    "mprotect",
+    "mremap",
+    "msync",
+    "munlock",
+    "munlockall",
+    "munmap",
+    "nanosleep",
+    "newfstatat",
+    "open",
+    "openat",
+    "openat2",
+    "pause",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "pipe",
+    "pipe2",
+    "pkey_alloc",
+    "pkey_free",
+    "pkey_mprotect",
+    "poll",
+    "ppoll",
+    "prctl",
+    "pread64",
+    "preadv",
+    "preadv2",
+    "pselect6",
+    "pwrite64",
+    "pwritev",
+    "pwritev2",
+    "read",
+    "readahead",
+    "readlink",
+    "readlinkat",
+    "readv",
+    "recvfrom",
+    "recvmmsg",
+    "recvmsg",
+    "remap_file_pages",
+    "removexattr",
+    "rename",
+    "renameat",
+    "renameat2",
+    "restart_syscall",
+    "rmdir",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigpending",
+    "rt_sigprocmask",
+    "rt_sigqueueinfo",
+    "rt_sigreturn",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "rt_tgsigqueueinfo",
+    "sched_get_priority_max",
+    "sched_get_priority_min",
+    "sched_getaffinity",
+    "sched_getattr",
+    "sched_getparam",
+    "sched_getscheduler",
+    "sched_rr_get_interval",
+    "sched_yield",
+    "seccomp",
+    "select",
+    "sendfile",
+    "sendmmsg",
+    "sendmsg",
+    "sendto",
+    "set_mempolicy",
+    "set_robust_list",
+    "set_tid_address",
+    "setfsgid",
+    "setfsuid",
+    "setgid",
+    "setgroups",
+    "setitimer",
+    "setpgid",
+    "setregid",
+    "setresgid",
+    "setresuid",
+    "setreuid",
+    "setrlimit",
+    "setsid",
+    "setsockopt",
+    "setuid",
+    "setxattr",
+    "shutdown",
+    "sigaltstack",
+    "signalfd",
+    "signalfd4",
+    "splice",
+    "stat",
+    "statfs",
+    "statx",
+    "symlink",
+    "symlinkat",
+    "sync",
+    "sync_file_range",
+    "syncfs",
+    "sysinfo",
+    "tee",
+    "tgkill",
+    "time",
+    "timer_create",
+    "timer_delete",
+    "timer_getoverrun",
+    "timer_gettime",
+    "timer_settime",
+    "timerfd_create",
+    "timerfd_gettime",
+    "timerfd_settime",
+    "times",
+    "tkill",
+    "truncate",
+    "umask",
+    "uname",
+    "unlink",
+    "unlinkat",
+    "utime",
+    "utimensat",
+    "utimes",
+    "vfork",
+    "vmsplice",
+    "wait4",
+    "waitid",
+    "waitpid",
+    "write",
+    "writev",
+    "accept",
+    "accept4",
+};
+
+/* A rule for a call by name; one that this architecture or libseccomp does not know cannot be made either. */
+static int rule(scmp_filter_ctx context, uint32_t action, const char *name, unsigned n,
+                const struct scmp_arg_cmp *compared)
+{
+    int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR)
+        return 0;
+    int r = seccomp_rule_add_array(context, action, number, n, compared);
+    return r == -EDOM || r == -EACCES ? 0 : r; /* -EACCES: it is the default action already */
+}
+
+static int each(scmp_filter_ctx context, uint32_t action, const char *const *names, size_t n)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = rule(context, action, names[i], 0, NULL);
+    return r;
+}
+
+/* Sockets are refused by family, for a rule cannot look at an address; of unnamed pairs all but datagrams, which
+ * could be sent to any name. */
+static int sockets(scmp_filter_ctx context, uint32_t action, bool strict, bool network)
+{
+    static const uint64_t internet[] = {AF_INET, AF_INET6};
+    struct scmp_arg_cmp family[1];
+    int r = 0;
+    if (action == SCMP_ACT_ALLOW) {
+        for (size_t i = 0; network && r == 0 && i < COUNT_OF(internet); i++) {
+            family[0] = SCMP_A0_32(SCMP_CMP_EQ, internet[i]);
+            r = rule(context, action, "socket", 1, family);
+        }
+        family[0] = SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX);
+        if (r == 0)
+            r = rule(context, action, "socket", 1, family);
+        if (r == 0)
+            r = rule(context, action, "socketpair", 1, family);
+        return r == 0 ? sockets(context, SCMP_ACT_ERRNO(EACCES), strict, network) : r;
+    }
+    for (uint64_t at = 0; r == 0 && at < 64; at++) {
+        if ((network && (at == AF_INET || at == AF_INET6)) || (strict && at == AF_UNIX))
+            continue;
+        family[0] = SCMP_A0_32(SCMP_CMP_EQ, at);
+        r = rule(context, action, "socket", 1, family);
+        if (r == 0 && at != AF_UNIX)
+            r = rule(context, action, "socketpair", 1, family);
+    }
+    struct scmp_arg_cmp beyond[] = {SCMP_A0_32(SCMP_CMP_GE, 64)};
+    if (r == 0)
+        r = rule(context, action, "socket", 1, beyond);
+    if (strict) /* there is nobody to send to */
+        return r;
+    struct scmp_arg_cmp datagrams[] = {SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM)};
+    return r == 0 ? rule(context, action, "socketpair", 1, datagrams) : r;
+}
+
+/* What depends on an argument, as what is refused. */
+static int by_argument(scmp_filter_ctx context, uint32_t action)
+{
+    int r = 0;
+    for (uint64_t bit = 1; r == 0 && bit && bit <= NEW_NAMESPACES; bit <<= 1) {
+        if (!(NEW_NAMESPACES & bit))
+            continue;
+        struct scmp_arg_cmp flag[] = {SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit)};
+        if (bit != 0x80) /* in clone(2) it is a bit of the signal's number */
+            r = rule(context, action, "clone", 1, flag);
+        if (r == 0)
+            r = rule(context, action, "unshare", 1, flag);
+    }
+    /* Another process of this user: the limits, the place and the priority of the caller itself, say. */
+    static const char *const others[] = {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam",
+                                         "sched_setscheduler"};
+    struct scmp_arg_cmp someone[] = {SCMP_A0_32(SCMP_CMP_NE, 0)};
+    for (size_t i = 0; r == 0 && i < COUNT_OF(others); i++)
+        r = rule(context, action, others[i], 1, someone);
+    struct scmp_arg_cmp who[] = {SCMP_A1_32(SCMP_CMP_NE, 0)};
+    static const char *const priorities[] = {"ioprio_set", "setpriority"};
+    for (size_t i = 0; r == 0 && i < COUNT_OF(priorities); i++)
+        r = rule(context, action, priorities[i], 1, who);
+    struct scmp_arg_cmp typing[] = {SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)};
+    if (r == 0)
+        r = rule(context, action, "ioctl", 1, typing);
+    return r;
+}
+
+/* The same, as what is allowed. */
+static int by_argument_allowed(scmp_filter_ctx context)
+{
+    struct scmp_arg_cmp none[] = {SCMP_A0_64(SCMP_CMP_MASKED_EQ, NEW_NAMESPACES & ~0x80, 0)};
+    int r = rule(context, SCMP_ACT_ALLOW, "clone", 1, none);
+    struct scmp_arg_cmp own[] = {SCMP_A0_32(SCMP_CMP_EQ, 0)};
+    static const char *const others[] = {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam",
+                                         "sched_setscheduler"};
+    for (size_t i = 0; r == 0 && i < COUNT_OF(others); i++)
+        r = rule(context, SCMP_ACT_ALLOW, others[i], 1, own);
+    struct scmp_arg_cmp me[] = {SCMP_A1_32(SCMP_CMP_EQ, 0)};
+    if (r == 0)
+        r = rule(context, SCMP_ACT_ALLOW, "setpriority", 1, me);
+    if (r == 0)
+        r = rule(context, SCMP_ACT_ALLOW, "ioprio_set", 1, me);
+    struct scmp_arg_cmp query[] = {SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff)};
+    return r == 0 ? rule(context, SCMP_ACT_ALLOW, "personality", 1, query) : r;
+}
+
+static int fill(scmp_filter_ctx context, bool strict, bool network, bool mounts)
+{
+    const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
+    /* Calls of another architecture (32 bits, x32) have other numbers: nobody here makes them by accident. */
+    int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    if (r == 0)
+        r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
+    if (r == 0)
+        r = each(context, refuse, refused, COUNT_OF(refused));
+    if (r == 0 && !mounts)
+        r = each(context, refuse, mounting, COUNT_OF(mounting));
+    if (r < 0)
+        return r;
+    if (strict) {
+        r = each(context, SCMP_ACT_ALLOW, allowed, COUNT_OF(allowed));
+        if (r == 0)
+            r = by_argument_allowed(context);
+        return r == 0 ? sockets(context, SCMP_ACT_ALLOW, strict, network) : r;
+    }
+    r = each(context, SCMP_ACT_ERRNO(ENOSYS), unknown, COUNT_OF(unknown));
+    if (r == 0)
+        r = by_argument(context, refuse);
+    return r == 0 ? sockets(context, SCMP_ACT_ERRNO(EACCES), strict, network) : r;
+}
+
+/* libseccomp writes programs to files: this one has no name. */
+static int export(scmp_filter_ctx context, struct filter *filter)
+{
+    _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = seccomp_export_bpf(context, fd);
+    if (r < 0)
+        return r;
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    size_t size = (size_t)status.st_size;
+    filter->program.len = (unsigned short)(size / sizeof(struct sock_filter));
+    filter->program.filter = malloc(size);
+    if (!filter->program.filter)
+        return -ENOMEM;
+    return pread(fd, filter->program.filter, size, 0) == (ssize_t)size ? 0 : -EIO;
+}
+
+void filter_free(struct filter *filter)
+{
+    if (filter)
+        free(filter->program.filter);
+    free(filter);
+}
+
+int filter_new(bool strict, bool network, bool mounts, struct filter **ret_filter)
+{
+    struct filter *filter = calloc(1, sizeof(*filter));
+    scmp_filter_ctx context = seccomp_init(strict ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
+    int r = filter && context ? fill(context, strict, network, mounts) : -ENOMEM;
+    if (r == 0)
+        r = export(context, filter);
+    if (context)
+        seccomp_release(context);
+    if (r < 0) {
+        filter_free(filter);
+        return r;
+    }
+    *ret_filter = filter;
+    return 0;
+}
+
+size_t filter_length(const struct filter *filter)
+{
+    return filter->program.len;
+}
+
+int filter_load(const struct filter *filter)
+{
+    return syscall(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, &filter->program) < 0 ? -errno : 0;
+}
+
+int filter_probe(void)
+{
+    /* The kernel looks at the program first, and finds no memory there: -EFAULT is the answer of one that could. */
+    long r = syscall(SYS_seccomp, 1, 0, NULL);
+    return r < 0 && errno == EFAULT ? 0 : -errno;
+}

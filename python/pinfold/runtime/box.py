@@ -1,0 +1,220 @@
+"""The box around a worker: what its template builds once, and how each worker closes it.
+
+A *base* is a directory in the spill directory, made by one template and locked by it for as long as
+it lives: ``spills`` in it takes the place of the spill directory, ``scratch`` holds what calls
+write, ``trash`` what is left of that, ``root`` is where a view of the file system is built.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterable
+from typing import TypedDict
+
+from pinfold.runtime import _box
+
+READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
+VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
+
+SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
+
+SYSTEM = (
+    "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin",
+    "/nix/store", "/gnu/store",
+    "/etc/alternatives", "/etc/ca-certificates", "/etc/fonts", "/etc/group", "/etc/host.conf",
+    "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime", "/etc/matplotlibrc", "/etc/mime.types",
+    "/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", "/etc/pki/tls", "/etc/protocols",
+    "/etc/resolv.conf", "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/timezone",
+    "/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/kernel/mm/transparent_hugepage",
+)  # fmt: skip
+PROC = tuple(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version",
+        "sys/kernel/cap_last_cap", "sys/kernel/ngroups_max", "sys/kernel/osrelease",
+        "sys/kernel/ostype", "sys/kernel/pid_max", "sys/kernel/random", "sys/kernel/threads-max",
+        "sys/vm/max_map_count", "sys/vm/overcommit_memory",
+    )
+)  # fmt: skip
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+
+class Plan(TypedDict):
+    """What the pool's Python side wants of the box; see `pinfold._sandbox`."""
+
+    level: str
+    network: bool
+    landlock: int
+    """The ABI; 0: there is none, and the configuration lets that pass."""
+    seccomp: bool
+    namespaces: bool
+
+
+def make_base(spill_dir: str) -> tuple[str, int]:
+    """Make a base, and clear away those that nobody holds any more. Returns it and its lock."""
+    clear_stale(spill_dir)
+    token = os.urandom(6).hex()
+    new, base = f"{spill_dir}/.new-{token}", f"{spill_dir}/box-{token}"
+    os.mkdir(new, 0o700)
+    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    for name in ("spills", "scratch", "trash", "root"):
+        os.mkdir(f"{new}/{name}", 0o700)
+    os.rename(new, base)  # from here on others may see it, and it is locked
+    return base, lock
+
+
+def clear_stale(spill_dir: str) -> None:
+    """Remove the bases whose templates are gone."""
+    for name in os.listdir(spill_dir):
+        if not name.startswith("box-"):
+            continue
+        try:
+            fd = os.open(f"{spill_dir}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _box.clear(fd, 0xFFFFFFFF)
+            os.rmdir(f"{spill_dir}/{name}")
+        except OSError:  # somebody holds it, or was faster
+            continue
+        finally:
+            os.close(fd)
+
+
+def readable(more: Iterable[str]) -> list[str]:
+    """What an interpreter like this one reads: prefixes, packages, what it has mapped, the system's
+    libraries."""
+    places = {
+        sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix,
+        os.path.dirname(sys.executable), os.path.dirname(os.path.realpath(sys.executable)),
+        *sys.path, *more, *os.environ.get("LD_LIBRARY_PATH", "").split(":"), *_mapped(), *SYSTEM,
+    }  # fmt: skip
+    absolute = {os.path.abspath(place) for place in places if place}
+    absolute |= {os.path.realpath(place) for place in absolute}
+    return _topmost(place for place in absolute if place != "/" and os.path.lexists(place))
+
+
+def _mapped() -> set[str]:
+    with open("/proc/self/maps", errors="surrogateescape") as file:
+        paths = {line.split(None, 5)[5].strip() for line in file if line.count("/")}
+    return {os.path.dirname(path) for path in paths if ".so" in path and path.startswith("/")}
+
+
+def _topmost(places: Iterable[str]) -> list[str]:
+    """Those that lie in none of the others. A link hides nothing: it is only a name."""
+    kept: list[str] = []
+    for place in sorted(places):
+        if not covers(kept, place):
+            kept.append(place)
+    return kept
+
+
+def covers(places: Iterable[str], path: str) -> bool:
+    return any(
+        path == place or (path.startswith(f"{place}/") and not os.path.islink(place))
+        for place in places
+    )
+
+
+class Box:
+    """What all workers of a template have in common, and then one worker's box."""
+
+    def __init__(self, plan: Plan, base: str, lock: int, more: Iterable[str]) -> None:
+        """In the template, when all is loaded that is to be loaded; or in a spawned worker."""
+        self._plan = plan
+        self._base = base
+        self._lock = lock
+        self._strict = plan["namespaces"]
+        self.readable = readable(more)
+        self._rules = [(place, READ) for place in (*self.readable, *PROC)]
+        self._rules += [(device, DEVICE) for device in DEVICES]
+        self._rules.append((f"{base}/spills", SPILL))
+        self._filter = None
+        if plan["seccomp"]:
+            strict = plan["level"] == "strict"
+            self._filter = _box.compile(strict, plan["network"], False)
+        self._ruleset = -1
+        self._home = ""
+        self._calls = 0
+        self._reused = False
+        self.entered = False
+        """Whether a call of a worker that is used again has a scratch directory."""
+
+    def share(self) -> None:
+        """In a template that forks: what is loaded here, its workers have. It must not need any
+        more what the filter refuses."""
+        if self._filter is not None and not self._strict:
+            _box.load(self._filter)
+            self._filter = None
+
+    def draft(self, *, reused: bool) -> None:
+        """In a worker, before its first call. One that is used again closes its box now."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        if self._plan["landlock"]:
+            rules = [*self._rules, ("/proc/self", READ)]
+            self._ruleset = _box.draft(self._plan["landlock"], self._plan["network"], rules)
+        self._reused = reused
+        if reused:
+            self._close([])
+
+    def enter(self, python_path: list[str]) -> None:
+        """A call begins: close the box, if it is open, and go to the scratch directory."""
+        outside = [path for path in python_path if not covers(self.readable, path)]
+        directory = self._home
+        if not self._reused:
+            self._close(outside)
+            directory = self._home
+        elif outside:
+            raise RuntimeError(
+                f"{outside[0]!r} of the call's python_path lies outside of the box, which a worker"
+                ' that is used again closes before it knows its calls: use isolation="fresh"'
+            )
+        else:
+            self._calls += 1
+            directory = f"{self._home}/{self._calls}"
+            os.mkdir(directory, 0o700)
+            self.entered = True
+        os.chdir(directory)
+        for name in ("HOME", "TMPDIR", "TEMP", "TMP"):
+            os.environ[name] = directory
+        if "tempfile" in sys.modules:
+            vars(sys.modules["tempfile"])["tempdir"] = None
+
+    def leave(self) -> None:
+        """A call of a worker that is used again has ended: its scratch directory goes."""
+        self.entered = False
+        directory = f"{self._home}/{self._calls}"
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _box.clear(fd, 0xFFFFFFFF)
+        finally:
+            os.close(fd)
+        os.rmdir(directory)
+
+    def _close(self, more: list[str]) -> None:
+        self._home = f"{self._base}/scratch"
+        if self._strict:
+            _box.part(more, self._home, SCRATCH_BYTES)
+        else:
+            self._home += f"/{os.getpid()}"
+            os.mkdir(self._home, 0o700)
+        rules = [*((path, READ) for path in more), (self._home, ALL)]
+        _box.close(self._ruleset, self._plan["landlock"], rules, self._filter)
+        self._ruleset = -1
+
+
+def enter_view(base: str, more: Iterable[str]) -> None:
+    """In a template that is in namespaces of its own: see from now on only what is needed."""
+    shown = [(place, VIEW_READ) for place in readable(more)]
+    shown += [(device, VIEW_DEVICE) for device in DEVICES]
+    shown.append((f"{base}/spills", VIEW_WRITE))
+    _box.view(f"{base}/root", shown)
+    os.makedirs(f"{base}/scratch", exist_ok=True)
+    for name in ("/tmp", "/dev/shm"):
+        if not os.path.lexists(name):
+            os.symlink(f"{base}/scratch", name)
