@@ -15,6 +15,9 @@ BIN   = $(CURDIR)/$(VENV)/bin
 MESON = PATH="$(BIN):$$PATH" meson
 PIP   = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# SIGABRT makes a run that hangs for good tell where: pytest's own watchdog leaves a test alone that has failed.
+PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m pytest --quiet
+
 # What the build needs from the system: Debian's name for it, and a command that succeeds when it is there.
 define SYSTEM_PACKAGES
 gcc           $(CC) --version
@@ -65,7 +68,7 @@ test-c: build ## the C tests and examples
 	$(MESON) test -C $(BUILD) --print-errorlogs
 
 test-python: build ## the Python tests
-	$(BIN)/python -m pytest --quiet
+	$(PYTEST)
 
 # A second build, all of it instrumented. gcc's ASan must be the first library of a process that it did not link,
 # and sees Python's allocations only as malloc's; what the interpreter itself leaks is not of interest.
@@ -83,7 +86,7 @@ $(ASAN_BUILD)/build.ninja: $(VENV)/.packages
 test-asan: build $(ASAN_BUILD)/build.ninja ## the C tests and the extensions' Python tests under ASan and UBSan
 	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs --timeout-multiplier 4
 	$(MESON) install -C $(ASAN_BUILD) --quiet --tags python-runtime --destdir $(CURDIR)/$(ASAN_BUILD)/stage
-	$(ASAN_ENV) $(BIN)/python -m pytest --quiet -m extension
+	$(ASAN_ENV) $(PYTEST) -m extension
 
 test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine has
 	@for version in $(PYTHONS); do \
