@@ -13,10 +13,12 @@ struct binding *binding_of(PyObject *self)
 
 PyObject *raise_errno(int code, const pinfold_error *error)
 {
-    PyObject *args = Py_BuildValue("(is)", -code, error && error->text[0] ? error->text : strerror(-code));
-    if (args)
-        PyErr_SetObject(PyExc_OSError, args); /* picks the subclass for the errno */
-    Py_XDECREF(args);
+    const char *text = error && error->text[0] ? error->text : strerror(-code);
+    /* Called, not only set: OSError is then the subclass for the errno, for `except` as well (before 3.12). */
+    PyObject *raised = PyObject_CallFunction(PyExc_OSError, "is", -code, text);
+    if (raised)
+        PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
+    Py_XDECREF(raised);
     return NULL;
 }
 
