@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -210,7 +211,7 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
         return error_set(error, -EINVAL, "config.idle_timeout_ns and config.open_timeout_ns must be positive");
     if (config->output_bytes > SIZE_MAX / 2)
         return error_set(error, -EINVAL, "config.output_bytes is too large");
-    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS))
+    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST))
         return error_set(error, -EINVAL, "config.flags has bits that mean nothing: %#x", config->flags);
     return 0;
 }
@@ -229,6 +230,7 @@ static int copy_config(struct config *to, const pinfold_config *from)
     to->max_queue = from->max_queue;
     to->max_calls_per_worker = from->max_calls_per_worker;
     to->flags = from->flags;
+    to->namespaces = from->namespaces ? from->namespaces | CLONE_NEWUSER : 0;
     to->idle_timeout_ns = from->idle_timeout_ns;
     to->open_timeout_ns = from->open_timeout_ns;
     to->output_bytes = from->output_bytes ? from->output_bytes : OUTPUT_DEFAULT;

@@ -48,7 +48,7 @@ struct config { /* the pool's own copy of pinfold_config */
     char **envp;
     char *guard;
     char *spill_dir;
-    uint32_t isolation, max_workers, max_queue, max_calls_per_worker, flags;
+    uint32_t isolation, max_workers, max_queue, max_calls_per_worker, flags, namespaces;
     int64_t idle_timeout_ns, open_timeout_ns;
     uint64_t output_bytes;
 };

@@ -34,8 +34,8 @@ static int spawn_guard(const struct config *config, int lifeline, int control, i
     size_t n = 0;
     while (config->argv[n])
         n++;
-    char caller[16];
-    snprintf(caller, sizeof(caller), "%d", getpid());
+    char caller[32];
+    snprintf(caller, sizeof(caller), config->namespaces ? "%d:%x" : "%d", getpid(), config->namespaces);
     _cleanup_free_ char **argv = calloc(n + 3, sizeof(char *));
     if (!argv)
         return -ENOMEM;
