@@ -65,7 +65,8 @@ static int fds_expected(const struct frame *frame)
     }
 }
 
-int frame_parse(const void *buffer, size_t size, enum frame_peer allowed, struct frame *frame)
+/* All of frame_parse but the count of descriptors. */
+static int parse(const void *buffer, size_t size, enum frame_peer allowed, struct frame *frame)
 {
     if (size < sizeof(struct frame_head) || size > FRAME_MAX)
         return -EPROTO;
@@ -84,7 +85,13 @@ int frame_parse(const void *buffer, size_t size, enum frame_peer allowed, struct
     frame->body = (const uint8_t *)buffer + sizeof(struct frame_head);
     frame->tail = (const uint8_t *)buffer + fixed;
     frame->tail_size = (uint32_t)tail;
-    return fds_expected(frame) == frame->n_fds ? 0 : -EPROTO;
+    return 0;
+}
+
+int frame_parse(const void *buffer, size_t size, enum frame_peer allowed, struct frame *frame)
+{
+    int r = parse(buffer, size, allowed, frame);
+    return r == 0 && fds_expected(frame) != frame->n_fds ? -EPROTO : r;
 }
 
 int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, const struct iovec *tail,
@@ -124,7 +131,8 @@ int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, 
     return 0;
 }
 
-/* Takes the descriptors out of the control data, more than FRAME_FDS_MAX or not: what has no place is closed. */
+/* Takes the descriptors out of the control data, more than FRAME_FDS_MAX or not: what has no place is closed. -EPROTO:
+ * there were more; -EMFILE: the kernel kept some back although there was room for them in the control data. */
 static int take_descriptors(struct msghdr *message, struct frame *frame)
 {
     int surplus = 0;
@@ -141,7 +149,9 @@ static int take_descriptors(struct msghdr *message, struct frame *frame)
                 surplus++, close(fd);
         }
     }
-    return surplus || (message->msg_flags & MSG_CTRUNC) ? -EPROTO : 0;
+    if (surplus || (message->msg_flags & MSG_CTRUNC && frame->n_fds == FRAME_FDS_MAX))
+        return -EPROTO;
+    return message->msg_flags & MSG_CTRUNC ? -EMFILE : 0;
 }
 
 /* An empty message looks like the end of the file; only the state of the socket tells the two apart. */
@@ -175,14 +185,17 @@ int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, 
     int r = take_descriptors(&message, &frame);
     if (size == 0 && r == 0 && frame.n_fds == 0 && at_end(socket))
         return 0;
+    if (message.msg_flags & MSG_TRUNC)
+        r = -EPROTO;
     if (r == 0)
-        r = message.msg_flags & MSG_TRUNC ? -EPROTO : frame_parse(buffer, (size_t)size, allowed, &frame);
-    if (r < 0) {
+        r = frame_parse(buffer, (size_t)size, allowed, &frame);
+    else if (r == -EMFILE && parse(buffer, (size_t)size, allowed, &frame) < 0)
+        r = -EPROTO;
+    if (r < 0)
         frame_release(&frame);
-        return r;
-    }
-    *ret_frame = frame;
-    return 1;
+    if (r == 0 || r == -EMFILE)
+        *ret_frame = frame;
+    return r < 0 ? r : 1;
 }
 
 void frame_release(struct frame *frame)
@@ -190,4 +203,5 @@ void frame_release(struct frame *frame)
     for (int i = 0; i < FRAME_FDS_MAX; i++)
         if (frame->fds[i] >= 0)
             close_fd(&frame->fds[i]);
+    frame->n_fds = 0;
 }

@@ -120,7 +120,8 @@ int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, 
 
 /* Receives one frame into buffer (FRAME_MAX bytes, aligned to 8) and checks all of it. `flags` as for recvmsg(2),
  * MSG_DONTWAIT say. `allowed` is the frame_peer that sits at the other end. Returns 1; 0 at end-of-file; -EAGAIN;
- * -EPROTO for a frame that breaks a rule. */
+ * -EPROTO for a frame that breaks a rule; -EMFILE for a good one whose descriptors this process has no room for: they
+ * are lost, and *ret_frame has all but them. */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
 
 /* Checks a message of `size` bytes in `buffer` that came with frame->n_fds descriptors, and fills in the rest of

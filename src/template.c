@@ -304,7 +304,7 @@ static int take_frame(struct pinfold_pool *pool, struct template *template, int 
     enum frame_peer peer = socket == template->lifeline ? FRAME_FROM_GUARD : FRAME_FROM_TEMPLATE;
     struct frame frame;
     int r = frame_receive(socket, MSG_DONTWAIT, peer, pool->buffer, &frame);
-    if (r <= 0)
+    if (r <= 0 && r != -EMFILE) /* without its pidfd a frame is of use still */
         return r;
     switch (frame.head.kind) {
     case FRAME_TEMPLATE:

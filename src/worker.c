@@ -319,10 +319,12 @@ static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "died");
 }
 
-static void channel_damaged(struct pinfold_pool *pool, struct worker *worker, const char *what)
+/* Nothing that comes from it can be used any more, because of `code`. */
+static void channel_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what)
 {
+    bool ours = code == -EMFILE || code == -ENFILE || code == -ENOMEM;
     if (worker->call) {
-        call_evidence(worker->call, PINFOLD_BAD_RESULT, "%s", what);
+        call_evidence(worker->call, ours ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT, "%s", what);
         call_step(pool, worker->call, CALL_BROKEN);
     }
     worker_retire(pool, worker, "killed: %s", what);
@@ -346,13 +348,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
 {
     struct call *call = worker->call;
     if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id) {
-        channel_damaged(pool, worker, "it sent a result that nobody asked for");
+        channel_damaged(pool, worker, -EPROTO, "it sent a result that nobody asked for");
         return;
     }
     const struct frame_result *body = frame->body;
     pinfold_error error;
-    if (result_payload(call->result, frame, &pool->spills, &error) < 0) {
-        channel_damaged(pool, worker, error.text);
+    int r = result_payload(call->result, frame, &pool->spills, &error);
+    if (r < 0) {
+        channel_damaged(pool, worker, r, error.text);
         return;
     }
     uint32_t verdict = verdict_of(call, body);
@@ -407,7 +410,9 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
             return;
         }
         if (r < 0) {
-            channel_damaged(pool, worker, "it sent a damaged frame");
+            channel_damaged(pool, worker, r,
+                            r == -EMFILE ? "there is no descriptor for the spill of the result"
+                                         : "it sent a damaged frame");
             return;
         }
         switch (frame.head.kind) {
@@ -458,6 +463,11 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
         return;
     }
     pool->barren = 0;
+    if (frame->n_fds == 0) { /* what could not be killed is not used; its closed channel ends it */
+        worker_retire(pool, worker, "no descriptor for it");
+        pool_start_failed(pool, worker->template, -EMFILE);
+        return;
+    }
     worker->pidfd = TAKE_FD(frame->fds[0]);
     worker->pid = pool->config.namespaces & CLONE_NEWPID ? pid_here(worker->pidfd) : body->pid;
     if (worker->pid <= 0)

@@ -1,6 +1,7 @@
 #include "rig.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -94,7 +95,7 @@ int rig_setup(void **state)
 int rig_teardown(void **state)
 {
     (void)state;
-    unlimit_descriptors();
+    plenty_descriptors();
     pinfold_pool_close(pool);
     pool = NULL;
     struct census after = take_census();
@@ -301,17 +302,25 @@ rlim_t descriptors_used(void)
 }
 
 static struct rlimit usual;
+static int fillers[4096], n_fillers;
 
-void limit_descriptors(rlim_t most)
+void scarce_descriptors(int free)
 {
-    if (!usual.rlim_cur)
-        getrlimit(RLIMIT_NOFILE, &usual);
-    struct rlimit low = {most, usual.rlim_max};
+    getrlimit(RLIMIT_NOFILE, &usual);
+    struct rlimit low = {descriptors_used() + (rlim_t)free, usual.rlim_max};
     setrlimit(RLIMIT_NOFILE, &low);
+    /* Some numbers below the limit may be free as well. */
+    int fd;
+    while (n_fillers < (int)COUNT_OF(fillers) && (fd = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0)
+        fillers[n_fillers++] = fd;
+    while (free-- > 0 && n_fillers > 0)
+        close(fillers[--n_fillers]);
 }
 
-void unlimit_descriptors(void)
+void plenty_descriptors(void)
 {
+    while (n_fillers > 0)
+        close(fillers[--n_fillers]);
     if (usual.rlim_cur)
         setrlimit(RLIMIT_NOFILE, &usual);
 }

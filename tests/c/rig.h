@@ -72,7 +72,10 @@ bool exists(pid_t pid);
 
 /* The highest open descriptor's number, plus one. */
 rlim_t descriptors_used(void);
-void limit_descriptors(rlim_t most);
-void unlimit_descriptors(void);
+
+/* From now on this process has so many free descriptors, for itself and for the pool's thread; and as many as before
+ * again, which the teardown sees to as well. */
+void scarce_descriptors(int free);
+void plenty_descriptors(void);
 
 #endif

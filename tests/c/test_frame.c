@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define ALL_PEERS (FRAME_FROM_POOL | FRAME_FROM_GUARD | FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER)
@@ -266,6 +267,34 @@ static void test_a_wrong_number_of_descriptors_is_refused_and_all_are_closed(voi
                 refused("descriptors", lay_out(&good[i], good[i].tail), counts[k], sender_of(&good[i]));
 }
 
+static void test_descriptors_that_find_no_room_are_told_from_damage(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    int lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
+    close(lowest);
+    for (int room = 0; room <= 3; room++) {
+        struct frame frame;
+        send_bytes(lay_out(&good[4], 0), 3); /* START */
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)(lowest + room), before.rlim_max});
+        int r = frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame);
+        setrlimit(RLIMIT_NOFILE, &before);
+        assert_int_equal(r, room < 3 ? -EMFILE : 1);
+        assert_int_equal(frame.head.id, 42);
+        assert_int_equal(frame.head.kind, FRAME_START);
+        frame_release(&frame);
+        assert_same_fds(fds_before);
+        /* A frame that is no good besides is damaged, not unlucky. */
+        send_bytes(lay_out(&good[4], 1), 3);
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)(lowest + room), before.rlim_max});
+        r = frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame);
+        setrlimit(RLIMIT_NOFILE, &before);
+        assert_int_equal(r, -EPROTO);
+        assert_same_fds(fds_before);
+    }
+}
+
 static void test_descriptors_come_exactly_when_the_body_says_so(void **state)
 {
     (void)state;
@@ -450,6 +479,7 @@ int main(void)
         FRAME_TEST(test_a_tail_where_none_belongs_or_too_long_is_refused),
         FRAME_TEST(test_a_message_larger_than_a_frame_is_refused),
         FRAME_TEST(test_a_wrong_number_of_descriptors_is_refused_and_all_are_closed),
+        FRAME_TEST(test_descriptors_that_find_no_room_are_told_from_damage),
         FRAME_TEST(test_descriptors_come_exactly_when_the_body_says_so),
         FRAME_TEST(test_a_payload_size_that_is_not_the_tails_is_refused),
         FRAME_TEST(test_a_result_status_that_means_nothing_is_refused),
