@@ -31,6 +31,11 @@ bool pool_reuses(const struct pinfold_pool *pool)
     return pool->config.isolation != PINFOLD_FRESH;
 }
 
+bool pool_distrusts(const struct pinfold_pool *pool)
+{
+    return pool->config.flags & PINFOLD_DISTRUST && !pool_reuses(pool);
+}
+
 void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
                 const char *reason)
 {
@@ -406,6 +411,9 @@ void pinfold_pool_close(pinfold_pool *pool)
         /* A fork's copy: the thread and the processes are the other process's. The epoll instance is shared with
          * it too, so it goes first, lest closing the rest ends the other's watches. */
         close_fd(&pool->epoll);
+        if (pthread_mutex_trylock(&pool->lock) != 0)
+            return; /* a thread that is not here was at work in it: better left as it is than walked half done */
+        pthread_mutex_unlock(&pool->lock);
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);

@@ -1,0 +1,183 @@
+/* A fork of the process that opened a pool: it is told that the pool is not its own, can free its copy, and takes
+ * nothing from the parent, whatever it holds open. */
+#include "rig.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+/* Of a build with LeakSanitizer. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+/* In the child: the number of the check that failed, or 0. It may not use cmocka, whose state is the parent's. */
+static int use_a_pool_of_another(uint64_t id, pinfold_queue *queue)
+{
+    pinfold_result *result = NULL;
+    pinfold_queue *another = NULL;
+    pinfold_event event;
+    pinfold_stats now = {.size = sizeof(now)};
+    pinfold_error error = {.code = 0};
+    const struct iovec segment = {"upper", 5};
+    pinfold_call call = {.size = sizeof(call), .segments = &segment, .n_segments = 1, .deadline_ns = BOUND};
+    const int results[] = {
+        pinfold_pool_wait_ready(pool, BOUND, &error),
+        pinfold_pool_submit(pool, &call, &id, &error),
+        pinfold_pool_cancel(pool, id),
+        pinfold_pool_wait(pool, id, BOUND, &result),
+        pinfold_pool_next(pool, &result),
+        pinfold_queue_open(pool, &another),
+        pinfold_queue_next(queue, &result),
+        pinfold_queue_wait(queue, BOUND, &result),
+        pinfold_pool_next_event(pool, &event),
+        pinfold_pool_watch(pool),
+        pinfold_pool_stats(pool, &now),
+        pinfold_pool_shutdown(pool),
+    };
+    for (size_t i = 0; i < COUNT_OF(results); i++)
+        if (results[i] != -ECHILD)
+            return (int)i + 1;
+    return error.code == -ECHILD && !result && !another ? 0 : 99;
+}
+
+static void test_a_fork_is_refused_everything_and_frees_its_copy(void **state)
+{
+    (void)state;
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        rig_open_plain(isolation, 2);
+        pinfold_queue *queue;
+        assert_int_equal(pinfold_queue_open(pool, &queue), 0);
+        uint64_t untaken = submit("big", "100000", BOUND), running = submit("spin", "", PINFOLD_FOREVER);
+        wait_for_start(running);
+        uint64_t queued = submit("spin", "", PINFOLD_FOREVER), more = submit("upper", "x", BOUND);
+        int fds = count_entries("/proc/self/fd");
+        pid_t child = fork();
+        if (child == 0) {
+            int failed = use_a_pool_of_another(running, queue);
+            pinfold_queue_close(queue);
+            pinfold_pool_close(pool);
+            pool = NULL;
+            if (!failed && count_entries("/proc/self/fd") > fds - 10)
+                failed = 50;
+            if (!failed && __lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
+                failed = 51;
+            _exit(failed);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        ends(untaken, PINFOLD_OK); /* the parent has noticed nothing */
+        cancel(running);
+        cancel(queued);
+        ends(more, PINFOLD_OK);
+        runs("upper", "x", PINFOLD_OK);
+        assert_int_equal(stats().templates_started, 1);
+        pinfold_queue_close(queue);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
+}
+
+static void test_a_fork_that_holds_every_descriptor_keeps_nothing_alive(void **state)
+{
+    (void)state;
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        uint64_t id;
+        rig_open_plain(isolation, 2);
+        pid_t daemon = submit_with_daemon(&id), template = stats().template_pid;
+        pid_t child = fork();
+        if (child == 0)
+            for (;;)
+                pause();
+        pinfold_pool_close(pool);
+        pool = NULL;
+        /* The guard has swept before the pool was closed: it was told of the end. */
+        assert_false(exists(daemon));
+        assert_false(exists(template));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+    }
+}
+
+/* The child of a fork opens a pool, forks a child that holds its descriptors, and is killed. */
+static void test_a_fork_of_a_caller_that_dies_keeps_nothing_alive(void **state)
+{
+    (void)state;
+    int tell[2];
+    assert_int_equal(pipe2(tell, 0), 0);
+    pid_t caller = fork();
+    if (caller == 0) {
+        uint64_t id;
+        rig_open_plain(PINFOLD_FRESH, 2);
+        pid_t pids[2] = {submit_with_daemon(&id), 0};
+        if ((pids[1] = fork()) != 0 && write(tell[1], pids, sizeof(pids)) != sizeof(pids))
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    pid_t pids[2];
+    assert_int_equal(read(tell[0], pids, sizeof(pids)), sizeof(pids));
+    close(tell[0]);
+    close(tell[1]);
+    int daemon = open_process(pids[0]);
+    kill(caller, SIGKILL);
+    wait_for_end(daemon);
+    assert_true(exists(pids[1]));
+    kill(pids[1], SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0)
+        ;
+}
+
+static atomic_bool stop;
+
+static void *submit_in_thread(void *data)
+{
+    (void)data;
+    while (!stop) {
+        uint64_t id;
+        pinfold_result *result;
+        if (try_submit(NULL, "upper", "x", BOUND, &id, NULL) < 0 ||
+            pinfold_pool_wait(pool, id, BOUND, &result) < 0)
+            abort();
+        pinfold_result_free(result);
+    }
+    return NULL;
+}
+
+static void test_forks_at_any_moment_of_a_busy_pool_do_it_no_harm(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 3);
+    pthread_t threads[3];
+    stop = false;
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, submit_in_thread, NULL), 0);
+    for (int i = 0; i < 200; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            pinfold_pool_close(pool);
+            _exit(0);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    stop = true;
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    runs("upper", "x", PINFOLD_OK);
+    assert_int_equal(stats().templates_started, 1);
+    assert_int_equal(stats().submitted, stats().outcomes[PINFOLD_OK]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        POOL_TEST(test_a_fork_is_refused_everything_and_frees_its_copy),
+        POOL_TEST(test_a_fork_that_holds_every_descriptor_keeps_nothing_alive),
+        POOL_TEST(test_a_fork_of_a_caller_that_dies_keeps_nothing_alive),
+        POOL_TEST(test_forks_at_any_moment_of_a_busy_pool_do_it_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
