@@ -52,7 +52,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
             name = f"{kind} {size}"
             value = run_source(MAKE[kind], "f", [size])
             try:
-                took, peak = transfer(under_test, Call(TAKE[kind], value))
+                took, peak = transfer(under_test, Call(TAKE[kind], value), size)
             except Exception as error:
                 yield {f"cannot {name}": f"{type(error).__name__}: {str(error)[:100]}"}
             else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TITLE = "100,000 queued calls"
 ABOUT = (
-    "The workers sleep; then trivial calls are submitted, up to 100,000 of them or for 12 s. "
+    "The workers sleep; then trivial calls are submitted, up to 100,000 of them or for 8 s. "
     "Memory is the growth of the caller's resident memory, whatever it holds for the call."
 )
 LIMIT_S = 30.0
@@ -51,7 +51,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
     before = status_kb("VmRSS")
     count = 0
     began = now()
-    while count < CALLS and now() < began + 12:
+    while count < CALLS and now() < began + 8:
         for _ in range(100):
             kept.append(under_test.submit_only(call))
         count += 100
