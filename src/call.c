@@ -209,6 +209,21 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
     call->worker = NULL;
 }
 
+/* A payload that waited for its writers' death is looked at now. */
+static void settle(struct pinfold_pool *pool, struct call *call)
+{
+    pinfold_error error;
+    uint8_t outcome = call->outcome;
+    if (result_settle(call->result, &pool->spills, &error) < 0 && outcome != PINFOLD_TIMEOUT &&
+        outcome != PINFOLD_CANCELLED) {
+        call->outcome = CALL_UNDECIDED;
+        call_evidence(call, PINFOLD_BAD_RESULT, "%s", error.text);
+        call->outcome = PINFOLD_BAD_RESULT;
+    }
+    if (call->outcome == PINFOLD_OUTPUT_LIMIT || (call->outcome == PINFOLD_BAD_RESULT && outcome == PINFOLD_OK))
+        call->result->told.n_segments = 0;
+}
+
 /* Its place in time, and what it has used, for good; then the caller is told. */
 static void finish(struct pinfold_pool *pool, struct call *call)
 {
@@ -222,6 +237,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     int64_t now = now_ns();
     struct result *result = call->result;
     pinfold_result *told = &result->told;
+    settle(pool, call);
     told->call_id = call->id;
     told->tag = call->tag;
     told->outcome = call->outcome;

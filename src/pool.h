@@ -132,6 +132,7 @@ void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attri
  * waits longest is told. */
 void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code);
 bool pool_reuses(const struct pinfold_pool *pool);
+bool pool_distrusts(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST, and workers die with their call */
 /* Makes `ready` say whether a template serves, failed to, or never will. */
 void pool_ready(struct pinfold_pool *pool, bool known);
 

@@ -10,6 +10,7 @@ struct result *result_new(void)
 {
     struct result *result = calloc(1, sizeof(*result));
     if (result) {
+        result->held_spill = -1;
         result->told.exit_code = -1;
         result->told.reason = result->told.stack = result->told.out = result->told.err = "";
     }
@@ -24,6 +25,7 @@ void pinfold_result_free(pinfold_result *told)
     if (result->map)
         munmap(result->map, result->map_size);
     free(result->memory);
+    close_fd(&result->held_spill);
     free(result->segments);
     free(result->reason);
     free(result->stack);
@@ -61,24 +63,47 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
     return 0;
 }
 
-int result_payload(struct result *result, struct frame *frame, const struct spill_dir *spills,
-                   pinfold_error *error)
+int result_hold(struct result *result, struct frame *frame)
 {
     const struct frame_result *body = frame->body;
-    bool spilled = body->flags & RESULT_SPILLED;
-    int r = spilled ? payload_spilled(result, frame->fds[0], body->payload_size, spills, error)
-                    : payload_inline(result, frame);
+    result->held_size = body->payload_size;
+    if (body->flags & RESULT_SPILLED) {
+        result->held_spill = TAKE_FD(frame->fds[0]);
+    } else {
+        int r = payload_inline(result, frame);
+        if (r < 0)
+            return r;
+    }
+    result->held = true;
+    return 0;
+}
+
+int result_settle(struct result *result, const struct spill_dir *spills, pinfold_error *error)
+{
+    if (!result->held)
+        return 0;
+    result->held = false;
+    int r =
+        result->held_spill < 0 ? 0 : payload_spilled(result, result->held_spill, result->held_size, spills, error);
+    close_fd(&result->held_spill);
     if (r == -ENOMEM)
         return error_errno(error, r, "cannot hold the result");
     if (r < 0)
         return r;
-    r = payload_parse(spilled ? result->map : result->memory, body->payload_size, &result->segments,
+    r = payload_parse(result->map ? result->map : result->memory, result->held_size, &result->segments,
                       &result->told.n_segments);
     if (r < 0)
         return error_errno(error, r, "the payload of the result is damaged");
     result->told.segments = result->segments;
-    result->told.metrics.result_bytes = body->payload_size;
+    result->told.metrics.result_bytes = result->held_size;
     return 0;
+}
+
+int result_payload(struct result *result, struct frame *frame, const struct spill_dir *spills,
+                   pinfold_error *error)
+{
+    int r = result_hold(result, frame);
+    return r < 0 ? error_errno(error, r, "cannot hold the result") : result_settle(result, spills, error);
 }
 
 int result_text(char **text, const char *bytes, size_t size)

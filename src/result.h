@@ -3,6 +3,7 @@
 #define PINFOLD_RESULT_H
 
 #include <pinfold.h>
+#include <stdbool.h>
 
 #include "frame.h"
 #include "output.h"
@@ -15,6 +16,9 @@ struct result {
     void *memory; /* an inline payload, aligned to 64, or NULL */
     struct iovec *segments;
     char *reason, *stack, *out, *err;
+    bool held;      /* a payload came that is not looked at yet: inline in `memory`, or */
+    int held_spill; /* .. in this file */
+    uint64_t held_size;
 };
 
 struct result *result_new(void);
@@ -23,6 +27,10 @@ struct result *result_new(void);
  * the sentence says more. */
 int result_payload(struct result *result, struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error);
+
+/* The same in two steps, with the death of all who could write to the spill in between. */
+int result_hold(struct result *result, struct frame *frame);
+int result_settle(struct result *result, const struct spill_dir *spills, pinfold_error *error);
 
 /* Keeps a text, size bytes of any content. A later one replaces it. */
 int result_text(char **text, const char *bytes, size_t size);

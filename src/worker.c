@@ -348,12 +348,21 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
 {
     struct call *call = worker->call;
     if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id) {
+        if (call && call->result->held) { /* of two results, which one? */
+            call->outcome = CALL_UNDECIDED;
+            call_evidence(call, PINFOLD_BAD_RESULT, "it sent more than one result");
+            call->outcome = PINFOLD_BAD_RESULT;
+        }
         channel_damaged(pool, worker, -EPROTO, "it sent a result that nobody asked for");
         return;
     }
     const struct frame_result *body = frame->body;
     pinfold_error error;
-    int r = result_payload(call->result, frame, &pool->spills, &error);
+    bool distrusted = pool_distrusts(pool);
+    int r =
+        distrusted ? result_hold(call->result, frame) : result_payload(call->result, frame, &pool->spills, &error);
+    if (r < 0 && distrusted)
+        error_errno(&error, r, "cannot hold the result");
     if (r < 0) {
         channel_damaged(pool, worker, r, error.text);
         return;
@@ -367,13 +376,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call->result->told.n_segments = 0;
-    call_usage(call, body->user_us, body->sys_us, body->peak_kb);
-    worker->user_us += body->user_us;
-    worker->sys_us += body->sys_us;
+    if (!distrusted)
+        call_usage(call, body->user_us, body->sys_us, body->peak_kb);
+    worker->user_us += distrusted ? 0 : body->user_us;
+    worker->sys_us += distrusted ? 0 : body->sys_us;
     worker->calls++;
 
     bool tree = body->flags & RESULT_CHILDREN;
-    call_step(pool, call, tree ? CALL_RESULT_TREE : CALL_RESULT);
+    call_step(pool, call, tree || distrusted ? CALL_RESULT_TREE : CALL_RESULT);
     if (worker->state != WORKER_BUSY)
         return;
     if (!pool_reuses(pool))
@@ -498,7 +508,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     if (call) {
         bool tree = report->flags & EXITED_ORPHANS;
         struct template *template = worker->template;
-        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT ||
+        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || pool_distrusts(pool) ||
             !call->result->told.metrics.peak_rss_kb)
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {

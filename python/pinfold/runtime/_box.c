@@ -72,35 +72,76 @@ static PyObject *load_filter(PyObject *module, PyObject *capsule)
 }
 
 /* A right that cannot be given, because there is no such thing here, is one less. */
+static bool is_missing(int r)
+{
+    return r == -ENOENT || r == -EACCES || r == -ENOTDIR;
+}
+
 static int allow(int ruleset, int abi, const char *path, unsigned right)
 {
     int r = right > LANDLOCK_ALL ? -EINVAL : landlock_allow(ruleset, abi, path, (enum landlock_right)right);
-    return r == -ENOENT || r == -EACCES || r == -ENOTDIR ? 0 : r;
+    return is_missing(r) ? 0 : r;
+}
+
+#define HELD_AT 320 /* above the seats (_seat.c), in a part of the table that a fork copies anyway or soon */
+
+static void forget_held(PyObject *capsule)
+{
+    free(PyCapsule_GetPointer(capsule, "held"));
+}
+
+static PyObject *hold(PyObject *module, PyObject *list)
+{
+    (void)module;
+    if (!PyList_Check(list))
+        return PyErr_Format(PyExc_TypeError, "a list of (path, right)");
+    struct held *held = calloc(1, sizeof(*held));
+    if (!held)
+        return PyErr_NoMemory();
+    held->first = HELD_AT;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        const char *path;
+        unsigned right;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &right)) {
+            free(held);
+            return NULL;
+        }
+        int r = right > LANDLOCK_ALL ? -EINVAL : landlock_hold(held, path, (enum landlock_right)right);
+        if (r < 0 && !is_missing(r)) {
+            free(held);
+            return failed(r, path);
+        }
+    }
+    return PyCapsule_New(held, "held", forget_held);
 }
 
 static PyObject *draft(PyObject *module, PyObject *arguments)
 {
     (void)module;
     int abi, network;
-    PyObject *list;
-    if (!PyArg_ParseTuple(arguments, "ipO!", &abi, &network, &PyList_Type, &list))
+    PyObject *capsule;
+    const char *more;
+    if (!PyArg_ParseTuple(arguments, "ipOs", &abi, &network, &capsule, &more))
+        return NULL;
+    const struct held *held = PyCapsule_GetPointer(capsule, "held");
+    if (!held)
         return NULL;
     int ruleset = landlock_draft(abi, network);
-    int r = ruleset;
-    for (Py_ssize_t i = 0; r >= 0 && i < PyList_GET_SIZE(list); i++) {
-        const char *path;
-        unsigned right;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &right)) {
-            close(ruleset);
-            return NULL;
-        }
-        r = allow(ruleset, abi, path, right);
-    }
-    if (r >= 0)
+    int r = ruleset < 0 ? ruleset : landlock_allow_held(ruleset, abi, held);
+    if (r == 0)
+        r = allow(ruleset, abi, more, LANDLOCK_READ);
+    if (r == 0)
         return PyLong_FromLong(ruleset);
     if (ruleset >= 0)
         close(ruleset);
     return failed(r, "cannot draft the Landlock rules");
+}
+
+static PyObject *drop(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    int r = privilege_none_new();
+    return none_or(r == 0 ? privilege_drop(true) : r, "cannot give up privileges");
 }
 
 static PyObject *close_box(PyObject *module, PyObject *arguments)
@@ -112,7 +153,7 @@ static PyObject *close_box(PyObject *module, PyObject *arguments)
         return NULL;
     int r = privilege_none_new();
     if (r == 0)
-        r = privilege_drop();
+        r = privilege_drop(false);
     if (r < 0)
         return failed(r, "cannot give up privileges");
     for (Py_ssize_t i = 0; ruleset >= 0 && i < PyList_GET_SIZE(list); i++) {
@@ -191,7 +232,9 @@ static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(strict, network, mounts) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
-    {"draft", draft, METH_VARARGS, "draft(abi, network, [(path, right), ...]) -> ruleset"},
+    {"hold", hold, METH_O, "hold([(path, right), ...]) -> held\n\nIn a template, for all of its workers."},
+    {"draft", draft, METH_VARARGS, "draft(abi, network, held, path) -> ruleset\n\nThat path may be read, too."},
+    {"drop", drop, METH_NOARGS, "drop()\n\nNo privileges for this process, and all that come of it."},
     {"close", close_box, METH_VARARGS,
      "close(ruleset or -1, abi, [(path, right), ...], filter or None)\n\nFor good; with one thread."},
     {"view", build_view, METH_VARARGS,

@@ -17,6 +17,15 @@ int landlock_abi(void);                    /* 1 .., or why there is none */
 int landlock_draft(int abi, bool network); /* a ruleset that allows nothing yet */
 enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_SPILL, LANDLOCK_ALL };
 int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
+
+/* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. */
+#define HELD_MAX 256
+struct held {
+    int first, n;
+    uint32_t rights[HELD_MAX];
+};
+int landlock_hold(struct held *held, const char *path, enum landlock_right right);
+int landlock_allow_held(int ruleset, int abi, const struct held *held);
 int landlock_enforce(int ruleset); /* no new privileges must be set */
 
 /* _filter.c */
@@ -42,6 +51,6 @@ int probe_namespaces(int *ret_step);
 
 /* _privilege.c */
 int privilege_none_new(void);
-int privilege_drop(void); /* all capabilities, for good */
+int privilege_drop(bool bounding); /* all capabilities, for good; `bounding`: what an exec could give, too */
 
 #endif

@@ -72,25 +72,62 @@ int landlock_draft(int abi, bool network)
     return fd < 0 ? -errno : (int)fd;
 }
 
+static const uint32_t rights[] = {
+    [LANDLOCK_READ] = FS_EXECUTE | FS_READ_FILE | FS_READ_DIR,
+    [LANDLOCK_DEVICE] = FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
+    /* Files without a name, and those that lose it at once: nothing to list, nothing to find. */
+    [LANDLOCK_SPILL] = FS_READ_FILE | FS_WRITE_FILE | FS_MAKE_REG | FS_REMOVE_FILE,
+    [LANDLOCK_ALL] = ~(uint32_t)0,
+};
+
+static int look_up(const char *path, enum landlock_right right, uint32_t *ret_access)
+{
+    int fd = RETRY_EINTR(open(path, O_PATH | O_CLOEXEC));
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    *ret_access = S_ISDIR(status.st_mode) ? rights[right] : rights[right] & FS_OF_FILES;
+    return fd;
+}
+
+static int add_rule(int ruleset, int abi, int fd, uint32_t access)
+{
+    struct path_beneath rule = {.access = access & handled(abi), .parent = fd};
+    return syscall(SYS_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno : 0;
+}
+
 int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right)
 {
-    static const uint64_t rights[] = {
-        [LANDLOCK_READ] = FS_EXECUTE | FS_READ_FILE | FS_READ_DIR,
-        [LANDLOCK_DEVICE] = FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
-        /* Files without a name, and those that lose it at once: nothing to list, nothing to find. */
-        [LANDLOCK_SPILL] = FS_READ_FILE | FS_WRITE_FILE | FS_MAKE_REG | FS_REMOVE_FILE,
-        [LANDLOCK_ALL] = ~(uint64_t)0,
-    };
-    _cleanup_close_ int fd = RETRY_EINTR(open(path, O_PATH | O_CLOEXEC));
+    uint32_t access;
+    _cleanup_close_ int fd = look_up(path, right, &access);
+    return fd < 0 ? fd : add_rule(ruleset, abi, fd, access);
+}
+
+int landlock_hold(struct held *held, const char *path, enum landlock_right right)
+{
+    if (held->n == HELD_MAX)
+        return -E2BIG;
+    _cleanup_close_ int fd = look_up(path, right, &held->rights[held->n]);
     if (fd < 0)
+        return fd;
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, held->first + held->n);
+    if (kept < 0)
         return -errno;
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    struct path_beneath rule = {.access = rights[right] & handled(abi), .parent = fd};
-    if (!S_ISDIR(status.st_mode))
-        rule.access &= FS_OF_FILES;
-    return syscall(SYS_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno : 0;
+    if (kept != held->first + held->n) { /* somebody sits there */
+        close(kept);
+        return -EBUSY;
+    }
+    held->n++;
+    return 0;
+}
+
+int landlock_allow_held(int ruleset, int abi, const struct held *held)
+{
+    int r = 0;
+    for (int i = 0; r == 0 && i < held->n; i++)
+        r = add_rule(ruleset, abi, held->first + i, held->rights[i]);
+    syscall(SYS_close_range, held->first, held->first + held->n - 1, 0);
+    return r;
 }
 
 int landlock_enforce(int ruleset)

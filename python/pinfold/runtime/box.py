@@ -130,9 +130,10 @@ class Box:
         self._lock = lock
         self._strict = plan["namespaces"]
         self.readable = readable(more)
-        self._rules = [(place, READ) for place in (*self.readable, *PROC)]
-        self._rules += [(device, DEVICE) for device in DEVICES]
-        self._rules.append((f"{base}/spills", SPILL))
+        rules = [(place, READ) for place in (*self.readable, *PROC)]
+        rules += [(device, DEVICE) for device in DEVICES]
+        rules.append((f"{base}/spills", SPILL))
+        self._held = _box.hold(rules if plan["landlock"] else [])
         self._filter = None
         if plan["seccomp"]:
             strict = plan["level"] == "strict"
@@ -147,7 +148,10 @@ class Box:
     def share(self) -> None:
         """In a template that forks: what is loaded here, its workers have. It must not need any
         more what the filter refuses."""
-        if self._filter is not None and not self._strict:
+        if self._strict:
+            return  # its workers have mounts to make
+        _box.drop()
+        if self._filter is not None:
             _box.load(self._filter)
             self._filter = None
 
@@ -156,8 +160,8 @@ class Box:
         if self._lock >= 0:
             os.close(self._lock)
         if self._plan["landlock"]:
-            rules = [*self._rules, ("/proc/self", READ)]
-            self._ruleset = _box.draft(self._plan["landlock"], self._plan["network"], rules)
+            abi, network = self._plan["landlock"], self._plan["network"]
+            self._ruleset = _box.draft(abi, network, self._held, "/proc/self")
         self._reused = reused
         if reused:
             self._close([])
