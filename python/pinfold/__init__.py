@@ -33,7 +33,8 @@ Units: times are seconds (names that end in ``_ns``: nanoseconds), sizes are byt
 
 Values cross by a *codec*. ``data``, the default, carries plain data and numpy arrays, and reading
 it can run no code. ``pickle``, which `run_exec_runner` uses, carries almost anything, and reading
-it can run any code. Linux only.
+it can run any code. `pinfold.metrics.JsonlWriter` writes a line a call; the logger is ``pinfold``.
+``python -m pinfold doctor`` tells what this machine can have of a sandbox. Linux only.
 """
 
 from __future__ import annotations

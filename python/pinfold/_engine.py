@@ -20,7 +20,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import Enum
 from itertools import count
 from threading import get_ident
@@ -54,6 +54,28 @@ class State(Enum):
     CLOSED = "shut down"
 
 
+class Claim:
+    """Takes a call out of the table, to settle it; None if somebody else did."""
+
+    __slots__ = ("_engine", "_key")
+
+    def __init__(self, engine: Engine, key: int) -> None:
+        self._engine = engine
+        self._key = key
+
+    def __enter__(self) -> Record | None:
+        engine = self._engine
+        engine._settling[self] = get_ident()
+        return engine._pending.pop(self._key, None)
+
+    def __exit__(self, *_: object) -> None:
+        engine = self._engine
+        del engine._settling[self]
+        if engine.state is not State.OPEN:
+            with engine._idle:
+                engine._idle.notify_all()
+
+
 class Engine:
     """One pool and its calls. Any thread may use it; none of its methods needs an event loop."""
 
@@ -65,11 +87,13 @@ class Engine:
         self._pid = os.getpid()
         self._pool: _pool.Pool | None = None
         self._pending: dict[int, Record] = {}
-        self._settling: dict[object, int] = {}  # who is between a claim and the end of the handlers
+        self._settling: dict[Claim, int] = {}  # and the thread that holds it
         self._taken: deque[_pool.Result] = deque()  # out of the library, not settled yet
         self._counts: dict[str, object] = {}
         self._keys = count(1)
-        self._lock = threading.Lock()  # opening, channels, the completer, the order of closing
+        # Opening, channels, the completer, the order of closing. Reentrant, because a collection in
+        # the middle of it may be what forgets the backend.
+        self._lock = threading.RLock()
         self._events_lock = threading.RLock()  # one thread at a time tells events, in their order
         self._watching = False
         self._channels: dict[AbstractEventLoop, Channel] = {}
@@ -126,7 +150,8 @@ class Engine:
         A call that the pool cannot take for reasons of its own ends ``internal``. Raises
         PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
         """
-        self.hooks.call("submit", record.call)
+        if self.hooks.submit:
+            self.hooks.call("submit", record.call)
         record.key = next(self._keys)
         self._pending[record.key] = record
         try:
@@ -160,7 +185,7 @@ class Engine:
         return True
 
     def _not_taken(self, record: Record, error: BaseException) -> None:
-        with self._claimed(record.key) as claimed:
+        with Claim(self, record.key) as claimed:
             if claimed is None:  # it was closed under our hands, and the call with it
                 return
             told = self._refusal(error) if isinstance(error, OSError) else error
@@ -185,19 +210,6 @@ class Engine:
 
     # ---- settling -----------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _claimed(self, key: int) -> Iterator[Record | None]:
-        """Takes a call out of the table; None if somebody else did."""
-        token = object()
-        self._settling[token] = get_ident()
-        try:
-            yield self._pending.pop(key, None)
-        finally:
-            del self._settling[token]
-            if self.state is not State.OPEN:
-                with self._idle:
-                    self._idle.notify_all()
-
     def settle_all(self, raws: Iterable[_pool.Result], here: AbstractEventLoop | None) -> None:
         """Settles results that were taken, in order. A handler that closes the backend settles the
         rest from inside."""
@@ -214,17 +226,20 @@ class Engine:
         """Makes of a result what the caller is told, and tells it. `here`: the loop that this
         thread runs. A result of a call that was given up is dropped."""
         self.tell_events()
-        with self._claimed(raw.key) as record:
+        with Claim(self, raw.key) as record:
             if record is None:
                 return
             try:
                 result = result_of(raw, record, self.origin)
             except BaseException as error:  # an interrupt came while the value was read
-                result = failed("internal", f"interrupted: {type(error).__name__}")
-                self._tell(record, result, None)
-                record.deliver(result, here)
+                self._finish(record, failed("internal", f"interrupted: {error!r}"), here)
                 raise
+            self._finish(record, result, here)
+
+    def _finish(self, record: Record, result: WorkerResult, here: AbstractEventLoop | None) -> None:
+        try:
             self._tell(record, result, None)
+        finally:  # Ctrl-C in a handler
             record.deliver(result, here)
 
     def _tell(self, record: Record, result: WorkerResult, error: BaseException | None) -> None:
@@ -241,13 +256,16 @@ class Engine:
         if os.getpid() != self._pid:
             return False
         self.tell_events()
-        with self._claimed(record.key) as claimed:
+        with Claim(self, record.key) as claimed:
             if claimed is None:
                 return False
             if self._pool is not None and record.call_id:
                 self._pool.cancel(record.call_id)
-            self._tell(record, failed("cancelled", "cancelled by the caller"), cancelled_error())
-            record.give_up()
+            try:
+                result = failed("cancelled", "cancelled by the caller")
+                self._tell(record, result, cancelled_error())
+            finally:
+                record.give_up()
             return True
 
     def wait_for(self, record: Record, timeout_ns: int) -> None:
@@ -306,7 +324,12 @@ class Engine:
                 name=f"pinfold-{self.origin.pool_id}",
                 daemon=True,
             )
-            self._completer.start()
+            try:
+                self._completer.start()
+            except (
+                RuntimeError
+            ):  # at the interpreter's end; whoever waits for a result still gets it
+                self._completer = None
 
     def _complete(self, pool: _pool.Pool) -> None:
         while not self._completer_ends:

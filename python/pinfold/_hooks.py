@@ -51,5 +51,9 @@ class Hooks:
         for handler in getattr(self, event):
             try:
                 handler(*args)
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except (
+                BaseException
+            ):  # SystemExit and CancelledError, too, are the handler's own affair
                 log.exception("an on_%s handler raised: %r", event, handler)

@@ -68,8 +68,6 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
         reason = f"the call's {what} cannot be read: {error}"
-        if error.__cause__ is not None:
-            reason += f" ({type(error.__cause__).__name__}: {error.__cause__})"
         outcome = "bad_result"
     return WorkerResult(
         outcome,

@@ -17,8 +17,9 @@ class Record:
     """What all kinds of pending calls have in common.
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
-    name for it, 0 until the submit has returned. `deadline_ns` counts from the submit. The backend is held as long as the call is
-    pending, so that nobody who waits for a call loses it to the garbage collector.
+    name for it, 0 until the submit has returned. `deadline_ns` counts from the submit. The backend
+    is held as long as the call is pending, so that nobody who waits for a call loses it to the
+    garbage collector.
     """
 
     __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -399,12 +400,14 @@ async def _in_a_thread(work: Callable[[], None]) -> None:
             work()
         except BaseException as raised:
             error = raised
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits
             loop.call_soon_threadsafe(finish, error)
-        except RuntimeError:  # the loop was closed; nobody waits
-            pass
 
     thread = threading.Thread(target=run, name="pinfold-wait")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # at the interpreter's end
+        return work()
     await future
     thread.join()
+    return None

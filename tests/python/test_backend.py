@@ -406,6 +406,7 @@ def test_two_backends_share_nothing(
     assert b.submit(program).result(timeout=60).value == ("b", "node-b")
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_is_refused_and_the_parent_goes_on(either: LocalBackend) -> None:
     assert either.submit(SQUARE).result(timeout=60).ok
     future = either.submit(call("import time; time.sleep(0.5); return 1"))

@@ -156,6 +156,25 @@ def test_it_is_dropped_from_a_thread_and_within_a_loop(wait: bool, leftovers: An
     leftovers()
 
 
+AT_THE_END = """
+import asyncio, atexit, pinfold
+def last():
+    call = pinfold.WorkerCall("def f(): return 1", "f")
+    backend = pinfold.LocalBackend(pinfold.WorkerConfig.from_env())
+    print(backend.submit(call).result(timeout=60).value)
+    print(asyncio.run(backend.execute(call)))
+    asyncio.run(backend.shutdown(wait=True))
+atexit.register(last)
+"""
+
+
+def test_calls_can_be_made_from_an_atexit_handler() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n1\n", "")
+
+
 ATEXIT = """
 import asyncio, atexit, pinfold
 atexit.register(lambda: print("end", flush=True))
@@ -182,6 +201,7 @@ def test_it_is_dropped_by_an_atexit_handler(wait: bool) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\nend\n", "")
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_gets_a_default_backend_of_its_own() -> None:
     assert run("def f(): return 1") == 1
     pid = os.fork()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections import Counter
 from typing import Any
@@ -187,6 +188,7 @@ def test_a_handler_that_raises_is_logged_and_hurts_nobody(
 ) -> None:
     for event in EVENTS:
         getattr(either, event)(lambda *args: 1 / 0)
+        getattr(either, event)(lambda *args: sys.exit(1))
     seen = record(either)
     with caplog.at_level(logging.INFO, "pinfold"):
         assert either.submit(SQUARE).result(timeout=60).value == 49
