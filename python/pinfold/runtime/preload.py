@@ -228,6 +228,9 @@ def settle() -> None:
 
 def stand_still(settings: Settings) -> None:
     """The last step before the first fork: what is written now is written once, and then shared."""
+    from pinfold.runtime.rehearsal import rehearse
+
     settle()
+    rehearse()
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
     gc.freeze()
