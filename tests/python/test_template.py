@@ -703,6 +703,21 @@ def test_a_template_holds_nothing_of_a_worker_that_is_gone(make: Make) -> None:
     assert descriptors() == before
 
 
+def test_a_worker_finds_the_interpreters_code_in_its_page_table(make: Make) -> None:
+    template = make().ready()
+
+    def code_kb(pid: int) -> int:
+        """How much of the largest executable mapping of a file is in the page table."""
+        sizes = []
+        for part in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text()):
+            if re.match(r"\S+ r-xp \S+ \S+ [1-9]", part):
+                sizes.append([int(kb) for kb in re.findall(r"^(?:Size|Rss): +(\d+)", part, re.M)])
+        return max(sizes)[1]
+
+    spare = template.start()
+    assert code_kb(spare.pid) >= code_kb(template.process.pid)
+
+
 def test_an_unusable_spill_directory_is_told(tmp_path: Path) -> None:
     with Template("fresh", spill_dir=str(tmp_path / "missing")) as template:
         failure = template.failure()

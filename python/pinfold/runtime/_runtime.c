@@ -10,12 +10,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "_pages.h"
 #include "_segment.h"
 #include "frame.h"
 #include "payload.h"
 #include "util.h"
 
 #define COMMAND_MAX 24
+#define KEPT_FILES 16
 
 struct spill_dir runtime_spills = {.fd = -1};
 
@@ -227,6 +229,25 @@ static PyObject *serve(PyObject *module, PyObject *arguments)
     return worker_id;
 }
 
+PyDoc_STRVAR(keep_code_doc,
+             "keep_code(files)\n\n"
+             "Workers find the code of the interpreter, the C library and these files (a list of str)\n"
+             "in their page tables, and need not fault it in.");
+
+static PyObject *keep_code(PyObject *module, PyObject *files)
+{
+    (void)module;
+    const char *paths[KEPT_FILES];
+    Py_ssize_t n = PyList_Check(files) ? PyList_GET_SIZE(files) : -1;
+    if (n < 0 || n > KEPT_FILES)
+        return PyErr_Format(PyExc_ValueError, "files must be a list of at most %d str", KEPT_FILES);
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!(paths[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(files, i))))
+            return NULL;
+    pages_keep_code(paths, (size_t)n);
+    Py_RETURN_NONE;
+}
+
 static PyObject *open_channel(PyObject *module, PyObject *reused)
 {
     int truth = PyObject_IsTrue(reused);
@@ -252,6 +273,7 @@ static PyMethodDef methods[] = {
     {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
     {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
+    {"keep_code", keep_code, METH_O, keep_code_doc},
     {"serve", serve, METH_VARARGS, serve_doc},
     {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
     {"ready", ready, METH_O, "ready(number)\n\nTells the pool that this exec'd worker can take a call."},

@@ -26,6 +26,9 @@ ISOLATIONS = ("fresh", "reuse", "spawn")  # enum pinfold_isolation
 SETUP_MODULE = "pinfold_setup"
 SETUP_FILE = "pinfold_setup.py"
 
+# Extension modules, beside the interpreter itself.
+EVERY_CALL_RUNS = ("cbor2._cbor2", "pinfold.runtime._runtime", "pinfold.runtime._state")
+
 # A thread that was joined is listed until the kernel has done with it.
 THREAD_LINGERS_S = 1.0
 
@@ -233,4 +236,9 @@ def stand_still(settings: Settings) -> None:
     settle()
     rehearse()
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
+    _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()
+
+
+def file_of(name: str) -> str | None:
+    return getattr(sys.modules.get(name), "__file__", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import sys
-from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
@@ -46,17 +45,21 @@ class Program:
         module = ModuleType(NAME)
         loader = Loader(self.text)
         module.__file__ = FILE
-        module.__loader__ = loader
+        module.__loader__ = loader  # type: ignore[assignment]
         module.__package__ = ""
-        module.__spec__ = ModuleSpec(NAME, loader, origin=FILE)
+        module.__spec__ = ModuleSpec(NAME, loader, origin=FILE)  # type: ignore[arg-type]
         sys.modules[NAME] = module
         exec(self.compiled, module.__dict__)
         # The source may have put another object in its place, as an import would allow it.
         return sys.modules.get(NAME, module)
 
 
-class Loader(InspectLoader):
-    """What inspect and linecache ask for the source when their caches were cleared."""
+class Loader:
+    """What inspect and linecache ask for the source when their caches were cleared.
+
+    Not derived from importlib.abc.InspectLoader: that would import tempfile and random, whose
+    at-fork hook then costs every fork of the template a quarter of a millisecond.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text

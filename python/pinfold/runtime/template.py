@@ -84,7 +84,8 @@ def explain(runtime: str) -> str:
     import traceback
 
     here = f"{sys.implementation.name}-{sys.version_info[0]}{sys.version_info[1]}"
-    built = [name for name in os.listdir(runtime) if name.startswith("_runtime.")]
+    there = os.listdir(runtime)
+    built = [name for name in there if name.startswith("_runtime.") and name.endswith(".so")]
     told = traceback.format_exc()
     if any(f".{here}" in name for name in built):
         return told
