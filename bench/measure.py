@@ -68,12 +68,13 @@ def stream(
     system: System,
     calls: Sequence[Call],
     in_flight: int,
-    deadline_s: float | None,
+    deadline_s: Sequence[float | None],
     bound_s: float,
 ) -> list[Ended]:
     """Keeps `in_flight` of the calls running until all ended or `bound_s` has passed.
 
-    A call that never ended has outcome "". A pool that refuses further calls ends them with the
+    `deadline_s` gives each its deadline. A call that never ended has outcome "". A pool that
+    refuses further calls ends them with the
     name of what it raised.
     """
     slots = threading.Semaphore(in_flight)
@@ -91,7 +92,7 @@ def stream(
             slots.release()
 
         try:
-            system.start(call, deadline_s, done)
+            system.start(call, deadline_s[index], done)
         except Exception as error:
             done(type(error).__name__)
     for _ in range(in_flight):

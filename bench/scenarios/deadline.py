@@ -48,7 +48,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
         raise CannotDo(under_test.cannot_kill)
     under_test.open(8)
     under_test.run([Call(TRIVIAL, 7)] * 16)
-    ends = stream(under_test, [Call(SPIN, 0)] * CALLS, 8, DEADLINE_S, 20.0)
+    ends = stream(under_test, [Call(SPIN, 0)] * CALLS, 8, [DEADLINE_S] * CALLS, 20.0)
     late = [end.ended - end.began - DEADLINE_S for end in ends if end.outcome == "timeout"]
     if len(late) < CALLS:
         others = {end.outcome or "no end in 20 s" for end in ends} - {"timeout"}

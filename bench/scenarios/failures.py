@@ -56,7 +56,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
         yield from batch(under_test, calls)
         return
     began = now()
-    ends = stream(under_test, calls, 8, 1.0, BOUND_S)
+    ends = stream(under_test, calls, 8, [1.0] * CALLS, BOUND_S)
     took = now() - began
     good = [end for end in ends if end.index % 200 not in bad]
     ok = sum(end.outcome == "ok" for end in good)
