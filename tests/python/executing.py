@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import struct
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pinfold.runtime import wire
 
 OK, EXCEPTION, BAD, TOO_LARGE, INTERNAL = range(5)
 RETIRE = 4
-PATIENCE_S = 60.0
+PATIENCE_S = 5.0
 LENGTH = struct.Struct("<Q")
 
 
@@ -58,6 +59,7 @@ class Process:
         self._requests = os.fdopen(from_parent, "wb")
         self._answers = os.fdopen(to_parent, "rb")
         self.pid = self._process.pid
+        self.intact = True
 
     def call(
         self,
@@ -96,9 +98,11 @@ class Process:
         return self._ask("probe", expression)
 
     def end(self) -> None:
-        self._requests.close()
         try:
+            self._requests.close()
             self._process.wait(PATIENCE_S)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            pass
         finally:
             self._process.kill()
             self._process.wait()
@@ -119,6 +123,9 @@ class Process:
         message = pickle.dumps((what, request))
         self._requests.write(LENGTH.pack(len(message)) + message)
         self._requests.flush()
+        if not select.select([self._answers], [], [], PATIENCE_S)[0]:
+            self._process.kill()
+            raise TimeoutError(f"no answer to {request!r:.1000}")
         head = self._answers.read(LENGTH.size)
         assert head, f"the process ended with {self._process.wait(PATIENCE_S)}: " + (
             self.printed.read_text(errors="replace")

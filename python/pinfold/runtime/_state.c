@@ -62,6 +62,27 @@ static PyObject *changed(PyObject *Py_UNUSED(module), PyObject *watched)
     return indices;
 }
 
+PyDoc_STRVAR(rebind_doc, "rebind(watched)\n--\n\n"
+                         "Give the keys of each watched dict their values again. In C, because code in Python can "
+                         "do nothing when it is the builtins that were changed. Leaves keys that are new.");
+
+static PyObject *rebind(PyObject *module, PyObject *watched)
+{
+    PyObject *indices = changed(module, watched);
+    for (Py_ssize_t i = 0; indices && i < PyList_GET_SIZE(indices); i++) {
+        PyObject *watch = PyTuple_GET_ITEM(watched, PyLong_AsSsize_t(PyList_GET_ITEM(indices, i)));
+        PyObject *items = PyTuple_GET_ITEM(watch, 1);
+        for (Py_ssize_t k = 0; indices && k + 1 < PyTuple_GET_SIZE(items); k += 2)
+            if (PyDict_SetItem(PyTuple_GET_ITEM(watch, 0), PyTuple_GET_ITEM(items, k),
+                               PyTuple_GET_ITEM(items, k + 1)) < 0)
+                Py_CLEAR(indices);
+    }
+    if (!indices)
+        return NULL;
+    Py_DECREF(indices);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(descriptors_doc,
              "descriptors(n)\n--\n\n"
              "Which of the descriptors 0 .. n - 1 are open, a byte each: 0 or 1. n is at most 256.");
@@ -91,6 +112,24 @@ static PyObject *has_children(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
 {
     siginfo_t info;
     return PyBool_FromLong(RETRY_EINTR(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)) == 0);
+}
+
+PyDoc_STRVAR(kill_children_doc, "kill_children(spared)\n--\n\n"
+                                "Kill every child with all below it, but the one with this pid. Reaps none.");
+
+static void kill_unless(pid_t child, void *spared)
+{
+    if (child != *(const pid_t *)spared)
+        sweep_kill_tree(child);
+}
+
+static PyObject *kill_children(PyObject *Py_UNUSED(module), PyObject *argument)
+{
+    pid_t spared = (pid_t)PyLong_AsLong(argument);
+    if (spared == -1 && PyErr_Occurred())
+        return NULL;
+    sweep_children(kill_unless, &spared);
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(sweep_doc, "sweep(seconds)\n--\n\n"
@@ -165,8 +204,10 @@ static PyObject *shield(PyObject *Py_UNUSED(module), PyObject *const *args, Py_s
 
 static PyMethodDef functions[] = {
     {"changed", changed, METH_O, changed_doc},
+    {"rebind", rebind, METH_O, rebind_doc},
     {"descriptors", descriptors, METH_O, descriptors_doc},
     {"has_children", has_children, METH_NOARGS, has_children_doc},
+    {"kill_children", kill_children, METH_O, kill_children_doc},
     {"sweep", sweep, METH_O, sweep_doc},
     {"shield", (PyCFunction)(void (*)(void))shield, METH_FASTCALL, shield_doc},
     {"peak_kb", peak_kb, METH_NOARGS, peak_doc},

@@ -12,7 +12,7 @@ from pinfold import codec as codecs
 from pinfold.runtime import report, search
 from pinfold.runtime._state import shield
 from pinfold.runtime.program import Program, Programs
-from pinfold.runtime.reset import Reset
+from pinfold.runtime.reset import Reset, flush
 from pinfold.runtime.rlimits import RLimits
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 PAYLOAD_ALIGN = 64  # src/payload.h
 
 Outcome = tuple[int, Segments]
+
+# Made now, for when the candidate left nothing to make it with.
+_UNTOLD = pack_failure(report.untold())
 
 
 class Executor:
@@ -60,21 +63,22 @@ class Executor:
             outcome, error = shield(self._call, segments, result_max)
         else:
             outcome, error = shield(reset.before().run, self._call, segments, result_max)
+            shield(flush)
+            reset.rebind()
         if error is not None:
             # A signal handler or a trace function of the candidate's raised in our own code.
             outcome, _ = shield(_interrupted, error)
-        status, result = outcome or (RESULT_EXCEPTION, pack_failure(report.untold()))
+        status, result = outcome or (RESULT_EXCEPTION, _UNTOLD)
         flags = 0
         if reset is not None:
             _, unlimited = shield(self._limits.restore)
-            payload = _payload_size(result) + _payload_size(segments)
+            payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
             unclean = None
             if self._box is not None and self._box.entered:
                 _, unclean = shield(self._box.leave)
-            if (
-                unclean or unlimited or reasons != []
-            ):  # None: something went wrong, and was not put back
+            # No reasons at all, not even none: something went wrong, and was not put back.
+            if unclean or unlimited or reasons != []:
                 flags = RESULT_RETIRE
         return status, result, flags
 

@@ -8,11 +8,11 @@ import sys
 from select import POLLIN, poll
 from typing import Any
 
-from pinfold.runtime._state import has_children, sweep
+from pinfold.runtime._state import has_children, kill_children, sweep
 
 # Seconds to kill and reap what a call left; and for a resource tracker to do its work first.
 SWEEP = 10.0
-TRACKER = 0.2
+TRACKER = 1.0
 
 # /dev/null and its like, and terminals.
 _COMMON_DEVICES = (1, 5)
@@ -38,6 +38,7 @@ def _stop(tracker: Any) -> None:
     fd, pid, tracker._fd, tracker._pid = tracker._fd, tracker._pid, None, None
     if fd is None:
         return
+    kill_children(pid)  # they hold the other ends of the pipe that it reads
     os.close(fd)
     process = os.pidfd_open(pid)
     try:

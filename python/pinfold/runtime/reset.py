@@ -20,12 +20,13 @@ import gc
 import linecache
 import sys
 import warnings
+from collections.abc import Sequence
 from contextvars import Context, copy_context
 from time import monotonic, tzset
 from typing import Any
 
 from pinfold.runtime import leftovers, search
-from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb
+from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
 from pinfold.runtime.program import FILE, NAME, Program
 from pinfold.runtime.settings import SETTINGS
 from pinfold.runtime.watch import Watch, interpreter, library, loggers, put_back, watch
@@ -67,16 +68,23 @@ class Reset:
             context.run(sys.modules["decimal"].setcontext, self._decimal.copy())
         return context
 
-    def after(self, program: Program | None, entries: list[str], payload: int) -> list[str]:
+    def rebind(self) -> None:
+        """The call is over: first make `builtins` and `sys` fit to work with."""
+        rebind(self._interpreter)
+
+    def after(
+        self,
+        program: Program | None,
+        entries: list[str],
+        payload: Sequence[bytes | memoryview],
+    ) -> list[str]:
         """A call ended. Put everything back; returns what could not be, in words.
 
         `program` is what ran, if it came to that; `entries` are what the call put on `sys.path`;
-        `payload` is the size of its arguments and its result, in bytes, which are still there.
+        `payload` are the segments of its arguments and its result, which are still there.
         """
-        _flush()
         thorough = monotonic() - self._began > LONG or program is None or program.reaches_c
         self._put_back_handlers(SIGNALS)
-        self._interpreter = put_back(self._interpreter)
         if _thread._count() > self._threads:
             return ["a thread is left"]
         stayed, dropped, reasons = self._put_back_modules(entries)
@@ -84,6 +92,7 @@ class Reset:
         self._collect()
 
         # The candidate's finalisers have run: from here on nothing changes any more.
+        sys.path[:] = self._path
         if thorough:
             self._put_back_handlers(ALL_SIGNALS)
         reasons += self._state.put_back(thorough)
@@ -176,14 +185,14 @@ class Reset:
                 _signal.signal(number, was)
 
     def _put_back_modules(self, entries: list[str]) -> tuple[int, int, list[str]]:
-        sys.path[:] = self._path
         sys.modules.pop(NAME, None)
         if not changed(self._module_watch):
             return 0, 0, []
         stayed, dropped = search.tidy(self._modules, self._installed.difference(entries))
         self._module_watch = (watch(sys.modules),)
         for setting in SETTINGS:
-            if setting not in self._settings and setting.module in sys.modules:
+            new = setting not in self._settings and setting.module in sys.modules
+            if new and setting.read() != setting.initial:
                 setting.write(setting.initial)
         lasting = [name for name, module in dropped.items() if search.is_lasting(module)]
         return stayed, len(dropped), [f"{name} cannot be imported again" for name in lasting]
@@ -270,12 +279,15 @@ class Reset:
         self._descriptors = now
         return []
 
-    def _has_grown(self, payload: int) -> bool:
+    def _has_grown(self, payload: Sequence[bytes | memoryview]) -> bool:
         most = max(GROWTH * self._memory_kb, self._memory_kb + GROWTH_KB)
-        return peak_kb() > most and leftovers.own_memory_kb() - payload // 1024 > most
+        if peak_kb() <= most:
+            return False
+        passing = sum(memoryview(segment).nbytes for segment in payload)
+        return leftovers.own_memory_kb() - passing // 1024 > most
 
 
-def _flush() -> None:
+def flush() -> None:
     """Write out what is in streams that the candidate put in place of its own."""
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105

@@ -38,22 +38,24 @@ def _attribute(module: str, *path: str) -> Setting:
 
 
 _DECIMAL = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+_DECIMAL_TRAPS = frozenset({"DivisionByZero", "InvalidOperation", "Overflow"})
 
 
 def _read_decimal() -> tuple[Any, ...]:
     template = loaded("decimal").DefaultContext
-    fields = tuple(getattr(template, name) for name in _DECIMAL)
-    return (*fields, *template.flags.values(), *template.traps.values())
+    fields = [getattr(template, name) for name in _DECIMAL]
+    signals = (template.flags, template.traps)
+    return (*fields, *(frozenset(s.__name__ for s, on in all_.items() if on) for all_ in signals))
 
 
 def _write_decimal(values: tuple[Any, ...]) -> None:
     template = loaded("decimal").DefaultContext
-    for name, value in zip(_DECIMAL, values, strict=False):
+    *fields, flags, traps = values
+    for name, value in zip(_DECIMAL, fields, strict=True):
         setattr(template, name, value)
-    signals = values[len(_DECIMAL) :]
-    for context, on in ((template.flags, signals), (template.traps, signals[len(signals) // 2 :])):
-        for signal, value in zip(list(context), on, strict=False):
-            context[signal] = value
+    for all_, on in ((template.flags, flags), (template.traps, traps)):
+        for signal in list(all_):
+            all_[signal] = signal.__name__ in on
 
 
 def _stop_faulthandler(on: bool) -> None:
@@ -102,7 +104,12 @@ SETTINGS = (
     Setting("gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
     Setting("gc", gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
     Setting("gc", gc.get_debug, gc.set_debug),
-    Setting("decimal", _read_decimal, _write_decimal),
+    Setting(
+        "decimal",
+        _read_decimal,
+        _write_decimal,
+        (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, frozenset(), _DECIMAL_TRAPS),
+    ),
     Setting(
         "faulthandler",
         lambda: loaded("faulthandler").is_enabled(),
