@@ -117,18 +117,24 @@ static PyObject *has_children(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
 PyDoc_STRVAR(kill_children_doc, "kill_children(spared)\n--\n\n"
                                 "Kill every child with all below it, but the one with this pid. Reaps none.");
 
-static void kill_unless(pid_t child, void *spared)
+struct hunt {
+    pid_t spared;
+    pid_t last_group;
+};
+
+static void kill_unless_spared(pid_t child, void *data)
 {
-    if (child != *(const pid_t *)spared)
-        sweep_kill_tree(child);
+    struct hunt *hunt = data;
+    if (child != hunt->spared)
+        sweep_kill_tree(child, &hunt->last_group);
 }
 
 static PyObject *kill_children(PyObject *Py_UNUSED(module), PyObject *argument)
 {
-    pid_t spared = (pid_t)PyLong_AsLong(argument);
-    if (spared == -1 && PyErr_Occurred())
+    struct hunt hunt = {.spared = (pid_t)PyLong_AsLong(argument)};
+    if (hunt.spared == -1 && PyErr_Occurred())
         return NULL;
-    sweep_children(kill_unless, &spared);
+    sweep_children(kill_unless_spared, &hunt);
     Py_RETURN_NONE;
 }
 
