@@ -95,7 +95,7 @@ class Deadpool(FutureSystem):
         return future
 
     def submit_only(self, call: Call) -> object:
-        raise CannotDo("submit waits while its backlog, five calls by default, is full")
+        raise CannotDo("submit waits while its backlog, 1,000 calls by default, is full")
 
     def close(self) -> None:
         self.executor.shutdown(wait=True)
