@@ -263,9 +263,10 @@ static void take_swept(struct pinfold_pool *pool, struct template *template)
         call_step(pool, call, CALL_EXITED); /* which takes it out of the line */
 }
 
-static void take_ready(struct pinfold_pool *pool, struct template *template)
+/* Its word that it is ready and the guard's word of who it is come by two sockets, in any order: both are needed. */
+static void serve(struct pinfold_pool *pool, struct template *template)
 {
-    if (template->state != TEMPLATE_OPENING)
+    if (template->state != TEMPLATE_OPENING || !template->ready || !template->pid)
         return;
     template->state = TEMPLATE_SERVING;
     reactor_drop(pool, &template->timer);
@@ -280,6 +281,7 @@ static void take_template(struct pinfold_pool *pool, struct template *template, 
     template->pidfd = TAKE_FD(frame->fds[0]);
     if (reactor_watch(pool, template->pidfd, WATCH_TEMPLATE_OTHER, template->number) < 0)
         close_fd(&template->pidfd); /* the end of its socket tells the same, a little later */
+    serve(pool, template);
 }
 
 void template_lost(struct pinfold_pool *pool, struct template *template)
@@ -311,7 +313,8 @@ static int take_frame(struct pinfold_pool *pool, struct template *template, int 
         take_template(pool, template, &frame);
         break;
     case FRAME_READY:
-        take_ready(pool, template);
+        template->ready = true;
+        serve(pool, template);
         break;
     case FRAME_FAILED:
         template_end(pool, template, (const char *)frame.tail, frame.tail_size);
