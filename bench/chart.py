@@ -13,19 +13,21 @@ from bench.tables import plain
 
 WIDTH = 920
 PANEL_GAP, MARGIN = 36, 20
-NAMES_WIDTH, VALUES_WIDTH = 150, 74
+NAMES_WIDTH, VALUES_WIDTH = 156, 74
 ROW, BAR, HEAD = 19, 11, 48
+LONGEST_REASON = 44
 
 STYLE = """\
 text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #3d444d }
 .title { font-size: 14px; font-weight: 600; fill: #1f2328 }
 .how { font-size: 11px; fill: #6a737d }
 .ours { font-weight: 600; fill: #1f2328 }
+.cannot { font-size: 11px; font-style: italic; fill: #6a737d }
 .bar { fill: #b6bfca } .bar.ours { fill: #0f766e } .bar.limit { fill: none; stroke: #8c959f;
   stroke-dasharray: 3 2 }
 .grid { stroke: #8c959f; stroke-opacity: .28; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
-  text { fill: #b7bfc8 } .title, .ours { fill: #f0f3f6 } .how { fill: #8d96a0 }
+  text { fill: #b7bfc8 } .title, .ours { fill: #f0f3f6 } .how, .cannot { fill: #8d96a0 }
   .bar { fill: #4d5763 } .bar.ours { fill: #2dd4bf } .bar.limit { stroke: #8d96a0 }
 }
 """
@@ -33,7 +35,7 @@ text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #3d444
 
 @dataclass(frozen=True)
 class Panel:
-    """One group of bars."""
+    """One group of bars; below them, the systems that cannot, with the reason."""
 
     title: str
     scenario: str
@@ -120,7 +122,18 @@ def _panel(
             f'rx="2"/>',
             f'<text{ours} x="{start + reach + 6:.1f}" y="{y + 10}">{panel.shown(value)}</text>',
         ]
-    return parts, HEAD + ROW * len(found)
+    drawn = {name for _, name in found}
+    missing = [name for name in results.rounds if name not in drawn]
+    for index, name in enumerate(missing, len(found)):
+        y = top + HEAD + ROW * index + 10
+        reason = results.reason(name, panel.metric) or ""
+        if len(reason) > LONGEST_REASON:
+            reason = reason[: LONGEST_REASON - 1] + "…"
+        parts += [
+            f'<text x="{start - 8}" y="{y}" text-anchor="end">{escape(_short(name))}</text>',
+            f'<text class="cannot" x="{start}" y="{y}">{escape(reason)}</text>',
+        ]
+    return parts, HEAD + ROW * (len(found) + len(missing))
 
 
 def _short(name: str) -> str:
