@@ -95,7 +95,8 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!yyIIIILLKII:Pool", names, &PyList_Type, &argv,
                                      &PyList_Type, &envp, &config.guard, &config.spill_dir, &config.isolation,
                                      &config.max_workers, &config.max_queue, &config.max_calls_per_worker,
-                                     &idle_timeout_ns, &open_timeout_ns, &output_bytes, &config.flags, &config.namespaces))
+                                     &idle_timeout_ns, &open_timeout_ns, &output_bytes, &config.flags,
+                                     &config.namespaces))
         return NULL;
     config.idle_timeout_ns = idle_timeout_ns;
     config.open_timeout_ns = open_timeout_ns;
