@@ -20,7 +20,7 @@ from pinfold.runtime import wire
 
 OK, EXCEPTION, BAD, TOO_LARGE, INTERNAL = range(5)
 RETIRE = 4
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 LENGTH = struct.Struct("<Q")
 
 

@@ -27,9 +27,7 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Process]]
 
 
 @pytest.fixture
-def shared(
-    workers: list[Process], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Process]:
+def shared(workers: list[Process], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One worker for all rows of a table, so that the next row sees what one has left; a new one
     only after a row that failed."""
     yield workers[-1]
@@ -133,7 +131,7 @@ PUT_BACK = {
     ),
     "a handler of the root logger": (
         "import logging; logging.basicConfig(level=10); logging.disable(50)",
-        "[len(logging.getLogger().handlers), logging.getLogger().level, logging.root.manager.disable]",
+        "[len(logging.root.handlers), logging.root.level, logging.root.manager.disable]",
     ),
     "a logger": (
         "import logging; logging.getLogger('candidate.x').setLevel(10)",
