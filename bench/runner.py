@@ -101,14 +101,23 @@ class Runner:
             answer["cannot"] = f"its process died: {lines[-1][:200]}"
         log.close()
         shutil.rmtree(temporary, ignore_errors=True)
-        self._remove_semaphores()
+        self._remove_shared_memory()
         return answer
 
-    def _remove_semaphores(self) -> None:
-        """Named semaphores of pools that were killed; unlike files, nothing else frees them."""
-        for name in set(os.listdir("/dev/shm")) - self.shared_memory:
-            if name.startswith(("sem.loky-", "sem.mp-", "joblib_memmapping_folder_")):
-                path = Path("/dev/shm", name)
+    def _remove_shared_memory(self) -> None:
+        """What killed pools leave in shared memory, unless somebody else has it mapped."""
+        ours = ("sem.loky-", "sem.mp-", "psm_", "joblib_memmapping_folder_")
+        left = [
+            name
+            for name in set(os.listdir("/dev/shm")) - self.shared_memory
+            if name.startswith(ours)
+        ]
+        if not left:
+            return
+        mapped = _all_mappings()
+        for name in left:
+            path = Path("/dev/shm", name)
+            if str(path) not in mapped:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -155,6 +164,17 @@ def descendants(ancestor: int) -> list[int]:
         found += below
         waiting += below
     return found
+
+
+def _all_mappings() -> str:
+    texts = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                texts.append(Path("/proc", entry, "maps").read_text())
+            except OSError:
+                continue
+    return "".join(texts)
 
 
 def _answer(reading: int, limit_s: float) -> dict[str, Any]:
