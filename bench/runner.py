@@ -106,7 +106,7 @@ class Runner:
 
     def _remove_shared_memory(self) -> None:
         """What killed pools leave in shared memory, unless somebody else has it mapped."""
-        ours = ("sem.loky-", "sem.mp-", "psm_", "joblib_memmapping_folder_")
+        ours = ("sem.loky-", "sem.mp-", "joblib_memmapping_folder_")
         left = [
             name
             for name in set(os.listdir("/dev/shm")) - self.shared_memory
