@@ -112,6 +112,10 @@ test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine h
 bench: build .venv-bench/.packages ## measure beside other pools; BENCH=name for one scenario
 	$(BIN)/python -m bench $(BENCH)
 
+hostile: build ## every hostile program at every level; its table goes into docs/security.md
+	$(BIN)/python tests/hostile/hostile_run.py --markdown $(BUILD)/hostile.md
+	$(BIN)/python tests/hostile/insert.py $(BUILD)/hostile.md docs/security.md
+
 demo: build ## evaluate a folder of candidate programs
 	$(BIN)/python examples/circle_packing/demo.py
 
@@ -139,4 +143,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-asan test-all bench demo lint format tidy clean distclean
+.PHONY: build help system-packages test test-c test-python test-asan test-all bench hostile demo lint format tidy clean distclean

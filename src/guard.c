@@ -13,6 +13,7 @@
  * child that the caller forked may hold the lifeline open), or when the template dies.
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +48,19 @@ static int put(const char *path, const char *text)
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
+/* An exec takes a user's capabilities away, root's alone it leaves: this one the template needs for its mounts. */
+static int keep_mounting(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}, {0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    data[0].inheritable |= 1u << CAP_SYS_ADMIN;
+    if (syscall(SYS_capset, &header, data) < 0)
+        return -errno;
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0 ? -errno : 0;
+}
+
 /* In a new user namespace: the user and the group stay what they are. */
 static int keep_user(uid_t uid, gid_t gid)
 {
@@ -56,7 +70,9 @@ static int keep_user(uid_t uid, gid_t gid)
     int r = put("/proc/self/setgroups", "deny");
     if (r == 0)
         r = put("/proc/self/uid_map", users);
-    return r == 0 ? put("/proc/self/gid_map", groups) : r;
+    if (r == 0)
+        r = put("/proc/self/gid_map", groups);
+    return r == 0 ? keep_mounting() : r;
 }
 
 /* Whether the guard, which alone reads from that pipe, is still there; a parent in another namespace has no pid. */

@@ -349,6 +349,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     struct call *call = worker->call;
     if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id) {
         if (call && call->result->held) { /* of two results, which one? */
+            call->result->held = false;
             call->outcome = CALL_UNDECIDED;
             call_evidence(call, PINFOLD_BAD_RESULT, "it sent more than one result");
             call->outcome = PINFOLD_BAD_RESULT;

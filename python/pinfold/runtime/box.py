@@ -148,8 +148,8 @@ class Box:
     def share(self) -> None:
         """In a template that forks: what is loaded here, its workers have. It must not need any
         more what the filter refuses."""
-        if self._strict:
-            return  # its workers have mounts to make
+        if self._plan["level"] == "strict":
+            return  # its workers have mounts to make, and a filter that refuses even what comes now
         _box.drop()
         if self._filter is not None:
             _box.load(self._filter)

@@ -1,0 +1,139 @@
+"""The boxes: what a program in one finds, and that the walls are there or nothing runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import MakeBackend
+from pinfold import InvalidConfig, LocalBackend, WorkerCall, WorkerConfig, _sandbox
+from programs import SQUARE, call
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
+
+import hostile_run
+from hostile_programs import PROGRAMS, Program
+
+
+def level_is_there(level: str) -> bool:
+    return not _sandbox.isolation_of(WorkerConfig(sandbox=level)).missing  # type: ignore[arg-type]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(
+            level, marks=pytest.mark.skipif(not level_is_there(level), reason="not to be had here")
+        )
+        for level in ("standard", "strict")
+    ]
+)
+def level(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    "program", [program for program in PROGRAMS if program.fast], ids=lambda program: program.name
+)
+def test_a_hostile_program_does_not_get_what_it_tries(
+    program: Program, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(hostile_run.MARK, f"{os.getpid()}-{program.name}-{level}")
+    verdict, result = hostile_run.attack(program, level)
+    assert verdict in ("blocked", "contained"), result
+
+
+def test_a_call_finds_an_empty_scratch_directory_that_is_gone_afterwards(
+    make_backend: MakeBackend, level: str, isolation: str, spill_dir: Path
+) -> None:
+    body = """
+import os, tempfile
+os.makedirs("a/b/c")
+name = tempfile.mkstemp()[1]
+before = [n for n in os.listdir(".") if n not in ("a", os.path.basename(name))]
+return before, os.getcwd(), os.environ["TMPDIR"], os.path.dirname(name)
+"""
+    with make_backend(sandbox=level, isolation=isolation, max_workers=1) as backend:
+        for _ in range(3):
+            before, cwd, tmpdir, place = backend.submit(call(body)).result(timeout=60).unwrap()
+            assert before == []
+            assert cwd == tmpdir == place
+            assert Path(cwd).is_relative_to(spill_dir.resolve())
+    assert list(spill_dir.iterdir()) == []
+
+
+def test_arrays_come_back_and_modules_of_the_call_are_found(
+    make_backend: MakeBackend, level: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "helper_of_call.py").write_text("SCALE = 3\n")
+    source = "import helper_of_call, numpy as np\ndef f(a):\n    return a * helper_of_call.SCALE\n"
+    backend = make_backend(sandbox=level, preload=["numpy"])
+    array = np.arange(100_000.0)
+    program = WorkerCall(source, "f", args=[array], python_path=[tmp_path / "own"])
+    assert (backend.submit(program).result(timeout=60).unwrap() == array * 3).all()
+    # Another call of the same backend does not see that directory.
+    other = call("import os\nreturn os.listdir(args[0])", str(tmp_path / "own"))
+    assert backend.submit(other).result(timeout=60).outcome == "exception"
+
+
+def test_every_outcome_is_what_it_is_without_a_box(make_backend: MakeBackend, level: str) -> None:
+    backend = make_backend(sandbox=level)
+    ends: dict[str, Any] = {
+        "exception": call("raise ValueError"),
+        "exited": call("import os; os._exit(3)"),
+        "signalled": call("import ctypes; ctypes.string_at(0)"),
+        "timeout": call("while True: pass"),
+        "bad_result": call("return object()"),
+        "ok": SQUARE,
+    }
+    for outcome, program in ends.items():
+        result = backend.submit(program, deadline_s=2).result(timeout=60)
+        assert result.outcome == outcome, result
+        assert result.metrics is not None
+        assert result.metrics.worker_pid > 100  # the caller's number for it
+
+
+def test_a_preload_may_use_what_the_box_refuses_its_calls(
+    make_backend: MakeBackend, level: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_text("held\n")
+    setup = f"DATA = open({str(tmp_path / 'data')!r}).read()\n"
+    backend = make_backend(sandbox=level, setup=setup)
+    held = call("import pinfold_setup\nreturn pinfold_setup.DATA")
+    assert backend.submit(held).result(timeout=60).value == "held\n"
+
+
+def test_what_is_missing_fails_the_backend_with_the_list(
+    monkeypatch: pytest.MonkeyPatch, spill_dir: Path
+) -> None:
+    found = {"landlock": -38, "seccomp": 0, "namespaces": -1, "namespaces_step": 0}
+    monkeypatch.setattr(_sandbox, "_machine", lambda: found)
+    with pytest.raises(InvalidConfig, match="landlock_files: no Landlock") as caught:
+        LocalBackend(WorkerConfig(sandbox="strict", spill_dir=spill_dir))
+    assert "user_namespace: cannot make a user namespace" in str(caught.value)
+    config = WorkerConfig(sandbox="strict", sandbox_required=False, spill_dir=spill_dir)
+    with LocalBackend(config) as backend:
+        assert backend.submit(SQUARE).result(timeout=60).value == 49
+        states = {one.name: one.state for one in backend.isolation().mechanisms}
+    assert states["landlock_files"] == states["pid_namespace"] == "unavailable"
+    assert states["seccomp"] == "active"
+
+
+def test_the_doctor_tells_each_mechanism_as_text_and_json() -> None:
+    def doctor(*arguments: str) -> str:
+        command = [sys.executable, "-m", "pinfold", "doctor", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+    told = json.loads(doctor("--json", "--sandbox", "standard"))
+    names = {one["name"]: one["state"] for one in told["mechanisms"]}
+    assert names["pid_namespace"] == "off"
+    assert names["no_new_privileges"] == "active"
+    text = doctor()
+    assert all(name in text for name in names)
