@@ -72,8 +72,8 @@ typedef enum pinfold_isolation {
 } pinfold_isolation;
 
 #define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
-/* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A call's result is told when the worker
- * and all that it started are dead: nobody can write to it any more, and its metrics are the kernel's. */
+/* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A spilled result is told when the worker
+ * and all that it started are dead, so that nobody can write to it any more; metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
 #define PINFOLD_EVENTS 2u       /* pinfold_config.flags: keep events for pinfold_pool_next_event */
 

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "pool.h"
+#include "usage.h"
 #include "util.h"
 
 #define STAYS(state)                                                                                              \
@@ -359,7 +360,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     }
     const struct frame_result *body = frame->body;
     pinfold_error error;
-    bool distrusted = pool_distrusts(pool);
+    /* What came in the frame is a copy, which nobody can write to any more; a spill is not. */
+    bool distrusted = pool_distrusts(pool) && body->flags & RESULT_SPILLED;
     int r =
         distrusted ? result_hold(call->result, frame) : result_payload(call->result, frame, &pool->spills, &error);
     if (r < 0 && distrusted)
@@ -377,8 +379,11 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call->result->told.n_segments = 0;
-    if (!distrusted)
+    struct usage usage;
+    if (!pool_distrusts(pool))
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
+    else if (usage_read(worker->pid, &usage) == 0)
+        call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
     worker->user_us += distrusted ? 0 : body->user_us;
     worker->sys_us += distrusted ? 0 : body->sys_us;
     worker->calls++;

@@ -185,7 +185,8 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
     yield one("scratch_directory", "cwd and TMPDIR, gone after the call", boxed, True, level)
     yield one(
         "results_after_death",
-        "a fresh call's result and metrics are believed when all of its processes are dead",
+        "a fresh call's spilled result is read when all of its processes are dead; metrics are the"
+        " kernel's",
         boxed and config.isolation == "fresh", True,
         level if not boxed else "only fresh workers die with their call",
     )  # fmt: skip
