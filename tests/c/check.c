@@ -6,6 +6,12 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+/* PINFOLD_TEST='test_a_pool_*' runs some tests of a program only. */
+__attribute__((constructor)) static void choose_tests(void)
+{
+    cmocka_set_test_filter(getenv("PINFOLD_TEST"));
+}
+
 int count_entries(const char *path)
 {
     DIR *directory = opendir(path);

@@ -32,7 +32,18 @@ static int count_lines(const char *path, const char *word)
     return n;
 }
 
-static int count_children(void)
+static void show_process(int pid)
+{
+    char path[32], line[512];
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file && fgets(line, sizeof(line), file))
+        print_error("  %.60s\n", line);
+    if (file)
+        fclose(file);
+}
+
+static int count_children(bool show)
 {
     DIR *tasks = opendir("/proc/self/task");
     int n = 0, pid;
@@ -40,8 +51,11 @@ static int count_children(void)
         char path[300];
         snprintf(path, sizeof(path), "/proc/self/task/%s/children", entry->d_name);
         FILE *list = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
-        while (list && fscanf(list, "%d", &pid) == 1)
+        while (list && fscanf(list, "%d", &pid) == 1) {
             n++;
+            if (show)
+                show_process(pid);
+        }
         if (list)
             fclose(list);
     }
@@ -55,7 +69,7 @@ static struct census take_census(void)
     return (struct census){
         .fds = count_entries("/proc/self/fd"),
         .threads = count_entries("/proc/self/task"),
-        .children = count_children(),
+        .children = count_children(false),
         .mappings = count_lines("/proc/self/maps", "pinfold-"),
         .files = count_entries(spill_dir),
     };
@@ -112,6 +126,8 @@ int rig_teardown(void **state)
                 after.mappings - before.mappings, after.files - before.files);
     if (after.fds != before.fds)
         show_descriptors();
+    if (after.children != before.children)
+        count_children(true);
     return -1;
 }
 
