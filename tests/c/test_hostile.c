@@ -118,10 +118,12 @@ static void test_a_worker_that_stays_after_its_answer_is_killed(void **state)
     (void)state;
     rig_open_plain(PINFOLD_FRESH, 1);
     uint64_t id = submit("answer_and_stay", "", BOUND);
-    int worker = open_process(next_event(PINFOLD_EVENT_CALL_START).worker_pid);
+    pid_t worker = wait_for_start(id);
     ends(id, PINFOLD_OK);
-    wait_for_end(worker);
-    assert_string_equal(next_event(PINFOLD_EVENT_WORKER_EXIT).reason, "call done");
+    pinfold_event event = next_event(PINFOLD_EVENT_WORKER_EXIT);
+    assert_string_equal(event.reason, "call done");
+    assert_int_equal(event.worker_pid, worker);
+    assert_false(exists(worker));
 }
 
 static void test_a_worker_that_kills_its_template_is_lost_and_the_pool_goes_on(void **state)
