@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from executing import EXCEPTION, OK, Process
+from pinfold.runtime.program import KEPT_CHARACTERS, KEPT_SOURCES, Programs
 
 
 @pytest.fixture
@@ -185,6 +186,31 @@ PUT_BACK = {
         "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])",
         "os.sched_getaffinity(0)",
     ),
+    "the scheduling policy": (
+        "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))",
+        "os.sched_getscheduler(0)",
+    ),
+    "the process's name": (
+        "import ctypes; ctypes.CDLL(None).prctl(15, b'other', 0, 0, 0)",
+        "open('/proc/self/comm').read()",
+    ),
+    "being dumpable": (
+        "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)",
+        "ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)",
+    ),
+    "being a subreaper": (
+        "import ctypes; ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)",
+        "[(v := ctypes.c_int()), ctypes.CDLL(None).prctl(37, ctypes.byref(v)), v.value][2]",
+    ),
+    "faulthandler": ("import faulthandler; faulthandler.enable()", "faulthandler.is_enabled()"),
+    "a watchdog": (
+        "import faulthandler; faulthandler.dump_traceback_later(0.2, exit=True)",
+        "time.sleep(0.5)",
+    ),
+    "the once-registry": (
+        "warnings.simplefilter('once'); warnings.warn('x')",
+        "len(warnings.onceregistry)",
+    ),
     "the wakeup descriptor": (
         "r, w = os.pipe2(os.O_NONBLOCK); signal.signal(10, print); signal.set_wakeup_fd(w); "
         "os.close(r); os.close(w)",
@@ -213,6 +239,14 @@ PUT_BACK = {
         "1 / 3 * 3, 0.1 + 0.2, 1e16 + 1.1",
     ),
 }
+
+
+if sys.version_info >= (3, 12):
+    PUT_BACK["a monitoring tool"] = (
+        "sys.monitoring.use_tool_id(3, 'mine'); sys.monitoring.set_events(3, 1)",
+        "[sys.monitoring.get_tool(3), sys.monitoring.use_tool_id(3, 'x'), "
+        "sys.monitoring.get_events(3), sys.monitoring.free_tool_id(3)]",
+    )
 
 
 @pytest.mark.parametrize("what", PUT_BACK)
@@ -502,10 +536,20 @@ def test_a_thousand_calls_leave_nothing(worker: Process) -> None:
     assert after[-1] <= before[-1]
 
 
-def test_a_thousand_sources_leave_a_bounded_cache(worker: Process) -> None:
-    for number in range(1000):
-        assert worker.call(f"def f(): return {number}").value == number
-    assert worker.call("def f(): return 5").value == 5
+def test_compiled_sources_are_kept_and_bounded() -> None:
+    programs = Programs()
+    first = programs.get("x = 0")
+    first.compiled = compile("x = 0", "user_code.py", "exec")
+    assert programs.get("x = 0") is first
+    for number in range(1, KEPT_SOURCES):
+        programs.get(f"x = {number}")
+    assert programs.get("x = 0") is first
+    programs.get("one more")
+    assert programs.get("x = 0") is first  # the one used longest ago went, x = 1
+    for number in range(8):
+        programs.get(str(number) + "#" * (KEPT_CHARACTERS // 4))
+    assert programs.get("x = 0") is not first
+    assert len(programs) <= 6
 
 
 def test_a_worker_of_little_rights_is_put_back_as_well(tmp_path: Path) -> None:

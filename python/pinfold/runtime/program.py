@@ -75,6 +75,9 @@ class Programs:
         self._kept: dict[str, Program] = {}
         self._characters = 0
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def get(self, text: str) -> Program:
         program = self._kept.pop(text, None)
         if program is None:

@@ -29,7 +29,7 @@ from pinfold.runtime import leftovers, search
 from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
 from pinfold.runtime.program import FILE, NAME, Program
 from pinfold.runtime.settings import SETTINGS
-from pinfold.runtime.watch import Watch, interpreter, library, loggers, put_back, watch
+from pinfold.runtime.watch import Watch, interpreter, library, loggers, names, put_back, watch
 
 # Seconds. A call that took longer can afford the comparisons that cost more.
 LONG = 0.001
@@ -152,7 +152,7 @@ class Reset:
         self._interpreter = tuple(interpreter())
         self._library = tuple(library())
         self._loggers = tuple(loggers())
-        self._time = (watch(vars(sys.modules["time"])),)
+        self._time = (names("time"),)
         self._settings = [setting for setting in SETTINGS if setting.module in sys.modules]
         self._reads = [setting.read for setting in self._settings]
         self._values = [read() for read in self._reads]
@@ -172,7 +172,7 @@ class Reset:
     def _put_back_handlers(self, signals: range) -> None:
         now = list(map(_signal.getsignal, signals))
         saved = self._handlers[: len(signals)]
-        if not changed(((now, saved),)):
+        if not changed(((now, saved, None),)):
             return
         # A signal of the candidate's timer must not meet the default action, not even one that is
         # blocked and pending: ignoring it for a moment discards that.
@@ -233,7 +233,7 @@ class Reset:
             tzset()
             self._time[0].put_back()
             tzset()
-            self._time = (watch(vars(sys.modules["time"])),)
+            self._time = (names("time"),)
 
     def _put_back_settings(self) -> list[str]:
         now = [read() for read in self._reads]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
-from pinfold.runtime._state import changed
+from pinfold.runtime._state import changed, version
 from pinfold.runtime.search import top
 
 # Modules whose own names programs rebind: `time.sleep = ...`.
@@ -26,7 +26,9 @@ class Watch(NamedTuple):
     container: Any
     items: tuple[Any, ...]
     """As `changed` of `_state.c` takes it: the list's objects, or the dict's keys and values."""
-    may_stay: Callable[[Any], bool] | None
+    version: int | None
+    """Of the dict, when nothing changes it without a new one."""
+    may_stay: Callable[[Any], bool] | None = None
     """Which new element or key may stay. None: nothing that is new."""
 
     def put_back(self) -> Watch:
@@ -44,13 +46,22 @@ class Watch(NamedTuple):
             for key, value in own.items():
                 if container.get(key, self) is not value:
                     container[key] = value
-        return watch(container, may_stay)
+        return watch(container, may_stay, self.version is not None)
 
 
-def watch(container: Any, may_stay: Callable[[Any], bool] | None = None) -> Watch:
+def watch(
+    container: Any, may_stay: Callable[[Any], bool] | None = None, versioned: bool = False
+) -> Watch:
     """Hold on to what a list or dict holds now."""
-    items = container if isinstance(container, list) else chain.from_iterable(container.items())
-    return Watch(container, tuple(items), may_stay)
+    if isinstance(container, list):
+        return Watch(container, tuple(container), None, may_stay)
+    items = tuple(chain.from_iterable(container.items()))
+    return Watch(container, items, version(container) if versioned else None, may_stay)
+
+
+def names(module: str) -> Watch:
+    """Hold on to what the names of a module mean."""
+    return watch(vars(sys.modules[module]), versioned=True)
 
 
 def put_back(watches: tuple[Watch, ...]) -> tuple[Watch, ...]:
@@ -66,16 +77,16 @@ def put_back(watches: tuple[Watch, ...]) -> tuple[Watch, ...]:
 
 def interpreter() -> Iterator[Watch]:
     """What everything else needs: `builtins` and `sys`."""
-    yield watch(vars(sys.modules["builtins"]))
-    yield watch(vars(sys))
+    yield names("builtins")
+    yield names("sys")
 
 
 def library() -> Iterator[Watch]:
     """What programs change in the standard library."""
     for name in _REBOUND:
         if name in sys.modules:
-            yield watch(vars(sys.modules[name]))
-    yield watch(os.environ._data)  # type: ignore[attr-defined]
+            yield names(name)
+    yield watch(os.environ._data, versioned=True)  # type: ignore[attr-defined]
     yield watch(sys.argv)
     yield watch(sys.warnoptions)
     yield watch(sys.modules["warnings"].filters)
