@@ -67,6 +67,10 @@ PUT_BACK = {
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR2])",
         "signal.pthread_sigmask(signal.SIG_BLOCK, [])",
     ),
+    "all signals blocked": (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+        "open('/proc/self/status').read().partition('SigBlk')[2][:18]",
+    ),
     "an alarm": ("signal.alarm(1)", "signal.getitimer(signal.ITIMER_REAL)"),
     "a timer": (
         "signal.setitimer(signal.ITIMER_PROF, 1, 1)",
@@ -262,6 +266,26 @@ def test_it_is_put_back(shared: Process, what: str) -> None:
     again = shared.call("def f(): return [1, 'a']")
     assert (again.value, again.retires) == ([1, "a"], False)
     shared.intact = True
+
+
+def test_no_signal_is_blocked_in_any_call(worker: Process) -> None:
+    code = "import signal\ndef f(): return len(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    assert [worker.call(code).value for _ in range(3)] == [0, 0, 0]
+    assert worker.probe("len(signal.pthread_sigmask(signal.SIG_BLOCK, []))") == 0
+
+
+def test_signals_are_as_in_a_plain_python_in_any_call(worker: Process) -> None:
+    code = (
+        "import signal\n"
+        "names = 'SIGTERM SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGCHLD'.split()\n"
+        "def f():\n"
+        "    plain = [signal.getsignal(getattr(signal, n)) is signal.SIG_DFL for n in names]\n"
+        "    sigint = signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "    for name in names + ['SIGINT']:\n"
+        "        signal.signal(getattr(signal, name), signal.SIG_IGN)\n"
+        "    return all(plain) and sigint\n"
+    )
+    assert [worker.call(code).value for _ in range(2)] == [True, True]
 
 
 def test_a_worker_without_builtins_gets_them_back(worker: Process) -> None:

@@ -42,7 +42,6 @@ struct state {
     char locale[1024];
     char name[16];
     mode_t mask;
-    uint64_t blocked;
     struct action actions[SIGNALS];
     struct itimerval timers[3];
     struct rlimit limits[RLIM_NLIMITS];
@@ -115,21 +114,6 @@ static void set_of(uint64_t word, sigset_t *ret_set)
 {
     sigemptyset(ret_set);
     memcpy(ret_set, &word, sizeof(word));
-}
-
-static void read_blocked(struct state *state)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    pthread_sigmask(SIG_SETMASK, NULL, &set);
-    state->blocked = word_of(&set);
-}
-
-static void write_blocked(const struct state *state)
-{
-    sigset_t set;
-    set_of(state->blocked, &set);
-    pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
 
 static void read_actions(struct state *state)
@@ -291,7 +275,6 @@ static const struct row {
     /* Timers before handlers: a timer that fires in between must not meet the default action. */
     ROW(true, "timers", timers, read_timers, write_timers),
     ROW(false, "signal handlers", actions, read_actions, write_actions),
-    ROW(true, "signal mask", blocked, read_blocked, write_blocked),
     ROW(false, "resource limits", limits, read_limits, write_limits),
     ROW(true, "niceness", nice, read_nice, write_nice),
     ROW(true, "scheduling policy", policy, read_policy, write_policy),
@@ -308,6 +291,7 @@ static const struct row {
 typedef struct {
     PyObject_HEAD struct state saved;
     struct state now;
+    sigset_t blocked;
     fenv_t arithmetic; /* rounding, and what libraries built with -ffast-math switch on when they load */
     char **environment;
     size_t n_environment;
@@ -382,6 +366,7 @@ static PyObject *state_save(PyObject *object, PyObject *Py_UNUSED(unused))
         rows[i].read(&self->saved);
     memset(self->saved.timers, 0, sizeof(self->saved.timers)); /* a timer that runs is never the same twice */
     fegetenv(&self->arithmetic);
+    pthread_sigmask(SIG_SETMASK, NULL, &self->blocked);
     if (save_environment(self) < 0)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
@@ -425,6 +410,15 @@ static PyObject *state_put_back(PyObject *object, PyObject *argument)
     return failed;
 }
 
+PyDoc_STRVAR(unblock_doc, "unblock()\n--\n\n"
+                          "Put back the signal mask: the last step, for what is pending may end the process.");
+
+static PyObject *state_unblock(PyObject *object, PyObject *Py_UNUSED(unused))
+{
+    pthread_sigmask(SIG_SETMASK, &((State *)object)->blocked, NULL);
+    Py_RETURN_NONE;
+}
+
 static PyObject *state_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {NULL};
@@ -449,6 +443,7 @@ static void state_dealloc(PyObject *self)
 static PyMethodDef state_methods[] = {
     {"save", state_save, METH_NOARGS, save_doc},
     {"put_back", state_put_back, METH_O, put_back_doc},
+    {"unblock", state_unblock, METH_NOARGS, unblock_doc},
     {NULL, NULL, 0, NULL},
 };
 

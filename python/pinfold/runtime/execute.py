@@ -80,6 +80,8 @@ class Executor:
             # No reasons at all, not even none: something went wrong, and was not put back.
             if unclean or unlimited or reasons != []:
                 flags = RESULT_RETIRE
+            else:
+                reset.resume()
         return status, result, flags
 
     def _call(self, segments: Sequence[memoryview], result_max: int) -> Outcome:

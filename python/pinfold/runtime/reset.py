@@ -120,6 +120,10 @@ class Reset:
             self._memory_kb = leftovers.own_memory_kb()
         return reasons
 
+    def resume(self) -> None:
+        """All is put back: let signals through again, which were held up since the call ended."""
+        self._state.unblock()
+
     def _save(self) -> None:
         cwd = search.working_directory()
         sys.path_importer_cache.pop(cwd, None)

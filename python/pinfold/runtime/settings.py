@@ -97,8 +97,6 @@ SETTINGS = (
         sys.get_coroutine_origin_tracking_depth,
         sys.set_coroutine_origin_tracking_depth,
     ),
-    Setting("sys", sys.gettrace, sys.settrace),
-    Setting("sys", sys.getprofile, sys.setprofile),
     *([Setting("sys", _tools, _free_tools)] if sys.version_info >= (3, 12) else []),
     Setting("_thread", _thread.stack_size, _thread.stack_size),
     Setting("gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
