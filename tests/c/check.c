@@ -58,5 +58,5 @@ bool own_mounts(void)
     if (unshare(CLONE_NEWNS) < 0 &&
         (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !write_file("/proc/self/uid_map", map)))
         return false;
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    return mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0;
 }

@@ -340,7 +340,7 @@ static void test_a_full_file_system_is_an_error_and_small_spills_go_on(void **st
     spill_dir_close(&full);
 
     struct spill_dir other;
-    assert_int_equal(mount(NULL, directory, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(mount("none", directory, "none", MS_REMOUNT | MS_RDONLY, ""), 0);
     assert_int_equal(spill_dir_open(directory, &other, NULL), -EROFS);
     assert_int_equal(umount2(directory, MNT_DETACH), 0);
 }
