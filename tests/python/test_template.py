@@ -328,7 +328,9 @@ def test_a_worker_is_as_a_plain_process(any_template: Template) -> None:
     seen = result.value
     assert seen["blocked"] == 0
     python_ignores = {signal.SIGPIPE, signal.SIGXFSZ}
-    assert seen["ignored"] == sum(1 << (number - 1) for number in python_ignores)
+    # The C library keeps two signals to itself; some versions of make leave them ignored.
+    ignored = {number for number in signal.valid_signals() if seen["ignored"] >> (number - 1) & 1}
+    assert ignored == python_ignores
     assert seen["session"] is True
     assert seen["descriptors"] == 4, "0, 1, 2 and the one that reads the directory"
     assert seen["stdin"] == "/dev/null"
