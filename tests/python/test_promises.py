@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import select
@@ -55,8 +56,10 @@ def _caller(spill_dir: Path, isolation: str) -> subprocess.Popen[str]:
 def _kill_after(caller: subprocess.Popen[str], delay_s: float, *more: int) -> None:
     """The moment is random by design: whatever it falls on has to be cleaned up after."""
     select.select([], [], [], delay_s)
-    for pid in (caller.pid, *more):
-        os.kill(pid, signal.SIGKILL)
+    os.kill(caller.pid, signal.SIGKILL)
+    for pid in more:
+        with contextlib.suppress(ProcessLookupError):  # it has seen the caller die, and was fast
+            os.kill(pid, signal.SIGKILL)
     caller.wait()
     assert caller.stdout is not None
     caller.stdout.close()
