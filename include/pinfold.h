@@ -75,7 +75,7 @@ typedef enum pinfold_isolation {
 /* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A spilled result is told when the worker
  * and all that it started are dead, so that nobody can write to it any more; metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
-#define PINFOLD_EVENTS 2u       /* pinfold_config.flags: keep events for pinfold_pool_next_event */
+#define PINFOLD_EVENTS 2u /* pinfold_config.flags: keep events for pinfold_pool_next_event */
 
 #define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
 

@@ -30,8 +30,8 @@ enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES };
 /* Looks at the worker and all below it. `inherited_bytes` of its memory are its template's; `cpu_before_ns` it had
  * used before this call. Returns which limit is passed, the first of memory, cpu, processes. Bounded work: of a
  * tree larger than the limit on processes (or 4096) the rest is not looked at. */
-enum limit_hit limit_look(pid_t worker, const struct limits *limits, uint64_t inherited_bytes, uint64_t cpu_before_ns,
-                          struct limit_use *ret_use);
+enum limit_hit limit_look(pid_t worker, const struct limits *limits, uint64_t inherited_bytes,
+                          uint64_t cpu_before_ns, struct limit_use *ret_use);
 
 /* Whether there is anything to look for. */
 bool limit_any(const struct limits *limits);

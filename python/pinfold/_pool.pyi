@@ -14,8 +14,8 @@ EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
 FOREVER: int
 
-# worker id, pid, calls before, started, finished (ns, Unix), queue, wall, user, sys (ns), peak (KiB),
-# result (bytes)
+# worker id, pid, calls before, started, finished (ns, Unix), queue, wall, user, sys (ns),
+# peak (KiB), result (bytes)
 Figures: TypeAlias = tuple[str, int, int, int, int, int, int, int, int, int, int]
 # kind, pid, key of the call, worker id, reason
 Event: TypeAlias = tuple[int, int, int, str, str]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from executing import BAD, EXCEPTION, INTERNAL, OK, TOO_LARGE, Process
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from executing import OK, Process
 
 IMPORT_HELPER = "import helper\ndef f(): return [helper.x, helper.__file__]"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from executing import EXCEPTION, OK, Process
 from pinfold.runtime.program import KEPT_CHARACTERS, KEPT_SOURCES, Programs
 
