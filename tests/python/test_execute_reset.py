@@ -114,6 +114,7 @@ PUT_BACK = {
         "sys.unraisablehook is sys.__unraisablehook__",
     ),
     "sys.argv": ("sys.argv[:] = ['x']; sys.argv = []", "list(sys.argv)"),
+    "sys.warnoptions": ("sys.warnoptions.append('error')", "list(sys.warnoptions)"),
     "sys.modules itself": ("sys.modules = {{}}", "'os' in sys.modules"),
     "sys.settrace": ("sys.settrace(lambda *_: None)", "sys.gettrace()"),
     "sys.setprofile": ("sys.setprofile(lambda *_: None)", "sys.getprofile()"),
@@ -314,7 +315,7 @@ def test_decimals_context_is_a_new_one_in_each_call(worker: Process, used_before
 RETIRES = {
     "a thread": "threading.Thread(target=time.sleep, args=(30,), daemon=True).start()",
     "a closed stream": "os.close(1)",
-    "a redirected stream": "os.dup2(os.open('/dev/null', 1), 1)",
+    "a redirected stream": "x = os.open('/dev/null', 1); os.dup2(x, 1); os.close(x)",
     "a descriptor left open": "os.open('/dev/null', 0)",
     "an audit hook": "sys.addaudithook(lambda *_: None)",
     "faulthandler turned off": "import faulthandler; faulthandler.disable()",

@@ -12,7 +12,7 @@ from pinfold.runtime._state import has_children, kill_children, sweep
 
 # Seconds to kill and reap what a call left; and for a resource tracker to do its work first.
 SWEEP = 10.0
-TRACKER = 1.0
+TRACKER = 5.0
 
 # /dev/null and its like, and terminals.
 _COMMON_DEVICES = (1, 5)
