@@ -131,6 +131,22 @@ static void kill_template(const struct request *request)
     wait_to_be_killed();
 }
 
+static const struct request *asked;
+
+static void answer_now(int signal)
+{
+    (void)signal;
+    answer_bytes(asked, "too late", 8);
+}
+
+/* Has its value when the deadline has passed. */
+static void answer_when_asked(const struct request *request)
+{
+    asked = request;
+    sigaction(SIGRTMAX - 3, &(struct sigaction){.sa_handler = answer_now}, NULL);
+    wait_to_be_killed();
+}
+
 static void answer_and_stay(const struct request *request)
 {
     answer_bytes(request, "done", 4);
@@ -465,6 +481,7 @@ static const struct function hostile[] = {
     {"block", block_signals},
     {"exec", execute},
     {"kill_template", kill_template},
+    {"answer_when_asked", answer_when_asked},
     {"answer_and_stay", answer_and_stay},
     {"leave_and", leave_and},
     {"leave_and_tell", leave_and_tell},

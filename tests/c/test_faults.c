@@ -300,11 +300,14 @@ static void makes_no_worker(const char *mode, const char *word)
 {
     pinfold_config config = rig_config(mode);
     rig_open(&config);
-    pinfold_result *result = take(submit("upper", "x", BOUND));
-    assert_outcome(result, PINFOLD_INTERNAL);
-    assert_non_null(strstr(result->reason, word));
-    pinfold_result_free(result);
-    assert_in_range(stats().templates_started, 1, 3);
+    for (int i = 0; i < 4; i++) {
+        pinfold_result *result = take(submit("upper", "x", BOUND));
+        assert_outcome(result, PINFOLD_INTERNAL);
+        assert_non_null(strstr(result->reason, word));
+        pinfold_result_free(result);
+    }
+    /* It was tried again, but not all the time. */
+    assert_in_range(stats().templates_started, 1, 6);
     assert_in_range(stats().workers_started, 1, 50);
     pinfold_pool_close(pool);
     pool = NULL;

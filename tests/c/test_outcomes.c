@@ -90,8 +90,8 @@ static void test_a_crash_is_signalled_and_says_where(void **state)
 static void test_whatever_does_not_end_times_out(void **state)
 {
     (void)state;
-    open_here();
-    static const char *const functions[] = {"spin", "sleep", "stop", "block", "stack_flood"};
+    rig_open_plain(isolation, 8);
+    static const char *const functions[] = {"spin", "sleep", "stop", "block", "stack_flood", "answer_when_asked"};
     uint64_t ids[COUNT_OF(functions)];
     for (size_t i = 0; i < COUNT_OF(functions); i++)
         ids[i] = submit(functions[i], i == 4 ? "-1" : "3600000", SECOND / 2);

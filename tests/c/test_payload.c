@@ -179,6 +179,12 @@ static void test_lengths_that_overflow_are_refused(void **state)
         memcpy(bytes + 8, &lengths[i], 8);
         assert_int_equal(payload_parse(bytes, size, &got, &n), -EBADMSG);
     }
+    /* Around the end of all numbers and back: the second segment would end where the payload does. */
+    const uint64_t around[] = {-(uint64_t)64, size};
+    struct iovec *got;
+    uint32_t n;
+    memcpy(bytes + 8, around, sizeof(around));
+    assert_int_equal(payload_parse(bytes, size, &got, &n), -EBADMSG);
     free(bytes);
 }
 

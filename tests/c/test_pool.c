@@ -418,11 +418,16 @@ static void test_an_interrupt_wakes_who_waits_on_a_queue_after_the_results(void 
     (void)state;
     rig_open_plain(PINFOLD_REUSE, 1);
     struct waiting waiting = {0};
-    assert_int_equal(pinfold_queue_open(pool, &waiting.queue), 0);
-    start_waiting(&waiting);
-    pinfold_queue_interrupt(waiting.queue);
-    pthread_join(waiting.thread, NULL);
-    assert_int_equal(waiting.r, -ESHUTDOWN);
+    for (long i = 0; i < 100; i++) {
+        assert_int_equal(pinfold_queue_open(pool, &waiting.queue), 0);
+        start_waiting(&waiting);
+        nanosleep(&(struct timespec){.tv_nsec = i * 10000}, NULL); /* before it sleeps, or after, as it may be */
+        pinfold_queue_interrupt(waiting.queue);
+        pthread_join(waiting.thread, NULL);
+        assert_int_equal(waiting.r, -ESHUTDOWN);
+        if (i < 99)
+            pinfold_queue_close(waiting.queue);
+    }
 
     uint64_t id;
     assert_int_equal(try_submit(waiting.queue, "upper", "x", BOUND, &id, NULL), 0);

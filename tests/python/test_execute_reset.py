@@ -214,7 +214,7 @@ PUT_BACK = {
         "time.sleep(0.5)",
     ),
     "the once-registry": (
-        "warnings.simplefilter('once'); warnings.warn('x')",
+        "warnings.simplefilter('once'); warnings.warn_explicit('x', UserWarning, 'f', 1)",
         "len(warnings.onceregistry)",
     ),
     "the wakeup descriptor": (

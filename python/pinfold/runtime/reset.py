@@ -1,7 +1,7 @@
 """What a call may change in a reused worker, and how it is put back.
 
 What is watched stands in tables: values behind a getter and a setter in `settings`, lists and dicts
-in `watch`, what the kernel and the C library keep in `_state.c`, what may be left over in
+in `watch`, what the kernel and the C library keep in `_kernel.c`, what may be left over in
 `leftovers`. What cannot be put back ends the worker after its call: a thread, an audit hook, a
 closed descriptor, a lowered hard limit. What is in no table is not undone: what installed libraries
 keep inside, such as numpy's print options.

@@ -25,7 +25,7 @@ class Watch(NamedTuple):
 
     container: Any
     items: tuple[Any, ...]
-    """As `changed` of `_state.c` takes it: the list's objects, or the dict's keys and values."""
+    """As `_state.changed` takes it: the list's objects, or the dict's keys and values."""
     version: int | None
     """Of the dict, when nothing changes it without a new one."""
     may_stay: Callable[[Any], bool] | None = None
