@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,8 @@ def test_a_forked_child_gets_a_default_backend_of_its_own() -> None:
             assert run("def f(): return 2") == 2
             pinfold.shutdown_executor(wait=True)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
