@@ -8,10 +8,11 @@
  *   - returns 0 or a positive value on success, a negative errno on failure; `ret_` parameters are written on
  *     success only;
  *   - a `pinfold_error *` may be NULL; otherwise it receives, on failure, the sentence for a person;
- *   - no function calls exit(), writes to stdout or stderr, or keeps global state;
+ *   - no function calls exit() or writes to stdout or stderr; all state hangs off a pool, but for the list of the
+ *     pools that a fork() waits for (a moment), so that its child's copies of them are whole;
  *   - every function may be called from any thread, unless it says otherwise; none may be called in a child
- *     made by fork() from the process that opened the pool (-ECHILD), but for pinfold_pool_close, which there
- *     frees what the child holds and touches nothing else;
+ *     made by fork() from the process that opened the pool (-ECHILD), but for pinfold_queue_close and
+ *     pinfold_pool_close, which there free what the child holds and touch nothing else;
  *   - times are nanoseconds: `_ns` fields that say "Unix" count from 1970 (CLOCK_REALTIME), all others are
  *     durations, measured on CLOCK_MONOTONIC. Sizes are bytes unless the name ends in `_kb` (1024 bytes).
  */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "fork.h"
 #include "payload.h"
 #include "pool.h"
 #include "util.h"
@@ -263,6 +264,8 @@ static int open_descriptors(struct pinfold_pool *pool, pinfold_error *error)
 static void free_pool(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
+    fork_drop(pool);
+
     if (pool->queue.pool)
         queue_destroy(&pool->queue);
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
@@ -310,9 +313,11 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->ended, NULL);
 
-    r = copy_config(&pool->config, config);
+    r = fork_hold(pool);
+    if (r == 0)
+        r = copy_config(&pool->config, config);
     if (r < 0)
-        error_errno(error, r, "cannot hold the pool's config");
+        error_errno(error, r, "cannot hold the pool and its config");
     if (r == 0)
         r = check_executable("guard", pool->config.guard, error);
     if (r == 0)
@@ -411,9 +416,6 @@ void pinfold_pool_close(pinfold_pool *pool)
         /* A fork's copy: the thread and the processes are the other process's. The epoll instance is shared with
          * it too, so it goes first, lest closing the rest ends the other's watches. */
         close_fd(&pool->epoll);
-        if (pthread_mutex_trylock(&pool->lock) != 0)
-            return; /* a thread that is not here was at work in it: better left as it is than walked half done */
-        pthread_mutex_unlock(&pool->lock);
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);

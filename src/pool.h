@@ -54,7 +54,8 @@ struct config { /* the pool's own copy of pinfold_config */
 };
 
 struct pinfold_pool {
-    pid_t owner; /* the process that opened it; a fork of it must keep its hands off */
+    pid_t owner;                   /* the process that opened it; a fork of it must keep its hands off */
+    LIST_ENTRY(pinfold_pool) held; /* by fork.c */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     pthread_t reactor;

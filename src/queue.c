@@ -174,22 +174,18 @@ void pinfold_queue_close(pinfold_queue *queue)
     if (!queue)
         return;
     struct pinfold_pool *pool = queue->pool;
-    if (pool->owner == getpid()) {
-        pthread_mutex_lock(&pool->lock);
-        TAILQ_REMOVE(&pool->queues, queue, link);
-        uint32_t at = 0;
-        for (struct call *call; (call = handle_each(&pool->calls, &at));) {
-            if (call->queue != queue)
-                continue;
-            if (call->waiter) /* it finds the call without a queue, or gone */
-                sem_post(&call->waiter->woken);
-            if (call->state != CALL_DONE)
-                call->queue = NULL;
-        }
-        queue_destroy(queue);
-        pthread_mutex_unlock(&pool->lock);
-    } else {
-        close_fd(&queue->notify); /* a fork's copy: the lock may be held by a thread that is not here */
+    pthread_mutex_lock(&pool->lock);
+    TAILQ_REMOVE(&pool->queues, queue, link);
+    uint32_t at = 0;
+    for (struct call *call; (call = handle_each(&pool->calls, &at));) {
+        if (call->queue != queue)
+            continue;
+        if (call->waiter) /* it finds the call without a queue, or gone */
+            sem_post(&call->waiter->woken);
+        if (call->state != CALL_DONE)
+            call->queue = NULL;
     }
+    queue_destroy(queue);
+    pthread_mutex_unlock(&pool->lock);
     free(queue);
 }
