@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "util.h"
 
@@ -27,6 +28,16 @@ static uint64_t field_kb(const char *status, const char *name)
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
+/* Processor time of the process alone, to the nanosecond; 0: it cannot be had. */
+static uint64_t own_time_us(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) < 0)
+        return 0;
+    return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
 static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
 {
     int r = read_file(pid, "stat", text, size);
@@ -41,8 +52,12 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
                &sys, &children_user, &children_sys) != 4)
         return -EBADMSG;
     uint64_t tick_us = (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
-    usage->user_us = (user + children_user) * tick_us;
-    usage->sys_us = (sys + children_sys) * tick_us;
+    uint64_t ticks = user + sys, own_us = own_time_us(pid);
+    if (own_us < ticks * tick_us)
+        own_us = ticks * tick_us;
+    usage->sys_us = ticks ? own_us * sys / ticks : 0; /* as the kernel divides what it counts by ticks, too */
+    usage->user_us = own_us - usage->sys_us + children_user * tick_us;
+    usage->sys_us += children_sys * tick_us;
     return 0;
 }
 

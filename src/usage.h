@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 struct usage {
-    uint64_t user_us; /* of the process and the children it waited for; steps of a clock tick */
+    uint64_t user_us; /* of the process, exact in sum, and the children it waited for, in steps of a clock tick */
     uint64_t sys_us;
     uint64_t peak_kb;    /* VmHWM: most memory ever resident, files and inherited pages included */
     uint64_t private_kb; /* RssAnon + RssShmem: memory in use that no file on a disk stands behind */

@@ -100,6 +100,23 @@ def test_every_outcome_is_what_it_is_without_a_box(make_backend: MakeBackend, le
         assert result.metrics.worker_pid > 100  # the caller's number for it
 
 
+def test_processor_time_is_the_kernels_and_less_than_a_tick_counts(
+    make_backend: MakeBackend, level: str
+) -> None:
+    body = """
+import time
+began = time.process_time()
+while (used := time.process_time() - began) < 0.003:
+    pass
+return used
+"""
+    backend = make_backend(sandbox=level)
+    for _ in range(5):
+        result = backend.submit(call(body)).result(timeout=60)
+        assert result.metrics is not None
+        assert result.metrics.user_time_s + result.metrics.sys_time_s >= result.unwrap() - 1e-6
+
+
 def test_a_preload_may_use_what_the_box_refuses_its_calls(
     make_backend: MakeBackend, level: str, tmp_path: Path
 ) -> None:
