@@ -50,7 +50,7 @@ typedef struct pinfold_error {
 typedef enum pinfold_outcome {
     PINFOLD_OK = 0,       /* a value came back */
     PINFOLD_EXCEPTION,    /* the code raised, did not compile, or has no such function */
-    PINFOLD_EXITED,       /* the process ended by itself */
+    PINFOLD_EXITED,       /* the process ended by itself, or was ended for too many processes */
     PINFOLD_SIGNALLED,    /* it died by a signal that the pool did not send */
     PINFOLD_TIMEOUT,      /* the deadline passed; killed */
     PINFOLD_CPU_LIMIT,    /* used up its processor time */
@@ -123,7 +123,8 @@ typedef struct pinfold_call {
     uint64_t result_bytes;        /* the largest result accepted; 0: no bound */
     uint64_t memory_bytes;        /* anonymous and shared memory of the worker and all below it; 0: no bound */
     int64_t cpu_ns;               /* user and system time of the same; 0: no bound */
-    uint32_t processes;           /* how many of them may live at once, the worker included; 0: no bound */
+    uint32_t processes;           /* how many of them may live at once, the worker included, or it is
+                                     PINFOLD_EXITED; 0: no bound */
     uint64_t file_bytes;          /* what the runtime lets a file grow to (RLIMIT_FSIZE): a worker that dies of
                                      it, by SIGXFSZ, is PINFOLD_OUTPUT_LIMIT; 0: no bound */
 } pinfold_call;

@@ -31,9 +31,10 @@ class Limits:
         result_bytes: the largest encoded value (1 .. 2**62). A larger one ends the call as
             ``output_limit``.
         processes: how many of the call's processes may live at once, the worker included (1 ..
-            4096). More, at one of the pool's looks, ends the call as ``exited`` with that reason.
-            Behind that stands RLIMIT_NPROC, which counts all threads of the user and is not kept
-            for root: what the machine runs when the call starts, and a few hundred more.
+            4096). More, at one of the pool's looks, ends the call as ``exited`` (`WorkerExited`,
+            with returncode 1), and the message tells both numbers. Behind that stands RLIMIT_NPROC,
+            which counts all threads of the user and is not kept for root: what the machine runs
+            when the call starts, and a few hundred more. A fork beyond is an OSError in the code.
         open_files: descriptors are numbered below this (8 .. 2**20; RLIMIT_NOFILE): one more is an
             OSError in the code.
         file_bytes: how large a file may grow (1 .. 2**62; RLIMIT_FSIZE). A write beyond it kills

@@ -16,6 +16,7 @@ from pinfold import (
     MemoryLimitExceeded,
     OutputLimitExceeded,
     WorkerCall,
+    WorkerExited,
     WorkerResult,
 )
 from programs import SQUARE, call, square
@@ -213,9 +214,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
 
 def test_a_fork_bomb_ends_and_leaves_nothing(either: LocalBackend, tmp_path: Path) -> None:
     bomb = program(FORK_BOMB, 1200, str(tmp_path), limits=Limits(processes=20))
-    result = either.submit(bomb, deadline_s=30).result(timeout=120)
-    assert result.outcome == "exited"
+    result = ended(either, bomb, "exited", WorkerExited)
     assert "processes at once, of 20 allowed" in message(result)
+    assert result.error is not None
+    assert (result.error.returncode, result.error.signal) == (1, None)
 
 
 def test_a_flood_of_print_costs_the_call_nothing_but_its_middle(either: LocalBackend) -> None:
