@@ -177,6 +177,15 @@ void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
     va_end(arguments);
 }
 
+void call_overrule(struct call *call, const char *why)
+{
+    if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
+        return;
+    call->outcome = CALL_UNDECIDED;
+    call_evidence(call, PINFOLD_BAD_RESULT, "%s", why);
+    call->outcome = PINFOLD_BAD_RESULT;
+}
+
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
 {
     pinfold_metrics *metrics = &call->result->told.metrics;
@@ -214,12 +223,8 @@ static void settle(struct pinfold_pool *pool, struct call *call)
 {
     pinfold_error error;
     uint8_t outcome = call->outcome;
-    if (result_settle(call->result, &pool->spills, &error) < 0 && outcome != PINFOLD_TIMEOUT &&
-        outcome != PINFOLD_CANCELLED) {
-        call->outcome = CALL_UNDECIDED;
-        call_evidence(call, PINFOLD_BAD_RESULT, "%s", error.text);
-        call->outcome = PINFOLD_BAD_RESULT;
-    }
+    if (result_settle(call->result, &pool->spills, &error) < 0)
+        call_overrule(call, error.text);
     if (call->outcome == PINFOLD_OUTPUT_LIMIT || (call->outcome == PINFOLD_BAD_RESULT && outcome == PINFOLD_OK))
         call->result->told.n_segments = 0;
 }

@@ -113,6 +113,9 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
 void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The result that decided how the call ended turns out to be none, before anybody is told: bad_result. */
+void call_overrule(struct call *call, const char *why);
+
 /* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 

@@ -106,6 +106,15 @@ int result_payload(struct result *result, struct frame *frame, const struct spil
     return r < 0 ? error_errno(error, r, "cannot hold the result") : result_settle(result, spills, error);
 }
 
+void result_drop(struct result *result)
+{
+    result->held = false;
+    close_fd(&result->held_spill);
+    result->told.segments = NULL;
+    result->told.n_segments = 0;
+    result->told.metrics.result_bytes = 0;
+}
+
 int result_text(char **text, const char *bytes, size_t size)
 {
     char *copy = malloc(size + 1);

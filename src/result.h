@@ -32,6 +32,9 @@ int result_payload(struct result *result, struct frame *frame, const struct spil
 int result_hold(struct result *result, struct frame *frame);
 int result_settle(struct result *result, const struct spill_dir *spills, pinfold_error *error);
 
+/* Forgets the payload, held or settled. */
+void result_drop(struct result *result);
+
 /* Keeps a text, size bytes of any content. A later one replaces it. */
 int result_text(char **text, const char *bytes, size_t size);
 

@@ -268,6 +268,12 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
 
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
+    /* What a call of a boxed worker uses is what the kernel counts from here on. */
+    struct usage before;
+    if (pool_distrusts(pool) && usage_read_now(worker->pid, false, &before) == 0) {
+        worker->user_us = before.user_us;
+        worker->sys_us = before.sys_us;
+    }
     struct frame_call body = {
         .payload_size = call->payload_size,
         .result_max = call->result_bytes,
@@ -320,14 +326,20 @@ static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "died");
 }
 
-/* Nothing that comes from it can be used any more, because of `code`. */
+/* Nothing that comes from it can be used any more, because of `code`, nor what came and is not told yet. */
 static void channel_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what)
 {
     bool ours = code == -EMFILE || code == -ENFILE || code == -ENOMEM;
-    if (worker->call) {
-        call_evidence(worker->call, ours ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT, "%s", what);
-        call_step(pool, worker->call, CALL_BROKEN);
+    struct call *call = worker->call;
+    if (call && call->result->held && !worker->answered) {
+        call_overrule(call, what);
+    } else if (call) {
+        call_evidence(call, ours ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT, "%s", what);
+        call_step(pool, call, CALL_BROKEN);
     }
+    if (call)
+        result_drop(call->result);
+    worker->answered = false;
     worker_retire(pool, worker, "killed: %s", what);
 }
 
@@ -348,14 +360,11 @@ static uint32_t verdict_of(const struct call *call, const struct frame_result *b
 static void take_result(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
     struct call *call = worker->call;
-    if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id) {
-        if (call && call->result->held) { /* of two results, which one? */
-            call->result->held = false;
-            call->outcome = CALL_UNDECIDED;
-            call_evidence(call, PINFOLD_BAD_RESULT, "it sent more than one result");
-            call->outcome = PINFOLD_BAD_RESULT;
-        }
-        channel_damaged(pool, worker, -EPROTO, "it sent a result that nobody asked for");
+    if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id || worker->answered) {
+        /* Of two results, which one? None, unless one is told already. */
+        bool second = call && call->id == frame->head.id && (worker->answered || call->result->held);
+        channel_damaged(pool, worker, -EPROTO,
+                        second ? "it sent more than one result" : "it sent a result that nobody asked for");
         return;
     }
     const struct frame_result *body = frame->body;
@@ -384,17 +393,27 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
     else if (usage_read(worker->pid, &usage) == 0)
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
-    worker->user_us += distrusted ? 0 : body->user_us;
-    worker->sys_us += distrusted ? 0 : body->sys_us;
+    if (pool_reuses(pool)) {
+        worker->user_us += body->user_us;
+        worker->sys_us += body->sys_us;
+    }
     worker->calls++;
+    worker->answered = true;
+    worker->answer_flags = body->flags;
+}
 
-    bool tree = body->flags & RESULT_CHILDREN;
-    call_step(pool, call, tree || distrusted ? CALL_RESULT_TREE : CALL_RESULT);
+/* Its result counts: nothing else waited in the channel. */
+static void tell_result(struct pinfold_pool *pool, struct worker *worker)
+{
+    struct call *call = worker->call;
+    bool tree = worker->answer_flags & RESULT_CHILDREN || call->result->held;
+    worker->answered = false;
+    call_step(pool, call, tree ? CALL_RESULT_TREE : CALL_RESULT);
     if (worker->state != WORKER_BUSY)
         return;
     if (!pool_reuses(pool))
         worker_retire(pool, worker, "call done");
-    else if (body->flags & RESULT_RETIRE)
+    else if (worker->answer_flags & RESULT_RETIRE)
         worker_retire(pool, worker, "recycled: it asked for it");
     else if (pool->config.max_calls_per_worker && worker->calls >= pool->config.max_calls_per_worker)
         worker_retire(pool, worker, "recycled: %u calls", worker->calls);
@@ -413,45 +432,55 @@ static void take_stack(struct pinfold_pool *pool, struct worker *worker, const s
         call_step(pool, call, CALL_STACK);
 }
 
+/* Takes one frame; false: there is none, or the worker is no more. */
+static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
+{
+    struct frame frame;
+    int r = frame_receive(worker->channel, MSG_DONTWAIT, FRAME_FROM_WORKER, pool->buffer, &frame);
+    if (r == -EAGAIN)
+        return false;
+    if (r == 0) {
+        channel_closed(pool, worker);
+        return false;
+    }
+    if (r < 0) {
+        channel_damaged(pool, worker, r,
+                        r == -EMFILE ? "there is no descriptor for the spill of the result"
+                                     : "it sent a damaged frame");
+        return false;
+    }
+    switch (frame.head.kind) {
+    case FRAME_RESULT:
+        take_result(pool, worker, &frame);
+        break;
+    case FRAME_STACK:
+        take_stack(pool, worker, &frame);
+        break;
+    case FRAME_READY:
+        worker_step(pool, worker, WORKER_READY);
+        break;
+    case FRAME_FAILED:
+        if (worker->state == WORKER_STARTING) {
+            template_end(pool, worker->template, (const char *)frame.tail, frame.tail_size);
+            return false; /* and the worker with it */
+        }
+        break;
+    default:
+        break;
+    }
+    frame_release(&frame);
+    return true;
+}
+
 void worker_receive(struct pinfold_pool *pool, struct worker *worker)
 {
     /* Bounded, so that a flood of frames cannot keep the reactor from everybody else. */
-    for (int i = 0; i < 16 && worker->channel >= 0; i++) {
-        struct frame frame;
-        int r = frame_receive(worker->channel, MSG_DONTWAIT, FRAME_FROM_WORKER, pool->buffer, &frame);
-        if (r == -EAGAIN)
-            return;
-        if (r == 0) {
-            channel_closed(pool, worker);
-            return;
-        }
-        if (r < 0) {
-            channel_damaged(pool, worker, r,
-                            r == -EMFILE ? "there is no descriptor for the spill of the result"
-                                         : "it sent a damaged frame");
-            return;
-        }
-        switch (frame.head.kind) {
-        case FRAME_RESULT:
-            take_result(pool, worker, &frame);
+    uint64_t number = worker->number;
+    for (int i = 0; i < 16 && worker->channel >= 0; i++)
+        if (!receive_one(pool, worker))
             break;
-        case FRAME_STACK:
-            take_stack(pool, worker, &frame);
-            break;
-        case FRAME_READY:
-            worker_step(pool, worker, WORKER_READY);
-            break;
-        case FRAME_FAILED:
-            if (worker->state == WORKER_STARTING) {
-                template_end(pool, worker->template, (const char *)frame.tail, frame.tail_size);
-                return; /* and the worker with it */
-            }
-            break;
-        default:
-            break;
-        }
-        frame_release(&frame);
-    }
+    if (handle_get(&pool->workers, number) && worker->answered)
+        tell_result(pool, worker);
 }
 
 /* The pid that a process of another namespace has in ours (proc(5), /proc/[pid]/fdinfo); 0: it has none any more. */

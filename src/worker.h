@@ -83,9 +83,11 @@ struct worker {
     int pidfd; /* -1 until STARTED */
     pid_t pid; /* 0 until STARTED */
     uint8_t state;
-    uint32_t calls; /* that it has finished */
+    bool answered;         /* its call has a result, which is told when its channel is empty */
+    uint32_t answer_flags; /* of that RESULT */
+    uint32_t calls;        /* that it has finished */
     uint64_t inherited_kb;
-    uint64_t user_us, sys_us; /* of all its finished calls, as it told */
+    uint64_t user_us, sys_us; /* before its call: of the calls that it finished, as it told; in a box, of all */
     char exit_reason[64];     /* for the event of its exit; "": it died by itself */
 };
 

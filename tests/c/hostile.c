@@ -244,11 +244,38 @@ static void wrong_id(const struct request *request)
     wait_to_be_killed();
 }
 
-static void second_result(const struct request *request)
+static void send_value(const struct request *request, uint32_t status)
 {
     size_t size = make_payload();
-    send_result(request->id, 0, 0, size, payload, size, NULL, 0);
-    send_result(request->id, STATUS_EXCEPTION, 0, size, payload, size, NULL, 0);
+    send_result(request->id, status, 0, size, payload, size, NULL, 0);
+}
+
+/* Waits until somebody opens the named pipe for writing; closes it when both results are sent. */
+static void two_results(const struct request *request)
+{
+    int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
+    send_value(request, STATUS_OK);
+    send_value(request, STATUS_EXCEPTION);
+    close(fd);
+    wait_to_be_killed();
+}
+
+/* Waits between the two. */
+static void late_result(const struct request *request)
+{
+    send_value(request, STATUS_OK);
+    close(open(text_of(request, 1), O_RDONLY | O_CLOEXEC));
+    send_value(request, STATUS_EXCEPTION);
+    wait_to_be_killed();
+}
+
+/* A good result, and behind it what is no frame. */
+static void result_and_garbage(const struct request *request)
+{
+    int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
+    send_value(request, STATUS_OK);
+    send(CHANNEL, "garbage", 7, MSG_NOSIGNAL);
+    close(fd);
     wait_to_be_killed();
 }
 
@@ -488,7 +515,9 @@ static const struct function hostile[] = {
     {"leave_printer", leave_printer},
     {"print_and_crash", print_and_crash},
     {"wrong_id", wrong_id},
-    {"second_result", second_result},
+    {"two_results", two_results},
+    {"late_result", late_result},
+    {"result_and_garbage", result_and_garbage},
     {"garbage", garbage},
     {"empty_message", empty_message},
     {"too_large", too_large},

@@ -1,8 +1,15 @@
 /* A worker that breaks the protocol ends its own call with bad_result, is killed, and hurts nothing else. */
 #include "rig.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool.h"
+#include "util.h"
 
 static uint32_t isolation; /* of the tests that follow in a group */
 
@@ -61,19 +68,64 @@ static void test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on(void 
     assert_int_equal(stats().templates_started, 1);
 }
 
-static void test_a_second_result_changes_nothing_and_ends_the_worker(void **state)
+static char *make_fifo(void)
+{
+    char *path;
+    assert_true(asprintf(&path, "%s.fifo", spill_dir) > 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    return path;
+}
+
+/* Has the call send all it has to send before the pool reads any of it. */
+static void send_all_at_once(const char *path)
+{
+    pthread_mutex_lock(&pool->lock);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    struct pollfd watched = {.fd = fd};
+    assert_int_equal(poll(&watched, 1, -1), 1); /* its reader closed it */
+    close(fd);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void test_of_two_results_at_once_neither_counts(void **state)
 {
     (void)state;
+    _cleanup_free_ char *path = make_fifo();
     rig_open_plain(isolation, 1);
-    for (int i = 0; i < 20; i++) {
-        pinfold_result *result = take(submit("second_result", "", BOUND));
-        assert_outcome(result, PINFOLD_OK);
-        assert_value(result, "value");
+    static const char *const reasons[][2] = {
+        {"two_results", "it sent more than one result"},
+        {"result_and_garbage", "it sent a damaged frame"},
+    };
+    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
+        uint64_t id = submit(reasons[i][0], path, BOUND);
+        pid_t worker = wait_for_start(id);
+        send_all_at_once(path);
+        pinfold_result *result = take(id);
+        assert_outcome(result, PINFOLD_BAD_RESULT);
+        assert_string_equal(result->reason, reasons[i][1]);
+        assert_int_equal(result->n_segments, 0);
+        assert_false(exists(worker));
         pinfold_result_free(result);
-        next_event(PINFOLD_EVENT_WORKER_EXIT);
         runs("upper", "after", PINFOLD_OK);
     }
+    unlink(path);
+}
+
+static void test_a_result_after_the_first_was_told_changes_nothing_and_ends_the_worker(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *path = make_fifo();
+    rig_open_plain(isolation, 1);
+    pinfold_result *result = take(submit("late_result", path, BOUND));
+    assert_outcome(result, PINFOLD_OK);
+    assert_value(result, "value");
+    pinfold_result_free(result);
+    if (isolation != PINFOLD_FRESH) /* else it is killed already */
+        close(open(path, O_WRONLY | O_CLOEXEC));
+    next_event(PINFOLD_EVENT_WORKER_EXIT);
+    runs("upper", "after", PINFOLD_OK);
     assert_int_equal(stats().outcomes[PINFOLD_EXCEPTION], 0);
+    unlink(path);
 }
 
 static void test_frames_out_of_turn_mean_nothing(void **state)
@@ -142,7 +194,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         POOL_TEST(test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on),
-        POOL_TEST(test_a_second_result_changes_nothing_and_ends_the_worker),
+        POOL_TEST(test_of_two_results_at_once_neither_counts),
+        POOL_TEST(test_a_result_after_the_first_was_told_changes_nothing_and_ends_the_worker),
         POOL_TEST(test_frames_out_of_turn_mean_nothing),
         POOL_TEST(test_a_flood_of_stacks_is_taken_and_hurts_nobody),
         POOL_TEST(test_a_sealed_memfd_is_a_spill_too),

@@ -74,6 +74,11 @@ def own(result: WorkerResult, world: dict[str, Any]) -> bool:
     return result.outcome == "ok" and result.value not in (42, "honest")
 
 
+def other(result: WorkerResult, world: dict[str, Any]) -> bool:
+    """The first frame for one's own call may count, or none: nothing that came after it."""
+    return result.outcome == "ok" and result.value != 42
+
+
 def kept(result: WorkerResult, world: dict[str, Any]) -> bool:
     """The program was promised its end by a bad_result."""
     return result.outcome not in ("bad_result", "exception", "exited", "signalled")
@@ -166,7 +171,8 @@ PROGRAMS: list[Program] = [
     Program("forge_and_wait", "sends a result, and goes on computing", "channel().send(result_frame(my_call(), payload(b'\\x18\\x2a')))\ntime.sleep(1)\nreturn 'honest'", check=lambda r, w: r.metrics is not None and r.metrics.wall_time_s > 0.9),
     Program("forge_metrics", "claims to have used no time", "n = time.process_time()\nwhile time.process_time() - n < 0.3: pass\nchannel().send(result_frame(my_call(), payload(b'\\x18\\x2a')))\ntime.sleep(0.2)\nos._exit(0)", check=lambda r, w: r.metrics is not None and r.metrics.user_time_s + r.metrics.sys_time_s < 0.2, fast=True),
     Program("forge_other_call", "sends a result for another call", "channel().send(result_frame(my_call() + 1, payload(b'\\x18\\x2a')))\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
-    Program("two_results", "sends two results", "c = channel()\nfor _ in range(2): c.send(result_frame(my_call(), payload(b'\\x18\\x2a')))\ntime.sleep(0.3)\nreturn 'honest'", check=own, fast=True),
+    Program("two_results", "sends two results, one behind the other", "c, me = channel(), my_call()\nfor value in (b'\\x18\\x2a', b'\\x18\\x2b'): c.send(result_frame(me, payload(value)))\ntime.sleep(0.3)\nreturn 'honest'", check=other, fast=True),
+    Program("late_result", "sends a second result when the first is told", "c, me = channel(), my_call()\nc.send(result_frame(me, payload(b'\\x18\\x2a')))\ntime.sleep(0.1)\nc.send(result_frame(me, payload(b'\\x18\\x2b')))\ntime.sleep(0.3)\nreturn 'honest'", check=other),
     Program("malformed_frame", "sends bytes that are no frame", "channel().send(b'x' * 100)\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
     Program("empty_frame", "sends an empty message", "channel().send(b'')\ntime.sleep(0.3)\nreturn 'honest'", check=lambda r, w: r.outcome == "ok" and r.value != "honest"),
     Program("oversized_claim", "claims a payload of 2^60 bytes", "channel().send(result_frame(my_call(), payload(b'\\x18\\x2a'), size=1 << 60))\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
