@@ -111,6 +111,18 @@ PINFOLD_API int pinfold_pool_open(const pinfold_config *config, pinfold_pool **r
  * was shut down. */
 PINFOLD_API int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_error *error);
 
+/* Starts a next generation of the template with this command (argv as in pinfold_config, copied; the environment
+ * stays) beside the one that serves, and returns without waiting for it. Once it is ready, it takes over: new workers
+ * come from it, idle ones of the old template are let go, calls that run there finish, and the old template ends after
+ * the last of them. A next one that cannot start, or is not ready within open_timeout_ns, is dropped, and nothing
+ * changes. -EINVAL: argv is wrong; -EALREADY: another renewal is under way; -ESHUTDOWN: the pool is closing. */
+PINFOLD_API int pinfold_pool_renew(pinfold_pool *pool, const char *const *argv, pinfold_error *error);
+
+/* How the renewal that was begun last went. 0: its template took over (or none was begun); -EINPROGRESS: it has yet to
+ * be ready; -EIO: it was dropped, and the error's text holds why, and what it printed; -ESHUTDOWN: the pool was shut
+ * down. */
+PINFOLD_API int pinfold_pool_renewal(pinfold_pool *pool, pinfold_error *error);
+
 /* One call. Zero all of it, then set `size = sizeof(pinfold_call)`. */
 typedef struct pinfold_call {
     size_t size;
@@ -239,6 +251,7 @@ typedef struct pinfold_stats {
     uint32_t ending;          /* workers killed or done, not gone yet */
     int32_t template_pid;     /* 0: none is up */
     uint32_t spill_in_memory; /* 1: the spill directory is a tmpfs, or spills are memfds */
+    uint32_t generation;      /* 1, and one more for each renewal that took over */
     char spill_kind[16];      /* "O_TMPFILE", "unlinked" or "memfd" */
 } pinfold_stats;
 

@@ -156,12 +156,13 @@ void pool_pump(struct pinfold_pool *pool)
     if (!pool->serving && (pool->n_waiting > 0 || pool->replace)) {
         pinfold_error error;
         pool->replace = false;
-        if (template_open(pool, &error) < 0)
+        if (template_open(pool, pool->config.argv, &pool->serving, &error) < 0)
             while (pool->n_waiting > 0)
                 pool_refuse_one(pool, "the pool could not start: %s", error.text);
     }
     if (pool->serving && pool->serving->state == TEMPLATE_SERVING)
         start_workers(pool);
+    renewal_pump(pool);
 }
 
 void pool_end(struct pinfold_pool *pool)
@@ -176,14 +177,14 @@ void pool_end(struct pinfold_pool *pool)
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */
 
-static void free_strings(char **strings)
+void pool_free_strings(char **strings)
 {
     for (char **at = strings; at && *at; at++)
         free(*at);
     free(strings);
 }
 
-static char **copy_strings(const char *const *strings)
+char **pool_copy_strings(const char *const *strings)
 {
     size_t n = 0;
     while (strings && strings[n])
@@ -191,7 +192,7 @@ static char **copy_strings(const char *const *strings)
     char **copy = calloc(n + 1, sizeof(char *));
     for (size_t i = 0; copy && i < n; i++) {
         if (!(copy[i] = strdup(strings[i]))) {
-            free_strings(copy);
+            pool_free_strings(copy);
             return NULL;
         }
     }
@@ -224,8 +225,8 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
 
 static int copy_config(struct config *to, const pinfold_config *from)
 {
-    to->argv = copy_strings(from->argv);
-    to->envp = copy_strings(from->envp);
+    to->argv = pool_copy_strings(from->argv);
+    to->envp = pool_copy_strings(from->envp);
     to->guard = strdup(from->guard ? from->guard : PINFOLD_GUARD);
     /* Absolute: workers change their directory, and so may the caller before a template is replaced. Where that fails,
      * opening the directory says why. */
@@ -284,8 +285,9 @@ static void free_pool(struct pinfold_pool *pool)
     handle_table_free(&pool->workers);
     handle_table_free(&pool->templates);
     deadline_heap_free(&pool->deadlines);
-    free_strings(pool->config.argv);
-    free_strings(pool->config.envp);
+    pool_free_strings(pool->config.argv);
+    pool_free_strings(pool->config.envp);
+    pool_free_strings(pool->renewal.argv);
     free(pool->config.guard);
     free(pool->config.spill_dir);
     pthread_cond_destroy(&pool->ended);
@@ -303,6 +305,7 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
         return error_errno(error, -ENOMEM, "cannot hold a pool");
     pool->owner = getpid();
     pool->armed = INT64_MAX;
+    pool->generation = 1;
     pool->spills.fd = pool->epoll = pool->wake = pool->ready = pool->timer = pool->queue.notify = -1;
     pool->spares_wanted = config->isolation == PINFOLD_FRESH ? 1 : 0;
     TAILQ_INIT(&pool->waiting);
@@ -327,7 +330,7 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     if (r == 0)
         r = open_descriptors(pool, error);
     if (r == 0)
-        r = template_open(pool, error);
+        r = template_open(pool, pool->config.argv, &pool->serving, error);
     if (r == 0)
         r = reactor_start(pool, error);
     if (r < 0) {
@@ -526,6 +529,7 @@ int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats)
         .ending = pool->n_ending,
         .template_pid = pool->serving ? pool->serving->pid : 0,
         .spill_in_memory = pool->spills.in_memory,
+        .generation = pool->generation,
     };
     memcpy(stats.outcomes, pool->outcomes, sizeof(pool->outcomes));
     snprintf(stats.spill_kind, sizeof(stats.spill_kind), "%s", spill_kind_name(pool->spills.kind));

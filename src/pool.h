@@ -16,6 +16,7 @@
 #include "call.h"
 #include "deadline.h"
 #include "handle.h"
+#include "renewal.h"
 #include "result.h"
 #include "spill.h"
 #include "template.h"
@@ -77,7 +78,9 @@ struct pinfold_pool {
     uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
     TAILQ_HEAD(, template) templates_line;
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */
-    pinfold_error failure;    /* why the last template could not start; code 0: it could */
+    struct renewal renewal;
+    uint32_t generation;
+    pinfold_error failure; /* why the last template that was to serve could not start; code 0: it could */
 
     struct pinfold_queue queue; /* the pool's own */
     TAILQ_HEAD(, pinfold_queue) queues;
@@ -133,6 +136,9 @@ void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attri
  * waits longest is told. */
 void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code);
 bool pool_reuses(const struct pinfold_pool *pool);
+/* Copies of NULL-terminated argument lists; NULL: no memory. */
+char **pool_copy_strings(const char *const *strings);
+void pool_free_strings(char **strings);
 bool pool_distrusts(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST, and workers die with their call */
 /* Makes `ready` say whether a template serves, failed to, or never will. */
 void pool_ready(struct pinfold_pool *pool, bool known);

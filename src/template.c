@@ -29,10 +29,11 @@ static int lift(int *fd)
     return 0;
 }
 
-static int spawn_guard(const struct config *config, int lifeline, int control, int log, pid_t *ret_pid)
+static int spawn_guard(const struct config *config, char **command, int lifeline, int control, int log,
+                       pid_t *ret_pid)
 {
     size_t n = 0;
-    while (config->argv[n])
+    while (command[n])
         n++;
     char caller[32];
     snprintf(caller, sizeof(caller), config->namespaces ? "%d:%x" : "%d", getpid(), config->namespaces);
@@ -41,7 +42,7 @@ static int spawn_guard(const struct config *config, int lifeline, int control, i
         return -ENOMEM;
     argv[0] = config->guard;
     argv[1] = caller;
-    memcpy(argv + 2, config->argv, n * sizeof(char *));
+    memcpy(argv + 2, command, n * sizeof(char *));
 
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -88,7 +89,7 @@ static int send_setup(const struct pinfold_pool *pool, int control)
 }
 
 /* Makes the sockets and the pipe, starts the guard on their far ends, and watches the near ones. */
-static int launch(struct pinfold_pool *pool, struct template *template, pinfold_error *error)
+static int launch(struct pinfold_pool *pool, struct template *template, char **argv, pinfold_error *error)
 {
     _cleanup_close_ int lifeline = -1, control = -1, log = -1;
     int ends[2];
@@ -115,7 +116,7 @@ static int launch(struct pinfold_pool *pool, struct template *template, pinfold_
         r = send_setup(pool, template->control);
     if (r < 0)
         return error_errno(error, r, "cannot prepare the start of the template");
-    r = spawn_guard(&pool->config, lifeline, control, log, &template->guard);
+    r = spawn_guard(&pool->config, argv, lifeline, control, log, &template->guard);
     if (r < 0)
         return error_errno(error, r, "cannot start the guard %s", pool->config.guard);
     template->guard_pidfd = (int)syscall(SYS_pidfd_open, template->guard, 0);
@@ -153,7 +154,7 @@ static void free_template(struct pinfold_pool *pool, struct template *template)
     free(template);
 }
 
-int template_open(struct pinfold_pool *pool, pinfold_error *error)
+int template_open(struct pinfold_pool *pool, char **argv, struct template **slot, pinfold_error *error)
 {
     struct template *template = calloc(1, sizeof(*template));
     if (!template)
@@ -168,16 +169,18 @@ int template_open(struct pinfold_pool *pool, pinfold_error *error)
     int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
     if (r == 0)
         r = handle_new(&pool->templates, template, &template->number);
-    r = r < 0 ? error_errno(error, r, "cannot hold a template") : launch(pool, template, error);
+    r = r < 0 ? error_errno(error, r, "cannot hold a template") : launch(pool, template, argv, error);
     if (r < 0) {
         free_template(pool, template);
         return r;
     }
     TAILQ_INSERT_TAIL(&pool->templates_line, template, link);
-    pool->serving = template;
+    *slot = template;
     pool->templates_started++;
-    pool->failure.code = 0;
-    pool_ready(pool, false);
+    if (pool->serving == template) {
+        pool->failure.code = 0;
+        pool_ready(pool, false);
+    }
     r = watch(pool, template);
     if (r < 0) {
         template_end(pool, template, "cannot watch the template", strlen("cannot watch the template"));
@@ -188,7 +191,8 @@ int template_open(struct pinfold_pool *pool, pinfold_error *error)
 }
 
 /* The failure's sentence: what the template said, and what was printed. */
-static void note_failure(struct pinfold_pool *pool, struct template *template, const char *text, size_t size)
+static void note_failure(struct pinfold_pool *pool, struct template *template, const char *text, size_t size,
+                         pinfold_error *failure)
 {
     template_drain(pool, template);
     size_t log_size = 0;
@@ -197,28 +201,35 @@ static void note_failure(struct pinfold_pool *pool, struct template *template, c
     if (!log)
         log_size = 0;
     /* The failure's text is cut at its front when it is too long: the log must not drive the reason out. */
-    const size_t room = sizeof(pool->failure.text) - 32;
+    const size_t room = sizeof(failure->text) - 32;
     const size_t most = size + LOG_LEAST < room ? room - size : LOG_LEAST,
                  kept = log_size < most ? log_size : most;
     _cleanup_free_ char *all = NULL;
     int n = asprintf(&all, "%.*s%s%.*s", (int)size, text, kept ? "\nIt printed:\n" : "", (int)kept,
                      log ? log + (log_size - kept) : "");
     if (n < 0)
-        all = NULL, error_text(&pool->failure, -EIO, text, size);
+        all = NULL, error_text(failure, -EIO, text, size);
     else
-        error_text(&pool->failure, -EIO, all, (size_t)n);
+        error_text(failure, -EIO, all, (size_t)n);
 }
 
 void template_end(struct pinfold_pool *pool, struct template *template, const char *text, size_t size)
 {
     if (template->state == TEMPLATE_ENDING)
         return;
-    bool opening = template->state == TEMPLATE_OPENING;
+    const bool opening = template->state == TEMPLATE_OPENING, serving = pool->serving == template;
     template->state = TEMPLATE_ENDING;
-    if (text)
-        note_failure(pool, template, text, size); /* first: `text` may lie in the buffer that frames are read to */
-    if (pool->serving == template)
+    /* First, for `text` may lie in the buffer that frames are read to. */
+    if (text && serving)
+        note_failure(pool, template, text, size, &pool->failure);
+    if (serving)
         pool->serving = NULL;
+    if (pool->renewal.template == template) {
+        pinfold_error failure = {0};
+        if (text)
+            note_failure(pool, template, text, size, &failure);
+        renewal_drop(pool, &failure);
+    }
 
     struct worker *worker;
     while ((worker = TAILQ_FIRST(&template->workers)))
@@ -231,6 +242,8 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
     reactor_hang_up(pool, &template->control);
     reactor_hang_up(pool, &template->lifeline);
     reactor_set(pool, &template->timer, now_ns() + TEMPLATE_STUCK_NS);
+    if (!serving)
+        return;
     pool_ready(pool, text || pool->closing);
     if (text) {
         while (pool->n_waiting > 0)
@@ -238,6 +251,24 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
     } else if (!opening && !pool->closing) {
         pool->replace = true;
     }
+}
+
+void template_retire(struct pinfold_pool *pool, struct template *template)
+{
+    template->state = TEMPLATE_RETIRING;
+    struct worker *worker;
+    TAILQ_FOREACH(worker, &template->workers, link)
+    if (worker->state == WORKER_STARTING || worker->state == WORKER_IDLE)
+        worker_retire(pool, worker, "recycled: the next template serves");
+}
+
+void template_end_retired(struct pinfold_pool *pool)
+{
+    struct template *template;
+    TAILQ_FOREACH(template, &pool->templates_line, link)
+    if (template->state == TEMPLATE_RETIRING && TAILQ_EMPTY(&template->workers) &&
+        TAILQ_EMPTY(&template->sweeping))
+        template_end(pool, template, NULL, 0);
 }
 
 static void take_started(struct pinfold_pool *pool, struct frame *frame)
@@ -270,6 +301,8 @@ static void serve(struct pinfold_pool *pool, struct template *template)
         return;
     template->state = TEMPLATE_SERVING;
     reactor_drop(pool, &template->timer);
+    if (pool->renewal.template == template)
+        renewal_take_over(pool);
     pool_ready(pool, true);
 }
 
@@ -380,7 +413,7 @@ void template_due(struct pinfold_pool *pool, struct template *template)
         template_end(pool, template, text, (size_t)n);
         return;
     }
-    if (template->state == TEMPLATE_SERVING) {
+    if (template->state != TEMPLATE_ENDING) {
         template->rests = false;
         return;
     }

@@ -1,6 +1,8 @@
 /* template.h - a template, the guard above it, and what the two report. Under the pool's lock.
  *
- *   OPENING --READY--> SERVING --(end-of-file, FAILED, stuck, closing)--> ENDING --guard gone--> freed
+ *   OPENING --READY--> SERVING --renewed--> RETIRING --its last worker is gone--> ENDING --guard gone--> freed
+ *      |                  |                    |                                   ^
+ *      '------------------'--------------------'--(end-of-file, FAILED, stuck, closing)
  *
  * A template that dies is replaced by the next one; calls that its workers ran are lost, calls that wait go on
  * waiting. One that never got ready is not tried again by itself: it would fail again.
@@ -16,7 +18,12 @@
 #include "output.h"
 #include "worker.h"
 
-enum template_state { TEMPLATE_OPENING, TEMPLATE_SERVING, TEMPLATE_ENDING };
+enum template_state {
+    TEMPLATE_OPENING,
+    TEMPLATE_SERVING,
+    TEMPLATE_RETIRING, /* the next generation serves; calls that run here finish */
+    TEMPLATE_ENDING
+};
 
 #define TEMPLATE_STUCK_NS (5 * INT64_C(1000000000)) /* an ending guard that is not gone after so long is killed */
 #define TEMPLATE_LOG_BYTES 65536u
@@ -44,8 +51,9 @@ struct template
     bool rests;        /* a worker could not be started; none is asked for until the timer runs out */
 };
 
-/* Starts a guard, and it a template. Errors are those of the fork and of a missing guard. */
-int template_open(struct pinfold_pool *pool, pinfold_error *error);
+/* Starts a guard, and it a template with this command, which takes the place that `slot` points to: &pool->serving, or
+ * &pool->renewal.template. Errors are those of the fork and of a missing guard. */
+int template_open(struct pinfold_pool *pool, char **argv, struct template **slot, pinfold_error *error);
 
 /* Takes the frames that wait in the template's, or in the guard's socket. */
 void template_receive(struct pinfold_pool *pool, struct template *template, int socket);
@@ -54,11 +62,15 @@ void template_receive(struct pinfold_pool *pool, struct template *template, int 
 void template_drain(struct pinfold_pool *pool, struct template *template);
 
 /* Begins its end: its workers are lost, the guard is told to sweep. `text` (of `size` bytes) says why it could
- * not start; NULL: it had been serving, or the pool closes. */
+ * not start; NULL: it had been serving, or the pool closes. What served is replaced; a renewal is dropped. */
 void template_end(struct pinfold_pool *pool, struct template *template, const char *text, size_t size);
 
 /* It died, or hangs: as template_end, and whether it counts as one that could not start is found out here. */
 void template_lost(struct pinfold_pool *pool, struct template *template);
+
+/* Another one serves now: its idle workers are let go, and with the last that is busy it ends. */
+void template_retire(struct pinfold_pool *pool, struct template *template);
+void template_end_retired(struct pinfold_pool *pool); /* the last was gone */
 
 /* Asks it for no worker for a while. */
 void template_rest(struct pinfold_pool *pool, struct template *template);

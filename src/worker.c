@@ -417,6 +417,8 @@ static void tell_result(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "recycled: it asked for it");
     else if (pool->config.max_calls_per_worker && worker->calls >= pool->config.max_calls_per_worker)
         worker_retire(pool, worker, "recycled: %u calls", worker->calls);
+    else if (worker->template->state == TEMPLATE_RETIRING)
+        worker_retire(pool, worker, "recycled: the next template serves");
     else if (worker->channel < 0)
         worker_retire(pool, worker, "closed its channel");
     else
