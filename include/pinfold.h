@@ -185,8 +185,11 @@ typedef struct pinfold_result {
     const struct iovec *segments;
     const char *reason; /* the pool's own sentence about an end that is not OK; never NULL, may be "" */
     const char *stack;  /* where the program stood when it crashed or was killed, as its runtime tells; or "" */
-    const char *out;    /* stdout, out_size bytes, any content */
-    const char *err;    /* stderr, err_size bytes, any content */
+    const char
+        *note; /* what the runtime told besides, for its own caller: note_size bytes, any content; no evidence */
+    size_t note_size;
+    const char *out; /* stdout, out_size bytes, any content */
+    const char *err; /* stderr, err_size bytes, any content */
     size_t out_size;
     size_t err_size;
     pinfold_metrics metrics;
@@ -244,15 +247,16 @@ typedef struct pinfold_stats {
     uint64_t outcomes[16]; /* ended calls, by pinfold_outcome */
     uint64_t workers_started;
     uint64_t templates_started;
-    uint32_t queued;          /* calls that wait for a worker */
-    uint32_t running;         /* calls that a worker has */
-    uint32_t idle;            /* workers that wait for a call */
-    uint32_t starting;        /* workers asked for, not up yet */
-    uint32_t ending;          /* workers killed or done, not gone yet */
-    int32_t template_pid;     /* 0: none is up */
-    uint32_t spill_in_memory; /* 1: the spill directory is a tmpfs, or spills are memfds */
-    uint32_t generation;      /* 1, and one more for each renewal that took over */
-    char spill_kind[16];      /* "O_TMPFILE", "unlinked" or "memfd" */
+    uint32_t queued;           /* calls that wait for a worker */
+    uint32_t running;          /* calls that a worker has */
+    uint32_t idle;             /* workers that wait for a call */
+    uint32_t starting;         /* workers asked for, not up yet */
+    uint32_t ending;           /* workers killed or done, not gone yet */
+    int32_t template_pid;      /* 0: none is up */
+    uint32_t spill_in_memory;  /* 1: the spill directory is a tmpfs, or spills are memfds */
+    uint32_t generation;       /* 1, and one more for each renewal that took over */
+    int64_t template_start_ns; /* how long the template that serves took to be ready */
+    char spill_kind[16];       /* "O_TMPFILE", "unlinked" or "memfd" */
 } pinfold_stats;
 
 /* A snapshot. Set ret_stats->size first. */

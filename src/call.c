@@ -259,6 +259,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
         told->n_segments = 0; /* a value that came too late is none */
     told->reason = call->outcome != PINFOLD_OK && result->reason ? result->reason : "";
     told->stack = result->stack ? result->stack : "";
+    told->note = result->note ? result->note : "";
     told->out = result->out ? result->out : "";
     told->err = result->err ? result->err : "";
     pool->outcomes[call->outcome]++;

@@ -34,6 +34,7 @@ static const struct frame_rule {
     [FRAME_CALL] = {FRAME_FROM_POOL, sizeof(struct frame_call), 0, ANY_TAIL},
     [FRAME_RESULT] = {FRAME_FROM_WORKER, sizeof(struct frame_result), 0, ANY_TAIL},
     [FRAME_STACK] = {FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
+    [FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, FRAME_NOTE_MAX},
 #undef ANY_TAIL
 };
 

@@ -15,6 +15,7 @@
 #define FRAME_VERSION 1u
 #define FRAME_MAX 65536u /* bytes, head and all */
 #define FRAME_FDS_MAX 3
+#define FRAME_NOTE_MAX 4096u /* bytes of a note */
 
 enum frame_kind {
     FRAME_SETUP = 1,    /* pool -> template, once and first */
@@ -28,6 +29,7 @@ enum frame_kind {
     FRAME_CALL = 9,     /* pool -> worker */
     FRAME_RESULT = 10,  /* worker -> pool */
     FRAME_STACK = 11,   /* worker -> pool: where the program stands, before a result or a death */
+    FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
     FRAME_KINDS
 };
 
@@ -39,7 +41,7 @@ struct frame_head {
     uint8_t version;
     uint8_t kind;
     uint32_t size; /* of the whole message */
-    uint64_t id;   /* START, STARTED, EXITED: the worker's number; CALL, RESULT, STACK: the call's; else 0 */
+    uint64_t id;   /* START, STARTED, EXITED: the worker's number; CALL, RESULT, STACK, NOTE: the call's; else 0 */
 };
 
 /* Tail: the spill directory's path, not NUL-terminated, 1 .. 4095 bytes. */

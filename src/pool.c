@@ -530,6 +530,7 @@ int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats)
         .template_pid = pool->serving ? pool->serving->pid : 0,
         .spill_in_memory = pool->spills.in_memory,
         .generation = pool->generation,
+        .template_start_ns = pool->template_start_ns,
     };
     memcpy(stats.outcomes, pool->outcomes, sizeof(pool->outcomes));
     snprintf(stats.spill_kind, sizeof(stats.spill_kind), "%s", spill_kind_name(pool->spills.kind));

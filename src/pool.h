@@ -80,6 +80,7 @@ struct pinfold_pool {
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */
     struct renewal renewal;
     uint32_t generation;
+    int64_t template_start_ns;
     pinfold_error failure; /* why the last template that was to serve could not start; code 0: it could */
 
     struct pinfold_queue queue; /* the pool's own */

@@ -12,7 +12,7 @@ struct result *result_new(void)
     if (result) {
         result->held_spill = -1;
         result->told.exit_code = -1;
-        result->told.reason = result->told.stack = result->told.out = result->told.err = "";
+        result->told.reason = result->told.stack = result->told.note = result->told.out = result->told.err = "";
     }
     return result;
 }
@@ -29,6 +29,7 @@ void pinfold_result_free(pinfold_result *told)
     free(result->segments);
     free(result->reason);
     free(result->stack);
+    free(result->note);
     free(result->out);
     free(result->err);
     free(result);

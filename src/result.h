@@ -15,7 +15,7 @@ struct result {
     uint64_t map_size;
     void *memory; /* an inline payload, aligned to 64, or NULL */
     struct iovec *segments;
-    char *reason, *stack, *out, *err;
+    char *reason, *stack, *note, *out, *err;
     bool held;      /* a payload came that is not looked at yet: inline in `memory`, or */
     int held_spill; /* .. in this file */
     uint64_t held_size;

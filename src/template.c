@@ -163,6 +163,7 @@ int template_open(struct pinfold_pool *pool, char **argv, struct template **slot
     TAILQ_INIT(&template->sweeping);
     template->lifeline = template->control = template->log_pipe = template->guard_pidfd = template->pidfd = -1;
     template->state = TEMPLATE_OPENING;
+    template->opened = now_ns();
     template->timer.kind = DEADLINE_TEMPLATE;
     output_reset(&template->log, TEMPLATE_LOG_BYTES);
 
@@ -300,6 +301,7 @@ static void serve(struct pinfold_pool *pool, struct template *template)
     if (template->state != TEMPLATE_OPENING || !template->ready || !template->pid)
         return;
     template->state = TEMPLATE_SERVING;
+    pool->template_start_ns = now_ns() - template->opened;
     reactor_drop(pool, &template->timer);
     if (pool->renewal.template == template)
         renewal_take_over(pool);

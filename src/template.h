@@ -44,8 +44,9 @@ struct template
     int log_pipe;                /* read end */
     pid_t guard;                 /* our child */
     int guard_pidfd;
-    bool ready; /* it has said so */
-    pid_t pid;  /* of the template; 0 until the guard told */
+    int64_t opened; /* when it was started */
+    bool ready;     /* it has said so */
+    pid_t pid;      /* of the template; 0 until the guard told */
     int pidfd;
     uint32_t starting; /* workers asked for and not reported yet */
     bool rests;        /* a worker could not be started; none is asked for until the timer runs out */

@@ -434,6 +434,14 @@ static void take_stack(struct pinfold_pool *pool, struct worker *worker, const s
         call_step(pool, call, CALL_STACK);
 }
 
+static void take_note(struct worker *worker, const struct frame *frame)
+{
+    struct call *call = worker->call;
+    if (call && call->id == frame->head.id && !worker->answered &&
+        result_text(&call->result->note, (const char *)frame->tail, frame->tail_size) == 0)
+        call->result->told.note_size = frame->tail_size;
+}
+
 /* Takes one frame; false: there is none, or the worker is no more. */
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
@@ -457,6 +465,9 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         break;
     case FRAME_STACK:
         take_stack(pool, worker, &frame);
+        break;
+    case FRAME_NOTE:
+        take_note(worker, &frame);
         break;
     case FRAME_READY:
         worker_step(pool, worker, WORKER_READY);

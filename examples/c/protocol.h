@@ -19,7 +19,8 @@ enum kind {
     SWEPT = 8,
     CALL = 9,
     RESULT = 10,
-    STACK = 11
+    STACK = 11,
+    NOTE = 12
 };
 
 struct head {

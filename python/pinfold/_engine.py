@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from pinfold import _pool
 from pinfold._channel import Channel
 from pinfold._hooks import Hooks
+from pinfold._learner import Learner
 from pinfold._outcome import Origin, cancelled_error, exception_of, failed, result_of
 from pinfold._text import call_line
 from pinfold.call import FOREVER_NS
@@ -90,6 +91,7 @@ class Engine:
         self._settling: dict[Claim, int] = {}  # and the thread that holds it
         self._taken: deque[_pool.Result] = deque()  # out of the library, not settled yet
         self._counts: dict[str, object] = {}
+        self.learner = Learner(launch) if launch.config.preload == "auto" else None
         self._keys = count(1)
         # Opening, channels, the completer, the order of closing. Reentrant, because a collection in
         # the middle of it may be what forgets the backend.
@@ -231,6 +233,8 @@ class Engine:
                 return
             try:
                 result = result_of(raw, record, self.origin)
+                if self.learner is not None:
+                    self.learner.take(self._pool, raw.note, result.metrics)
             except BaseException as error:  # an interrupt came while the value was read
                 self._finish(record, failed("internal", f"interrupted: {error!r}"), here)
                 raise
@@ -373,6 +377,10 @@ class Engine:
             return {}
         with contextlib.suppress(ValueError):
             self._counts = dict(self._pool.stats())
+            del self._counts["template_start_ns"]
+            if self.learner is not None:
+                self.learner.look(self._pool)
+                self._counts |= self.learner.told()
         return dict(self._counts)
 
     def refuse(self) -> None:

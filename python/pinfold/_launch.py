@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,8 @@ class Launch:
     def open(self, *, events: bool) -> _pool.Pool:
         """Opens the pool; returns before its template is ready. Raises OSError."""
         config = self.config
-        template = [self.python, str(_PACKAGE / "runtime" / "template.py"), self._template_config()]
         return _pool.Pool(
-            argv=[os.fsencode(argument) for argument in template],
+            argv=self.command([]),
             envp=self.environment,
             guard=os.fsencode(_PACKAGE / "pinfold-guard"),
             spill_dir=os.fsencode(config.spill_dir),
@@ -66,6 +66,12 @@ class Launch:
             namespaces=namespaces_of(self.plan),
         )
 
+    def command(self, learned: Sequence[str]) -> list[bytes]:
+        """What starts a template. `learned` are the modules that it preloads besides, for
+        ``preload="auto"``."""
+        template = [self.python, str(_PACKAGE / "runtime" / "template.py")]
+        return [os.fsencode(argument) for argument in (*template, self._template_config(learned))]
+
     def clean(self) -> None:
         """After the pool was closed: what its template could not remove."""
         if self.plan is not None:
@@ -73,11 +79,13 @@ class Launch:
 
             clear_stale(str(self.config.spill_dir))
 
-    def _template_config(self) -> str:
+    def _template_config(self, learned: Sequence[str]) -> str:
         config = self.config
+        learns = config.preload == "auto"
         return json.dumps(
             {
-                "preload": list(config.preload),
+                "preload": [] if learns else list(config.preload),
+                "learned": list(learned) if learns else None,
                 "setup": config.setup,
                 "node_id": config.node_id,
                 "isolation": config.isolation,

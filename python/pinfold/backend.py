@@ -67,6 +67,10 @@ class PoolStats:
         spill_kind: how spills are kept: ``"O_TMPFILE"``, ``"unlinked"`` or ``"memfd"``; "" before
             the pool was opened.
         spill_in_memory: whether a spill costs memory, not disk.
+        generation: of the template: 1, and one more each time that one with a learned module took
+            over (``preload="auto"``).
+        learned: the modules that were learned and are preloaded, in the order in which they were.
+        not_learned: those with which no template could be started; they are not tried again.
     """
 
     pool_id: str
@@ -86,6 +90,9 @@ class PoolStats:
     template_pid: int = 0
     spill_kind: str = ""
     spill_in_memory: bool = False
+    generation: int = 1
+    learned: tuple[str, ...] = ()
+    not_learned: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         if name in self.keys():

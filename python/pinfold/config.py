@@ -92,7 +92,13 @@ class WorkerConfig:
             (CUDA).
         max_calls_per_worker: a reused worker is replaced after so many calls. None: no bound.
         preload: modules that are imported once, before any worker is forked. One that cannot be
-            imported fails the start of the pool.
+            imported fails the start of the pool. ``"auto"``, for ``"fresh"`` and ``"reuse"``: the
+            pool learns them. When a module that calls import has cost them more time in total than
+            a template with it takes to start, such a template is started beside the one that serves
+            and takes over when it is ready; for that while there are two, each with its `setup`.
+            Only installed modules are learned: what is on the interpreter's own `sys.path`, but not
+            in the working directory, and not of a call's `python_path`. A module with which no
+            template can be started is logged and not tried again. See `PoolStats.learned`.
         setup: source text that runs once, before any worker is forked; candidates import its module
             as ``pinfold_setup``. None: nothing.
         setup_timeout_s: how long the start may take: interpreter, preloads and setup. Default 60.
@@ -129,7 +135,7 @@ class WorkerConfig:
     node_id: str = field(default_factory=_host_name)
     isolation: Isolation = "fresh"
     max_calls_per_worker: int | None = None
-    preload: Collection[str] = ()
+    preload: Collection[str] | Literal["auto"] = ()
     setup: str | None = None
     setup_timeout_s: float = 60
     codec: Codec = "data"
@@ -177,9 +183,11 @@ class WorkerConfig:
 
     def _check_preload(self) -> None:
         if self.preload == "auto":
-            config_check.wrong_value(
-                "preload", self.preload, "names of modules: this version does not learn them"
-            )
+            if self.isolation == "spawn":
+                config_check.wrong_value(
+                    "preload", "auto", "names of modules: spawned workers share no template"
+                )
+            return
         names = config_check.texts("preload", self.preload)
         for name in names:
             if not all(part.isidentifier() for part in name.split(".")):

@@ -486,6 +486,24 @@ static void fd_flood(const struct request *request)
     wait_to_be_killed();
 }
 
+/* Of several notes the last one counts; another call's, and one that comes after the result, do not. */
+static void note(const struct request *request)
+{
+    const char *text = text_of(request, 1);
+    frame_send(CHANNEL, NOTE, request->id, NULL, 0, "first", 5, NULL, 0);
+    frame_send(CHANNEL, NOTE, request->id, NULL, 0, text, strlen(text), NULL, 0);
+    frame_send(CHANNEL, NOTE, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
+    answer_bytes(request, "noted", 5);
+    frame_send(CHANNEL, NOTE, request->id, NULL, 0, "too late", 8, NULL, 0);
+}
+
+static void note_too_long(const struct request *request)
+{
+    static char text[4097];
+    frame_send(CHANNEL, NOTE, request->id, NULL, 0, text, sizeof(text), NULL, 0);
+    wait_to_be_killed();
+}
+
 /* Frames that a worker may send, but not then: they mean nothing. */
 static void out_of_turn(const struct request *request)
 {
@@ -543,6 +561,8 @@ static const struct function hostile[] = {
     {"spill_socket", spill_socket},
     {"stack_flood", stack_flood},
     {"fd_flood", fd_flood},
+    {"note", note},
+    {"note_too_long", note_too_long},
     {"out_of_turn", out_of_turn},
     {NULL, NULL},
 };

@@ -31,6 +31,7 @@ static const struct message good[] = {
     {FRAME_CALL, FRAME_FROM_POOL, 24, 0, 64, 0},
     {FRAME_RESULT, FRAME_FROM_WORKER, 40, 0, 64, 0},
     {FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, FRAME_MAX - 16},
+    {FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, FRAME_NOTE_MAX},
 };
 
 static uint8_t bytes[FRAME_MAX + 4096];

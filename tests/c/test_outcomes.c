@@ -329,6 +329,23 @@ static void test_a_process_that_goes_on_printing_does_not_hold_up_the_end(void *
     runs("upper", "x", PINFOLD_OK);
 }
 
+static void test_a_note_of_the_runtime_comes_with_the_result(void **state)
+{
+    (void)state;
+    open_here();
+    for (int i = 0; i < 3; i++) {
+        pinfold_result *result = take(submit("note", "of use", BOUND));
+        assert_outcome(result, PINFOLD_OK);
+        assert_int_equal(result->note_size, 6);
+        assert_string_equal(result->note, "of use");
+        pinfold_result_free(result);
+    }
+    pinfold_result *result = take(submit("upper", "x", BOUND));
+    assert_int_equal(result->note_size, 0);
+    pinfold_result_free(result);
+    runs("note_too_long", "", PINFOLD_BAD_RESULT);
+}
+
 static void test_segments_of_every_size_go_both_ways(void **state)
 {
     (void)state;
@@ -456,6 +473,7 @@ int main(void)
         POOL_TEST(test_a_flood_of_output_keeps_head_and_tail),
         POOL_TEST(test_what_a_program_leaves_behind_is_swept_before_its_end_is_told),
         POOL_TEST(test_a_process_that_goes_on_printing_does_not_hold_up_the_end),
+        POOL_TEST(test_a_note_of_the_runtime_comes_with_the_result),
         POOL_TEST(test_segments_of_every_size_go_both_ways),
         POOL_TEST(test_metrics_are_those_of_the_call),
         POOL_TEST(test_a_worker_holds_its_own_descriptors_and_environment_only),

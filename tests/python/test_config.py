@@ -101,7 +101,6 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("isolation", "thread"),
         ("max_calls_per_worker", 0),
         ("preload", ["not a module"]),
-        ("preload", "auto"),
         ("setup", "x = '\0'"),
         ("setup_timeout_s", 0),
         ("codec", "json"),
@@ -117,6 +116,13 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         WorkerConfig(**{name: value})
     assert isinstance(caught.value, ValueError)
     assert name in str(caught.value)
+
+
+def test_spawned_workers_have_no_template_to_learn() -> None:
+    assert WorkerConfig(preload="auto").preload == "auto"
+    assert WorkerConfig(preload="auto", isolation="reuse").preload == "auto"
+    with pytest.raises(InvalidConfig, match="preload"):
+        WorkerConfig(preload="auto", isolation="spawn")
 
 
 @pytest.mark.parametrize(

@@ -351,12 +351,48 @@ static PyObject *pool_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (code < 0)
         return raise_errno(code, NULL);
     return Py_BuildValue(
-        "{sKsNsKsKsIsIsIsIsIsisOss}", "submitted", (unsigned long long)stats.submitted, "outcomes",
+        "{sKsNsKsKsIsIsIsIsIsisOsssIsL}", "submitted", (unsigned long long)stats.submitted, "outcomes",
         outcomes_of(&stats), "workers_started", (unsigned long long)stats.workers_started, "templates_started",
         (unsigned long long)stats.templates_started, "queued", (unsigned)stats.queued, "running",
         (unsigned)stats.running, "idle", (unsigned)stats.idle, "starting", (unsigned)stats.starting, "ending",
         (unsigned)stats.ending, "template_pid", (int)stats.template_pid, "spill_in_memory",
-        stats.spill_in_memory ? Py_True : Py_False, "spill_kind", stats.spill_kind);
+        stats.spill_in_memory ? Py_True : Py_False, "spill_kind", stats.spill_kind, "generation",
+        (unsigned)stats.generation, "template_start_ns", (long long)stats.template_start_ns);
+}
+
+static PyObject *renew(PyObject *op, PyObject *argv)
+{
+    struct pool *self = (struct pool *)op;
+    if (!PyList_Check(argv))
+        return PyErr_Format(PyExc_TypeError, "argv must be a list of bytes");
+    const char **strings = strings_of(argv);
+    if (!strings)
+        return NULL;
+    int code = -ESHUTDOWN;
+    pinfold_error error = {0};
+    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
+    {
+        code = pinfold_pool_renew(self->pool, strings, &error);
+        gate_leave(&self->gate);
+    }
+    Py_END_ALLOW_THREADS PyMem_Free(strings);
+    if (code < 0)
+        return raise_errno(code, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *renewal(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct pool *self = (struct pool *)op;
+    int code = -ESHUTDOWN;
+    pinfold_error error = {0};
+    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
+    {
+        code = pinfold_pool_renewal(self->pool, &error);
+        gate_leave(&self->gate);
+    }
+    Py_END_ALLOW_THREADS if (code < 0 && code != -EINPROGRESS) return raise_errno(code, &error);
+    return PyBool_FromLong(code == 0);
 }
 
 static PyObject *shutdown_pool(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -386,6 +422,9 @@ static PyMethodDef methods[] = {
     {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
     {"watch", watch, METH_NOARGS, "Keeps events from now on."},
     {"next_event", next_event, METH_NOARGS, "(kind, pid, key, worker id, reason), or None."},
+    {"renew", renew, METH_O, "renew(argv): starts a next template beside the one that serves."},
+    {"renewal", renewal, METH_NOARGS,
+     "True: the next template took over, or none was asked for. False: it has yet to. OSError: it was dropped."},
     {"stats", pool_stats, METH_NOARGS, "pinfold_stats as a dict."},
     {"shutdown", shutdown_pool, METH_NOARGS, "Ends what runs and waits, and every process."},
     {"close", pool_close, METH_NOARGS, "shutdown(), then gives everything back. Idempotent."},

@@ -95,6 +95,11 @@ static PyObject *get_stack(PyObject *self, void *Py_UNUSED(closure))
     return text(of(self)->stack, strlen(of(self)->stack));
 }
 
+static PyObject *get_note(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBytes_FromStringAndSize(of(self)->note, (Py_ssize_t)of(self)->note_size);
+}
+
 static PyObject *get_stdout(PyObject *self, void *Py_UNUSED(closure))
 {
     return text(of(self)->out, of(self)->out_size);
@@ -129,6 +134,7 @@ static PyGetSetDef members[] = {
     {"signal", get_signal, NULL, NULL, NULL},
     {"reason", get_reason, NULL, NULL, NULL},
     {"stack", get_stack, NULL, NULL, NULL},
+    {"note", get_note, NULL, "What the runtime told besides.", NULL},
     {"stdout", get_stdout, NULL, NULL, NULL},
     {"stderr", get_stderr, NULL, NULL, NULL},
     {"stdout_truncated", get_stdout_truncated, NULL, NULL, NULL},

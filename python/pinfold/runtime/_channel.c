@@ -312,6 +312,28 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(note_doc,
+             "note(text)\n\n"
+             "Tells the caller something besides the result that follows, in at most 4096 bytes. It is lost\n"
+             "when the pool is too busy to take it at once.");
+
+static PyObject *channel_note(PyObject *self, PyObject *text)
+{
+    struct channel *channel = (struct channel *)self;
+    only_the_worker(channel);
+    char *bytes;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)
+        return NULL;
+    if (size > FRAME_NOTE_MAX)
+        return PyErr_Format(PyExc_ValueError, "a note has at most %u bytes", FRAME_NOTE_MAX);
+    struct iovec tail = {bytes, (size_t)size};
+    int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
+    if (r < 0 && r != -EAGAIN)
+        return raise_errno(r, "cannot send a note");
+    Py_RETURN_NONE;
+}
+
 static PyObject *channel_call(PyObject *self, void *unused)
 {
     (void)unused;
@@ -328,6 +350,7 @@ static void channel_dealloc(PyObject *self)
 
 static PyMethodDef channel_methods[] = {
     {"receive", channel_receive, METH_NOARGS, receive_doc},
+    {"note", channel_note, METH_O, note_doc},
     {"send", channel_send, METH_VARARGS, send_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -264,6 +264,18 @@ static PyObject *ready(PyObject *module, PyObject *number)
                    "cannot tell the pool that the worker is ready");
 }
 
+static PyObject *watch_imports(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return imports_watch();
+}
+
+static PyObject *take_imports(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return imports_take();
+}
+
 static PyMethodDef methods[] = {
     {"open_template", open_template, METH_O, open_template_doc},
     {"open_worker", open_worker, METH_VARARGS, open_worker_doc},
@@ -276,6 +288,12 @@ static PyMethodDef methods[] = {
     {"keep_code", keep_code, METH_O, keep_code_doc},
     {"serve", serve, METH_VARARGS, serve_doc},
     {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
+    {"watch_imports", watch_imports, METH_NOARGS,
+     "watch_imports()\n\nNotes from now on what is imported in this thread."},
+    {"take_imports", take_imports, METH_NOARGS,
+     "take_imports() -> list of (name, nanoseconds), or None\n\nWhat was imported, and had to be loaded for it, "
+     "since "
+     "the last\ntime: the outermost modules, with the time of all that they import in turn."},
     {"ready", ready, METH_O, "ready(number)\n\nTells the pool that this exec'd worker can take a call."},
     {NULL, NULL, 0, NULL},
 };

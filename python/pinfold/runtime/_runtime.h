@@ -73,6 +73,11 @@ PyObject *channel_new(PyObject *module, bool reused);
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
 extern bool runtime_has_scratch;
 
+/* _imports.c: which modules are imported from now on that were not loaded, and how long that takes. To be watched once
+ * in a process. */
+PyObject *imports_watch(void);
+PyObject *imports_take(void);
+
 /* _serve.c: forks workers until the pool or the guard is gone, and then exits with everything below. Returns in a
  * worker, with its id; or NULL with an exception set, in the template before it served, or in a worker. */
 PyObject *serve_run(uint32_t flags, char *const *command);

@@ -26,6 +26,7 @@ RESULT_RETIRE = 4
 
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box
+    from pinfold.runtime.imports import Imports
 
 PAYLOAD_ALIGN = 64  # src/payload.h
 
@@ -39,10 +40,17 @@ class Executor:
     """Runs the calls of one worker, one after another."""
 
     def __init__(
-        self, *, worker_id: str, node_id: str, isolation: str, box: Box | None = None
+        self,
+        *,
+        worker_id: str,
+        node_id: str,
+        isolation: str,
+        box: Box | None = None,
+        imports: Imports | None = None,
     ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
-        all but "fresh" are put back after each call to what they were before the first."""
+        all but "fresh" are put back after each call to what they were before the first. With
+        `imports`, `note` says after each call what it imported."""
         os.environ["PINFOLD_WORKER_ID"] = worker_id
         os.environ["PINFOLD_NODE_ID"] = node_id
         self._programs = Programs()
@@ -50,6 +58,8 @@ class Executor:
         self._program: Program | None = None
         self._entries: list[str] = []
         self._box = box
+        self._imports = imports
+        self.note = b""
         self._limits = RLimits(lasting=isolation == "fresh")
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
@@ -68,6 +78,8 @@ class Executor:
         if error is not None:
             # A signal handler or a trace function of the candidate's raised in our own code.
             outcome, _ = shield(_interrupted, error)
+        if self._imports is not None:
+            self.note = shield(self._imports.note, self._entries)[0] or b""
         status, result = outcome or (RESULT_EXCEPTION, _UNTOLD)
         flags = 0
         if reset is not None:

@@ -42,6 +42,7 @@ class Settings(TypedDict):
     setup: str | None
     node_id: str
     box: Plan | None
+    learned: list[str] | None
 
 
 class CannotLoad(Exception):
@@ -72,7 +73,8 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
     except BaseException as error:
         give_up(error)
     # A worker.
-    worker_type(worker_id, settings["node_id"], isolation, box).work()
+    learns = settings.get("learned") is not None
+    worker_type(worker_id, settings["node_id"], isolation, box, learns).work()
 
 
 def spawned_worker(
@@ -147,6 +149,16 @@ def load(settings: Settings, *, forks: bool) -> None:
         except BaseException as error:
             raise CannotLoad(f"preload {name!r} failed:\n{told(error)}") from None
         threads.note(f"preload {name!r}")
+    for name in settings.get("learned") or ():
+        from pinfold.runtime.imports import load as load_learned
+
+        try:
+            load_learned(name)
+        except BaseException as error:
+            raise CannotLoad(
+                f"preload {name!r}, which was learned, failed:\n{told(error)}"
+            ) from None
+        threads.note(f"preload {name!r}, which was learned,")
     if settings["setup"] is not None:
         try:
             set_up(settings["setup"])
@@ -235,6 +247,8 @@ def stand_still(settings: Settings) -> None:
 
     settle()
     rehearse()
+    if settings.get("learned") is not None:
+        _runtime.watch_imports()
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
     _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()

@@ -43,7 +43,7 @@ def drop_shadowed(entries: Sequence[str]) -> None:
     came from elsewhere, with their submodules."""
     loaded = {top(name) for name in sys.modules} - _KEPT
     present = {top(name) for entry in entries for name in _listing(entry)}
-    shadowed = {name for name in loaded & present if _is_shadowed(name, entries)}
+    shadowed = {name for name in loaded & present if is_shadowed(name, entries)}
     if shadowed:
         for name in [name for name in sys.modules if top(name) in shadowed]:
             del sys.modules[name]
@@ -60,7 +60,7 @@ def tidy(
     """
     modules = sys.modules
     new = [name for name in modules if name not in before]
-    staying = {name for name in map(top, new) if name in before or _is_installed(name, installed)}
+    staying = {name for name in map(top, new) if name in before or is_installed(name, installed)}
     dropped = {name: modules.pop(name) for name in new if top(name) not in staying}
     for name, module in before.items():
         if modules.get(name) is not module:
@@ -85,7 +85,8 @@ def _listing(entry: str) -> list[str]:
         return []
 
 
-def _is_shadowed(name: str, entries: Sequence[str]) -> bool:
+def is_shadowed(name: str, entries: Sequence[str]) -> bool:
+    """Whether a new process would find the module in `entries`, and this one has another."""
     found = PathFinder.find_spec(name, list(entries))
     # A plain directory gives way to a module further down the path, as in any import.
     if found is None or found.loader is None:
@@ -94,7 +95,8 @@ def _is_shadowed(name: str, entries: Sequence[str]) -> bool:
     return module is None or found.origin != getattr(module, "__file__", None)
 
 
-def _is_installed(name: str, installed: Collection[str]) -> bool:
+def is_installed(name: str, installed: Collection[str]) -> bool:
+    """Whether the module came from one of these directories, or with the interpreter itself."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     if name == NAME or spec is None:

@@ -17,6 +17,7 @@ from pinfold.runtime.execute import (
     RESULT_TOO_LARGE,
     Executor,
 )
+from pinfold.runtime.imports import Imports
 from pinfold.runtime.wire import Segments, pack_failure
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ class Worker:
     """One worker, in its own process. All that can be done before a call comes is done here."""
 
     def __init__(
-        self, worker_id: str, node_id: str, isolation: str, box: Box | None = None
+        self,
+        worker_id: str,
+        node_id: str,
+        isolation: str,
+        box: Box | None = None,
+        learns: bool = False,
     ) -> None:
         self._last = isolation == "fresh"
         self._pid = getpid()
@@ -38,7 +44,11 @@ class Worker:
         if box is not None:
             box.draft(reused=not self._last)
         self._executor = Executor(
-            worker_id=worker_id, node_id=node_id, isolation=isolation, box=box
+            worker_id=worker_id,
+            node_id=node_id,
+            isolation=isolation,
+            box=box,
+            imports=Imports() if learns else None,
         )
         gc.enable()
 
@@ -70,6 +80,8 @@ class Worker:
             _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
         flush()
         try:
+            if self._executor.note:
+                channel.note(self._executor.note)
             channel.send(channel.call, status, result, flags, result_max, self._last)
         except BaseException as error:
             channel.send(channel.call, *failed(error, unsendable(error)), 0, self._last)
