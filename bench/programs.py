@@ -8,13 +8,16 @@ TRIVIAL = "def f(x):\n    return x\n"
 
 NUMPY = "import numpy as np\n\ndef f(x):\n    return int(np.int64(x))\n"
 
-SLOW_IMPORT = "import pinfold_bench_slow_library\n\ndef f(x):\n    return x\n"
+# Libraries that take that many seconds of processor time to import, as large ones do.
+LIBRARIES = {"pinfold_bench_slow_library": 2.0, "pinfold_bench_library": 0.5}
 
-# A library that takes two seconds of processor time to import, as large ones do.
-SLOW_LIBRARY = """\
+SLOW_IMPORT = "import pinfold_bench_slow_library\n\ndef f(x):\n    return x\n"
+LIBRARY_IMPORT = "import pinfold_bench_library\n\ndef f(x):\n    return x\n"
+
+LIBRARY = """\
 import time
 
-_until = time.process_time() + 2.0
+_until = time.process_time() + {seconds}
 tables = []
 while time.process_time() < _until:
     tables.append([len(tables)] * 8)

@@ -39,8 +39,9 @@ class Runner:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.scratch = Path(tempfile.mkdtemp(prefix="pfb-"))
         (self.scratch / "modules").mkdir()
-        slow_library = self.scratch / "modules" / "pinfold_bench_slow_library.py"
-        slow_library.write_text(programs.SLOW_LIBRARY)
+        for name, seconds in programs.LIBRARIES.items():
+            library = self.scratch / "modules" / f"{name}.py"
+            library.write_text(programs.LIBRARY.format(seconds=seconds))
         self.shared_memory = set(os.listdir("/dev/shm"))
         return self
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from bench.measure import median
 from bench.results import Results
 from bench.systems import PINFOLD, title
 
@@ -82,6 +83,28 @@ def by_system(
             row += _cells(results, system, column, modes)
         if len({cell for cell in row[1:] if cell}) == 1 and results.reason(system):
             row = [title(system), f"cannot: {results.reason(system)}", *[""] * (len(names) - 2)]
+        table.rows.append(row)
+    return table
+
+
+def of_figures(
+    heading: str,
+    results: Results,
+    rows: Sequence[tuple[str, str, Callable[[float], str]]],
+    notes: Sequence[str] = (),
+) -> Table:
+    """A table with a row per figure (its name for people, its metric, how it is shown) and a column
+    per system: the median over the rounds, with the least and the largest."""
+    table = Table(heading, ["", *map(title, results.rounds)], notes=list(notes))
+    for name, metric, shown in rows:
+        row = [name]
+        for system in results.rounds:
+            found = [value for value in results.values(system, metric) if value is not None]
+            if not found:
+                row.append(f"cannot: {results.reason(system, metric)}")
+                continue
+            spread = f" ({shown(min(found))}..{shown(max(found))})" if len(found) > 1 else ""
+            row.append(f"{shown(median(found))}{spread}")
         table.rows.append(row)
     return table
 

@@ -15,6 +15,7 @@ NAMES = (
     "throughput",
     "fresh",
     "slow_import",
+    "learning",
     "results",
     "arguments",
     "huge",

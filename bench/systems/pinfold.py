@@ -18,12 +18,14 @@ class Pinfold(FutureSystem):
         self.isolation = isolation
 
     def open(self, workers: int, preload: Sequence[str] = (), fresh: bool = False) -> None:
+        self.open_with(max_workers=workers, preload=tuple(preload))
+
+    def open_with(self, **fields: Any) -> None:
+        """Starts with these fields of the configuration."""
         import pinfold
 
         self.pinfold = pinfold
-        config = pinfold.WorkerConfig(
-            max_workers=workers, isolation=self.isolation, preload=tuple(preload)
-        )
+        config = pinfold.WorkerConfig(isolation=self.isolation, **fields)
         self.backend = pinfold.LocalBackend(config)
 
     def submit(self, call: Call, deadline_s: float | None = None) -> Future[Any]:
