@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pinfold import Limits, WorkerResult
@@ -65,6 +66,8 @@ class Program:
     """Whether it can be let loose on the machine that runs it, without a box."""
     fast: bool = False
     """Whether `make test` runs it."""
+    beside: str = ""
+    """What another call of the same backend does first, and then waits for the end of this one."""
     check: Callable[[WorkerResult, dict[str, Any]], bool] | None = None
     """True: the attack worked."""
 
@@ -77,6 +80,20 @@ def own(result: WorkerResult, world: dict[str, Any]) -> bool:
 def other(result: WorkerResult, world: dict[str, Any]) -> bool:
     """The first frame for one's own call may count, or none: nothing that came after it."""
     return result.outcome == "ok" and result.value != 42
+
+
+def mixed(result: WorkerResult, world: dict[str, Any]) -> bool:
+    """The value changed while it was read."""
+    return result.outcome == "ok" and result.value != "honest" and len(set(result.value)) != 1
+
+
+def dumped(result: WorkerResult, world: dict[str, Any]) -> bool:
+    return result.outcome == "ok" or any(Path(world["root"]).rglob("core*"))
+
+
+def unbounded(result: WorkerResult, world: dict[str, Any]) -> bool:
+    """Nothing but the deadline, at most, held it up."""
+    return result.outcome in ("ok", "timeout")
 
 
 def kept(result: WorkerResult, world: dict[str, Any]) -> bool:
@@ -109,7 +126,7 @@ PROGRAMS: list[Program] = [
     Program("read_pid_1", "reads the environment of process 1", "return read('/proc/1/environ') or None"),
     Program("read_processes", "reads the command lines of all processes", "return [read('/proc/%s/cmdline' % p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]"),
     Program("read_own_environ_secret", "finds the caller's secret variable in its own environment", "return 'PINFOLD_HOSTILE_SECRET' in os.environ or b'HOSTILE_SECRET' in read('/proc/self/environ') or None"),
-    Program("read_other_scratch", "reads what another call wrote to its scratch directory", "import glob\nreturn [read(p) for p in glob.glob(w['spills'] + '/box-*/scratch/*/*') if os.getcwd() not in p] or None"),
+    Program("read_other_scratch", "reads what another call wrote to its scratch directory", "import glob\nmine = os.getcwd()\nplaces = glob.glob(w['spills'] + '/box-*/scratch/*/note') + glob.glob(os.path.dirname(mine) + '/*/note') + glob.glob('/proc/[0-9]*/cwd/note')\nreturn [read(p) for p in places] or None", beside="with open('note', 'w') as f: f.write('secret')"),
     Program("read_kernel_log", "reads the kernel's log", "return reached(103, 3, ctypes.create_string_buffer(100), 100)", at_none=False),
     Program("read_kmsg", "reads /dev/kmsg", "return os.open('/dev/kmsg', os.O_RDONLY | os.O_NONBLOCK)"),
     Program("read_kallsyms", "reads the kernel's addresses", "return read('/proc/kallsyms')"),
@@ -174,11 +191,11 @@ PROGRAMS: list[Program] = [
     Program("two_results", "sends two results, one behind the other", "c, me = channel(), my_call()\nfor value in (b'\\x18\\x2a', b'\\x18\\x2b'): c.send(result_frame(me, payload(value)))\ntime.sleep(0.3)\nreturn 'honest'", check=other, fast=True),
     Program("late_result", "sends a second result when the first is told", "c, me = channel(), my_call()\nc.send(result_frame(me, payload(b'\\x18\\x2a')))\ntime.sleep(0.1)\nc.send(result_frame(me, payload(b'\\x18\\x2b')))\ntime.sleep(0.3)\nreturn 'honest'", check=other),
     Program("malformed_frame", "sends bytes that are no frame", "channel().send(b'x' * 100)\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
-    Program("empty_frame", "sends an empty message", "channel().send(b'')\ntime.sleep(0.3)\nreturn 'honest'", check=lambda r, w: r.outcome == "ok" and r.value != "honest"),
+    Program("empty_frame", "sends an empty message", "channel().send(b'')\ntime.sleep(0.3)\nreturn 'honest'", check=kept),
     Program("oversized_claim", "claims a payload of 2^60 bytes", "channel().send(result_frame(my_call(), payload(b'\\x18\\x2a'), size=1 << 60))\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
     Program("hostile_payload", "sends a payload with a table that points outside", "p = struct.pack('<IIQ', 0x4C504650, 1, 1 << 40).ljust(64, b'\\0') + b'xx'\nchannel().send(result_frame(my_call(), p))\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
     Program("wrong_descriptor", "sends a pipe as its spill", "r, w_ = os.pipe()\nsocket.send_fds(channel(), [result_frame(my_call(), b'', size=100, flags=1)], [r])\ntime.sleep(0.5)\nreturn 'honest'", check=kept),
-    Program("open_spill", "keeps its spill open for writing, and changes it later", "fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600)\ndata = payload(b'\\x18\\x2a')\nos.write(fd, data)\nif os.fork() == 0:\n    signal.alarm(5)\n    while True: os.pwrite(fd, b'\\x18\\x2b', 64)\nreader = os.open('/proc/self/fd/%d' % fd, os.O_RDONLY)\nsocket.send_fds(channel(), [result_frame(my_call(), b'', size=len(data), flags=1)], [reader])\ntime.sleep(0.5)\nreturn 'honest'", check=lambda r, w: r.outcome == "ok" and r.value not in (42, 43)),
+    Program("open_spill", "keeps its spill open for writing, and changes it later", "fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600)\nsize = 1 << 20\ndata = payload(b'\\x5a' + size.to_bytes(4, 'big') + b'a' * size)\nos.write(fd, data)\nif os.fork() == 0:\n    signal.alarm(5)\n    while True:\n        os.pwrite(fd, b'b' * size, 64 + 5)\n        os.pwrite(fd, b'a' * size, 64 + 5)\nreader = os.open('/proc/self/fd/%d' % fd, os.O_RDONLY)\nsocket.send_fds(channel(), [result_frame(my_call(), b'', size=len(data), flags=1)], [reader])\ntime.sleep(0.5)\nreturn 'honest'", check=mixed),
     Program("shrinking_spill", "cuts its spill after it was sent", "fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600)\ndata = payload(b'\\x18\\x2a')\nos.write(fd, data)\nreader = os.open('/proc/self/fd/%d' % fd, os.O_RDONLY)\nsocket.send_fds(channel(), [result_frame(my_call(), b'', size=len(data), flags=1)], [reader])\nos.ftruncate(fd, 0)\ntime.sleep(0.5)\nreturn 'honest'", check=own),
     Program("flood_frames", "floods the pool with frames", "c = channel()\nc.setblocking(False)\nend = time.time() + 1\nwhile time.time() < end:\n    try: c.send(result_frame(my_call(), b'x', kind=11))\n    except OSError: pass\nreturn None"),
     Program("recursive_value", "returns a value that is nested without end", "v = []\nfor _ in range(100000): v = [v]\nreturn v", check=lambda r, w: r.outcome == "ok"),
@@ -224,13 +241,13 @@ PROGRAMS: list[Program] = [
     Program("use_pipes", "fills pipes without end", "n = 0\nwhile n < 5000:\n    r, x = os.pipe()\n    os.set_blocking(x, False)\n    os.write(x, b'x' * 65536)\n    n += 1\nreturn n", Limits(open_files=256)),
     Program("use_inotify", "makes inotify instances without end", "n = 0\nwhile n < 200:\n    if libc.inotify_init1(0) < 0: raise OSError(ctypes.get_errno(), 'no more')\n    n += 1\nreturn n", Limits(open_files=100)),
     Program("use_disk_sparse", "makes a file of a terabyte", "with open('big', 'wb') as f: f.truncate(1 << 40)\nreturn 'made'", Limits(file_bytes=MIB)),
-    Program("use_disk_many", "fills the disk with many files", "n = 0\nwhile n < 300:\n    with open('f%d' % n, 'wb') as f: f.write(b'x' * (4 << 20))\n    n += 1\nreturn n", Limits(file_bytes=8 * MIB)),
-    Program("use_inodes", "makes files without end", "n = 0\nwhile n < 70000:\n    os.close(os.open('f%d' % n, os.O_CREAT | os.O_WRONLY)); n += 1\nreturn n"),
+    Program("use_disk_many", "fills the disk with many files", "n = 0\nwhile n < 300:\n    with open('f%d' % n, 'wb') as f: f.write(b'x' * (4 << 20))\n    n += 1\nreturn n", Limits(file_bytes=8 * MIB), check=unbounded),
+    Program("use_inodes", "makes files without end", "n = 0\nwhile n < 70000:\n    os.close(os.open('f%d' % n, os.O_CREAT | os.O_WRONLY)); n += 1\nreturn n", check=unbounded),
     Program("use_depth", "makes directories too deep to remove", "for n in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\nos.chmod('.', 0)\nreturn None", fast=True),
     Program("use_output", "prints without end", "n = 0\nwhile True: print('x' * 65536)", Limits(cpu_s=1, output_bytes=1000)),
     Program("use_cpu", "computes without end", "while True: pass", Limits(cpu_s=0.5)),
     Program("use_time", "sleeps without end, signals blocked", "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: time.sleep(1000)"),
     Program("use_stopped", "stops itself", "os.kill(os.getpid(), signal.SIGSTOP)"),
-    Program("use_core", "dumps core", "import resource\nos.abort()", check=lambda r, w: r.outcome == "ok"),
+    Program("use_core", "dumps core", "os.abort()", check=dumped),
     Program("use_locked_memory", "locks memory", "import mmap\nm = mmap.mmap(-1, 512 << 20)\nreturn None if libc.mlockall(3) else 'locked'", Limits(memory_bytes=128 * MIB)),
 ]  # fmt: skip

@@ -148,9 +148,27 @@ def judge(program: Program, result: WorkerResult, world: dict[str, Any]) -> str:
         return "contained" if result.outcome == "ok" else "blocked"
     if result.outcome == "ok":
         return "not blocked" if result.value else "blocked"
+    if result.outcome in ("lost", "internal"):  # it brought down more than itself
+        return "not blocked"
     if result.outcome in ("exception", "bad_result"):
         return "blocked"
     return "contained"
+
+
+@contextlib.contextmanager
+def beside(backend: LocalBackend, program: Program) -> Iterator[None]:
+    """The program's victim among the calls runs, and has done what it does."""
+    if not program.beside:
+        yield
+        return
+    body = f"    {program.beside}\n    time.sleep(60)\n"
+    victim = backend.submit(WorkerCall(code=f"import time\ndef f():\n{body}", function_name="f"))
+    until = time.monotonic() + 30
+    while not any(os.path.exists(f"/proc/{pid}/cwd/note") for pid in marked()):
+        assert time.monotonic() < until, "the call beside it does nothing"
+        time.sleep(0.001)
+    yield
+    victim.cancel()
 
 
 def attack(program: Program, level: str) -> tuple[str, WorkerResult]:
@@ -162,9 +180,9 @@ def attack(program: Program, level: str) -> tuple[str, WorkerResult]:
         os.environ["PINFOLD_HOSTILE_SECRET"] = "s"
         with LocalBackend(config) as backend:
             assert backend.submit(HONEST).result(timeout=60).value == 45
-            result = backend.submit(call_of(program, victims), deadline_s=DEADLINE_S).result(
-                timeout=60
-            )
+            with beside(backend, program):
+                attacking = backend.submit(call_of(program, victims), deadline_s=DEADLINE_S)
+                result = attacking.result(timeout=60)
             verdict = judge(program, result, victims)
             if state_of(victims["sentinel"]) != "T":
                 verdict = "not blocked"
@@ -178,7 +196,7 @@ def attack(program: Program, level: str) -> tuple[str, WorkerResult]:
             verdict = "not blocked"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        files = [path for path in Path(victims["spills"]).rglob("*") if not path.is_dir()]
+        files = list(Path(victims["spills"]).rglob("*"))
         planted = [p for p in Path(victims["home"]).iterdir() if p.name not in KEPT]
         if files or planted:
             verdict = "not blocked"
