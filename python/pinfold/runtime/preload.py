@@ -140,6 +140,11 @@ def give_up(error: BaseException) -> NoReturn:
 
 def load(settings: Settings, *, forks: bool) -> None:
     """Import the modules, and run the set-up. Raises `CannotLoad`."""
+    plan = settings.get("box")
+    if plan is not None and not plan["namespaces"]:
+        # Semaphores need /dev/shm, which calls do not have. joblib looks when it is imported: loaded
+        # here, it would believe in them.
+        os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
     dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
     threads = Threads()
     for name in settings["preload"]:
