@@ -189,6 +189,15 @@ GOALS = [
         )
         for mode in (FRESH, REUSE)
     ),
+    *(
+        Goal(
+            f"`fresh`, what `{level}` adds to {what}",
+            f"< {most * 1000:g} ms",
+            at_most("sandbox", (FRESH, f"{level} {figure}"), most, seconds),
+        )
+        for level, most in (("standard", 0.001), ("strict", 0.003))
+        for what, figure in (("a round trip", "more_s"), ("each of many calls", "each_s"))
+    ),
     Goal(
         "memory of 100,000 queued trivial calls",
         "< 1.5 KiB each",

@@ -14,6 +14,7 @@ NAMES = (
     "roundtrip",
     "throughput",
     "fresh",
+    "sandbox",
     "slow_import",
     "learning",
     "results",
