@@ -391,7 +391,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     struct usage usage;
     if (!pool_distrusts(pool))
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
-    else if (usage_read(worker->pid, &usage) == 0)
+    else if (!call->result->told.metrics.peak_rss_kb && usage_read(worker->pid, &usage) == 0)
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
     if (pool_reuses(pool)) {
         worker->user_us += body->user_us;
@@ -540,6 +540,8 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
 {
     /* What it sent before it died counts: a result is a result. */
     uint64_t number = worker->number;
+    if (worker->call && pool_distrusts(pool)) /* its pid may be another's by now */
+        call_usage_total(worker->call, report->user_us, report->sys_us, report->peak_kb);
     if (worker->channel >= 0)
         worker_receive(pool, worker);
     if (!handle_get(&pool->workers, number))
