@@ -205,8 +205,9 @@ static PyObject *part(PyObject *module, PyObject *arguments)
     (void)module;
     const char *scratch, *paths[PATHS_MAX];
     unsigned long long bytes;
+    int back;
     PyObject *list;
-    if (!PyArg_ParseTuple(arguments, "O!sK", &PyList_Type, &list, &scratch, &bytes))
+    if (!PyArg_ParseTuple(arguments, "iO!sK", &back, &PyList_Type, &list, &scratch, &bytes))
         return NULL;
     Py_ssize_t n = PyList_GET_SIZE(list);
     if (n > PATHS_MAX)
@@ -214,7 +215,7 @@ static PyObject *part(PyObject *module, PyObject *arguments)
     for (Py_ssize_t i = 0; i < n; i++)
         if (!(paths[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i))))
             return NULL;
-    return none_or(view_part(paths, (size_t)n, scratch, bytes), "cannot make mounts of its own");
+    return none_or(view_part(back, paths, (size_t)n, scratch, bytes), "cannot make mounts of its own");
 }
 
 static PyObject *clear(PyObject *module, PyObject *arguments)
@@ -239,7 +240,9 @@ static PyMethodDef methods[] = {
      "close(ruleset or -1, abi, [(path, right), ...], filter or None)\n\nFor good; with one thread."},
     {"view", build_view, METH_VARARGS,
      "view(root, [(path, kind), ...])\n\nBuilds a root, and makes it this one's."},
-    {"part", part, METH_VARARGS, "part([path, ...], scratch, bytes)\n\nA mount namespace of this worker's own."},
+    {"part", part, METH_VARARGS,
+     "part(back or -1, [path, ...], scratch, bytes)\n\nA mount namespace of this worker's own, made from the "
+     "one that it is in, or from `back`."},
     {"clear", clear, METH_VARARGS, "clear(directory, budget) -> whether more is left"},
     {NULL, NULL, 0, NULL},
 };

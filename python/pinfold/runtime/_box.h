@@ -43,7 +43,8 @@ enum view_kind { VIEW_READ, VIEW_DEVICE, VIEW_WRITE };
 int view_show(const char *root, const char *path, enum view_kind kind); /* at the same place below root */
 int view_proc(const char *root);
 int view_enter(const char *root); /* the old one stays at VIEW_OUTSIDE, for the workers' own namespaces */
-int view_part(const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes);
+/* A mount namespace of its own, made from the current one, or from the one that `back` is a descriptor of (else -1). */
+int view_part(int back, const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes);
 #define VIEW_OUTSIDE "/.outside"
 
 /* _probe.c: can this process have them? 0, or why not; *ret_step says at which step */

@@ -122,8 +122,10 @@ int view_enter(const char *root)
     return 0;
 }
 
-int view_part(const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes)
+int view_part(int back, const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes)
 {
+    if (back >= 0 && syscall(SYS_setns, back, CLONE_NEWNS) < 0)
+        return -errno;
     if (syscall(SYS_unshare, CLONE_NEWNS) < 0)
         return -errno;
     /* Its own root's tmpfs is all workers': what one makes there for its own mounts, the others find empty. */

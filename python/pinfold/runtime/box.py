@@ -139,6 +139,8 @@ class Box:
             strict = plan["level"] == "strict"
             self._filter = _box.compile(strict, plan["network"], False)
         self._ruleset = -1
+        self._shared = -1
+        """The mount namespace of all workers, until a call's own is certain."""
         self._home = ""
         self._calls = 0
         self._reused = False
@@ -159,6 +161,13 @@ class Box:
         """In a worker, before its first call. One that is used again closes its box now."""
         if self._lock >= 0:
             os.close(self._lock)
+        self._home = f"{self._base}/scratch"
+        if self._strict:  # the kernel takes its time over that: now, not when the call is there
+            self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+            _box.part(-1, [], self._home, SCRATCH_BYTES)
+        else:
+            self._home += f"/{os.getpid()}"
+            os.mkdir(self._home, 0o700)
         if self._plan["landlock"]:
             abi, network = self._plan["landlock"], self._plan["network"]
             self._ruleset = _box.draft(abi, network, self._held, "/proc/self")
@@ -201,12 +210,10 @@ class Box:
         os.rmdir(directory)
 
     def _close(self, more: list[str]) -> None:
-        self._home = f"{self._base}/scratch"
         if self._strict:
-            _box.part(more, self._home, SCRATCH_BYTES)
-        else:
-            self._home += f"/{os.getpid()}"
-            os.mkdir(self._home, 0o700)
+            if more:  # its own mounts were made without them
+                _box.part(self._shared, more, self._home, SCRATCH_BYTES)
+            os.close(self._shared)
         rules = [*((path, READ) for path in more), (self._home, ALL)]
         _box.close(self._ruleset, self._plan["landlock"], rules, self._filter)
         self._ruleset = -1

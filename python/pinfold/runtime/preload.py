@@ -142,8 +142,8 @@ def load(settings: Settings, *, forks: bool) -> None:
     """Import the modules, and run the set-up. Raises `CannotLoad`."""
     plan = settings.get("box")
     if plan is not None and not plan["namespaces"]:
-        # Semaphores need /dev/shm, which calls do not have. joblib looks when it is imported: loaded
-        # here, it would believe in them.
+        # Semaphores need /dev/shm, which calls do not have. joblib looks when it is imported, and
+        # would find them here.
         os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
     dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
     threads = Threads()
