@@ -104,8 +104,8 @@ class _Writer:
 
 
 class _Encoders(dict[type, Any]):
-    """The table for one encode. It holds the writer and not the other way round: no cycle is left
-    for the garbage collector."""
+    """The table for one encode at a time. It holds the writer and not the other way round: no cycle
+    is left for the garbage collector."""
 
     __slots__ = ("writer",)
     writer: _Writer
@@ -119,6 +119,10 @@ class _Encoders(dict[type, Any]):
             encoder = partial(of_array, self.writer.add)
         self[kind] = encoder
         return encoder  # type: ignore[no-any-return]
+
+
+# Tables that no encode uses at the moment: to make one takes longer than to write a small value.
+_idle: list[_Encoders] = []
 
 
 def _refuse(encoder: CBOREncoder, value: object) -> NoReturn:
@@ -146,6 +150,24 @@ def carries(kind: type) -> bool:
 
 
 def _write(value: object, careful: bool) -> list[bytes | memoryview]:
+    if careful:
+        encoders = _new_encoders()
+        encoders.update(scalars.CAREFUL)
+    else:
+        try:
+            encoders = _idle.pop()
+        except IndexError:
+            encoders = _new_encoders()
+    stream = cbor2.dumps(value, encoders=encoders)
+    if careful:
+        return [stream, *encoders.writer.buffers]
+    segments: list[bytes | memoryview] = [stream, *encoders.writer.buffers]
+    encoders.writer.buffers.clear()
+    _idle.append(encoders)
+    return segments if _SOME_NAN not in stream else _write(value, careful=True)
+
+
+def _new_encoders() -> _Encoders:
     writer = _Writer()
     encoders = _Encoders(_NATIVE)
     encoders.writer = writer
@@ -156,12 +178,7 @@ def _write(value: object, careful: bool) -> list[bytes | memoryview]:
     encoders[frozenset] = writer.frozenset_
     encoders[bytes] = writer.bytes_
     encoders[bytearray] = writer.bytearray_
-    if careful:
-        encoders.update(scalars.CAREFUL)
-    stream = cbor2.dumps(value, encoders=encoders)
-    if not careful and _SOME_NAN in stream:
-        return _write(value, careful=True)
-    return [stream, *writer.buffers]
+    return encoders
 
 
 def encode(value: object, root: str = "result") -> list[bytes | memoryview]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import CoroutineType
@@ -56,7 +57,8 @@ class Executor:
         self._programs = Programs()
         self._reset = None if isolation == "fresh" else Reset()
         self._program: Program | None = None
-        self._entries: list[str] = []
+        self._entries = search.prepend(())
+        self._cwd = search.working_directory()
         self._box = box
         self._imports = imports
         self.note = b""
@@ -101,9 +103,12 @@ class Executor:
         try:
             request = unpack_request(segments)
             _set_environment(request.env)
-            self._entries = search.prepend(request.python_path)
-            if self._entries:
+            if request.python_path:
+                self._entries = search.prepend(request.python_path)
                 search.drop_shadowed(self._entries)
+            else:  # the path is what it was made at the start, or put back to
+                self._entries = []
+                sys.path_importer_cache.pop(self._cwd, None)
             if self._box is not None:
                 self._box.enter(self._entries)
         except Exception as error:

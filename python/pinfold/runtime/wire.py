@@ -1,15 +1,17 @@
 """What a request and a failure look like between the caller and a worker.
 
-A request is a list of segments: first the *head*, a dict in the ``data`` codec, always exactly one
-segment; then the segments of ``[args, kwargs]`` in the call's own codec, which the worker reads
-only after it has made the call's surroundings (path, environment, the module ``user_code``). The
-head can be read without running any code, whatever the call's codec is.
+A request is a list of segments: first the *head*, the other fields of a `Request` as `marshal`
+writes them (version 2, which all interpreters read alike), always exactly one segment; then the
+segments of ``[args, kwargs]`` in the call's own codec, which the worker reads only after it has
+made the call's surroundings (path, environment, the module ``user_code``). The head comes from the
+caller alone, so a worker may trust its bytes; reading it runs no code.
 
 A failure is one segment: a dict in the ``data`` codec.
 """
 
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
@@ -32,10 +34,10 @@ class Request(NamedTuple):
     """Changes to the environment for this call; None unsets."""
     codec: str
     """How the arguments were, and the value shall be, encoded."""
+    limits: dict[str, int]
+    """Those of `pinfold.Limits` that the kernel keeps in the worker, if there are any."""
     arguments: Sequence[memoryview]
     """The segments of ``[args, kwargs]``."""
-    limits: dict[str, int] = {}  # noqa: RUF012
-    """Those of `pinfold.Limits` that the kernel keeps in the worker, if there are any."""
 
 
 class Failure(NamedTuple):
@@ -51,6 +53,9 @@ class Failure(NamedTuple):
     """What the exit status would have been; 1 for an exception."""
 
 
+_text = str.__str__  # of a subclass of str, what it is without it; marshal knows no subclasses
+
+
 def pack_request(
     *,
     code: str,
@@ -63,27 +68,18 @@ def pack_request(
     limits: Mapping[str, int] | None = None,
 ) -> Segments:
     """Encode a call. Raises what `pinfold.codec.encode` raises."""
-    head: dict[str, object] = {
-        "code": code,
-        "function": function,
-        "python_path": [os.fspath(path) for path in python_path],
-        "env": dict(env),
-        "codec": codec,
-    }
-    if limits:
-        head["limits"] = dict(limits)
-    return [
-        *codecs.encode(head, "data", "call"),
-        *codecs.encode([args, dict(kwargs)], codec, "arguments"),
-    ]
+    paths = [_text(os.fspath(path)) for path in python_path]
+    changes = {_text(name): None if value is None else _text(value) for name, value in env.items()}
+    bounds = {name: int(most) for name, most in limits.items()} if limits else {}
+    head = (_text(code), _text(function), paths, changes, codec, bounds)
+    return [marshal.dumps(head, 2), *codecs.encode([args, dict(kwargs)], codec, "arguments")]
 
 
 def unpack_request(segments: Sequence[memoryview]) -> Request:
     """Read the head of a request. Raises `pinfold.codec.Malformed`."""
-    head = codecs.decode(segments[:1], "data")
     try:
-        return Request(**cast("dict[str, object]", head), arguments=segments[1:])  # type: ignore[arg-type]
-    except TypeError as error:
+        return Request._make((*marshal.loads(segments[0]), segments[1:]))
+    except (EOFError, IndexError, TypeError, ValueError) as error:
         raise codecs.Malformed(f"not the head of a request: {error}") from None
 
 
