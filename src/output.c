@@ -99,19 +99,17 @@ static size_t splice(const struct output *output, char *to)
 char *output_take(struct output *output, size_t *ret_size, bool *ret_truncated)
 {
     bool truncated = output->total > output->limit;
-    char *taken;
-    if (!truncated) {
-        *ret_size = (size_t)output->total;
-        taken = realloc(TAKE_PTR(output->bytes), *ret_size + 1);
-    } else {
-        taken = malloc(output->limit + 1);
-        if (taken)
-            *ret_size = output->bytes ? splice(output, taken) : 0;
-    }
+    size_t size = truncated ? 0 : (size_t)output->total;
+    char *taken = truncated ? malloc(output->limit + 1) : realloc(output->bytes, size + 1);
+    if (taken && !truncated)
+        output->bytes = NULL;
+    else if (taken && output->bytes)
+        size = splice(output, taken);
     if (taken) {
-        taken[*ret_size] = '\0';
-        *ret_truncated = truncated;
+        taken[size] = '\0';
+        *ret_size = size;
     }
+    *ret_truncated = truncated || (!taken && output->total > 0);
     output_reset(output, output->limit);
     return taken;
 }
