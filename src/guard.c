@@ -110,20 +110,21 @@ static void tell_failure(const char *what, const char *command, int code)
     frame_send(LIFELINE, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
 }
 
-/* The other end of `exec_pipe` is closed by a successful exec, and holds an errno after a failed one. */
-static void tell_start(int exec_pipe, pid_t template, int pidfd, const char *command)
+/* The other end of `exec_pipe` is closed by a successful exec, and holds an errno after a failed one. False: the pool
+ * does not know the template, and cannot use it. */
+static bool tell_start(int exec_pipe, pid_t template, int pidfd, const char *command)
 {
     int code;
     if (RETRY_EINTR(read(exec_pipe, &code, sizeof(code))) == sizeof(code)) {
         tell_failure("cannot execute", command, code);
-        return;
+        return false;
     }
     if (pidfd < 0) {
         tell_failure("no pidfd of the running", command, EMFILE);
-        return;
+        return false;
     }
     struct frame_template body = {.pid = template};
-    frame_send(LIFELINE, FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1);
+    return frame_send(LIFELINE, FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1) == 0;
 }
 
 /* Returns when there is a reason to end. */
@@ -141,7 +142,8 @@ static void watch(int caller, pid_t template, int exec_pipe, const char *command
         if (poll(watched, WATCHED, -1) < 0)
             continue;
         if (watched[THE_EXEC].revents) {
-            tell_start(exec_pipe, template, pidfd, command);
+            if (!tell_start(exec_pipe, template, pidfd, command))
+                return;
             close_fd(&exec_pipe);
             watched[THE_EXEC] = (struct pollfd){.fd = -1};
         }
