@@ -177,13 +177,18 @@ void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
     va_end(arguments);
 }
 
-void call_overrule(struct call *call, const char *why)
+uint32_t call_blame(int code)
+{
+    return error_is_ours(code) ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT;
+}
+
+void call_overrule(struct call *call, int code, const char *why)
 {
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
         return;
     call->outcome = CALL_UNDECIDED;
-    call_evidence(call, PINFOLD_BAD_RESULT, "%s", why);
-    call->outcome = PINFOLD_BAD_RESULT;
+    call_evidence(call, call_blame(code), "%s", why);
+    call->outcome = call->verdict;
 }
 
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
@@ -223,9 +228,10 @@ static void settle(struct pinfold_pool *pool, struct call *call)
 {
     pinfold_error error;
     uint8_t outcome = call->outcome;
-    if (result_settle(call->result, &pool->spills, &error) < 0)
-        call_overrule(call, error.text);
-    if (call->outcome == PINFOLD_OUTPUT_LIMIT || (call->outcome == PINFOLD_BAD_RESULT && outcome == PINFOLD_OK))
+    int r = result_settle(call->result, &pool->spills, &error);
+    if (r < 0)
+        call_overrule(call, r, error.text);
+    if (call->outcome == PINFOLD_OUTPUT_LIMIT || (call->outcome != outcome && outcome == PINFOLD_OK))
         call->result->told.n_segments = 0;
 }
 
@@ -257,7 +263,9 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     }
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
         told->n_segments = 0; /* a value that came too late is none */
-    told->reason = call->outcome != PINFOLD_OK && result->reason ? result->reason : "";
+    told->reason = call->outcome == PINFOLD_OK ? ""
+                   : result->reason            ? result->reason
+                                               : "there was no memory to say why";
     told->stack = result->stack ? result->stack : "";
     told->note = result->note ? result->note : "";
     told->out = result->out ? result->out : "";

@@ -89,6 +89,7 @@ struct call {
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
     uint8_t verdict; /* what the event at hand would make of it */
+    bool declined;   /* its worker said that it cannot start, and what came of that is the verdict */
     uint64_t output_bytes;
     uint64_t result_bytes;
     uint64_t file_bytes;
@@ -113,8 +114,11 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
 void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The result that decided how the call ended turns out to be none, before anybody is told: bad_result. */
-void call_overrule(struct call *call, const char *why);
+/* Whose fault it is, in an outcome, that nothing came of a result for which `code` stands: the worker's, or ours. */
+uint32_t call_blame(int code);
+
+/* The result that decided how the call ended turns out to be none, before anybody is told. */
+void call_overrule(struct call *call, int code, const char *why);
 
 /* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);

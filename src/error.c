@@ -6,6 +6,11 @@
 
 #include "util.h"
 
+bool error_is_ours(int code)
+{
+    return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EIO;
+}
+
 /* Writes the sentence, and `behind` behind it if that is not NULL. */
 static int compose(pinfold_error *error, int code, const char *behind, const char *format, va_list arguments)
 {

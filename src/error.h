@@ -3,7 +3,12 @@
 #define PINFOLD_ERROR_H
 
 #include <pinfold.h>
+#include <stdbool.h>
 #include <stddef.h>
+
+/* Whether a failure with this code is this process's own (no descriptors, no memory, a disk that fails), and not
+ * the doing of a worker, whatever it sent. */
+bool error_is_ours(int code);
 
 /* Writes code and sentence into *error, which may be NULL, and returns `code` (a negative errno), so that
  * `return error_set(error, -EINVAL, "...", ...)` is one line. */

@@ -21,7 +21,7 @@ enum frame_kind {
     FRAME_SETUP = 1,    /* pool -> template, once and first */
     FRAME_TEMPLATE = 2, /* guard -> pool, once: the template's pid */
     FRAME_READY = 3,    /* template -> pool, once; worker -> pool in spawn mode, once */
-    FRAME_FAILED = 4,   /* guard, template, or spawned worker -> pool: cannot start; the tail says why */
+    FRAME_FAILED = 4,   /* guard, template, or worker -> pool: cannot start; the tail says why */
     FRAME_START = 5,    /* pool -> template: make a worker */
     FRAME_STARTED = 6,  /* template -> pool: it is made, or why not */
     FRAME_EXITED = 7,   /* template -> pool: it is reaped */

@@ -56,7 +56,7 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
         r = spill_map(fd, size, &result->map);
     else if (r == -EOPNOTSUPP)
         r = spill_copy(fd, size, &result->map);
-    if (r == -EMFILE || r == -ENFILE)
+    if (error_is_ours(r))
         return error_errno(error, r, "cannot look at the spill of the result");
     if (r < 0)
         return error_errno(error, r, "the descriptor that came as the spill of the result is none");
@@ -87,14 +87,13 @@ int result_settle(struct result *result, const struct spill_dir *spills, pinfold
     int r =
         result->held_spill < 0 ? 0 : payload_spilled(result, result->held_spill, result->held_size, spills, error);
     close_fd(&result->held_spill);
-    if (r == -ENOMEM)
-        return error_errno(error, r, "cannot hold the result");
     if (r < 0)
         return r;
     r = payload_parse(result->map ? result->map : result->memory, result->held_size, &result->segments,
                       &result->told.n_segments);
     if (r < 0)
-        return error_errno(error, r, "the payload of the result is damaged");
+        return error_errno(error, r,
+                           r == -ENOMEM ? "cannot hold the result" : "the payload of the result is damaged");
     result->told.segments = result->segments;
     result->told.metrics.result_bytes = result->held_size;
     return 0;

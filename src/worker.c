@@ -329,12 +329,11 @@ static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
 /* Nothing that comes from it can be used any more, because of `code`, nor what came and is not told yet. */
 static void channel_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what)
 {
-    bool ours = code == -EMFILE || code == -ENFILE || code == -ENOMEM;
     struct call *call = worker->call;
     if (call && call->result->held && !worker->answered) {
-        call_overrule(call, what);
+        call_overrule(call, code, what);
     } else if (call) {
-        call_evidence(call, ours ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT, "%s", what);
+        call_evidence(call, call_blame(code), "%s", what);
         call_step(pool, call, CALL_BROKEN);
     }
     if (call)
@@ -442,6 +441,30 @@ static void take_note(struct worker *worker, const struct frame *frame)
         call->result->told.note_size = frame->tail_size;
 }
 
+/* It cannot start, and is about to exit. True: the worker is gone, and its template with it. */
+static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
+{
+    const char *text = (const char *)frame->tail;
+    switch (worker->state) {
+    case WORKER_STARTING: /* the next one would load the same, and fail as well */
+        template_end(pool, worker->template, text, frame->tail_size);
+        return true;
+    case WORKER_IDLE:
+        worker_retire(pool, worker, "killed: it could not start");
+        break;
+    case WORKER_BUSY: /* it had its call before it was known */
+        if (worker->answered)
+            break;
+        call_evidence(worker->call, PINFOLD_INTERNAL, "the worker could not start: %.*s", (int)frame->tail_size,
+                      text);
+        worker->call->declined = true;
+        break;
+    default:
+        break;
+    }
+    return false;
+}
+
 /* Takes one frame; false: there is none, or the worker is no more. */
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
@@ -473,10 +496,8 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         worker_step(pool, worker, WORKER_READY);
         break;
     case FRAME_FAILED:
-        if (worker->state == WORKER_STARTING) {
-            template_end(pool, worker->template, (const char *)frame.tail, frame.tail_size);
-            return false; /* and the worker with it */
-        }
+        if (take_failed(pool, worker, &frame))
+            return false;
         break;
     default:
         break;
@@ -563,6 +584,8 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {
             /* it is known how the call ended; how its worker was brought down says nothing more */
+        } else if (WIFEXITED(status) && call->declined) {
+            /* it has said why */
         } else if (WIFEXITED(status)) {
             call->result->told.exit_code = WEXITSTATUS(status);
             call_evidence(call, PINFOLD_EXITED, "the process ended by itself with status %d", WEXITSTATUS(status));

@@ -514,6 +514,14 @@ static void out_of_turn(const struct request *request)
     answer_bytes(request, "in turn", 7);
 }
 
+/* Says that it cannot start, and exits. */
+static void decline(const struct request *request)
+{
+    (void)request;
+    frame_send(CHANNEL, FAILED, 0, NULL, 0, "no memory", 9, NULL, 0);
+    _exit(1);
+}
+
 static const struct function hostile[] = {
     {"echo", echo},
     {"pid", tell_pid},
@@ -564,6 +572,7 @@ static const struct function hostile[] = {
     {"note", note},
     {"note_too_long", note_too_long},
     {"out_of_turn", out_of_turn},
+    {"decline", decline},
     {NULL, NULL},
 };
 

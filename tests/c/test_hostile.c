@@ -140,6 +140,17 @@ static void test_frames_out_of_turn_mean_nothing(void **state)
     runs("upper", "after", PINFOLD_OK);
 }
 
+static void test_a_worker_that_says_it_cannot_start_leaves_its_call_internal(void **state)
+{
+    (void)state;
+    rig_open_plain(isolation, 1);
+    pinfold_result *result = take(submit("decline", "", BOUND));
+    assert_outcome(result, PINFOLD_INTERNAL);
+    assert_string_equal(result->reason, "the worker could not start: no memory");
+    pinfold_result_free(result);
+    runs("upper", "after", PINFOLD_OK);
+}
+
 static void test_a_flood_of_stacks_is_taken_and_hurts_nobody(void **state)
 {
     (void)state;
@@ -197,6 +208,7 @@ int main(void)
         POOL_TEST(test_of_two_results_at_once_neither_counts),
         POOL_TEST(test_a_result_after_the_first_was_told_changes_nothing_and_ends_the_worker),
         POOL_TEST(test_frames_out_of_turn_mean_nothing),
+        POOL_TEST(test_a_worker_that_says_it_cannot_start_leaves_its_call_internal),
         POOL_TEST(test_a_flood_of_stacks_is_taken_and_hurts_nobody),
         POOL_TEST(test_a_sealed_memfd_is_a_spill_too),
         POOL_TEST(test_a_worker_that_stays_after_its_answer_is_killed),

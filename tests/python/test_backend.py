@@ -480,3 +480,18 @@ def test_an_interpreter_that_ends_closes_its_backends(rest: str, spill_dir: Path
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "shut down\n", "")
+
+
+def test_a_worker_that_cannot_be_set_up_does_not_blame_the_program(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    setup = """
+from pinfold.runtime import worker
+def no_room():
+    raise MemoryError("no room")
+worker.reseed = no_room
+"""
+    backend = make_backend(isolation=isolation, setup=setup)
+    result = backend.submit(WorkerCall("def f():\n    pass", "f"), deadline_s=60).result()
+    assert result.outcome == "internal"
+    assert "MemoryError: no room" in result.error.message

@@ -216,6 +216,14 @@ def test_a_preload_that_fails_in_a_spawned_worker_is_told_by_it(
     assert template.exit_of(worker).code == 1
 
 
+def test_a_template_without_descriptors_says_so(make: Make, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -n 20\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    failure = make(python=str(python)).failure()
+    assert "cannot take the template's descriptors: Too many open files" in failure
+
+
 def test_a_preload_that_crashes_leaves_its_stack_in_the_log(
     make: Make, modules: Callable[..., dict[str, str]]
 ) -> None:

@@ -23,7 +23,7 @@ struct spill_dir runtime_spills = {.fd = -1};
 
 bool runtime_has_scratch;
 
-static enum seat to_pool = SEATS; /* where a failure to start is told */
+static int to_pool = -1; /* the descriptor to which a failure to start is told */
 
 struct runtime *runtime_of(PyObject *module)
 {
@@ -80,6 +80,7 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     int control = (int)PyLong_AsLong(argument);
     if (PyErr_Occurred())
         return NULL;
+    to_pool = control;
     int r = seat_open();
     /* The one above may die from now on: its pidfd tells, once PDEATHSIG does not any more. */
     if (r == 0 && getppid() != 0) { /* in a namespace of pids the kernel sees to it */
@@ -90,7 +91,7 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
         r = seat_put(SEAT_CONTROL, control);
     if (r < 0)
         return raise_errno(r, "cannot take the template's descriptors");
-    to_pool = SEAT_CONTROL;
+    to_pool = seat_fd(SEAT_CONTROL);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     dump_no_core();
 
@@ -129,12 +130,14 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
             _exit(0);
     }
     dump_no_core();
+    to_pool = channel;
     int r = seat_open();
     if (r == 0)
         r = seat_put(SEAT_CHANNEL, channel);
-    to_pool = r == 0 ? SEAT_CHANNEL : SEATS;
-    if (r == 0)
+    if (r == 0) {
+        to_pool = seat_fd(SEAT_CHANNEL);
         r = open_spills(PyBytes_AS_STRING(path));
+    }
     Py_DECREF(path);
     return none_or(r, "cannot take the worker's descriptors");
 }
@@ -179,8 +182,8 @@ static PyObject *fail(PyObject *module, PyObject *text)
         return NULL;
     Py_ssize_t most = PAYLOAD_INLINE_MAX;
     struct iovec tail = {bytes + (size > most ? size - most : 0), (size_t)(size > most ? most : size)};
-    int r = to_pool == SEATS ? -ENOTCONN : frame_send(seat_fd(to_pool), FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
-    return none_or(r, "cannot tell the pool of a failure");
+    return none_or(frame_send(to_pool, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0),
+                   "cannot tell the pool of a failure");
 }
 
 static PyObject *arm(PyObject *module, PyObject *above)
@@ -210,8 +213,12 @@ static PyObject *serve(PyObject *module, PyObject *arguments)
     PyObject *command;
     if (!PyArg_ParseTuple(arguments, "IO", &flags, &command))
         return NULL;
-    if (command == Py_None)
-        return serve_run(flags, NULL);
+    if (command == Py_None) {
+        PyObject *worker_id = serve_run(flags, NULL);
+        if (worker_id)
+            to_pool = seat_fd(SEAT_CHANNEL);
+        return worker_id;
+    }
 
     PyObject *encoded[COMMAND_MAX];
     char *words[COMMAND_MAX + 1] = {NULL};

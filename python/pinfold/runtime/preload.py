@@ -70,11 +70,12 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
             box.share()
         stand_still(settings)
         worker_id = _runtime.serve(flags, None)
+        # A worker.
+        learns = settings.get("learned") is not None
+        worker = worker_type(worker_id, settings["node_id"], isolation, box, learns)
     except BaseException as error:
         give_up(error)
-    # A worker.
-    learns = settings.get("learned") is not None
-    worker_type(worker_id, settings["node_id"], isolation, box, learns).work()
+    worker.work()
 
 
 def spawned_worker(
