@@ -77,16 +77,34 @@ ASAN_SITE  = $(CURDIR)/$(ASAN_BUILD)/stage/site
 ASAN_ENV   = LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) PYTHONMALLOC=malloc PYTHONPATH=$(ASAN_SITE) \
              ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 
-$(ASAN_BUILD)/build.ninja: $(VENV)/.packages
+ASAN_INSTALL = $(MESON) install -C $(ASAN_BUILD) --quiet --tags python-runtime \
+               --destdir $(CURDIR)/$(ASAN_BUILD)/stage
+
+$(ASAN_BUILD)/build.ninja: $(VENV)/.packages meson.options
 	rm -rf $(ASAN_BUILD)
-	$(MESON) setup $(ASAN_BUILD) -Doptimization=1 -Dtests=enabled -Dwerror=$(WERROR) \
+	$(MESON) setup $(ASAN_BUILD) -Doptimization=1 -Dtests=enabled -Dfaults=enabled -Dwerror=$(WERROR) \
 	    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined \
 	    -Dprefix=/ -Dpython.platlibdir=/site -Dpython.purelibdir=/site
 
 test-asan: build $(ASAN_BUILD)/build.ninja ## the C tests and the extensions' Python tests under ASan and UBSan
 	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs --timeout-multiplier 4
-	$(MESON) install -C $(ASAN_BUILD) --quiet --tags python-runtime --destdir $(CURDIR)/$(ASAN_BUILD)/stage
+	$(ASAN_INSTALL)
 	$(ASAN_ENV) $(PYTEST) -m extension
+
+# What was not survived is told, and the next scenario has its turn.
+FAULTS     = $(BIN)/python tests/faults/every_fault.py
+OF_RUNTIME = --only '^(_(runtime|state|box)|pinfold-guard)' --calls $(FAULTS_CALLS) $(ASAN_BUILD) \
+             env $(ASAN_ENV) $(BIN)/python tests/faults/scenario.py
+FAULTS_CALLS ?= 1
+
+faults: build $(ASAN_BUILD)/build.ninja ## let every call to the kernel and the allocator fail; hours with FAULTS_CALLS=1000
+	$(MESON) compile -C $(ASAN_BUILD)
+	$(ASAN_INSTALL)
+	@status=0; \
+	for isolation in 0 1 2; do $(FAULTS) $(ASAN_BUILD) $(ASAN_BUILD)/tests/c/scenario $$isolation || status=1; done; \
+	for isolation in 'fresh none' 'reuse none' 'spawn standard' 'fresh strict'; do \
+	    $(FAULTS) $(OF_RUNTIME) $$isolation || status=1; \
+	done; exit $$status
 
 test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine has
 	@for version in $(PYTHONS); do \
@@ -143,4 +161,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-asan test-all bench hostile demo lint format tidy clean distclean
+.PHONY: build help system-packages test test-c test-python test-asan test-all faults bench hostile demo lint format tidy clean distclean
