@@ -76,6 +76,9 @@ typedef enum pinfold_isolation {
 /* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A spilled result is told when the worker
  * and all that it started are dead, so that nobody can write to it any more; metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
+/* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
+ * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */
+#define PINFOLD_PLACES 8u
 #define PINFOLD_EVENTS 2u /* pinfold_config.flags: keep events for pinfold_pool_next_event */
 
 #define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
@@ -95,7 +98,7 @@ typedef struct pinfold_config {
     int64_t idle_timeout_ns;       /* a worker idle for so long is let go; > 0, PINFOLD_FOREVER: kept */
     int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
     uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call; 0: 1 MiB */
-    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST */
+    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, PINFOLD_PLACES */
     uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
                                       which it has the same user, always among them; 0: in the caller's */
 } pinfold_config;
@@ -155,6 +158,8 @@ PINFOLD_API int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id);
 #define PINFOLD_STDOUT_TRUNCATED 2u /* pinfold_result.flags: the middle of stdout was dropped */
 #define PINFOLD_STDERR_TRUNCATED 4u /* pinfold_result.flags: the middle of stderr was dropped */
 
+#define PINFOLD_HAS_WAITS 8u /* pinfold_result.flags: cpu_wait_ns and preemptions are known */
+
 #define PINFOLD_WORKER_ID_LENGTH 12
 
 /* What a call cost. */
@@ -170,6 +175,9 @@ typedef struct pinfold_metrics {
     int64_t sys_ns;
     uint64_t peak_rss_kb;  /* the call's own peak; pages inherited from the template do not count */
     uint64_t result_bytes; /* size of the result's payload */
+    /* With PINFOLD_HAS_WAITS, as the kernel counts for the threads that the worker has at the end: */
+    uint64_t preemptions; /* involuntary context switches */
+    int64_t cpu_wait_ns;  /* the time it could have run, and waited for a CPU; of all threads together */
 } pinfold_metrics;
 
 /* How one call ended. Owned by whoever took it, until pinfold_result_free. The segments lie in private, writable

@@ -211,6 +211,18 @@ void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint
     call_usage(call, since(user_us, worker->user_us), since(sys_us, worker->sys_us), peak_kb);
 }
 
+void call_waits(const struct pinfold_pool *pool, struct call *call)
+{
+    const struct usage_waits *before = &call->worker->waits;
+    struct usage_waits now;
+    if (!pool->places || before->wait_ns == UINT64_MAX || usage_read_waits(call->worker->pid, &now) < 0)
+        return;
+    pinfold_metrics *metrics = &call->result->told.metrics;
+    call->result->told.flags |= PINFOLD_HAS_WAITS;
+    metrics->preemptions = since(now.preemptions, before->preemptions);
+    metrics->cpu_wait_ns = (int64_t)since(now.wait_ns, before->wait_ns);
+}
+
 void call_detach(struct pinfold_pool *pool, struct call *call)
 {
     struct worker *worker = call->worker;
@@ -352,6 +364,8 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
         struct usage usage;
         if (!(call->result->told.metrics.peak_rss_kb) && usage_read(call->worker->pid, &usage) == 0)
             call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+        if (!(call->result->told.flags & PINFOLD_HAS_WAITS))
+            call_waits(pool, call);
         worker_retire(pool, call->worker, "killed: %s", pinfold_outcome_name(call->outcome));
     }
     if (step->actions & CALL_FINISH)

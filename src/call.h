@@ -123,7 +123,10 @@ void call_overrule(struct call *call, int code, const char *why);
 /* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
-/* The same, of all that its worker ever used. */
+/* Notes what the call has waited for, where the pool tells that, while its worker lives. */
+void call_waits(const struct pinfold_pool *pool, struct call *call);
+
+/* As call_usage, of all that its worker ever used. */
 void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
 /* Takes what the worker's pipes hold, and lets go of the worker. */

@@ -79,7 +79,7 @@ struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: else the p
     uint64_t payload_size;
     uint64_t result_max; /* bytes; a larger payload is RESULT_TOO_LARGE; 0: no bound */
     uint32_t flags;
-    uint32_t reserved;
+    uint32_t place; /* 1 .., its own while the worker lives; 0: it has none */
 };
 #define CALL_SPILLED 1u
 

@@ -105,7 +105,7 @@ static void hand_out(struct pinfold_pool *pool)
     struct call *call;
     struct worker *worker;
     while ((call = TAILQ_FIRST(&pool->waiting)) && pool->n_running < pool->config.max_workers &&
-           (worker = TAILQ_FIRST(&pool->idle)))
+           (worker = TAILQ_FIRST(&pool->idle)) && (!pool->places || place_take(pool, worker)))
         if (worker_hand(pool, worker, call) < 0)
             worker_retire(pool, worker, "died");
 }
@@ -218,7 +218,7 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
         return error_set(error, -EINVAL, "config.idle_timeout_ns and config.open_timeout_ns must be positive");
     if (config->output_bytes > SIZE_MAX / 2)
         return error_set(error, -EINVAL, "config.output_bytes is too large");
-    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST))
+    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES))
         return error_set(error, -EINVAL, "config.flags has bits that mean nothing: %#x", config->flags);
     return 0;
 }
@@ -288,6 +288,7 @@ static void free_pool(struct pinfold_pool *pool)
     pool_free_strings(pool->config.argv);
     pool_free_strings(pool->config.envp);
     pool_free_strings(pool->renewal.argv);
+    free(pool->places);
     free(pool->config.guard);
     free(pool->config.spill_dir);
     pthread_cond_destroy(&pool->ended);
@@ -319,6 +320,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     r = fork_hold(pool);
     if (r == 0)
         r = copy_config(&pool->config, config);
+    if (r == 0 && config->flags & PINFOLD_PLACES && !(pool->places = calloc(config->max_workers, sizeof(bool))))
+        r = -ENOMEM;
     if (r < 0)
         error_errno(error, r, "cannot hold the pool and its config");
     if (r == 0)

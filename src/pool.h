@@ -16,6 +16,7 @@
 #include "call.h"
 #include "deadline.h"
 #include "handle.h"
+#include "place.h"
 #include "renewal.h"
 #include "result.h"
 #include "spill.h"
@@ -80,6 +81,7 @@ struct pinfold_pool {
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */
     struct renewal renewal;
     uint32_t generation;
+    bool *places; /* max_workers of them, with PINFOLD_PLACES: which are taken */
     int64_t template_start_ns;
     pinfold_error failure; /* why the last template that was to serve could not start; code 0: it could */
 

@@ -1,5 +1,6 @@
 #include "usage.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 static int read_file(pid_t pid, const char *name, char *buffer, size_t size)
 {
-    char path[48];
+    char path[80];
     snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
     _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
     if (fd < 0)
@@ -21,8 +22,8 @@ static int read_file(pid_t pid, const char *name, char *buffer, size_t size)
     return 0;
 }
 
-/* The number of kB behind a name of /proc/PID/status; 0 if there is none, as for a zombie. */
-static uint64_t field_kb(const char *status, const char *name)
+/* The number behind a name of /proc/PID/status; 0 if there is none, as for a zombie. */
+static uint64_t field(const char *status, const char *name)
 {
     const char *at = strstr(status, name);
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
@@ -66,8 +67,8 @@ static int read_memory(pid_t pid, char *text, size_t size, struct usage *usage)
     int r = read_file(pid, "status", text, size);
     if (r < 0)
         return r;
-    usage->peak_kb = field_kb(text, "\nVmHWM:");
-    usage->private_kb = field_kb(text, "\nRssAnon:") + field_kb(text, "\nRssShmem:");
+    usage->peak_kb = field(text, "\nVmHWM:");
+    usage->private_kb = field(text, "\nRssAnon:") + field(text, "\nRssShmem:");
     return 0;
 }
 
@@ -93,6 +94,48 @@ int usage_read_share(pid_t pid, uint64_t *ret_kb)
     char text[4096];
     int r = read_file(pid, "smaps_rollup", text, sizeof(text));
     if (r == 0)
-        *ret_kb = field_kb(text, "\nPss_Anon:") + field_kb(text, "\nPss_Shmem:");
+        *ret_kb = field(text, "\nPss_Anon:") + field(text, "\nPss_Shmem:");
+    return r;
+}
+
+/* Of one thread. */
+static int add_waits(pid_t pid, const char *thread, struct usage_waits *waits)
+{
+    char name[64], text[4096];
+    uint64_t wait_ns;
+    snprintf(name, sizeof(name), "task/%.20s/schedstat", thread);
+    int r = read_file(pid, name, text, sizeof(text));
+    if (r < 0)
+        return r;
+    if (sscanf(text, "%*u %" SCNu64, &wait_ns) != 1)
+        return -EOPNOTSUPP;
+    snprintf(name, sizeof(name), "task/%.20s/status", thread);
+    r = read_file(pid, name, text, sizeof(text));
+    if (r < 0)
+        return r;
+    waits->wait_ns += wait_ns;
+    waits->preemptions += field(text, "\nnonvoluntary_ctxt_switches:");
+    return 0;
+}
+
+int usage_read_waits(pid_t pid, struct usage_waits *ret_waits)
+{
+    char path[48];
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *threads = opendir(path);
+    if (!threads)
+        return -errno;
+    struct usage_waits waits = {0};
+    int r = -ENOENT;
+    for (struct dirent *entry; (entry = readdir(threads));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        int added = add_waits(pid, entry->d_name, &waits); /* a thread may end just now */
+        if (r != 0)
+            r = added;
+    }
+    closedir(threads);
+    if (r == 0)
+        *ret_waits = waits;
     return r;
 }

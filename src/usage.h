@@ -13,6 +13,14 @@ struct usage {
     uint64_t private_kb; /* RssAnon + RssShmem: memory in use that no file on a disk stands behind */
 };
 
+struct usage_waits {
+    uint64_t preemptions; /* involuntary context switches */
+    uint64_t wait_ns;     /* time on a run queue (proc(5), schedstat) */
+};
+
+/* What all the threads that it has waited for so far. -ENOENT: no such process; -EOPNOTSUPP: the kernel does not say. */
+int usage_read_waits(pid_t pid, struct usage_waits *ret_waits);
+
 /* All of it. -ESRCH, -ENOENT: no such process; -EBADMSG: /proc does not look as it should. */
 int usage_read(pid_t pid, struct usage *ret_usage);
 

@@ -140,6 +140,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
         output_reset(&worker->output[stream], 0);
     }
     close_fd(&worker->pidfd);
+    place_leave(pool, worker);
     TAILQ_REMOVE(&worker->template->workers, worker, link);
     handle_drop(&pool->workers, worker->number);
     free(worker);
@@ -274,10 +275,13 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
         worker->user_us = before.user_us;
         worker->sys_us = before.sys_us;
     }
+    if (pool->places && usage_read_waits(worker->pid, &worker->waits) < 0)
+        worker->waits.wait_ns = UINT64_MAX; /* unknown */
     struct frame_call body = {
         .payload_size = call->payload_size,
         .result_max = call->result_bytes,
         .flags = call->spill >= 0 ? CALL_SPILLED : 0,
+        .place = worker->place,
     };
     struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
     int r = frame_send(worker->channel, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
@@ -392,6 +396,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
     else if (!call->result->told.metrics.peak_rss_kb && usage_read(worker->pid, &usage) == 0)
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+    call_waits(pool, call);
     if (pool_reuses(pool)) {
         worker->user_us += body->user_us;
         worker->sys_us += body->sys_us;

@@ -23,6 +23,7 @@
 #include "deadline.h"
 #include "frame.h"
 #include "output.h"
+#include "usage.h"
 
 enum worker_state {
     WORKER_STARTING, /* asked for; spawned ones until they are READY */
@@ -87,6 +88,8 @@ struct worker {
     uint32_t answer_flags; /* of that RESULT */
     uint32_t calls;        /* that it has finished */
     uint64_t inherited_kb;
+    uint32_t place;           /* 1 ..; 0: it has none */
+    struct usage_waits waits; /* before its call; with PINFOLD_PLACES */
     uint64_t user_us, sys_us; /* before its call: of the calls that it finished, as it told; in a box, of all */
     char exit_reason[64];     /* for the event of its exit; "": it died by itself */
 };

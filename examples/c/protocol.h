@@ -56,7 +56,7 @@ struct call {
     uint64_t payload_size;
     uint64_t result_max;
     uint32_t flags;
-    uint32_t reserved;
+    uint32_t place;
 };
 enum { CALL_SPILLED = 1 };
 

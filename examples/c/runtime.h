@@ -9,6 +9,7 @@ struct request {
     uint64_t id;
     uint64_t result_max; /* bytes; 0: no bound */
     uint32_t n;
+    uint32_t place; /* the worker's, from 1; 0: none */
     struct iovec *segments;
 };
 

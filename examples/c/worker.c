@@ -160,7 +160,7 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
             close(spill);
         }
         begin_usage();
-        struct request request = {.id = frame.head.id, .result_max = call.result_max};
+        struct request request = {.id = frame.head.id, .result_max = call.result_max, .place = call.place};
         if (payload == MAP_FAILED || !(request.n = payload_open(payload, &request.segments)))
             answer_error(&request, STATUS_INTERNAL, strerror(errno));
         else

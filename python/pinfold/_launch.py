@@ -17,7 +17,7 @@ from pinfold._check import shown
 from pinfold._cpus import usable_cpus
 from pinfold._sandbox import namespaces_of, plan_of
 from pinfold.call import FOREVER_NS
-from pinfold.config import MAX_WORKERS
+from pinfold.config import MAX_WORKERS, THREAD_COUNTS
 from pinfold.errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -35,11 +35,16 @@ class Launch:
     used.
     """
 
-    __slots__ = ("config", "environment", "max_workers", "plan", "python")
+    __slots__ = ("config", "environment", "max_workers", "places", "plan", "python")
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self.max_workers = config.max_workers or min(usable_cpus(), MAX_WORKERS)
+        self.places: list[list[int]] | None = None
+        if config.cpus_per_worker is not None:
+            self.places = places_of(config.cpus_per_worker, config.max_workers)
+            self.max_workers = len(self.places)
+        else:
+            self.max_workers = config.max_workers or min(usable_cpus(), MAX_WORKERS)
         self.python = _interpreter(config.python)
         self.plan = plan_of(config)
         prepare_spill_dir(config.spill_dir)
@@ -62,6 +67,7 @@ class Launch:
             output_bytes=config.limits.output_bytes,
             flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
             | (_pool.EVENTS if events else 0)
+            | (_pool.PLACES if self.places else 0)
             | (_pool.DISTRUST if self.plan and config.isolation == "fresh" else 0),
             namespaces=namespaces_of(self.plan),
         )
@@ -92,8 +98,28 @@ class Launch:
                 "package": str(_PACKAGE.parent),
                 "path": _library_path(),
                 "box": self.plan,
+                "places": self.places,
             }
         )
+
+
+def places_of(cpus_per_worker: int, max_workers: int | None) -> list[list[int]]:
+    """The CPUs of each worker, disjoint: of `max_workers`, or of as many as there are CPUs for.
+
+    Raises `InvalidConfig` when there are too few.
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    usable = usable_cpus()
+    most = usable // cpus_per_worker
+    workers = max_workers or min(most, MAX_WORKERS)
+    if not 1 <= workers <= most:
+        raise InvalidConfig(
+            f"WorkerConfig: cpus_per_worker is {cpus_per_worker}, which for max_workers"
+            f" {workers or 1} takes {(workers or 1) * cpus_per_worker} CPUs; this process may use"
+            f" {usable}"
+        )
+    starts = range(0, workers * cpus_per_worker, cpus_per_worker)
+    return [cpus[start : start + cpus_per_worker] for start in starts]
 
 
 def _nanoseconds(seconds: float) -> int:
@@ -130,6 +156,8 @@ def _environment(config: WorkerConfig) -> list[bytes]:
         if name in config.env_whitelist or name.startswith(prefixes)
     }
     kept["PINFOLD_NODE_ID"] = config.node_id
+    if config.cpus_per_worker is not None:
+        kept |= dict.fromkeys(THREAD_COUNTS, str(config.cpus_per_worker))
     return [os.fsencode(f"{name}={value}") for name, value in kept.items()]
 
 

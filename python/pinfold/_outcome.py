@@ -90,6 +90,7 @@ def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
     figures = raw.metrics()
     if figures is None:
         return None
+    waits = raw.waits()
     worker_id, pid, before, started, finished, queue, wall, user, system, peak, size = figures
     return ExecutionMetrics(
         peak,
@@ -106,6 +107,8 @@ def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
         origin.pool_id,
         before,
         size,
+        None if waits is None else waits[0] / 1e9,
+        None if waits is None else waits[1],
     )
 
 

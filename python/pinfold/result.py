@@ -56,6 +56,12 @@ class ExecutionMetrics:
         call_id: number of the call in its pool.
         calls_before: calls that this worker had run before this one.
         result_bytes: size of the encoded value.
+        cpu_wait_s: how long the worker's threads could have run and waited for a CPU, together, in
+            seconds. None unless `WorkerConfig.cpus_per_worker` is set, or when the worker ended
+            before it could be looked at.
+        preemptions: how often they were interrupted for something else to run (involuntary context
+            switches); None likewise. Both are the kernel's count (proc(5): schedstat, status), of
+            the threads that were there at the end, child processes not included.
     """
 
     peak_rss_kb: int
@@ -72,6 +78,8 @@ class ExecutionMetrics:
     pool_id: str = ""
     calls_before: int = 0
     result_bytes: int = 0
+    cpu_wait_s: float | None = None
+    preemptions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

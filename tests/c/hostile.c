@@ -64,6 +64,23 @@ static void gate(const struct request *request)
     answer_bytes(request, "through", 7);
 }
 
+static void tell_place(const struct request *request)
+{
+    char text[16];
+    answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%u", request->place));
+}
+
+/* The same, when somebody opens the named pipe. */
+static void gate_place(const struct request *request)
+{
+    int fd;
+    do
+        fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    close(fd);
+    tell_place(request);
+}
+
 /* The numbers of the descriptors that are open in a worker, and the variables of its environment. */
 static void tell_descriptors(const struct request *request)
 {
@@ -527,6 +544,8 @@ static const struct function hostile[] = {
     {"pid", tell_pid},
     {"count", count},
     {"gate", gate},
+    {"place", tell_place},
+    {"gate_place", gate_place},
     {"descriptors", tell_descriptors},
     {"environment", tell_environment},
     {"work", work},

@@ -266,6 +266,29 @@ pid_t submit_with_daemon(uint64_t *ret_id)
     return pid;
 }
 
+char *make_fifo(const char *name)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s.%s", spill_dir, name) < 0)
+        fail_msg("no memory");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    return path;
+}
+
+void open_gate(char *path)
+{
+    int fd;
+    for (int64_t end = now_ns() + BOUND; (fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0;) {
+        assert_int_equal(errno, ENXIO);
+        if (now_ns() > end)
+            fail_msg("nobody waits at %s", path);
+        poll(NULL, 0, 1);
+    }
+    close(fd);
+    unlink(path);
+    free(path);
+}
+
 pid_t parent_of(pid_t pid)
 {
     char path[32];

@@ -62,6 +62,10 @@ void cancel(uint64_t id);
 /* Submits a call that leaves a daemon behind and goes on for ever; waits until it has. The daemon's pid. */
 pid_t submit_with_daemon(uint64_t *ret_id);
 
+/* A named pipe beside the spill directory. open_gate lets the one who waits to read from it go on, and removes it. */
+char *make_fifo(const char *name);
+void open_gate(char *path);
+
 /* The process's parent, as proc(5) tells. */
 pid_t parent_of(pid_t pid);
 

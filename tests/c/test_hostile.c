@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pool.h"
@@ -68,14 +67,6 @@ static void test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on(void 
     assert_int_equal(stats().templates_started, 1);
 }
 
-static char *make_fifo(void)
-{
-    char *path;
-    assert_true(asprintf(&path, "%s.fifo", spill_dir) > 0);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    return path;
-}
-
 /* Has the call send all it has to send before the pool reads any of it. */
 static void send_all_at_once(const char *path)
 {
@@ -90,7 +81,7 @@ static void send_all_at_once(const char *path)
 static void test_of_two_results_at_once_neither_counts(void **state)
 {
     (void)state;
-    _cleanup_free_ char *path = make_fifo();
+    _cleanup_free_ char *path = make_fifo("fifo");
     rig_open_plain(isolation, 1);
     static const char *const reasons[][2] = {
         {"two_results", "it sent more than one result"},
@@ -114,7 +105,7 @@ static void test_of_two_results_at_once_neither_counts(void **state)
 static void test_a_result_after_the_first_was_told_changes_nothing_and_ends_the_worker(void **state)
 {
     (void)state;
-    _cleanup_free_ char *path = make_fifo();
+    _cleanup_free_ char *path = make_fifo("fifo");
     rig_open_plain(isolation, 1);
     pinfold_result *result = take(submit("late_result", path, BOUND));
     assert_outcome(result, PINFOLD_OK);

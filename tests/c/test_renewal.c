@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 static int try_renew(const char *argument, pinfold_error *error)
 {
@@ -59,30 +58,6 @@ static void assert_template_of(pid_t pid, const char *argument)
     assert_true(size > 0);
     command[size] = '\0';
     assert_string_equal(strlen(command) + 1 < (size_t)size ? command + strlen(command) + 1 : "", argument);
-}
-
-static char *make_fifo(const char *name)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s.%s", spill_dir, name) < 0)
-        fail_msg("no memory");
-    assert_int_equal(mkfifo(path, 0600), 0);
-    return path;
-}
-
-/* Lets whoever reads the named pipe go on. */
-static void open_gate(char *path)
-{
-    int fd;
-    for (int64_t end = now_ns() + BOUND; (fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0;) {
-        assert_int_equal(errno, ENXIO);
-        if (now_ns() > end)
-            fail_msg("nobody waits at %s", path);
-        poll(NULL, 0, 1);
-    }
-    close(fd);
-    unlink(path);
-    free(path);
 }
 
 static uint64_t submit_to_gate(const char *path)

@@ -106,7 +106,7 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("codec", "json"),
         ("max_queue", 0),
         ("sandbox", "fort"),
-        ("cpus_per_worker", 1),
+        ("cpus_per_worker", 0),
         ("python", ""),
         ("python", "/usr/bin/python3\0"),
     ],

@@ -54,6 +54,14 @@ static PyObject *result_metrics(PyObject *self, PyObject *Py_UNUSED(ignored))
                          (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
 }
 
+static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    const pinfold_metrics *m = &of(self)->metrics;
+    if (!(of(self)->flags & PINFOLD_HAS_WAITS))
+        Py_RETURN_NONE;
+    return Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+}
+
 static PyObject *get_key(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromVoidPtr(of(self)->tag);
@@ -122,6 +130,7 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef methods[] = {
     {"segments", result_segments, METH_NOARGS, "Writable views of the value's segments; they own the memory."},
+    {"waits", result_waits, METH_NOARGS, "(cpu_wait_ns, preemptions), or None."},
     {"metrics", result_metrics, METH_NOARGS, "The figures in the order of pinfold_metrics, or None."},
     {NULL, NULL, 0, NULL},
 };

@@ -32,6 +32,7 @@ struct channel {
     pid_t pid; /* whose channel it is: what the program forks may not speak on it */
     bool reused;
     uint64_t call;               /* that was received and not answered; 0: none */
+    uint32_t place;              /* the worker's, as the last call told */
     struct rusage own, children; /* at the start of the call */
     uint8_t *buffer;
 };
@@ -138,6 +139,7 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
 
     channel->call = frame.head.id;
     uint64_t result_max = ((const struct frame_call *)frame.body)->result_max;
+    channel->place = ((const struct frame_call *)frame.body)->place;
     PyObject *module = PyType_GetModule(Py_TYPE(self));
     PyObject *views = request_views(module, &frame);
     frame_release(&frame);
@@ -340,6 +342,12 @@ static PyObject *channel_call(PyObject *self, void *unused)
     return PyLong_FromUnsignedLongLong(((struct channel *)self)->call);
 }
 
+static PyObject *channel_place(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(((struct channel *)self)->place);
+}
+
 static void channel_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -357,6 +365,7 @@ static PyMethodDef channel_methods[] = {
 
 static PyGetSetDef channel_attributes[] = {
     {"call", channel_call, NULL, "The call that was received and not answered yet; 0: none.", NULL},
+    {"place", channel_place, NULL, "The worker's place, from 1, as the last call told; 0: none.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -43,6 +43,7 @@ class Settings(TypedDict):
     node_id: str
     box: Plan | None
     learned: list[str] | None
+    places: list[list[int]] | None
 
 
 class CannotLoad(Exception):
@@ -71,8 +72,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         stand_still(settings)
         worker_id = _runtime.serve(flags, None)
         # A worker.
-        learns = settings.get("learned") is not None
-        worker = worker_type(worker_id, settings["node_id"], isolation, box, learns)
+        worker = worker_type(worker_id, settings, isolation, box)
     except BaseException as error:
         give_up(error)
     worker.work()
@@ -90,7 +90,7 @@ def spawned_worker(
         load(settings, forks=False)
         settle()
         box = None if settings.get("box") is None else make_box(settings, spill_dir, -1)
-        worker = worker_type(worker_id, settings["node_id"], "spawn", box)
+        worker = worker_type(worker_id, settings, "spawn", box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import sys
+from contextlib import suppress
 from os import _exit, getpid
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,6 +24,7 @@ from pinfold.runtime.wire import Segments, pack_failure
 
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box
+    from pinfold.runtime.preload import Settings
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -32,23 +35,24 @@ class Worker:
     def __init__(
         self,
         worker_id: str,
-        node_id: str,
+        settings: Settings,
         isolation: str,
         box: Box | None = None,
-        learns: bool = False,
     ) -> None:
-        self._last = isolation == "fresh"
+        self._places = settings.get("places")
+        # What a call waited for, the pool reads from a worker that lives; then it kills it.
+        self._last = isolation == "fresh" and self._places is None
         self._pid = getpid()
-        self._channel = _runtime.open_channel(not self._last)
+        self._channel = _runtime.open_channel(isolation != "fresh")
         reseed()
         if box is not None:
-            box.draft(reused=not self._last)
+            box.draft(reused=isolation != "fresh")
         self._executor = Executor(
             worker_id=worker_id,
-            node_id=node_id,
+            node_id=settings["node_id"],
             isolation=isolation,
             box=box,
-            imports=Imports() if learns else None,
+            imports=None if settings.get("learned") is None else Imports(),
         )
         gc.enable()
 
@@ -68,6 +72,8 @@ class Worker:
             if request is None:
                 return False
             _, segments, result_max = request
+            if self._places is not None:
+                pin(self._places[channel.place - 1])
             status, result, flags = self._executor.run(tuple(segments), result_max)
         except BaseException as error:
             if not channel.call:
@@ -86,6 +92,18 @@ class Worker:
         except BaseException as error:
             channel.send(channel.call, *failed(error, unsendable(error)), 0, self._last)
         return True
+
+
+def pin(cpus: list[int]) -> None:
+    """Have this process run on these CPUs, and what it starts from now on.
+
+    A worker keeps its place, so that its threads are where they should be after its first call;
+    a spawned one may have some before, of a preload. Only a box keeps us from reaching those.
+    """
+    os.sched_setaffinity(0, cpus)
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(OSError):
+            os.sched_setaffinity(int(thread), cpus)
 
 
 def reseed() -> None:
