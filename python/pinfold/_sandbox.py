@@ -149,9 +149,13 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
         boxed, abi >= 1, level, why, enable,
     )  # fmt: skip
     newer = f"Landlock here has ABI {abi}; ABI {{}} is needed"
+    filtered = found["seccomp"] == 0
+    off = "allow_network=True" if network and boxed else level
+    if boxed and not network and abi < 4 and filtered:
+        off = f"{why or newer.format(4)}; the seccomp filter refuses such sockets altogether"
     yield one(
-        "landlock_tcp", "no TCP connection or listening", boxed and not network, abi >= 4,
-        "allow_network=True" if network and boxed else level,
+        "landlock_tcp", "no TCP connection or listening",
+        boxed and not network and not (abi < 4 and filtered), abi >= 4, off,
         why or newer.format(4), enable or "Linux 6.7 or later",
     )  # fmt: skip
     yield one(
@@ -162,7 +166,7 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
         "seccomp",
         ("allows only listed system calls" if strict else "refuses listed system calls")
         + ("" if network else "; no sockets to anywhere"),
-        boxed, found["seccomp"] == 0, level,
+        boxed, filtered, level,
         f"no seccomp filters: {os.strerror(-found['seccomp'])}",
         "a kernel with CONFIG_SECCOMP_FILTER",
     )  # fmt: skip

@@ -143,6 +143,18 @@ def test_what_is_missing_fails_the_backend_with_the_list(
     assert states["seccomp"] == "active"
 
 
+def test_an_older_kernel_lacks_only_what_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    found = {"landlock": 2, "seccomp": 0, "namespaces": 0, "namespaces_step": 0}
+    monkeypatch.setattr(_sandbox, "_machine", lambda: found)
+    isolation = _sandbox.isolation_of(WorkerConfig(sandbox=level))  # type: ignore[arg-type]
+    assert [one.name for one in isolation.missing] == ["landlock_scopes"]
+    told = {one.name: one.why for one in isolation.mechanisms}
+    assert "ABI 2" in told["landlock_tcp"]
+    assert "ABI 2" in told["landlock_scopes"]
+
+
 def test_the_doctor_tells_each_mechanism_as_text_and_json() -> None:
     def doctor(*arguments: str) -> str:
         command = [sys.executable, "-m", "pinfold", "doctor", *arguments]
