@@ -1,0 +1,621 @@
+/* pool.c - the whole pool, and in the place of the guard, the template and the workers whatever the input makes of
+ * them: their frames and descriptors, what they print, when they hang up and die; and what callers do meanwhile.
+ *
+ * The pool is the real one, its thread's loop included. Only the kernel's part is played here (the linker puts the
+ * functions __wrap_* in the place of the C library's): no guard is spawned, its descriptors are kept instead; a pidfd
+ * is an eventfd, which polls readable once its process shall be dead; time passes when the input says so; the thread
+ * is a plain call of its function, and each epoll_wait(2) of it takes the input's next steps. One input is always
+ * the same run.
+ *
+ * Input: four bytes of config, then steps: a byte (bits 0 to 3: which; 7: the next one comes before the pool looks)
+ * and the step's own bytes. Bytes that are missing are 0. */
+#include "fuzz.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+
+#include "payload.h"
+#include "pool.h"
+#include "util.h"
+
+#define TEMPLATES 4
+#define WORKERS 12
+#define CALLS 16
+#define PROCESSES 64
+#define NOBODY (1 << 22) /* a pid that no process has: above the kernel's highest */
+
+struct far_template {
+    int lifeline, control, log;
+};
+
+struct far_worker {
+    uint64_t number, call; /* call: the last one that it got */
+    int channel, pipes[2];
+};
+
+static struct world {
+    bool open; /* the pool's calls are answered here */
+    const uint8_t *at, *end;
+    int64_t now;
+    void *(*reactor)(void *);
+    pinfold_pool *pool;
+    pinfold_queue *queue;
+    int given[5]; /* to the guard, by its own number for it */
+    struct far_template templates[TEMPLATES];
+    struct far_worker workers[WORKERS];
+    uint32_t n_templates, n_workers, n_processes;
+    int processes[PROCESSES]; /* the other ends of all pidfds */
+    bool deaf;                /* the template reads nothing */
+    struct {
+        uint64_t id;
+        bool queued, told;
+    } calls[CALLS];
+    uint32_t n_calls;
+    int rounds; /* of the closing */
+} world;
+
+static char spill_dir[] = "/tmp/pinfold-fuzz-XXXXXX";
+_Alignas(8) static uint8_t buffer[FRAME_MAX];
+
+static uint8_t byte(void)
+{
+    return world.at < world.end ? *world.at++ : 0;
+}
+
+static void bytes(void *to, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        ((uint8_t *)to)[i] = byte();
+}
+
+/* ---- the kernel's part ---------------------------------------------------------------------------------------- */
+
+static int new_process(void)
+{
+    int pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK(pidfd >= 0);
+    if (world.n_processes == PROCESSES) {
+        close(pidfd);
+        errno = EMFILE;
+        return -1;
+    }
+    world.processes[world.n_processes++] = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
+    return pidfd;
+}
+
+static void end_process(uint32_t which)
+{
+    uint64_t one = 1;
+    if (world.n_processes > 0)
+        CHECK(write(world.processes[which % world.n_processes], &one, sizeof(one)) == sizeof(one));
+}
+
+/* Not variadic, as syscall(2) is: here are those arguments that travel in registers, given or not. */
+long __real_syscall(long number, long a, long b, long c, long d, long e);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e)
+{
+    return number == SYS_pidfd_open ? new_process() : __real_syscall(number, a, b, c, d, e);
+}
+
+int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int as);
+int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int as)
+{
+    (void)actions;
+    close_fd(&world.given[as]);
+    world.given[as] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return 0;
+}
+
+int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp);
+int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp)
+{
+    (void)path, (void)actions, (void)attributes, (void)argv, (void)envp;
+    if (world.n_templates == TEMPLATES)
+        return EAGAIN;
+    world.templates[world.n_templates++] = (struct far_template){
+        .lifeline = TAKE_FD(world.given[3]), .control = TAKE_FD(world.given[4]), .log = TAKE_FD(world.given[1])};
+    *pid = NOBODY;
+    return 0;
+}
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data)
+{
+    if (!world.open)
+        return __real_pthread_create(thread, attributes, run, data);
+    world.reactor = run;
+    return 0;
+}
+
+int __wrap_pthread_setname_np(pthread_t thread, const char *name);
+int __wrap_pthread_setname_np(pthread_t thread, const char *name)
+{
+    (void)thread, (void)name;
+    return 0;
+}
+
+int __real_pthread_join(pthread_t thread, void **ret);
+int __wrap_pthread_join(pthread_t thread, void **ret);
+int __wrap_pthread_join(pthread_t thread, void **ret)
+{
+    return world.open ? 0 : __real_pthread_join(thread, ret);
+}
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+    if (!world.open)
+        return __real_clock_gettime(clock, ret_time);
+    *ret_time = (struct timespec){world.now / NS_PER_S, world.now % NS_PER_S};
+    return 0;
+}
+
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *ret_before);
+int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *ret_before)
+{
+    (void)fd, (void)flags, (void)at, (void)ret_before;
+    return 0; /* the pool has noted when, and the loop below looks there */
+}
+
+/* ---- the far ends --------------------------------------------------------------------------------------------- */
+
+static void end_template(struct far_template *template)
+{
+    close_fd(&template->lifeline);
+    close_fd(&template->control);
+    close_fd(&template->log);
+}
+
+static void end_worker(struct far_worker *worker)
+{
+    close_fd(&worker->channel);
+    close_fd(&worker->pipes[0]);
+    close_fd(&worker->pipes[1]);
+}
+
+static void hear_start(struct frame *frame)
+{
+    CHECK(frame->head.kind == FRAME_SETUP || frame->head.kind == FRAME_START);
+    if (frame->head.kind == FRAME_START && world.n_workers < WORKERS)
+        world.workers[world.n_workers++] =
+            (struct far_worker){.number = frame->head.id,
+                                .channel = TAKE_FD(frame->fds[0]),
+                                .pipes = {TAKE_FD(frame->fds[1]), TAKE_FD(frame->fds[2])}};
+    frame_release(frame);
+}
+
+static void hear_call(struct far_worker *worker, struct frame *frame)
+{
+    CHECK(frame->head.kind == FRAME_CALL);
+    if (frame->n_fds == 0)
+        check_payload(frame->tail, frame->tail_size);
+    worker->call = frame->head.id;
+    frame_release(frame);
+}
+
+/* Takes what the pool has sent, all of which must be good. */
+static void hear(void)
+{
+    struct frame frame;
+    for (uint32_t i = 0; i < world.n_templates && !world.deaf; i++) {
+        int control = world.templates[i].control, r = 0;
+        while (control >= 0 && (r = frame_receive(control, MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame)) == 1)
+            hear_start(&frame);
+        CHECK(r == 0 || r == -EAGAIN);
+    }
+    for (uint32_t i = 0; i < world.n_workers; i++) {
+        int channel = world.workers[i].channel, r = 0;
+        while (channel >= 0 && (r = frame_receive(channel, MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame)) == 1)
+            hear_call(&world.workers[i], &frame);
+        CHECK(r == 0 || r == -EAGAIN);
+    }
+}
+
+/* One segment of so many bytes, of the input's making, laid out in a spill. */
+static int make_spill(size_t size, uint64_t *ret_size)
+{
+    static uint8_t content[1 << 17];
+    memset(content, byte(), size);
+    const struct iovec segment = {content, size};
+    int fd = -1;
+    pinfold_error error;
+    CHECK(spill_write(&world.pool->spills, &segment, 1, &fd, ret_size, &error) == 0);
+    return fd;
+}
+
+static int make_memfd(unsigned seals)
+{
+    int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CHECK(fd >= 0 && ftruncate(fd, byte() * 16) == 0);
+    if (seals)
+        CHECK(fcntl(fd, F_ADD_SEALS, seals) == 0);
+    return fd;
+}
+
+/* Something that a peer might pass; *ret_size: of the payload in it. */
+static int make_fd(bool trusted, uint64_t *ret_size)
+{
+    switch (trusted ? 0 : byte() & 7) {
+    default:
+        return new_process();
+    case 1:
+        return make_spill(byte(), ret_size);
+    case 2:
+        return make_spill(60000 + 256 * (size_t)byte(), ret_size);
+    case 3: { /* which can still be written to */
+        _cleanup_close_ int fd = make_spill(byte(), ret_size);
+        char path[32];
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        return open(path, O_RDWR | O_CLOEXEC);
+    }
+    case 4:
+        return make_memfd(0);
+    case 5:
+        return make_memfd(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    case 6:
+        return open("/dev/null", O_RDWR | O_CLOEXEC);
+    case 7:
+        return open(spill_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
+}
+
+/* One message: head, body and tail as the input has them, or parts of them put right, since no mutation would find a
+ * handle of 61 bits. The guard is no program that could be hostile: its descriptors are what they should be. */
+static void say(int socket, uint64_t id, bool trusted)
+{
+    enum { RAW = 1, OTHER_ID = 8, ZERO_BODY = 16, RIGHT_SIZE = 32, PAYLOAD = 64, LONG = 128 };
+    static uint8_t message[FRAME_MAX + 64];
+    uint8_t how = byte();
+    struct frame_head *head = (struct frame_head *)(void *)message;
+    memset(message, 0, 256);
+    if (how & RAW)
+        bytes(head, sizeof(*head));
+    else
+        *head = (struct frame_head){FRAME_MAGIC, FRAME_VERSION, byte(), 0, how & OTHER_ID ? byte() : id};
+    uint8_t *body = message + sizeof(*head), *tail = body + frame_body_size(head->kind);
+    if (!(how & ZERO_BODY))
+        bytes(body, (size_t)(tail - body));
+
+    struct frame frame = {.n_fds = 0, .fds = {-1, -1, -1}};
+    uint64_t payload = 0;
+    for (int n = how >> 1 & 3; n > 0; n--)
+        if ((frame.fds[frame.n_fds] = make_fd(trusted, &payload)) >= 0)
+            frame.n_fds++;
+
+    size_t size = byte();
+    if (how & LONG)
+        size = size * 257;
+    if (how & PAYLOAD) {
+        uint8_t content[256];
+        const struct iovec segment = {content, size < sizeof(content) ? size : sizeof(content)};
+        bytes(content, segment.iov_len);
+        CHECK(payload_size(&segment, 1, &payload) == 0);
+        payload_copy(tail, &segment, 1);
+        size = payload;
+    } else {
+        bytes(tail, size < 256 ? size : 256);
+    }
+    if (how & RIGHT_SIZE && head->kind == FRAME_RESULT)
+        memcpy(body, &payload, sizeof(payload));
+    if (head->kind == FRAME_STARTED && !(how & RAW)) /* nobody whose use of memory would be read from /proc */
+        memcpy(body, &(int32_t){NOBODY + (int)body[0]}, sizeof(int32_t));
+    size += (size_t)(tail - message);
+    if (!(how & RAW))
+        head->size = (uint32_t)size;
+
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
+    } control = {.bytes = {0}};
+    struct iovec part = {message, size};
+    struct msghdr sent = {.msg_iov = &part, .msg_iovlen = 1};
+    if (frame.n_fds > 0) {
+        size_t length = sizeof(int) * (size_t)frame.n_fds;
+        sent.msg_control = &control;
+        sent.msg_controllen = CMSG_SPACE(length);
+        control.align = (struct cmsghdr){CMSG_LEN(length), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.align), frame.fds, length);
+    }
+    if (socket >= 0)
+        (void)!sendmsg(socket, &sent, MSG_DONTWAIT | MSG_NOSIGNAL); /* full, or the pool has hung up */
+    frame_release(&frame);
+}
+
+static void print_to(int pipe)
+{
+    static const char text[4096] = "text";
+    if (pipe >= 0 && poll(&(struct pollfd){pipe, POLLOUT, 0}, 1, 0) == 1)
+        (void)!write(pipe, text, 16 * (size_t)byte());
+}
+
+/* ---- the callers ---------------------------------------------------------------------------------------------- */
+
+static void submit(pinfold_queue *queue)
+{
+    static uint8_t content[1 << 17];
+    static const int64_t deadlines[] = {NS_PER_MS, 50 * NS_PER_MS, NS_PER_S, PINFOLD_FOREVER};
+    uint8_t what = byte(), size = byte(), output = what & 16 ? byte() : 0, result = what & 32 ? byte() : 0;
+    const struct iovec segments[] = {{content, size}, {content, what & 4 ? 60000 + 256 * (size_t)byte() : 100}};
+    pinfold_call call = {
+        .size = sizeof(call),
+        .segments = segments,
+        .n_segments = 1 + (what >> 3 & 1),
+        .deadline_ns = deadlines[what & 3],
+        .queue = queue,
+        .output_bytes = output,
+        .result_bytes = 16 * (uint64_t)result,
+        .memory_bytes = what & 64 ? 1 << 20 : 0,
+        .cpu_ns = what & 64 ? NS_PER_S : 0,
+        .processes = what & 64 ? 2 : 0,
+        .file_bytes = what & 128 ? 1 : 0,
+    };
+    uint64_t id;
+    pinfold_error error;
+    if (world.n_calls == CALLS || pinfold_pool_submit(world.pool, &call, &id, &error) < 0)
+        return;
+    world.calls[world.n_calls].id = id;
+    world.calls[world.n_calls++].queued = queue;
+}
+
+static void take(pinfold_result *result)
+{
+    uint32_t i = 0;
+    while (i < world.n_calls && world.calls[i].id != result->call_id)
+        i++;
+    CHECK(i < world.n_calls && !world.calls[i].told);
+    world.calls[i].told = true;
+    CHECK(result->outcome < PINFOLD_OUTCOMES);
+    CHECK(result->out[result->out_size] == '\0' && result->err[result->err_size] == '\0');
+    look_at(result->reason, strlen(result->reason));
+    look_at(result->stack, strlen(result->stack));
+    look_at(result->out, result->out_size);
+    look_at(result->err, result->err_size);
+    for (uint32_t k = 0; k < result->n_segments; k++)
+        look_at(result->segments[k].iov_base, result->segments[k].iov_len);
+    pinfold_result_free(result);
+}
+
+static void take_all(void)
+{
+    pinfold_result *result;
+    pinfold_event event;
+    pinfold_stats stats = {.size = sizeof(stats)};
+    while (pinfold_pool_next(world.pool, &result) == 0)
+        take(result);
+    while (pinfold_pool_next_event(world.pool, &event) == 0)
+        look_at(&event, sizeof(event));
+    CHECK(pinfold_pool_stats(world.pool, &stats) == 0 && stats.running <= world.pool->config.max_workers);
+    pinfold_pool_wait_ready(world.pool, 0, NULL);
+}
+
+/* Its queue, opened when a call first wants it; closed, its calls end unseen. */
+static void use_queue(void)
+{
+    pinfold_result *result;
+    if (!world.queue)
+        CHECK(pinfold_queue_open(world.pool, &world.queue) == 0);
+    switch (byte() & 3) {
+    case 0:
+        while (pinfold_queue_next(world.queue, &result) == 0)
+            take(result);
+        break;
+    case 1:
+        pinfold_queue_close(world.queue);
+        world.queue = NULL;
+        break;
+    default:
+        submit(world.queue);
+    }
+}
+
+static uint64_t some_call(void)
+{
+    uint8_t which = byte();
+    return world.n_calls ? world.calls[which % world.n_calls].id : which;
+}
+
+/* ---- the steps ------------------------------------------------------------------------------------------------ */
+
+static void step(uint8_t which)
+{
+    static const int64_t times[] = {NS_PER_MS,       5 * NS_PER_MS, 20 * NS_PER_MS, 45 * NS_PER_MS,
+                                    100 * NS_PER_MS, NS_PER_S,      10 * NS_PER_S,  120 * NS_PER_S};
+    struct far_template *template =
+        &world
+             .templates[(world.n_templates ? world.n_templates - 1 : 0) - (which & 0x40 && world.n_templates > 1)];
+    struct far_worker none = {.channel = -1, .pipes = {-1, -1}}, *worker = &none;
+    pinfold_result *result;
+    uint8_t i;
+    switch (which & 15) {
+    case 0:
+        say(template->lifeline, 0, true);
+        break;
+    case 1:
+        i = byte();
+        say(template->control, world.n_workers ? world.workers[i % world.n_workers].number : 0, false);
+        break;
+    case 2:
+        i = byte();
+        if (world.n_workers)
+            worker = &world.workers[i % world.n_workers];
+        say(worker->channel, worker->call, false);
+        break;
+    case 3:
+        i = byte();
+        if (world.n_workers)
+            worker = &world.workers[i % world.n_workers];
+        print_to(worker->pipes[i >> 7]);
+        break;
+    case 4:
+        print_to(template->log);
+        break;
+    case 5:
+        i = byte();
+        if (world.n_workers)
+            worker = &world.workers[i % world.n_workers];
+        if (i & 16)
+            end_worker(worker);
+        close_fd(i & 128 ? &worker->pipes[i >> 6 & 1] : &worker->channel);
+        break;
+    case 6:
+        i = byte();
+        if (i & 4)
+            end_template(template);
+        close_fd((i & 3) == 0 ? &template->control : (i & 3) == 1 ? &template->lifeline : &template->log);
+        break;
+    case 7:
+        end_process(byte());
+        break;
+    case 8:
+        world.now += times[byte() & 7];
+        break;
+    case 9:
+        submit(NULL);
+        break;
+    case 10:
+        use_queue();
+        break;
+    case 11:
+        pinfold_pool_cancel(world.pool, some_call());
+        break;
+    case 12:
+        take_all();
+        break;
+    case 13:
+        if (pinfold_pool_wait(world.pool, some_call(), 0, &result) == 0)
+            take(result);
+        break;
+    case 14:
+        world.deaf = !world.deaf;
+        break;
+    case 15:
+        pinfold_pool_watch(world.pool);
+        break;
+    }
+}
+
+/* What pinfold_pool_shutdown does before it waits, and then the processes end, as they do of a SIGKILL. */
+static void close_down(void)
+{
+    CHECK(world.rounds++ < 100); /* else the pool never ends */
+    if (!world.pool->closing) {
+        if (world.queue)
+            pinfold_queue_close(world.queue);
+        world.queue = NULL;
+        world.pool->closing = true;
+        pool_ready(world.pool, true);
+        return;
+    }
+    for (uint32_t i = 0; i < world.n_processes; i++)
+        end_process(i);
+    world.now += NS_PER_S;
+}
+
+int __real_epoll_wait(int epoll, struct epoll_event *events, int most, int timeout);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeout);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
+{
+    (void)timeout;
+    hear();
+    uint8_t which;
+    if (world.at == world.end)
+        close_down();
+    else
+        do
+            step(which = byte());
+        while (which & 0x80 && world.at < world.end);
+    int n = __real_epoll_wait(epoll, events, most - 1, 0);
+    CHECK(n >= 0);
+    if (world.now >= world.pool->armed)
+        events[n++] = (struct epoll_event){EPOLLIN, {.u64 = WATCH_POOL_TIMER}};
+    return n;
+}
+
+static int count_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    CHECK(directory);
+    int n = 0;
+    while (readdir(directory))
+        n++;
+    closedir(directory);
+    return n;
+}
+
+static void remove_spill_dir(void)
+{
+    rmdir(spill_dir);
+}
+
+static void prepare(void)
+{
+    CHECK(mkdtemp(spill_dir));
+    atexit(remove_spill_dir);
+    signal(SIGPIPE, SIG_IGN); /* a worker prints, and nobody reads any more */
+}
+
+static void open_pool(void)
+{
+    uint8_t how[4];
+    bytes(how, sizeof(how));
+    const char *const argv[] = {"/bin/true", NULL};
+    pinfold_config config = {
+        .size = sizeof(config),
+        .argv = argv,
+        .guard = "/bin/true",
+        .spill_dir = spill_dir,
+        .isolation = how[0] % 3,
+        .max_workers = 1 + (how[1] & 7),
+        .max_queue = how[1] >> 3 & 7,
+        .max_calls_per_worker = how[1] >> 6,
+        .idle_timeout_ns = how[0] & 4 ? NS_PER_S : PINFOLD_FOREVER,
+        .open_timeout_ns = 10 * NS_PER_S,
+        .output_bytes = how[2],
+        .flags = how[0] >> 4 & (PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST),
+        .namespaces = how[0] & 8 ? CLONE_NEWPID : 0,
+    };
+    pinfold_error error;
+    CHECK(pinfold_pool_open(&config, &world.pool, &error) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (spill_dir[sizeof(spill_dir) - 2] == 'X')
+        prepare();
+    int before = count_descriptors();
+    world = (struct world){.open = true, .at = data, .end = data + size, .now = 1000 * NS_PER_S};
+    memset(world.given, -1, sizeof(world.given));
+    open_pool();
+    world.reactor(world.pool);
+    take_all();
+    for (uint32_t i = 0; i < world.n_calls; i++)
+        CHECK(world.calls[i].told || world.calls[i].queued); /* those of a closed queue end unseen */
+    pinfold_pool_close(world.pool);
+    for (uint32_t i = 0; i < world.n_templates; i++)
+        end_template(&world.templates[i]);
+    for (uint32_t i = 0; i < world.n_workers; i++)
+        end_worker(&world.workers[i]);
+    for (uint32_t i = 0; i < world.n_processes; i++)
+        close(world.processes[i]);
+    for (size_t i = 0; i < COUNT_OF(world.given); i++)
+        close_fd(&world.given[i]);
+    CHECK(count_descriptors() == before);
+    world.open = false;
+    return 0;
+}

@@ -1,0 +1,32 @@
+"""What the targets in Python share; and a corpus as a test, without a fuzzer."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "python"))
+
+
+def split(data: bytes) -> list[bytes]:
+    """Segments: a byte (bits 0 and 1) says how many follow the first, a byte each how large they
+    are; then comes the first, then the others."""
+    n = data[0] & 3 if data else 0
+    sizes, rest = data[1 : 1 + n], data[1 + n :]
+    others = []
+    for size in sizes:
+        others.append(rest[max(len(rest) - size, 0) :])
+        rest = rest[: len(rest) - len(others[-1])]
+    return [rest, *others]
+
+
+def main(one_input: Callable[[bytes], bool]) -> None:
+    """Run a target over the files of directories; print how many were taken, and how many not."""
+    ends = Counter(
+        one_input(path.read_bytes())
+        for directory in sys.argv[1:]
+        for path in sorted(Path(directory).iterdir())
+    )
+    print(ends[True], ends[False])
