@@ -30,6 +30,14 @@ python3-venv  $(PYTHON) -c 'import ensurepip, venv'
 endef
 export SYSTEM_PACKAGES
 
+# And what `make fuzz` needs besides: clang, and its sanitizers, which are a package of their own.
+CLANG_MAJOR = $(shell apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$$/\1/p')
+define FUZZ_PACKAGES
+clang         clang --version
+libclang-rt-$(CLANG_MAJOR)-dev echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null
+endef
+fuzz-packages: SYSTEM_PACKAGES = $(FUZZ_PACKAGES)
+
 MISSING = echo "$$SYSTEM_PACKAGES" | while read -r package probe; do sh -c "$$probe" >/dev/null 2>&1 || echo $$package; done | xargs
 APT = apt-get install --yes --no-install-recommends
 
@@ -41,7 +49,7 @@ build: $(VENV)/.pinfold ## the package into .venv; the C library, its tests and 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
-system-packages:
+system-packages fuzz-packages:
 	@missing=$$($(MISSING)); [ -z "$$missing" ] && exit; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	    echo >&2 "Missing from this system; on Debian or Ubuntu: sudo $(APT) $$missing"; exit 1; \
@@ -62,7 +70,7 @@ $(VENV)/.pinfold: $(VENV)/.packages $(SOURCES)
 	    -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=enabled -Csetup-args=-Dwerror=$(WERROR)
 	touch $@
 
-test: test-c test-python test-asan ## every test, C and Python, and once more under ASan and UBSan
+test: test-c test-python test-asan test-tsan ## every test, C and Python, and again under ASan, UBSan and TSan
 
 test-c: build ## the C tests and examples
 	$(MESON) test -C $(BUILD) --print-errorlogs
@@ -106,6 +114,21 @@ faults: build $(ASAN_BUILD)/build.ninja ## let every call to the kernel and the 
 	    $(FAULTS) $(OF_RUNTIME) $$isolation || status=1; \
 	done; exit $$status
 
+# A third one, of the C library alone. ThreadSanitizer wants addresses where it knows them, which kernels with much
+# randomisation do not give it.
+TSAN_BUILD = build-tsan
+RACES     ?= 24
+NO_ASLR    = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+$(TSAN_BUILD)/build.ninja: $(VENV)/.packages
+	rm -rf $(TSAN_BUILD)
+	$(MESON) setup $(TSAN_BUILD) -Doptimization=1 -Dtests=enabled -Dpython=false -Dwerror=$(WERROR) \
+	    -Db_sanitize=thread -Db_lundef=false
+
+test-tsan: $(TSAN_BUILD)/build.ninja ## the C library's threads under ThreadSanitizer; RACES=steps of each
+	PATH="$(BIN):$$PATH" PINFOLD_RACES=$(RACES) $(NO_ASLR) meson test -C $(TSAN_BUILD) --print-errorlogs \
+	    --timeout-multiplier 4 races threads
+
 test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine has
 	@for version in $(PYTHONS); do \
 	    python=$$(pyenv prefix $$version 2>/dev/null)/bin/python3; \
@@ -134,6 +157,27 @@ hostile: build ## every hostile program at every level; its table goes into docs
 	$(BIN)/python tests/hostile/hostile_run.py --markdown $(BUILD)/hostile.md
 	$(BIN)/python tests/hostile/insert.py $(BUILD)/hostile.md docs/security.md
 
+# One more build, by clang: libFuzzer's targets, and the extensions that two of them load.
+FUZZ_BUILD    = build-fuzz
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET  ?= frame payload pool channel data
+
+$(FUZZ_BUILD)/build.ninja: $(VENV)/.packages
+	$(MAKE) --no-print-directory fuzz-packages
+	rm -rf $(FUZZ_BUILD)
+	CC=clang $(MESON) setup $(FUZZ_BUILD) -Doptimization=1 -Dfuzzer=true -Dtests=disabled -Dprefix=/ \
+	    -Dpython.platlibdir=/site -Dpython.purelibdir=/site -Db_sanitize=address,undefined -Db_lundef=false \
+	    -Dc_args='-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined'
+
+fuzz: $(FUZZ_BUILD)/build.ninja ## each fuzz target for FUZZ_SECONDS=60, or those of FUZZ_TARGET=
+	$(MESON) compile -C $(FUZZ_BUILD)
+	$(MESON) install -C $(FUZZ_BUILD) --quiet --tags python-runtime --destdir $(CURDIR)/$(FUZZ_BUILD)/stage
+	$(BIN)/python fuzz/run.py $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZ_TARGET)
+
+SOAK_CALLS ?= 1000000
+soak: build ## a long mixed load, SOAK_CALLS=1000000, and whether anything grows under it
+	$(BIN)/python tests/soak/soak.py --calls $(SOAK_CALLS)
+
 demo: build ## evaluate a folder of candidate programs
 	$(BIN)/python examples/circle_packing/demo.py
 
@@ -161,4 +205,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-asan test-all faults bench hostile demo lint format tidy clean distclean
+.PHONY: build help system-packages test test-c test-python test-asan test-tsan test-all faults bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean

@@ -1,0 +1,238 @@
+/* Sixteen threads at three pools, which do whatever the interface allows at once: submit, cancel, wait, watch, use
+ * queues of their own and shared ones, shut a pool down under the others, close it and open the next. A test under any
+ * compiler, and what ThreadSanitizer is for: `make test-tsan`. PINFOLD_RACES is how much each thread does. */
+#include "rig.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define THREADS 16
+#define POOLS 3
+#define WORKERS 3
+#define STEPS 24 /* of each thread, unless PINFOLD_RACES says otherwise */
+
+/* A pool and a queue of it that all threads share. Whoever uses them holds the lock for reading, which orders no two
+ * of the readers; whoever closes them, for writing. */
+static struct place {
+    pthread_rwlock_t lock;
+    pinfold_pool *pool;
+    pinfold_queue *queue;
+    atomic_ulong accepted, told; /* calls of which each result must come */
+} places[POOLS];
+
+static atomic_int failures;
+#define EXPECT(condition)                                                                                         \
+    do {                                                                                                          \
+        if (!(condition)) {                                                                                       \
+            failures++;                                                                                           \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                       \
+        }                                                                                                         \
+    } while (0)
+
+static pinfold_config usual;
+
+static void open_place(struct place *place, uint32_t isolation)
+{
+    pinfold_config config = usual;
+    config.isolation = isolation;
+    pinfold_error error;
+    EXPECT(pinfold_pool_open(&config, &place->pool, &error) == 0);
+    EXPECT(pinfold_queue_open(place->pool, &place->queue) == 0);
+    place->accepted = place->told = 0;
+}
+
+/* A call that ends by itself, or by its deadline. 0, or -ESHUTDOWN; counted if its result will be taken. */
+static int ask(struct place *place, pinfold_queue *queue, uint64_t *seed, bool counted, uint64_t *ret_id)
+{
+    static const struct {
+        const char *function, *argument;
+        int64_t deadline_ns;
+    } kinds[] = {
+        {"upper", "x", BOUND},    {"upper", "y", BOUND}, {"big", "100000", BOUND},  {"fail", "", BOUND},
+        {"print", "5000", BOUND}, {"exit", "3", BOUND},  {"spin", "", SECOND / 50}, {"crash", "9", BOUND},
+    };
+    static char large[100000];
+    size_t kind = random_below(seed, COUNT_OF(kinds));
+    const struct iovec segments[] = {
+        {(void *)kinds[kind].function, strlen(kinds[kind].function)},
+        {(void *)kinds[kind].argument, strlen(kinds[kind].argument)},
+        {large, random_below(seed, 4) ? 0 : sizeof(large)},
+    };
+    pinfold_call call = {
+        .size = sizeof(call),
+        .segments = segments,
+        .n_segments = 3,
+        .deadline_ns = kinds[kind].deadline_ns,
+        .memory_bytes = random_below(seed, 4) ? 0 : UINT64_C(1) << 30,
+        .queue = queue,
+    };
+    if (counted)
+        place->accepted++;
+    int r = pinfold_pool_submit(place->pool, &call, ret_id, NULL);
+    EXPECT(r == 0 || r == -ESHUTDOWN);
+    if (r < 0 && counted)
+        place->accepted--;
+    return r;
+}
+
+static void told(struct place *place, pinfold_result *result)
+{
+    EXPECT(result->outcome < PINFOLD_OUTCOMES && result->outcome != PINFOLD_BAD_RESULT);
+    EXPECT(result->outcome != PINFOLD_INTERNAL && result->outcome != PINFOLD_LOST);
+    pinfold_result_free(result);
+    place->told++;
+}
+
+static void wait_for_one(struct place *place, uint64_t *seed)
+{
+    uint64_t id;
+    pinfold_result *result;
+    if (ask(place, NULL, seed, true, &id) < 0)
+        return;
+    if (random_below(seed, 3) == 0) {
+        int r = pinfold_pool_cancel(place->pool, id);
+        EXPECT(r == 0 || r == -ENOENT);
+    }
+    int r = pinfold_pool_wait(place->pool, id, random_below(seed, 3) ? BOUND : SECOND / 1000, &result);
+    EXPECT(r == 0 || r == -ETIMEDOUT || r == -ENOENT); /* -ENOENT: another thread emptied the pool's queue */
+    if (r == 0)
+        told(place, result);
+}
+
+/* What other threads did not wait for, or are about to. */
+static void empty_the_pools_queue(struct place *place)
+{
+    pinfold_result *result;
+    while (pinfold_pool_next(place->pool, &result) == 0)
+        told(place, result);
+}
+
+static void use_an_own_queue(struct place *place, uint64_t *seed)
+{
+    pinfold_queue *queue;
+    pinfold_result *result;
+    uint64_t ids[3];
+    int n = 0;
+    EXPECT(pinfold_queue_open(place->pool, &queue) == 0);
+    bool seen = random_below(seed, 2); /* else it is closed while calls run */
+    while (n < 3 && ask(place, queue, seed, seen, &ids[n]) == 0)
+        n++;
+    if (n > 0 && random_below(seed, 2))
+        pinfold_pool_cancel(place->pool, ids[n - 1]);
+    for (int i = 0; seen && i < n; i++) {
+        EXPECT(pinfold_queue_wait(queue, BOUND, &result) == 0);
+        told(place, result);
+    }
+    pinfold_queue_close(queue);
+}
+
+static void use_the_shared_queue(struct place *place, uint64_t *seed)
+{
+    uint64_t id;
+    pinfold_result *result;
+    if (ask(place, place->queue, seed, true, &id) == 0 && random_below(seed, 2))
+        pinfold_pool_cancel(place->pool, id);
+    if (random_below(seed, 8) == 0)
+        pinfold_queue_interrupt(place->queue);
+    int r = random_below(seed, 2) ? pinfold_queue_next(place->queue, &result)
+                                  : pinfold_queue_wait(place->queue, SECOND / 100, &result);
+    EXPECT(r == 0 || r == -EAGAIN || r == -ETIMEDOUT || r == -ESHUTDOWN);
+    if (r == 0)
+        told(place, result);
+}
+
+static void look_on(struct place *place)
+{
+    pinfold_stats now = {.size = sizeof(now)};
+    pinfold_event event;
+    EXPECT(pinfold_pool_stats(place->pool, &now) == 0 && now.running <= WORKERS);
+    while (pinfold_pool_next_event(place->pool, &event) == 0)
+        ;
+    EXPECT(pinfold_pool_notify_fd(place->pool) >= 0 && pinfold_queue_fd(place->queue) >= 0);
+    int r = pinfold_pool_wait_ready(place->pool, 0, NULL);
+    EXPECT(r == 0 || r == -ETIMEDOUT || r == -ESHUTDOWN);
+    EXPECT(pinfold_pool_watch(place->pool) == 0);
+}
+
+/* After a shutdown every call that was accepted has its end, and each is told once. */
+static void replace(struct place *place, uint32_t isolation)
+{
+    pinfold_result *result;
+    pthread_rwlock_wrlock(&place->lock);
+    EXPECT(pinfold_pool_shutdown(place->pool) == 0);
+    empty_the_pools_queue(place);
+    while (pinfold_queue_next(place->queue, &result) == 0)
+        told(place, result);
+    EXPECT(place->told == place->accepted);
+    pinfold_queue_close(place->queue);
+    pinfold_pool_close(place->pool);
+    open_place(place, isolation);
+    pthread_rwlock_unlock(&place->lock);
+}
+
+static long steps;
+
+static void *work(void *data)
+{
+    uint64_t seed = (uintptr_t)data + 1;
+    for (long i = 0; i < steps; i++) {
+        struct place *place = &places[random_below(&seed, POOLS)];
+        uint32_t what = random_below(&seed, 64);
+        pthread_rwlock_rdlock(&place->lock);
+        if (what == 0)
+            EXPECT(pinfold_pool_shutdown(place->pool) == 0);
+        else if (what < 24)
+            wait_for_one(place, &seed);
+        else if (what < 40)
+            use_the_shared_queue(place, &seed);
+        else if (what < 48)
+            use_an_own_queue(place, &seed);
+        else if (what < 60)
+            look_on(place);
+        else
+            empty_the_pools_queue(place);
+        pthread_rwlock_unlock(&place->lock);
+        if (what == 0)
+            replace(place, random_below(&seed, PINFOLD_SPAWN + 1));
+    }
+    return NULL;
+}
+
+static void test_sixteen_threads_do_all_that_is_allowed_at_once(void **state)
+{
+    (void)state;
+    const char *asked = getenv("PINFOLD_RACES");
+    steps = asked ? strtol(asked, NULL, 10) : STEPS;
+    failures = 0;
+    usual = rig_config(NULL);
+    usual.max_workers = WORKERS;
+    pthread_rwlockattr_t fair;
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    for (uint32_t i = 0; i < POOLS; i++) {
+        pthread_rwlock_init(&places[i].lock, &fair);
+        open_place(&places[i], i);
+    }
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)i), 0);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (uint32_t i = 0; i < POOLS; i++) {
+        replace(&places[i], PINFOLD_FRESH); /* once more, for its count */
+        pinfold_queue_close(places[i].queue);
+        pinfold_pool_close(places[i].pool);
+        pthread_rwlock_destroy(&places[i].lock);
+    }
+    pthread_rwlockattr_destroy(&fair);
+    assert_int_equal(failures, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        POOL_TEST(test_sixteen_threads_do_all_that_is_allowed_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
