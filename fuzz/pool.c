@@ -65,6 +65,7 @@ static struct world {
     int rounds; /* of the closing */
 } world;
 
+static const char *const command[] = {"/bin/true", NULL}; /* is looked for, and never run */
 static char spill_dir[] = "/tmp/pinfold-fuzz-XXXXXX";
 _Alignas(8) static uint8_t buffer[FRAME_MAX];
 
@@ -384,6 +385,7 @@ static void take(pinfold_result *result)
     CHECK(result->out[result->out_size] == '\0' && result->err[result->err_size] == '\0');
     look_at(result->reason, strlen(result->reason));
     look_at(result->stack, strlen(result->stack));
+    look_at(result->note, result->note_size);
     look_at(result->out, result->out_size);
     look_at(result->err, result->err_size);
     for (uint32_t k = 0; k < result->n_segments; k++)
@@ -402,6 +404,7 @@ static void take_all(void)
         look_at(&event, sizeof(event));
     CHECK(pinfold_pool_stats(world.pool, &stats) == 0 && stats.running <= world.pool->config.max_workers);
     pinfold_pool_wait_ready(world.pool, 0, NULL);
+    pinfold_pool_renewal(world.pool, NULL);
 }
 
 /* Its queue, opened when a call first wants it; closed, its calls end unseen. */
@@ -505,7 +508,10 @@ static void step(uint8_t which)
         world.deaf = !world.deaf;
         break;
     case 15:
-        pinfold_pool_watch(world.pool);
+        if (byte() & 1)
+            pinfold_pool_renew(world.pool, command, NULL);
+        else
+            pinfold_pool_watch(world.pool);
         break;
     }
 }
@@ -574,11 +580,10 @@ static void open_pool(void)
 {
     uint8_t how[4];
     bytes(how, sizeof(how));
-    const char *const argv[] = {"/bin/true", NULL};
     pinfold_config config = {
         .size = sizeof(config),
-        .argv = argv,
-        .guard = "/bin/true",
+        .argv = command,
+        .guard = command[0],
         .spill_dir = spill_dir,
         .isolation = how[0] % 3,
         .max_workers = 1 + (how[1] & 7),

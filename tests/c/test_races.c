@@ -155,6 +155,15 @@ static void look_on(struct place *place)
     EXPECT(pinfold_pool_watch(place->pool) == 0);
 }
 
+/* The next template, which takes over while calls run. */
+static void renew(struct place *place)
+{
+    int r = pinfold_pool_renew(place->pool, usual.argv, NULL);
+    EXPECT(r == 0 || r == -EALREADY || r == -ESHUTDOWN);
+    r = pinfold_pool_renewal(place->pool, NULL);
+    EXPECT(r == 0 || r == -EINPROGRESS || r == -ESHUTDOWN);
+}
+
 /* After a shutdown every call that was accepted has its end, and each is told once. */
 static void replace(struct place *place, uint32_t isolation)
 {
@@ -182,6 +191,8 @@ static void *work(void *data)
         pthread_rwlock_rdlock(&place->lock);
         if (what == 0)
             EXPECT(pinfold_pool_shutdown(place->pool) == 0);
+        else if (what < 3)
+            renew(place);
         else if (what < 24)
             wait_for_one(place, &seed);
         else if (what < 40)

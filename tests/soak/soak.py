@@ -23,7 +23,17 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
-from growth import COUNTS, MEMORY, Samples, counts_of, descendants_of, memory_of
+from growth import (
+    COUNTS,
+    MALLOC,
+    MEMORY,
+    TUNABLES,
+    Samples,
+    counts_of,
+    descendants_of,
+    malloc_in_use,
+    memory_of,
+)
 
 import pinfold
 
@@ -189,13 +199,17 @@ def settle(backends: dict[str, pinfold.LocalBackend]) -> None:
 
 def names(backends: dict[str, pinfold.LocalBackend]) -> list[str]:
     of = ["caller", *(f"template ({name})" for name in backends)]
-    return [f"{who}: {what}" for who in of for what in MEMORY + COUNTS] + ["processes: descendants"]
+    return [
+        *(f"{who}: {what}" for who in of for what in MEMORY + COUNTS),
+        f"caller: {MALLOC}",
+        "processes: descendants",
+    ]
 
 
 def look(backends: dict[str, pinfold.LocalBackend]) -> list[float]:
     pids = [os.getpid(), *(backend.stats().template_pid for backend in backends.values())]
     values = [value for pid in pids for value in memory_of(pid) + counts_of(pid)]
-    return [*values, float(descendants_of(os.getpid()))]
+    return [*values, malloc_in_use(), float(descendants_of(os.getpid()))]
 
 
 def main() -> int:
@@ -248,4 +262,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if os.environ.get("GLIBC_TUNABLES") != TUNABLES:
+        os.environ["GLIBC_TUNABLES"] = TUNABLES
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     sys.exit(main())
