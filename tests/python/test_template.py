@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from template_driver import (
     FAILED,
     OK,
     PACKAGE,
+    PATIENCE_S,
     RESULT_CHILDREN,
     RESULT_SPILLED,
     TOO_LARGE,
@@ -270,6 +272,38 @@ def test_a_set_up_is_a_module_that_calls_share(make: Make) -> None:
     template = make(setup="import os\nDATA = list(range(100_000))\nPID = os.getpid()").ready()
     code = "import pinfold_setup as s\ndef f(): return [len(s.DATA), s.PID]"
     assert template.value(code) == [100_000, template.process.pid]
+
+
+# Every call compiles; here that writes to 400 pages that the template has, too.
+WRITES_MUCH = """
+import builtins
+compile_ = builtins.compile
+block = bytearray(b"x") * (400 * 4096)
+
+def compile(*args, **options):
+    for i in range(0, len(block), 4096):
+        block[i] = 0
+    return compile_(*args, **options)
+
+builtins.compile = compile
+"""
+
+
+def own_kb(pid: int) -> int:
+    """Memory that a process shares with no other, proc(5)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Private_Dirty: +(\d+) kB", rollup, re.M).group(1))  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(
+    tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (5, 14),
+    reason="the kernel cannot populate",
+)
+def test_what_every_call_writes_to_is_copied_before_the_call(make: Make) -> None:
+    worker = make(setup=WRITES_MUCH).ready().start()
+    until = time.monotonic() + PATIENCE_S
+    while own_kb(worker.pid) < 400 * 4:
+        assert time.monotonic() < until
 
 
 def test_a_failing_set_up_shows_its_line(make: Make) -> None:

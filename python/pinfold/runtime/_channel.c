@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "_pages.h"
 #include "_segment.h"
 #include "frame.h"
 #include "payload.h"
@@ -126,6 +127,7 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
     only_the_worker(channel);
     channel->call = 0;
     PyThreadState *thread = PyEval_SaveThread();
+    pages_copy(seat_fd(SEAT_CHANNEL));
     int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, &frame);
     PyEval_RestoreThread(thread);
     if (r == 0)

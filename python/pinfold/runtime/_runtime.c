@@ -255,6 +255,16 @@ static PyObject *keep_code(PyObject *module, PyObject *files)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(learn_pages_doc,
+             "learn_pages(play)\n\n"
+             "Calls play() in a fork, and from now on spares workers the page faults that it had.");
+
+static PyObject *learn_pages(PyObject *module, PyObject *play)
+{
+    (void)module;
+    return none_or(pages_learn(play), "cannot fork");
+}
+
 static PyObject *open_channel(PyObject *module, PyObject *reused)
 {
     int truth = PyObject_IsTrue(reused);
@@ -293,6 +303,7 @@ static PyMethodDef methods[] = {
     {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
     {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
     {"keep_code", keep_code, METH_O, keep_code_doc},
+    {"learn_pages", learn_pages, METH_O, learn_pages_doc},
     {"serve", serve, METH_VARARGS, serve_doc},
     {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
     {"watch_imports", watch_imports, METH_NOARGS,

@@ -249,7 +249,7 @@ def settle() -> None:
 
 def stand_still(settings: Settings) -> None:
     """The last step before the first fork: what is written now is written once, and then shared."""
-    from pinfold.runtime.rehearsal import rehearse
+    from pinfold.runtime.rehearsal import play_once, rehearse
 
     settle()
     rehearse()
@@ -258,6 +258,7 @@ def stand_still(settings: Settings) -> None:
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
     _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()
+    _runtime.learn_pages(play_once)
 
 
 def file_of(name: str) -> str | None:

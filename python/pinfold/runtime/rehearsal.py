@@ -36,23 +36,32 @@ def f(a, b, c=None):
 
 def rehearse() -> None:
     """Run calls as a worker would, and leave nothing of them behind."""
-    executor = Executor(worker_id="", node_id="", isolation="fresh")
     arguments: list[object] = [1, [1.5, 2.5]]
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         arguments[0] = numpy.arange(3.0)
+    play(SOURCE, arguments, {"c": "text"}, TIMES)
+
+
+def play_once() -> None:
+    """Run what every call runs, and nothing else."""
+    play("def f(x):\n    return x\n", [1], {}, 1)
+
+
+def play(source: str, args: list[object], kwargs: dict[str, object], times: int) -> None:
+    executor = Executor(worker_id="", node_id="", isolation="fresh")
     request = pack_request(
-        code=SOURCE,
+        code=source,
         function="f",
-        args=arguments,
-        kwargs={"c": "text"},
+        args=args,
+        kwargs=kwargs,
         python_path=[],
         env={},
         codec="data",
     )
     segments = tuple(memoryview(bytearray(segment)) for segment in request)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    for _ in range(TIMES):
+    for _ in range(times):
         status, _, _ = executor.run(segments, 0)
         if status != RESULT_OK:
             break  # a preload has changed what a call needs: the calls will tell
