@@ -198,6 +198,16 @@ GOALS = [
         for level, most in (("standard", 0.001), ("strict", 0.003))
         for what, figure in (("a round trip", "more_s"), ("each of many calls", "each_s"))
     ),
+    *(
+        Goal(
+            f"timings with `cpus_per_worker=1` beside a full load, `{mode.removeprefix('pinfold-')}`",
+            "vary ≤ 1.3 × what they vary alone",
+            at_most(
+                "timing", (mode, "pinned varies more"), 1.3, lambda value: f"× {number(value)}"
+            ),
+        )
+        for mode in (FRESH, REUSE)
+    ),
     Goal(
         "memory of 100,000 queued trivial calls",
         "< 1.5 KiB each",

@@ -35,6 +35,18 @@ def f(seconds):
     return n
 """
 
+# The same work every time; the value: how long it took.
+WORK = """\
+import time
+
+def f(seed):
+    began = time.perf_counter()
+    total = seed
+    for i in range(300_000):
+        total = (total * 31 + i) % 1_000_003
+    return time.perf_counter() - began
+"""
+
 SLEEP = "import time\n\ndef f(seconds):\n    time.sleep(seconds)\n    return seconds\n"
 
 # What can go wrong; each takes the same arguments as TRIVIAL.

@@ -23,6 +23,7 @@ NAMES = (
     "failures",
     "neighbours",
     "deadline",
+    "timing",
     "queue",
     "evolution",
 )
