@@ -17,6 +17,7 @@ NAMES = (
     "sandbox",
     "slow_import",
     "learning",
+    "setup",
     "results",
     "arguments",
     "huge",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TITLE = "A timing beside a full load of others"
 ABOUT = (
-    "A program that computes, some 20 ms of the same work, tells how long it took; 50 times alone, "
-    "and 50 times while every other worker computes, ten of each in turns. One worker for each CPU, "
+    "A program that computes, some 20 ms of the same work, tells how long it took; 50 times alone "
+    "and 50 times while every other worker computes, ten of each in turns. One worker for each CPU "
     "with `cpus_per_worker=1` and without. *Varies* is the distance from the 10th to the 90th "
     "percentile, divided by the median. Waiting is `ExecutionMetrics.cpu_wait_s`: what the CPU did "
     "for others, on this machine's other business as well."

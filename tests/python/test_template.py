@@ -836,3 +836,25 @@ def test_every_deed_at_every_moment_has_its_own_end(
         assert result is not None
         assert result.status == (BAD if moment == "encoding" else EXCEPTION)
         assert "on purpose" in result.failure.text
+
+
+@pytest.mark.skipif(
+    tuple(map(int, os.uname().release.split(".")[:2])) < (6, 1)
+    or not os.path.exists("/sys/kernel/mm/transparent_hugepage"),
+    reason="the kernel cannot gather memory into huge pages",
+)
+def test_what_the_set_up_loads_is_in_huge_pages_and_what_a_call_allocates_is_not(
+    make: Make,
+) -> None:
+    setup = "data = [bytes([1]) * (1 << 20) for _ in range(64)]"
+    code = """
+def f():
+    mine = [bytes([2]) * (1 << 20) for _ in range(64)]
+    with open("/proc/self/smaps") as smaps:
+        lines = [line.split() for line in smaps]
+    huge = sum(int(line[1]) for line in lines if line[0] == "AnonHugePages:")
+    return huge, any("hg" in line for line in lines if line[0] == "VmFlags:")
+"""
+    huge_kb, advised = make(setup=setup).ready().value(code)
+    assert 32 << 10 < huge_kb < 96 << 10
+    assert not advised

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "_huge.h"
 #include "_pages.h"
 #include "_segment.h"
 #include "frame.h"
@@ -265,6 +266,13 @@ static PyObject *learn_pages(PyObject *module, PyObject *play)
     return none_or(pages_learn(play), "cannot fork");
 }
 
+static PyObject *gather_memory(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    huge_gather();
+    Py_RETURN_NONE;
+}
+
 static PyObject *open_channel(PyObject *module, PyObject *reused)
 {
     int truth = PyObject_IsTrue(reused);
@@ -304,6 +312,8 @@ static PyMethodDef methods[] = {
     {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
     {"keep_code", keep_code, METH_O, keep_code_doc},
     {"learn_pages", learn_pages, METH_O, learn_pages_doc},
+    {"gather_memory", gather_memory, METH_NOARGS,
+     "gather_memory()\n\nPuts the large memory of this process into huge pages, for forks to be fast."},
     {"serve", serve, METH_VARARGS, serve_doc},
     {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
     {"watch_imports", watch_imports, METH_NOARGS,

@@ -258,6 +258,7 @@ def stand_still(settings: Settings) -> None:
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
     _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()
+    _runtime.gather_memory()
     _runtime.learn_pages(play_once)
 
 
