@@ -1,11 +1,8 @@
 /* pool.c - the whole pool, and in the place of the guard, the template and the workers whatever the input makes of
  * them: their frames and descriptors, what they print, when they hang up and die; and what callers do meanwhile.
  *
- * The pool is the real one, its thread's loop included. Only the kernel's part is played here (the linker puts the
- * functions __wrap_* in the place of the C library's): no guard is spawned, its descriptors are kept instead; a pidfd
- * is an eventfd, which polls readable once its process shall be dead; time passes when the input says so; the thread
- * is a plain call of its function, and each epoll_wait(2) of it takes the input's next steps. One input is always
- * the same run.
+ * The pool is the real one, its thread's loop included; the kernel's part is played (kernel.h). The thread is a plain
+ * call of its function, and each epoll_wait(2) of it takes the input's next steps. One input is always the same run.
  *
  * Input: four bytes of config, then steps: a byte (bits 0 to 3: which; 7: the next one comes before the pool looks)
  * and the step's own bytes. Bytes that are missing are 0. */
@@ -17,27 +14,17 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/timerfd.h>
 
+#include "kernel.h"
 #include "payload.h"
 #include "pool.h"
 #include "util.h"
 
-#define TEMPLATES 4
 #define WORKERS 12
 #define CALLS 16
-#define PROCESSES 64
-#define NOBODY (1 << 22) /* a pid that no process has: above the kernel's highest */
-
-struct far_template {
-    int lifeline, control, log;
-};
 
 struct far_worker {
     uint64_t number, call; /* call: the last one that it got */
@@ -45,18 +32,12 @@ struct far_worker {
 };
 
 static struct world {
-    bool open; /* the pool's calls are answered here */
     const uint8_t *at, *end;
-    int64_t now;
-    void *(*reactor)(void *);
     pinfold_pool *pool;
     pinfold_queue *queue;
-    int given[5]; /* to the guard, by its own number for it */
-    struct far_template templates[TEMPLATES];
     struct far_worker workers[WORKERS];
-    uint32_t n_templates, n_workers, n_processes;
-    int processes[PROCESSES]; /* the other ends of all pidfds */
-    bool deaf;                /* the template reads nothing */
+    uint32_t n_workers;
+    bool deaf; /* the template reads nothing */
     struct {
         uint64_t id;
         bool queued, told;
@@ -80,108 +61,7 @@ static void bytes(void *to, size_t size)
         ((uint8_t *)to)[i] = byte();
 }
 
-/* ---- the kernel's part ---------------------------------------------------------------------------------------- */
-
-static int new_process(void)
-{
-    int pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(pidfd >= 0);
-    if (world.n_processes == PROCESSES) {
-        close(pidfd);
-        errno = EMFILE;
-        return -1;
-    }
-    world.processes[world.n_processes++] = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
-    return pidfd;
-}
-
-static void end_process(uint32_t which)
-{
-    uint64_t one = 1;
-    if (world.n_processes > 0)
-        CHECK(write(world.processes[which % world.n_processes], &one, sizeof(one)) == sizeof(one));
-}
-
-/* Not variadic, as syscall(2) is: here are those arguments that travel in registers, given or not. */
-long __real_syscall(long number, long a, long b, long c, long d, long e);
-long __wrap_syscall(long number, long a, long b, long c, long d, long e);
-long __wrap_syscall(long number, long a, long b, long c, long d, long e)
-{
-    return number == SYS_pidfd_open ? new_process() : __real_syscall(number, a, b, c, d, e);
-}
-
-int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int as);
-int __wrap_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int as)
-{
-    (void)actions;
-    close_fd(&world.given[as]);
-    world.given[as] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    return 0;
-}
-
-int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp);
-int __wrap_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp)
-{
-    (void)path, (void)actions, (void)attributes, (void)argv, (void)envp;
-    if (world.n_templates == TEMPLATES)
-        return EAGAIN;
-    world.templates[world.n_templates++] = (struct far_template){
-        .lifeline = TAKE_FD(world.given[3]), .control = TAKE_FD(world.given[4]), .log = TAKE_FD(world.given[1])};
-    *pid = NOBODY;
-    return 0;
-}
-
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data)
-{
-    if (!world.open)
-        return __real_pthread_create(thread, attributes, run, data);
-    world.reactor = run;
-    return 0;
-}
-
-int __wrap_pthread_setname_np(pthread_t thread, const char *name);
-int __wrap_pthread_setname_np(pthread_t thread, const char *name)
-{
-    (void)thread, (void)name;
-    return 0;
-}
-
-int __real_pthread_join(pthread_t thread, void **ret);
-int __wrap_pthread_join(pthread_t thread, void **ret);
-int __wrap_pthread_join(pthread_t thread, void **ret)
-{
-    return world.open ? 0 : __real_pthread_join(thread, ret);
-}
-
-int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
-{
-    if (!world.open)
-        return __real_clock_gettime(clock, ret_time);
-    *ret_time = (struct timespec){world.now / NS_PER_S, world.now % NS_PER_S};
-    return 0;
-}
-
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *ret_before);
-int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *ret_before)
-{
-    (void)fd, (void)flags, (void)at, (void)ret_before;
-    return 0; /* the pool has noted when, and the loop below looks there */
-}
-
 /* ---- the far ends --------------------------------------------------------------------------------------------- */
-
-static void end_template(struct far_template *template)
-{
-    close_fd(&template->lifeline);
-    close_fd(&template->control);
-    close_fd(&template->log);
-}
 
 static void end_worker(struct far_worker *worker)
 {
@@ -214,8 +94,8 @@ static void hear_call(struct far_worker *worker, struct frame *frame)
 static void hear(void)
 {
     struct frame frame;
-    for (uint32_t i = 0; i < world.n_templates && !world.deaf; i++) {
-        int control = world.templates[i].control, r = 0;
+    for (uint32_t i = 0; i < kernel.n_templates && !world.deaf; i++) {
+        int control = kernel.templates[i].control, r = 0;
         while (control >= 0 && (r = frame_receive(control, MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame)) == 1)
             hear_start(&frame);
         CHECK(r == 0 || r == -EAGAIN);
@@ -254,7 +134,7 @@ static int make_fd(bool trusted, uint64_t *ret_size)
 {
     switch (trusted ? 0 : byte() & 7) {
     default:
-        return new_process();
+        return kernel_new_process();
     case 1:
         return make_spill(byte(), ret_size);
     case 2:
@@ -439,9 +319,9 @@ static void step(uint8_t which)
 {
     static const int64_t times[] = {NS_PER_MS,       5 * NS_PER_MS, 20 * NS_PER_MS, 45 * NS_PER_MS,
                                     100 * NS_PER_MS, NS_PER_S,      10 * NS_PER_S,  120 * NS_PER_S};
-    struct far_template *template =
-        &world
-             .templates[(world.n_templates ? world.n_templates - 1 : 0) - (which & 0x40 && world.n_templates > 1)];
+    /* The newest template, or with bit 6 the one before it. */
+    uint32_t newest = kernel.n_templates - 1;
+    struct far_template *template = &kernel.templates[which & 0x40 && newest > 0 ? newest - 1 : newest];
     struct far_worker none = {.channel = -1, .pipes = {-1, -1}}, *worker = &none;
     pinfold_result *result;
     uint8_t i;
@@ -479,14 +359,14 @@ static void step(uint8_t which)
     case 6:
         i = byte();
         if (i & 4)
-            end_template(template);
+            kernel_end_template(template);
         close_fd((i & 3) == 0 ? &template->control : (i & 3) == 1 ? &template->lifeline : &template->log);
         break;
     case 7:
-        end_process(byte());
+        kernel_end_process(byte());
         break;
     case 8:
-        world.now += times[byte() & 7];
+        kernel.now += times[byte() & 7];
         break;
     case 9:
         submit(NULL);
@@ -528,9 +408,9 @@ static void close_down(void)
         pool_ready(world.pool, true);
         return;
     }
-    for (uint32_t i = 0; i < world.n_processes; i++)
-        end_process(i);
-    world.now += NS_PER_S;
+    for (uint32_t i = 0; i < kernel.n_processes; i++)
+        kernel_end_process(i);
+    kernel.now += NS_PER_S;
 }
 
 int __real_epoll_wait(int epoll, struct epoll_event *events, int most, int timeout);
@@ -548,7 +428,7 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
         while (which & 0x80 && world.at < world.end);
     int n = __real_epoll_wait(epoll, events, most - 1, 0);
     CHECK(n >= 0);
-    if (world.now >= world.pool->armed)
+    if (kernel.now >= world.pool->armed)
         events[n++] = (struct epoll_event){EPOLLIN, {.u64 = WATCH_POOL_TIMER}};
     return n;
 }
@@ -604,23 +484,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (spill_dir[sizeof(spill_dir) - 2] == 'X')
         prepare();
     int before = count_descriptors();
-    world = (struct world){.open = true, .at = data, .end = data + size, .now = 1000 * NS_PER_S};
-    memset(world.given, -1, sizeof(world.given));
+    kernel_begin();
+    world = (struct world){.at = data, .end = data + size};
     open_pool();
-    world.reactor(world.pool);
+    kernel.reactor(world.pool);
     take_all();
     for (uint32_t i = 0; i < world.n_calls; i++)
         CHECK(world.calls[i].told || world.calls[i].queued); /* those of a closed queue end unseen */
     pinfold_pool_close(world.pool);
-    for (uint32_t i = 0; i < world.n_templates; i++)
-        end_template(&world.templates[i]);
     for (uint32_t i = 0; i < world.n_workers; i++)
         end_worker(&world.workers[i]);
-    for (uint32_t i = 0; i < world.n_processes; i++)
-        close(world.processes[i]);
-    for (size_t i = 0; i < COUNT_OF(world.given); i++)
-        close_fd(&world.given[i]);
+    kernel_end();
     CHECK(count_descriptors() == before);
-    world.open = false;
     return 0;
 }
