@@ -165,6 +165,7 @@ int main(int argc, char **argv)
     reset_signals();
     /* In this order: if the caller is still our parent, the pidfd cannot be of another process with its pid. */
     int caller_pidfd = open_pidfd((pid_t)caller);
+    prctl(PR_SET_PDEATHSIG, SIGCONT); /* if somebody has stopped this process by then, it still has work to do */
     if (getppid() != caller)
         return 0;
     setsid();

@@ -176,7 +176,7 @@ int template_serve(char **argv, const struct function *const *tables)
     template.setup = frame.body.setup;
     memcpy(template.directory, (const char *)&frame + path_at, size - path_at);
     /* The guard armed this. From here on its death is seen in the loop, which sweeps before it ends. */
-    prctl(PR_SET_PDEATHSIG, 0);
+    prctl(PR_SET_PDEATHSIG, SIGCONT);
     frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
 
     struct pollfd watched[] = {{CONTROL, POLLIN, 0}, {died, POLLIN, 0}, {guard, POLLIN, 0}};

@@ -341,7 +341,22 @@ static _Noreturn void be_a_caller(int tell, uint32_t isolation)
         pause();
 }
 
-static void the_caller_dies(uint32_t isolation, int together_with)
+enum { NOBODY = -1, ITS_TEMPLATE = 2, ITS_GUARD = 3 };
+
+static void stop(pid_t pid)
+{
+    char path[32], state = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    kill(pid, SIGSTOP);
+    while (state != 'T') {
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+            fail_msg("%s: %s", path, strerror(errno));
+        fclose(file);
+    }
+}
+
+static void the_caller_dies(uint32_t isolation, int together_with, int stopped)
 {
     int ends[2], pidfds[4];
     pid_t pids[4];
@@ -354,8 +369,10 @@ static void the_caller_dies(uint32_t isolation, int together_with)
     close(ends[0]);
     for (size_t i = 0; i < COUNT_OF(pids); i++)
         pidfds[i] = open_process(pids[i]);
+    if (stopped != NOBODY)
+        stop(pids[stopped]);
     kill(caller, SIGKILL);
-    if (together_with >= 0)
+    if (together_with != NOBODY)
         kill(pids[together_with], SIGKILL);
     for (size_t i = 0; i < COUNT_OF(pids); i++)
         wait_for_end(pidfds[i]);
@@ -368,21 +385,32 @@ static void test_nothing_outlives_a_caller_that_is_killed(void **state)
 {
     (void)state;
     for (int i = 0; i < 6; i++)
-        the_caller_dies((uint32_t)i % 3, -1);
+        the_caller_dies((uint32_t)i % 3, NOBODY, NOBODY);
 }
 
 static void test_nothing_outlives_a_caller_that_is_killed_with_its_template(void **state)
 {
     (void)state;
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++)
-        the_caller_dies(isolation, 2);
+        the_caller_dies(isolation, ITS_TEMPLATE, NOBODY);
 }
 
 static void test_nothing_outlives_a_caller_that_is_killed_with_its_guard(void **state)
 {
     (void)state;
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++)
-        the_caller_dies(isolation, 3);
+        the_caller_dies(isolation, ITS_GUARD, NOBODY);
+}
+
+static void test_nothing_that_is_stopped_outlives_its_caller(void **state)
+{
+    (void)state;
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        the_caller_dies(isolation, NOBODY, ITS_GUARD);
+        the_caller_dies(isolation, NOBODY, ITS_TEMPLATE);
+        the_caller_dies(isolation, ITS_GUARD, ITS_TEMPLATE);
+        the_caller_dies(isolation, ITS_TEMPLATE, ITS_GUARD);
+    }
 }
 
 static void test_a_caller_that_reaps_every_child_itself_disturbs_nothing(void **state)
@@ -435,6 +463,7 @@ int main(void)
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed_with_its_template),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed_with_its_guard),
+        POOL_TEST(test_nothing_that_is_stopped_outlives_its_caller),
         POOL_TEST(test_a_caller_that_reaps_every_child_itself_disturbs_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

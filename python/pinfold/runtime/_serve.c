@@ -378,11 +378,12 @@ PyObject *serve_run(uint32_t flags, char *const *command)
         free(server);
         return raise_errno(r, "cannot serve");
     }
-    /* From here on a dead guard is seen here, and the sweep that follows must not be cut short by a signal. */
+    /* From here on a dead guard is seen here, and the sweep that follows must not be cut short by a signal; nor may it
+     * wait for whoever has stopped this process. */
     pid_t guard = getppid();
     server->namespaced = guard == 0;
     if (!server->namespaced)
-        prctl(PR_SET_PDEATHSIG, 0);
+        prctl(PR_SET_PDEATHSIG, SIGCONT);
     if (getppid() != guard)
         end();
     queue_push(server, FRAME_READY, 0);
