@@ -351,9 +351,7 @@ ssize_t __real_recvmsg(int socket, struct msghdr *message, int flags);
 ssize_t __wrap_recvmsg(int socket, struct msghdr *message, int flags);
 ssize_t __wrap_recvmsg(int socket, struct msghdr *message, int flags)
 {
-    const int *codes =
-        flags & MSG_DONTWAIT ? CODES(HALF, EINTR, ECONNRESET, EAGAIN) : CODES(HALF, EINTR, ECONNRESET);
-    int code = fault(HERE, "recvmsg", codes);
+    int code = fault(HERE, "recvmsg", CODES(HALF, EINTR, ECONNRESET));
     if (code > 0)
         return -1;
     ssize_t size = __real_recvmsg(socket, message, flags);
