@@ -153,6 +153,9 @@ test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine h
 bench: build .venv-bench/.packages ## measure beside other pools; BENCH=name for one scenario
 	$(BIN)/python -m bench $(BENCH)
 
+chaos: build ## kill whatever there is at random, CHAOS_ROUNDS=400; CHAOS_SEED= repeats a round, CHAOS_CLOCK=1 turns clocks
+	$(BIN)/python tests/chaos/chaos.py
+
 hostile: build ## every hostile program at every level; its table goes into docs/security.md
 	$(BIN)/python tests/hostile/hostile_run.py --markdown $(BUILD)/hostile.md
 	$(BIN)/python tests/hostile/insert.py $(BUILD)/hostile.md docs/security.md
@@ -205,4 +208,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-asan test-tsan test-all faults bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean
+.PHONY: build help system-packages test test-c test-python test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean

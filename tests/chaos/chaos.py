@@ -1,0 +1,185 @@
+"""Kills, stops, cuts and forks at random, round after round; after each, nothing may be left.
+
+    python chaos.py
+
+CHAOS_ROUNDS is how many rounds there are (default 400), CHAOS_SEED the seed of the first (default:
+the time); each one's is one more than the last one's, and decides all that is left to chance in it.
+A round that went wrong is told with its seed: with that one, CHAOS_ROUNDS=1 makes the same
+decisions again, although what they fall on differs. With CHAOS_CLOCK=1, as root, the clock of the
+machine jumps, too, for moments.
+
+A round is one program with a pool (host.py), which breaks what is below it; half of the time it is
+killed itself, at a random moment, alone or with its guard or its template, or stopped before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from host import children_of, count, hit
+
+HERE = Path(__file__).parent
+KILLS = 60  # in a round, by its host
+ROUND_S = 300.0  # a round that takes longer hangs
+GONE_WITHIN_S = 20.0
+PR_SET_CHILD_SUBREAPER = 36
+CLONE_NEWNS, MS_REC_PRIVATE = 0x20000, 0x4000 | 1 << 18
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def own_mounts() -> bool:
+    """Whether this process may mount what nobody else sees."""
+    return libc.unshare(CLONE_NEWNS) == 0 and (
+        libc.mount(b"none", b"/", b"none", MS_REC_PRIVATE, b"") == 0
+    )
+
+
+class Round:
+    """One host, and its end."""
+
+    def __init__(self, seed: int, small_disks: bool) -> None:
+        self.random = random.Random(seed)
+        self.seed = seed
+        self.isolation = self.random.choice(("fresh", "fresh", "reuse", "spawn"))
+        self.about_children = self.random.choice(("default", "ignored", "stolen"))
+        self.end = self.random.choice(("close", "close", "exec", "kill", "kill", "kill with"))
+        self.full = self.random.random() < 0.2 and small_disks
+        self.done: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+
+    def __str__(self) -> str:
+        disk = ", on a small disk" if self.full else ""
+        children = f"SIGCHLD {self.about_children}"
+        return f"seed {self.seed}: {self.isolation}, {children}, {self.end}{disk}"
+
+    def run(self) -> list[str]:
+        """What was wrong."""
+        with tempfile.TemporaryDirectory() as directory:
+            if self.full:
+                libc.mount(b"none", directory.encode(), b"tmpfs", 0, b"size=2m")
+            try:
+                wrong = self._run(Path(directory))
+            finally:
+                if self.full:
+                    libc.umount2(directory.encode(), 2)
+            return wrong
+
+    def _run(self, spill_dir: Path) -> list[str]:
+        arguments = [self.isolation, self.about_children, self.end]
+        with tempfile.TemporaryFile("w+") as told:
+            host = subprocess.Popen(
+                [sys.executable, HERE / "host.py", str(self.seed), str(KILLS), spill_dir]
+                + arguments,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+            )
+            wrong = []
+            if self.end.startswith("kill"):
+                self._kill(host)
+            try:
+                code = host.wait(ROUND_S)
+            except subprocess.TimeoutExpired:
+                host.send_signal(signal.SIGABRT)  # it tells where it stands
+                host.wait()
+                code = 1
+                wrong.append(f"it took more than {ROUND_S} s")
+            told.seek(0)
+            text = told.read()
+        for line in text.splitlines():
+            word, *rest = line.split()
+            if word == "calls":
+                self.outcomes.update({name: int(n) for name, n in (r.split("=") for r in rest)})
+            elif word in ("kill", "stop", "cut", "fork", "jump"):
+                self.done[line] += 1
+        if code != 0 and not (self.end.startswith("kill") and code == -signal.SIGKILL):
+            wrong.append(f"exit code {code}:\n{text}")
+        return wrong + left(spill_dir)
+
+    def _kill(self, host: subprocess.Popen[bytes]) -> None:
+        """At any moment, from its first line of Python on."""
+        select.select([], [], [], self.random.uniform(0, 2.5))
+        if self.random.random() < 0.2:
+            host.send_signal(signal.SIGSTOP)
+            select.select([], [], [], self.random.uniform(0, 0.2))
+        guards = children_of(host.pid)
+        templates = [(pid, guard) for guard in guards for pid in children_of(guard)]
+        host.kill()
+        self.done["kill caller"] += 1
+        if self.end == "kill with":
+            # Of a guard and its template, one is left to sweep.
+            name, victims = self.random.choice(
+                (
+                    (
+                        "guard",
+                        [(guard, above) for guard in guards for above in (host.pid, os.getpid())],
+                    ),
+                    ("template", templates),
+                )
+            )
+            self.done[f"kill {name}"] += sum(hit(*victim, signal.SIGKILL) for victim in victims)
+
+
+def left(spill_dir: Path) -> list[str]:
+    """Processes below this one, and files, that stay. What is dead is reaped: it was adopted."""
+    until = time.monotonic() + GONE_WITHIN_S
+    while True:
+        while children_of(os.getpid()) and os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        now = count([spill_dir])
+        stays = {**now.processes, **now.files}
+        if not stays:
+            return []
+        if time.monotonic() > until:
+            for pid in now.processes:
+                os.kill(pid, signal.SIGKILL)
+            return [f"left behind: {name} {text}" for name, text in stays.items()]
+        select.select([], [], [], 0.01)
+
+
+def main() -> int:
+    rounds = int(os.environ.get("CHAOS_ROUNDS", "400"))
+    seed = int(os.environ.get("CHAOS_SEED", str(int(time.time()))))
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    small_disks = own_mounts()
+    print(f"CHAOS_SEED={seed} CHAOS_ROUNDS={rounds}", flush=True)
+    if not small_disks:
+        print("no right to mount: no disk is full")
+    began = time.monotonic()
+    done: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    failed = 0
+    for n in range(rounds):
+        one = Round(seed + n, small_disks)
+        wrong = one.run()
+        done += one.done
+        outcomes += one.outcomes
+        if wrong:
+            failed += 1
+            print(f"== {one}", *wrong, sep="\n", flush=True)
+    kills = sum(n for name, n in done.items() if name.startswith("kill"))
+    print(f"{rounds} rounds in {time.monotonic() - began:.0f} s, {failed} of them wrong")
+    print(
+        f"{kills} kills:",
+        ", ".join(f"{n} {name[5:]}" for name, n in sorted(done.items()) if name.startswith("kill")),
+    )
+    print(
+        "also:",
+        ", ".join(f"{n} {name}" for name, n in sorted(done.items()) if not name.startswith("kill")),
+    )
+    print(f"{sum(outcomes.values())} calls of hosts that lived:", dict(outcomes))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
