@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).resolve().parent
 _LIBRARIES = ("cbor2", "cloudpickle")  # that the runtime imports
+# A process's arguments: of one, in characters, and of all with its environment, in bytes.
+_PIECE = 120_000
+_ARGUMENTS_MOST = 6 << 20
+
 _ISOLATIONS = {"fresh": _pool.FRESH, "reuse": _pool.REUSE, "spawn": _pool.SPAWN}
 
 
@@ -49,6 +53,7 @@ class Launch:
         self.plan = plan_of(config)
         prepare_spill_dir(config.spill_dir)
         self.environment = _environment(config)
+        self._check_size()
 
     def open(self, *, events: bool) -> _pool.Pool:
         """Opens the pool; returns before its template is ready. Raises OSError."""
@@ -75,8 +80,21 @@ class Launch:
     def command(self, learned: Sequence[str]) -> list[bytes]:
         """What starts a template. `learned` are the modules that it preloads besides, for
         ``preload="auto"``."""
-        template = [self.python, str(_PACKAGE / "runtime" / "template.py")]
-        return [os.fsencode(argument) for argument in (*template, self._template_config(learned))]
+        text = self._template_config(learned)
+        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+        script = str(_PACKAGE / "runtime" / "template.py")
+        return [os.fsencode(word) for word in (self.python, script, str(len(pieces)), *pieces)]
+
+    def _check_size(self) -> None:
+        """A process takes only so much in its arguments and its environment (execve(2))."""
+        most = min(os.sysconf("SC_ARG_MAX"), _ARGUMENTS_MOST) - _PIECE
+        size = sum(len(word) + 9 for word in (*self.command([]), *self.environment))
+        if size > most:
+            raise InvalidConfig(
+                "WorkerConfig: setup takes too much room: it, the preloads and the environment"
+                f" take {size} bytes as they are handed to a process, and {most} are possible;"
+                " have setup import a module, or read a file"
+            )
 
     def clean(self) -> None:
         """After the pool was closed: what its template could not remove."""

@@ -107,7 +107,8 @@ class WorkerConfig:
             in the working directory, and not of a call's `python_path`. A module with which no
             template can be started is logged and not tried again. See `PoolStats.learned`.
         setup: source text that runs once, before any worker is forked; candidates import its module
-            as ``pinfold_setup``. None: nothing.
+            as ``pinfold_setup``. None: nothing. A megabyte of ASCII is possible everywhere; what is
+            large should be in a file that it reads.
         setup_timeout_s: how long the start may take: interpreter, preloads and setup. Default 60.
         codec: how values cross unless the call says otherwise. ``"data"`` cannot run code when it
             is read; ``"pickle"`` carries almost anything and can.

@@ -268,7 +268,7 @@ class Template:
         self.workers: list[Worker] = []
         self.exits: dict[int, Exit] = {}
         self.swept = 0
-        command = [python, str(package / "runtime" / "template.py"), json.dumps(settings)]
+        command = [python, str(package / "runtime" / "template.py"), "1", json.dumps(settings)]
         kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment = {**kept, **(env or {})}
 

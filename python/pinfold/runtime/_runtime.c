@@ -17,7 +17,7 @@
 #include "payload.h"
 #include "util.h"
 
-#define COMMAND_MAX 24
+#define COMMAND_MAX 96
 #define KEPT_FILES 16
 
 struct spill_dir runtime_spills = {.fd = -1};

@@ -31,7 +31,7 @@
 #define REAP_MAX 1024    /* dead ones reaped before anything else has its turn */
 #define TRASH_BUDGET 128 /* entries removed before anything else has its turn */
 #define COMMAND_EXTRA 2  /* what is put behind the command of a spawned worker */
-#define COMMAND_MAX 32
+#define COMMAND_MAX 104
 
 /* A frame that waits until the control socket has room. */
 struct outgoing {

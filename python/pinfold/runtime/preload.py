@@ -33,6 +33,9 @@ EVERY_CALL_RUNS = ("cbor2._cbor2", "pinfold.runtime._runtime", "pinfold.runtime.
 THREAD_LINGERS_S = 1.0
 
 
+GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
+
+
 class Settings(TypedDict):
     """What the pool's Python side tells; see template.py."""
 
@@ -148,13 +151,22 @@ def load(settings: Settings, *, forks: bool) -> None:
         os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
     dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
     threads = Threads()
+
+    def look(since: str) -> None:
+        threads.note(since)
+        if forks and (device := gpu()):
+            raise CannotLoad(
+                f"{since} opened {device}: a process that uses a GPU (CUDA, ROCm) cannot be forked:"
+                ' use isolation="spawn", or load this in the call.'
+            )
+
     for name in settings["preload"]:
         try:
             # Not importlib.import_module: its own frames would stand in the traceback.
             __import__(name)
         except BaseException as error:
             raise CannotLoad(f"preload {name!r} failed:\n{told(error)}") from None
-        threads.note(f"preload {name!r}")
+        look(f"preload {name!r}")
     for name in settings.get("learned") or ():
         from pinfold.runtime.imports import load as load_learned
 
@@ -164,13 +176,13 @@ def load(settings: Settings, *, forks: bool) -> None:
             raise CannotLoad(
                 f"preload {name!r}, which was learned, failed:\n{told(error)}"
             ) from None
-        threads.note(f"preload {name!r}, which was learned,")
+        look(f"preload {name!r}, which was learned,")
     if settings["setup"] is not None:
         try:
             set_up(settings["setup"])
         except BaseException as error:
             raise CannotLoad(f"setup failed:\n{told(error)}") from None
-        threads.note("setup")
+        look("setup")
         gc.collect()  # it may have worked for long, with the collector off
     if forks and threads.any():
         # OpenBLAS, for one, stops its threads at a fork and starts new ones at need; others do not.
@@ -223,6 +235,18 @@ class Threads:
                 ' with threads cannot be forked safely: use isolation="spawn", or load this in'
                 " the call."
             )
+
+
+def gpu() -> str | None:
+    """A device of a GPU that this process has open."""
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            path = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:  # the listing's own
+            continue
+        if path.startswith(GPUS):
+            return path
+    return None
 
 
 def name_of(thread: str) -> str:

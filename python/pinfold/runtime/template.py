@@ -1,11 +1,13 @@
 """The script that a template, and a spawned worker, is started with.
 
-    python template.py SETTINGS [SPILL_DIR TEMPLATE NUMBER WORKER_ID]
+    python template.py N SETTINGS... [SPILL_DIR TEMPLATE NUMBER WORKER_ID]
 
-SETTINGS is JSON text: ``package``, the directory that pinfold lies in; ``path``, more directories,
-in which its dependencies may be found when this interpreter has none; ``preload``, names of
-modules; ``setup``, a source text or null; ``node_id``. What follows is for a spawned worker: the
-spill directory, the pid of the template that it shall not outlive (or 0), its number and its id.
+SETTINGS is JSON text, in N pieces because the kernel bounds the size of one argument (execve(2)):
+``package``, the directory that pinfold lies in; ``path``, more directories, in which its
+dependencies may be found when this interpreter has none; ``preload``, names of modules; ``setup``,
+a source text or null; ``node_id``; and what preload.Settings has besides. What follows is for a
+spawned worker: the spill directory, the pid of the template that it shall not outlive (or 0), its
+number and its id.
 
 The script makes the interpreter what a candidate expects to run in: one that was started without a
 script. Descriptor 3 is the socket to the pool; a failure to start is told there (src/frame.h,
@@ -24,12 +26,13 @@ SOCKET = 3
 def main() -> None:
     # Not before the first fork: a collection writes to every object, and so would unshare it.
     gc.disable()
-    text, rest = sys.argv[1], sys.argv[2:]
+    end = 2 + int(sys.argv[1])
+    own, rest = sys.argv[1:end], sys.argv[end:]
     script = os.path.abspath(__file__)
     sys.argv = [""]
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path[0] = ""
-    settings = json.loads(text)
+    settings = json.loads("".join(own[1:]))
     name_package(os.path.join(settings["package"], "pinfold"))
     try:
         from pinfold.runtime import preload
@@ -39,7 +42,7 @@ def main() -> None:
     if rest:
         preload.spawned_worker(settings, *rest)
     else:
-        preload.template(settings, [sys.executable, script, text])
+        preload.template(settings, [sys.executable, script, *own])
 
 
 def name_package(directory: str) -> None:

@@ -1,0 +1,100 @@
+"""``setup``: of any size, and what keeps a pool with it from starting is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from conftest import MakeBackend
+from pinfold import InvalidConfig, LocalBackend, PoolError, WorkerCall, WorkerConfig
+
+LENGTH = WorkerCall("import pinfold_setup\ndef f(): return len(pinfold_setup.TEXT)", "f")
+
+
+@pytest.mark.parametrize("mode", ["fresh", "reuse", "spawn"])
+@pytest.mark.parametrize("size", [100_000, 120_000, 131_072, 1_000_000])
+def test_a_set_up_of_any_size_is_there_for_every_call(
+    make_backend: MakeBackend, mode: str, size: int
+) -> None:
+    backend = make_backend(setup=f"TEXT = {'x' * size!r}", isolation=mode)
+    assert backend.submit(LENGTH).result().unwrap() == size
+
+
+def test_a_large_set_up_outlives_the_template(make_backend: MakeBackend) -> None:
+    backend = make_backend(setup=f"TEXT = {'é' * 100_000!r}")
+    assert backend.submit(LENGTH).result().unwrap() == 100_000
+    template = backend.stats().template_pid
+    os.kill(template, signal.SIGKILL)
+    while (result := backend.submit(LENGTH).result()).outcome == "lost":
+        continue
+    assert result.unwrap() == 100_000
+    assert backend.stats().template_pid != template
+
+
+def test_a_set_up_that_no_process_can_be_given_is_refused(spill_dir: Path) -> None:
+    config = WorkerConfig(setup=f"TEXT = {'x' * (7 << 20)!r}", spill_dir=spill_dir)
+    with pytest.raises(InvalidConfig, match="setup takes too much room"):
+        LocalBackend(config)
+
+
+def told(backend: LocalBackend) -> str:
+    with pytest.raises(PoolError, match="the pool could not start") as caught, backend:
+        pass
+    return str(caught.value)
+
+
+def test_a_set_up_that_fails_is_told(make_backend: MakeBackend, isolation: str) -> None:
+    text = told(make_backend(setup="a = 1\nb = a / 0", isolation=isolation))
+    assert "setup failed" in text
+    assert "ZeroDivisionError" in text
+
+
+def test_a_set_up_that_hangs_is_told(make_backend: MakeBackend) -> None:
+    text = told(make_backend(setup="while True: pass", setup_timeout_s=0.5))
+    assert "the template was not ready within 0.5 s" in text
+
+
+THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"
+
+
+def test_a_set_up_that_starts_a_thread_is_told(make_backend: MakeBackend, isolation: str) -> None:
+    text = told(make_backend(setup=THREAD, isolation=isolation))
+    assert "setup started a thread that is still there" in text
+    assert 'isolation="spawn"' in text
+
+
+# In a view of its own, where a file stands for the device.
+GPU = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+uid, gid = os.getuid(), os.getgid()
+if libc.unshare(0x10000000 | 0x00020000) < 0:
+    raise RuntimeError("not allowed here")
+maps = ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")
+for name, text in maps:
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+if libc.mount(b"none", b"/dev", b"tmpfs", 0, None) < 0:
+    raise RuntimeError("not allowed here")
+device = open("/dev/nvidia0", "w")
+"""
+
+
+def test_a_set_up_that_touches_a_gpu_is_told(make_backend: MakeBackend, isolation: str) -> None:
+    text = told(make_backend(setup=GPU, isolation=isolation))
+    if "not allowed here" in text:
+        pytest.skip("no mounts here")
+    assert "setup opened /dev/nvidia0" in text
+    assert 'isolation="spawn"' in text
+
+
+@pytest.mark.parametrize("setup", [THREAD, GPU])
+def test_spawned_workers_may_have_threads_and_gpus(make_backend: MakeBackend, setup: str) -> None:
+    backend = make_backend(setup=setup, isolation="spawn")
+    result = backend.submit(WorkerCall("import pinfold_setup\ndef f(): return 1", "f")).result()
+    if result.error is not None and "not allowed here" in result.error.stderr:
+        pytest.skip("no mounts here")
+    assert result.unwrap() == 1
