@@ -222,6 +222,11 @@ GOALS = [
         at_most("queue", (REUSE, "bytes"), 1535, lambda value: f"{number(value)} bytes"),
     ),
     Goal(
+        "64 idle `fresh` spares of a numpy template: private memory of the largest",
+        "< 3 MiB",
+        at_most("spares", (FRESH, "private_most"), 3 * MIB - 1, size),
+    ),
+    Goal(
         "`kill -9` of the caller, template or any worker, 10,000 times",
         "0 orphans, zombies, files, descriptors left; 0 results lost or doubled",
         elsewhere("no speed: a matter of the tests"),

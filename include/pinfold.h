@@ -270,6 +270,18 @@ typedef struct pinfold_stats {
 /* A snapshot. Set ret_stats->size first. */
 PINFOLD_API int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats);
 
+/* What the pool's processes cost, proc(5). */
+typedef struct pinfold_memory {
+    size_t size;
+    uint64_t pss_kb;          /* of the workers and the template: each page divided by the number of its users */
+    uint64_t private_kb;      /* what workers share with no other process: of all of them, */
+    uint64_t private_most_kb; /* and of the one that has most */
+    uint32_t workers;         /* that were looked at */
+} pinfold_memory;
+
+/* Looks it up now. The kernel walks their memory for it, in the calling thread: a millisecond or two a process. Set ret_memory->size first. */
+PINFOLD_API int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory);
+
 /* Ends what runs and waits (PINFOLD_CANCELLED), kills every process of the pool, waits until they are gone, and
  * returns with the results still to be taken. Idempotent; threads that wait for a call get its result. */
 PINFOLD_API int pinfold_pool_shutdown(pinfold_pool *pool);

@@ -98,6 +98,19 @@ int usage_read_share(pid_t pid, uint64_t *ret_kb)
     return r;
 }
 
+int usage_read_memory(pid_t pid, uint64_t *ret_pss_kb, uint64_t *ret_private_kb)
+{
+    char text[4096];
+    int r = read_file(pid, "smaps_rollup", text, sizeof(text));
+    if (r == 0 && !strstr(text, "\nPss:"))
+        r = -ESRCH; /* a zombie */
+    if (r == 0) {
+        *ret_pss_kb = field(text, "\nPss:");
+        *ret_private_kb = field(text, "\nPrivate_Clean:") + field(text, "\nPrivate_Dirty:");
+    }
+    return r;
+}
+
 /* Of one thread. */
 static int add_waits(pid_t pid, const char *thread, struct usage_waits *waits)
 {

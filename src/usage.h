@@ -31,4 +31,8 @@ int usage_read_now(pid_t pid, bool memory, struct usage *ret_usage);
  * processes share memory, but slow (the kernel walks all of it). */
 int usage_read_share(pid_t pid, uint64_t *ret_kb);
 
+/* All that the process has resident, each page divided by the number of processes that map it, and what no other
+ * process maps: both in kB, and as slow. */
+int usage_read_memory(pid_t pid, uint64_t *ret_pss_kb, uint64_t *ret_private_kb);
+
 #endif

@@ -26,5 +26,6 @@ NAMES = (
     "deadline",
     "timing",
     "queue",
+    "spares",
     "evolution",
 )

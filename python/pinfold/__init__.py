@@ -42,7 +42,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pinfold.backend import LocalBackend, PoolStats
+    from pinfold.backend import LocalBackend, PoolMemory, PoolStats
     from pinfold.call import WorkerCall
     from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST, WorkerConfig
     from pinfold.default import default_backend, run_exec_runner, shutdown_executor
@@ -97,6 +97,7 @@ __all__ = [
     "PinfoldError",
     "PoolClosed",
     "PoolError",
+    "PoolMemory",
     "PoolStats",
     "QueueFull",
     "Worker",
@@ -113,7 +114,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "backend": ("LocalBackend", "PoolStats"),
+    "backend": ("LocalBackend", "PoolMemory", "PoolStats"),
     "call": ("WorkerCall",),
     "config": ("DEFAULT_ENV_PREFIXES", "DEFAULT_ENV_WHITELIST", "WorkerConfig"),
     "default": ("default_backend", "run_exec_runner", "shutdown_executor"),

@@ -383,6 +383,13 @@ class Engine:
                 self._counts |= self.learner.told()
         return dict(self._counts)
 
+    def memory(self) -> tuple[int, int, int, int] | None:
+        """What the processes cost, as the library tells; None when there are none."""
+        if self._pool is not None and os.getpid() == self._pid:
+            with contextlib.suppress(ValueError):
+                return self._pool.memory()
+        return None
+
     def refuse(self) -> None:
         """Takes no more calls."""
         with self._lock:

@@ -48,6 +48,24 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class PoolMemory:
+    """What the processes of a backend cost, in KiB (proc(5), smaps_rollup).
+
+    Attributes:
+        workers: how many were looked at: idle and busy ones.
+        pss_kb: of the template and the workers together: each page divided by the number of
+            processes that map it, so that what they share counts once.
+        private_kb: what workers share with no other process, of all of them together.
+        private_most_kb: the same, of the worker that has most.
+    """
+
+    workers: int
+    pss_kb: int
+    private_kb: int
+    private_most_kb: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStats:
     """A snapshot of a backend. Fields can also be read as items: ``stats["queued"]``.
 
@@ -71,6 +89,7 @@ class PoolStats:
             over (``preload="auto"``).
         learned: the modules that were learned and are preloaded, in the order in which they were.
         not_learned: those with which no template could be started; they are not tried again.
+        memory: what the processes cost; None unless it was asked for, or when there are none.
     """
 
     pool_id: str
@@ -93,6 +112,7 @@ class PoolStats:
     generation: int = 1
     learned: tuple[str, ...] = ()
     not_learned: tuple[str, ...] = ()
+    memory: PoolMemory | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name in self.keys():
@@ -279,10 +299,16 @@ class LocalBackend:
         """How the workers are held: each mechanism, whether it is active, and if not, why."""
         return isolation_of(self._config)
 
-    def stats(self) -> PoolStats:
-        """A snapshot: what waits, runs and idles, and how many calls ended how."""
+    def stats(self, *, memory: bool = False) -> PoolStats:
+        """A snapshot: what waits, runs and idles, and how many calls ended how.
+
+        With `memory` also what the processes cost, for which the kernel walks their memory:
+        a millisecond or two for each.
+        """
         engine = self._engine
         counts: dict[str, Any] = engine.counts()
+        if memory and (found := engine.memory()) is not None:
+            counts["memory"] = PoolMemory(*found)
         counts.setdefault("outcomes", dict.fromkeys(OUTCOMES, 0))
         return PoolStats(
             pool_id=self.pool_id,

@@ -702,6 +702,29 @@ static void test_pools_live_side_by_side(void **state)
     pool = NULL;
 }
 
+static void test_the_memory_of_the_processes_is_told_when_asked_for(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 4);
+    char *path = make_fifo("gate");
+    uint64_t id = submit("gate", path, PINFOLD_FOREVER);
+    runs("upper", "x", PINFOLD_OK); /* one is busy, one idle */
+    pinfold_memory memory = {.size = sizeof(memory)};
+    assert_int_equal(pinfold_pool_memory(pool, &memory), 0);
+    assert_int_equal(memory.workers, 2);
+    assert_in_range(memory.private_most_kb, 1, memory.private_kb);
+    assert_in_range(memory.private_kb, 1, memory.pss_kb);
+    memory.size--;
+    assert_int_equal(pinfold_pool_memory(pool, &memory), -EINVAL);
+    open_gate(path);
+    ends(id, PINFOLD_OK);
+    assert_int_equal(pinfold_pool_shutdown(pool), 0);
+    memory.size++;
+    assert_int_equal(pinfold_pool_memory(pool, &memory), 0);
+    assert_int_equal(memory.workers, 0);
+    assert_int_equal(memory.pss_kb, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -735,6 +758,7 @@ int main(void)
         POOL_TEST(test_a_shutdown_wakes_everybody_who_waits),
         POOL_TEST(test_a_result_outlives_its_pool),
         POOL_TEST(test_pools_live_side_by_side),
+        POOL_TEST(test_the_memory_of_the_processes_is_told_when_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

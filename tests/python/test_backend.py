@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -495,3 +496,29 @@ worker.reseed = no_room
     result = backend.submit(WorkerCall("def f():\n    pass", "f"), deadline_s=60).result()
     assert result.outcome == "internal"
     assert "MemoryError: no room" in result.error.message
+
+
+def test_what_the_processes_cost_is_told_when_it_is_asked_for(make_backend: MakeBackend) -> None:
+    backend = make_backend(setup="DATA = bytes([1]) * (64 << 20)", isolation="reuse")
+    assert backend.stats(memory=True).memory is None
+    meet = """
+import os, time
+def f(directory):
+    open(os.path.join(directory, str(os.getpid())), "w").close()
+    while len(os.listdir(directory)) < 2:
+        time.sleep(0.001)
+"""
+    directory = backend.config.spill_dir / "meet"
+    directory.mkdir()
+    calls = [backend.submit(WorkerCall(meet, "f", args=[str(directory)])) for _ in range(2)]
+    for future in calls:
+        future.result().unwrap()
+    shutil.rmtree(directory)
+    assert backend.stats().memory is None
+    memory = backend.stats(memory=True).memory
+    assert memory is not None
+    assert memory.workers == 2
+    assert 0 < memory.private_most_kb <= memory.private_kb < memory.pss_kb
+    assert 64 << 10 < memory.pss_kb < 128 << 10  # the data once, whatever the number of workers
+    backend.close()
+    assert backend.stats(memory=True).memory is None

@@ -360,6 +360,23 @@ static PyObject *pool_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
         (unsigned)stats.generation, "template_start_ns", (long long)stats.template_start_ns);
 }
 
+static PyObject *pool_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct pool *self = (struct pool *)op;
+    pinfold_memory memory = {.size = sizeof(memory)};
+    int code = -ESHUTDOWN;
+    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
+    {
+        code = pinfold_pool_memory(self->pool, &memory);
+        gate_leave(&self->gate);
+    }
+    Py_END_ALLOW_THREADS if (code == -ESHUTDOWN) return raise_closed();
+    if (code < 0)
+        return raise_errno(code, NULL);
+    return Py_BuildValue("(IKKK)", (unsigned)memory.workers, (unsigned long long)memory.pss_kb,
+                         (unsigned long long)memory.private_kb, (unsigned long long)memory.private_most_kb);
+}
+
 static PyObject *renew(PyObject *op, PyObject *argv)
 {
     struct pool *self = (struct pool *)op;
@@ -425,6 +442,7 @@ static PyMethodDef methods[] = {
     {"renew", renew, METH_O, "renew(argv): starts a next template beside the one that serves."},
     {"renewal", renewal, METH_NOARGS,
      "True: the next template took over, or none was asked for. False: it has yet to. OSError: it was dropped."},
+    {"memory", pool_memory, METH_NOARGS, "(workers, pss, private, private of the largest), in KiB."},
     {"stats", pool_stats, METH_NOARGS, "pinfold_stats as a dict."},
     {"shutdown", shutdown_pool, METH_NOARGS, "Ends what runs and waits, and every process."},
     {"close", pool_close, METH_NOARGS, "shutdown(), then gives everything back. Idempotent."},
