@@ -12,6 +12,7 @@ Each module has:
 NAMES = (
     "cold",
     "roundtrip",
+    "costs",
     "throughput",
     "fresh",
     "sandbox",
