@@ -9,7 +9,7 @@
 
 #include <pinfold.h>
 #include <pthread.h>
-#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/queue.h>
 
@@ -26,9 +26,11 @@
 TAILQ_HEAD(call_line, call);
 TAILQ_HEAD(worker_line, worker);
 
-/* A thread that sleeps for one call. Lives on that thread's stack. */
+/* A thread that sleeps for one call. Lives on that thread's stack, until it was woken as often as it shall be. */
 struct waiter {
-    sem_t woken;
+    _Atomic uint32_t woken; /* futex(2) */
+    uint32_t wakes;         /* made, and to be made */
+    SLIST_ENTRY(waiter) link;
 };
 
 struct pinfold_queue {
@@ -91,6 +93,10 @@ struct pinfold_pool {
 
     uint32_t barren; /* templates that ended since a worker was made last */
 
+    /* Who is woken when the reactor has let go of `lock`, and not to wait for it. */
+    SLIST_HEAD(waiters, waiter) awaited;
+    bool reacting; /* the reactor holds `lock` */
+
     bool woken;   /* `wake` is raised */
     bool replace; /* a template that served has died: start the next one without waiting for a call */
     bool closing; /* nothing new is taken */
@@ -150,6 +156,7 @@ void pool_ready(struct pinfold_pool *pool, bool known);
 int queue_init(struct pinfold_pool *pool, struct pinfold_queue *queue);
 void queue_destroy(struct pinfold_queue *queue);
 void queue_push(struct pinfold_queue *queue, struct call *call);
+void queue_wake(struct waiter *waiter);          /* without the lock, or with it */
 void queue_refresh(struct pinfold_queue *queue); /* makes `notify` say whether something is there */
 
 #endif

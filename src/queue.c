@@ -1,6 +1,8 @@
 /* queue.c - where finished calls wait for somebody to take them. */
+#include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include "pool.h"
 #include "util.h"
@@ -36,11 +38,43 @@ void queue_refresh(struct pinfold_queue *queue)
     queue->raised = wanted;
 }
 
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *until)
+{
+    return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, until, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+void queue_wake(struct waiter *waiter)
+{
+    _Atomic uint32_t *word = &waiter->woken;
+    atomic_fetch_add(word, 1);
+    /* The waiter may be gone by now: then nobody sleeps at this address, or somebody who looks again. */
+    (void)futex(word, FUTEX_WAKE, 1, NULL);
+}
+
+/* Until it was woken more than `times` times, or `until` (CLOCK_MONOTONIC; NULL: for ever). -EINTR, -ETIMEDOUT */
+static int sleep_until(struct waiter *waiter, uint32_t times, const struct timespec *until)
+{
+    for (uint32_t now; (now = atomic_load(&waiter->woken)) <= times;)
+        if (futex(&waiter->woken, FUTEX_WAIT_BITSET, now, until) < 0 && errno != EAGAIN)
+            return -errno;
+    return 0;
+}
+
+/* Wakes it, now or when the reactor has let go of the lock. */
+static void rouse(struct pinfold_pool *pool, struct waiter *waiter)
+{
+    waiter->wakes++;
+    if (pool->reacting)
+        SLIST_INSERT_HEAD(&pool->awaited, waiter, link);
+    else
+        queue_wake(waiter);
+}
+
 void queue_push(struct pinfold_queue *queue, struct call *call)
 {
     TAILQ_INSERT_TAIL(&queue->done, call, link);
     if (call->waiter)
-        sem_post(&call->waiter->woken); /* it takes the call out of the line by itself */
+        rouse(queue->pool, call->waiter); /* it takes the call out of the line by itself */
     else
         queue_refresh(queue);
 }
@@ -105,8 +139,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
         return -ECHILD;
     int64_t until = time_add(now_ns(), timeout_ns > 0 ? timeout_ns : 0);
     struct timespec absolute = {.tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S};
-    struct waiter waiter;
-    sem_init(&waiter.woken, 0, 0);
+    struct waiter waiter = {.wakes = 0};
 
     pthread_mutex_lock(&pool->lock);
     struct call *call = handle_get(&pool->calls, id);
@@ -114,7 +147,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
     if (r == 0 && call->state != CALL_DONE) {
         call->waiter = &waiter;
         pthread_mutex_unlock(&pool->lock);
-        r = sem_clockwait(&waiter.woken, CLOCK_MONOTONIC, &absolute) < 0 ? -errno : 0;
+        r = sleep_until(&waiter, 0, until == INT64_MAX ? NULL : &absolute);
         pthread_mutex_lock(&pool->lock);
         /* Nobody else can have taken the call while `waiter` stood in it, but its queue may have been closed. */
         call = handle_get(&pool->calls, id);
@@ -128,7 +161,8 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
     if (r == 0)
         *ret_result = take(call->queue, call);
     pthread_mutex_unlock(&pool->lock);
-    sem_destroy(&waiter.woken);
+    while (waiter.wakes > 0 && sleep_until(&waiter, waiter.wakes - 1, NULL) < 0)
+        ;
     return r;
 }
 
@@ -181,7 +215,7 @@ void pinfold_queue_close(pinfold_queue *queue)
         if (call->queue != queue)
             continue;
         if (call->waiter) /* it finds the call without a queue, or gone */
-            sem_post(&call->waiter->woken);
+            rouse(pool, call->waiter);
         if (call->state != CALL_DONE)
             call->queue = NULL;
     }

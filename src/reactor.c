@@ -145,6 +145,15 @@ static void dispatch(struct pinfold_pool *pool, uint64_t data)
     }
 }
 
+static void wake_all(struct waiters *awaited)
+{
+    struct waiter *waiter;
+    while ((waiter = SLIST_FIRST(awaited))) {
+        SLIST_REMOVE_HEAD(awaited, link); /* it is gone as soon as it was woken */
+        queue_wake(waiter);
+    }
+}
+
 static void *run(void *data)
 {
     struct pinfold_pool *pool = data;
@@ -152,6 +161,7 @@ static void *run(void *data)
         struct epoll_event events[EVENTS_AT_ONCE];
         int n = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, -1);
         pthread_mutex_lock(&pool->lock);
+        pool->reacting = true;
         for (int i = 0; i < n; i++)
             dispatch(pool, events[i].data.u64);
         if (pool->closing)
@@ -163,7 +173,11 @@ static void *run(void *data)
             pool->closed = true;
             pthread_cond_broadcast(&pool->ended);
         }
+        pool->reacting = false;
+        struct waiters awaited = pool->awaited;
+        SLIST_INIT(&pool->awaited);
         pthread_mutex_unlock(&pool->lock);
+        wake_all(&awaited);
     }
     return NULL;
 }
