@@ -1,11 +1,13 @@
-"""The reader of the `data` codec: it refuses bytes as `Malformed`, or finds a value that the codec
-itself would have sent; and it runs, opens and imports nothing.
+"""What the caller's Python reads of what a worker sent: a value in the `data` codec, the account of
+a failure, a note. The reader of the codec refuses bytes as `Malformed`, or finds a value that the
+codec itself would have sent; and none of them runs, opens or imports anything.
 
-Input: segments, as `replay.split` finds them.
+Input: segments, as `replay.split` finds them. Bit 2 of the first byte: the first segment is a note.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime  # noqa: F401  each of these the reader imports when a value needs it
 import decimal  # noqa: F401
 import fractions  # noqa: F401
@@ -20,6 +22,8 @@ import replay
 
 from codec_support import received, same
 from pinfold import codec
+from pinfold._learner import read_note
+from pinfold.runtime import wire
 
 _watching = False
 # A time zone is a file, by its checked name.
@@ -42,13 +46,23 @@ for zone in ("UTC", "Europe/Berlin"):
     zoneinfo.ZoneInfo(zone)
 
 
+def _read_failure(segments: list[bytes]) -> None:
+    with contextlib.suppress(codec.Malformed):
+        failure = wire.unpack_failure(received(segments))
+        assert type(failure.text) is str and type(failure.returncode) is int
+
+
 def one_input(data: bytes) -> bool:
     """Whether there was a value."""
     global _watching
-    views = received(replay.split(data))
+    segments = replay.split(data)
+    if data and data[0] & 4:
+        return bool(read_note(segments[0], 1 << 62))
     _watching = True
     try:
-        value = codec.decode(views, "data")
+        value = codec.decode(received(segments), "data")
+        if type(value) is dict:
+            _read_failure(segments)
     except codec.Malformed:
         return False
     finally:
