@@ -218,6 +218,13 @@ def test_a_preload_that_fails_in_a_spawned_worker_is_told_by_it(
     assert template.exit_of(worker).code == 1
 
 
+def test_a_preload_may_reserve_terabytes(make: Make) -> None:
+    reserve = "import mmap\nkept = mmap.mmap(-1, 1 << 46, flags=mmap.MAP_PRIVATE | 0x4000)"
+    template = make(setup=reserve)
+    assert select.select([template.control], [], [], 20)[0], "MAP_NORESERVE, and never touched"
+    template.ready()
+
+
 def test_a_template_without_descriptors_says_so(make: Make, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nulimit -n 20\nexec {sys.executable} "$@"\n')

@@ -30,7 +30,8 @@
 
 #define PAGES_MOST 1024 /* that are copied for a worker: 4 MiB */
 #define RANGES_MOST 512
-#define PAGEMAP_OWN (UINT64_C(1) << 56) /* mapped by this process alone; proc(5), /proc/[pid]/pagemap */
+#define PAGEMAP_OWN (UINT64_C(1) << 56)  /* mapped by this process alone; proc(5), /proc/[pid]/pagemap */
+#define MAPPING_MOST (UINT64_C(4) << 30) /* what is larger is reserved, not used, and takes long to read */
 
 struct mapping {
     uintptr_t start, end;
@@ -140,7 +141,7 @@ static bool add_page(struct tell *tell, uintptr_t page, size_t page_size)
 static bool add_own(const struct mapping *mapping, void *data)
 {
     struct tell *tell = data;
-    if (mapping->rights[0] != 'r' || mapping->rights[1] != 'w')
+    if (mapping->rights[0] != 'r' || mapping->rights[1] != 'w' || mapping->end - mapping->start > MAPPING_MOST)
         return true;
     size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
     uint64_t entries[512];
