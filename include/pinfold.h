@@ -101,6 +101,9 @@ typedef struct pinfold_config {
     uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, PINFOLD_PLACES */
     uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
                                       which it has the same user, always among them; 0: in the caller's */
+    const char *cgroup; /* a cgroup v2 directory for this pool alone, whose children have the controllers
+                                     "memory" and "pids": each worker gets one, named by its id, and the template
+                                     has to see to it that it moves there before its first call; NULL: none */
 } pinfold_config;
 
 /* Starts the pool's thread and its template, and returns without waiting for the template: calls may be submitted

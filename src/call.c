@@ -182,6 +182,13 @@ uint32_t call_blame(int code)
     return error_is_ours(code) ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT;
 }
 
+void call_evidence_memory(struct call *call, uint64_t bytes)
+{
+    const double mib = 1024.0 * 1024.0;
+    call_evidence(call, PINFOLD_MEMORY_LIMIT, "%.1f MiB of memory in use, of %.1f MiB allowed",
+                  (double)bytes / mib, (double)call->limits.memory_bytes / mib);
+}
+
 void call_overrule(struct call *call, int code, const char *why)
 {
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
@@ -295,15 +302,13 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
     if (!worker)
         return;
     struct limit_use use;
-    const double mib = 1024.0 * 1024.0;
     switch (limit_look(worker->pid, &call->limits, worker->inherited_kb * 1024,
                        (worker->user_us + worker->sys_us) * 1000, &use)) {
     case LIMIT_NONE:
         reactor_set(pool, &call->sample, now_ns() + LIMIT_SAMPLE_NS);
         return;
     case LIMIT_MEMORY:
-        call_evidence(call, PINFOLD_MEMORY_LIMIT, "%.1f MiB of memory in use, of %.1f MiB allowed",
-                      (double)use.memory_bytes / mib, (double)call->limits.memory_bytes / mib);
+        call_evidence_memory(call, use.memory_bytes);
         break;
     case LIMIT_CPU:
         call_evidence(call, PINFOLD_CPU_LIMIT, "%.3g s of processor time used, of %.3g s allowed",

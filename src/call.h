@@ -117,6 +117,9 @@ void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
 /* Whose fault it is, in an outcome, that nothing came of a result for which `code` stands: the worker's, or ours. */
 uint32_t call_blame(int code);
 
+/* The same: it had so much memory, and that was too much. */
+void call_evidence_memory(struct call *call, uint64_t bytes);
+
 /* The result that decided how the call ended turns out to be none, before anybody is told. */
 void call_overrule(struct call *call, int code, const char *why);
 

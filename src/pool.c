@@ -232,6 +232,7 @@ static int copy_config(struct config *to, const pinfold_config *from)
      * opening the directory says why. */
     if (!(to->spill_dir = realpath(from->spill_dir, NULL)))
         to->spill_dir = strdup(from->spill_dir);
+    to->cgroup = from->cgroup ? strdup(from->cgroup) : NULL;
     to->isolation = from->isolation;
     to->max_workers = from->max_workers;
     to->max_queue = from->max_queue;
@@ -241,7 +242,7 @@ static int copy_config(struct config *to, const pinfold_config *from)
     to->idle_timeout_ns = from->idle_timeout_ns;
     to->open_timeout_ns = from->open_timeout_ns;
     to->output_bytes = from->output_bytes ? from->output_bytes : OUTPUT_DEFAULT;
-    return to->argv && to->envp && to->guard && to->spill_dir ? 0 : -ENOMEM;
+    return to->argv && to->envp && to->guard && to->spill_dir && (to->cgroup || !from->cgroup) ? 0 : -ENOMEM;
 }
 
 static int check_executable(const char *what, const char *path, pinfold_error *error)
@@ -277,6 +278,7 @@ static void free_pool(struct pinfold_pool *pool)
         free(event);
     }
     spill_dir_close(&pool->spills);
+    cgroup_close(&pool->cgroup);
     close_fd(&pool->epoll);
     close_fd(&pool->wake);
     close_fd(&pool->ready);
@@ -291,6 +293,7 @@ static void free_pool(struct pinfold_pool *pool)
     free(pool->places);
     free(pool->config.guard);
     free(pool->config.spill_dir);
+    free(pool->config.cgroup);
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
@@ -307,7 +310,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     pool->owner = getpid();
     pool->armed = INT64_MAX;
     pool->generation = 1;
-    pool->spills.fd = pool->epoll = pool->wake = pool->ready = pool->timer = pool->queue.notify = -1;
+    pool->spills.fd = pool->cgroup.fd = pool->epoll = pool->wake = pool->ready = pool->timer = pool->queue.notify =
+        -1;
     pool->spares_wanted = config->isolation == PINFOLD_FRESH ? 1 : 0;
     TAILQ_INIT(&pool->waiting);
     TAILQ_INIT(&pool->idle);
@@ -330,6 +334,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
         r = check_executable("template", pool->config.argv[0], error);
     if (r == 0)
         r = spill_dir_open(pool->config.spill_dir, &pool->spills, error);
+    if (r == 0 && pool->config.cgroup)
+        r = cgroup_open(&pool->cgroup, pool->config.cgroup, error);
     if (r == 0)
         r = open_descriptors(pool, error);
     if (r == 0)

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "call.h"
+#include "cgroup.h"
 #include "deadline.h"
 #include "handle.h"
 #include "place.h"
@@ -52,6 +53,7 @@ struct config { /* the pool's own copy of pinfold_config */
     char **envp;
     char *guard;
     char *spill_dir;
+    char *cgroup;
     uint32_t isolation, max_workers, max_queue, max_calls_per_worker, flags, namespaces;
     int64_t idle_timeout_ns, open_timeout_ns;
     uint64_t output_bytes;
@@ -66,6 +68,7 @@ struct pinfold_pool {
     bool reactor_runs;
     struct config config;
     struct spill_dir spills;
+    struct cgroup cgroup;
 
     int epoll;
     int wake;      /* eventfd: another thread left work for the reactor */

@@ -141,6 +141,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
     }
     close_fd(&worker->pidfd);
     place_leave(pool, worker);
+    cgroup_remove(&pool->cgroup, worker->id);
     TAILQ_REMOVE(&worker->template->workers, worker, link);
     handle_drop(&pool->workers, worker->number);
     free(worker);
@@ -163,6 +164,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
     }
     if (step->actions & WORKER_KILL) {
         send_signal(worker, SIGKILL);
+        cgroup_kill(&pool->cgroup, worker->id);
         reactor_set(pool, &worker->timer, now_ns() + WORKER_STUCK_NS);
     }
     if (step->actions & WORKER_HANGUP)
@@ -249,8 +251,11 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
         r = handle_new(&pool->workers, worker, &worker->number);
     if (r < 0)
         return r;
-    r = connect_worker(pool, worker);
+    r = cgroup_make(&pool->cgroup, worker->id);
+    if (r == 0)
+        r = connect_worker(pool, worker);
     if (r < 0) {
+        cgroup_remove(&pool->cgroup, worker->id);
         reactor_close(pool, &worker->channel);
         reactor_close(pool, &worker->pipes[WORKER_OUT]);
         reactor_close(pool, &worker->pipes[WORKER_ERR]);
@@ -283,6 +288,7 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
         .flags = call->spill >= 0 ? CALL_SPILLED : 0,
         .place = worker->place,
     };
+    cgroup_limit(&pool->cgroup, worker->id, call->limits.memory_bytes, call->limits.processes);
     struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
     int r = frame_send(worker->channel, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
                        call->spill >= 0 ? 1 : 0);
@@ -582,6 +588,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     }
     struct call *call = worker->call;
     if (call) {
+        uint64_t peak;
         bool tree = report->flags & EXITED_ORPHANS;
         struct template *template = worker->template;
         if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || pool_distrusts(pool) ||
@@ -598,6 +605,8 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             call->result->told.signal = SIGXFSZ;
             call_evidence(call, PINFOLD_OUTPUT_LIMIT,
                           "a file grew to the %" PRIu64 " bytes allowed, and was to grow on", call->file_bytes);
+        } else if (WTERMSIG(status) == SIGKILL && cgroup_ran_out(&pool->cgroup, worker->id, &peak)) {
+            call_evidence_memory(call, peak);
         } else {
             call->result->told.signal = WTERMSIG(status);
             call_evidence(call, PINFOLD_SIGNALLED, "the process died by signal %d (%s)", WTERMSIG(status),
@@ -642,8 +651,8 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "idle");
         break;
     case WORKER_BUSY:
-        if (pidfd_ended(
-                worker->pidfd)) { /* how, the template has yet to tell; it has as long as for one we killed */
+        /* How it ended, the template has yet to tell; it has as long as for one we killed. */
+        if (pidfd_ended(worker->pidfd) || cgroup_ran_out(&pool->cgroup, worker->id, &(uint64_t){0})) {
             worker_step(pool, worker, WORKER_RETIRE);
             break;
         }

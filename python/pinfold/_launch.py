@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pinfold import _pool
+from pinfold._cgroup import make, remove
 from pinfold._check import shown
 from pinfold._cpus import usable_cpus
-from pinfold._sandbox import namespaces_of, plan_of
+from pinfold._sandbox import cgroup_of, namespaces_of, plan_of
 from pinfold.call import FOREVER_NS
 from pinfold.config import MAX_WORKERS, THREAD_COUNTS
 from pinfold.errors import InvalidConfig
@@ -39,7 +40,7 @@ class Launch:
     used.
     """
 
-    __slots__ = ("config", "environment", "max_workers", "places", "plan", "python")
+    __slots__ = ("cgroup", "config", "environment", "max_workers", "places", "plan", "python")
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
@@ -53,11 +54,15 @@ class Launch:
         self.plan = plan_of(config)
         prepare_spill_dir(config.spill_dir)
         self.environment = _environment(config)
+        self.cgroup: tuple[Path, int] | None = None
         self._check_size()
 
     def open(self, *, events: bool) -> _pool.Pool:
         """Opens the pool; returns before its template is ready. Raises OSError."""
         config = self.config
+        parent = cgroup_of(config)
+        if isinstance(parent, Path):
+            self.cgroup = make(parent)
         return _pool.Pool(
             argv=self.command([]),
             envp=self.environment,
@@ -75,6 +80,7 @@ class Launch:
             | (_pool.PLACES if self.places else 0)
             | (_pool.DISTRUST if self.plan and config.isolation == "fresh" else 0),
             namespaces=namespaces_of(self.plan),
+            cgroup=str(self.cgroup[0]) if self.cgroup else None,
         )
 
     def command(self, learned: Sequence[str]) -> list[bytes]:
@@ -102,6 +108,9 @@ class Launch:
             from pinfold.runtime.box import clear_stale
 
             clear_stale(str(self.config.spill_dir))
+        if self.cgroup is not None:
+            remove(*self.cgroup)
+            self.cgroup = None
 
     def _template_config(self, learned: Sequence[str]) -> str:
         config = self.config
@@ -116,6 +125,7 @@ class Launch:
                 "package": str(_PACKAGE.parent),
                 "path": _library_path(),
                 "box": self.plan,
+                "cgroup": str(self.cgroup[0]) if self.cgroup else None,
                 "places": self.places,
             }
         )

@@ -90,6 +90,7 @@ class Pool:
         output_bytes: int,
         flags: int,
         namespaces: int,
+        cgroup: str | None,
     ) -> Pool: ...
     def wait_ready(self, timeout_ns: int, /) -> None: ...
     def submit(

@@ -7,8 +7,10 @@ import functools
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pinfold._cgroup import NoCgroup, find
 from pinfold.errors import InvalidConfig
 from pinfold.runtime import _box
 
@@ -35,6 +37,7 @@ class Mechanism:
         does: what it keeps a program from.
         why: why it is not active; "" if it is.
         enable: what would make it available; "" if nothing is needed.
+        required: whether a level of the sandbox is incomplete without it.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Mechanism:
     does: str
     why: str = ""
     enable: str = ""
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Isolation:
     @property
     def missing(self) -> tuple[Mechanism, ...]:
         """Those that the level wants and that cannot be had here."""
-        return tuple(one for one in self.mechanisms if one.state == UNAVAILABLE)
+        return tuple(one for one in self.mechanisms if one.state == UNAVAILABLE and one.required)
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain dicts and lists, for JSON."""
@@ -197,9 +201,30 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
     yield Mechanism("limits_sampled", ACTIVE, "memory, processor time, processes: every 20 ms")
     yield Mechanism("limits_of_kernel", ACTIVE, "files, descriptors, address space: rlimits")
     yield Mechanism("oom_first", ACTIVE, "the kernel's OOM killer takes workers, not the caller")
-    yield Mechanism(
-        "cgroup_limits", OFF, "memory.max and pids.max, exact", "this version does not use cgroups"
-    )
+    exact = "memory_bytes by memory.max, of all memory; behind processes a wall by pids.max"
+    place = cgroup_of(config)
+    if isinstance(place, Path):
+        yield Mechanism("cgroup_limits", ACTIVE, exact)
+    elif isinstance(place, str):
+        yield Mechanism("cgroup_limits", OFF, exact, place)
+    else:
+        delegated = (
+            "cgroup v2 with the controllers memory and pids, delegated to this user, and this"
+            " process in a group below it (docs/security.md)"
+        )
+        yield Mechanism("cgroup_limits", UNAVAILABLE, exact, str(place), delegated, required=False)
+
+
+def cgroup_of(config: WorkerConfig) -> Path | NoCgroup | str:
+    """Where the pool shall make its control group; or why there is none; or what keeps it off."""
+    found = find()
+    if isinstance(found, NoCgroup):
+        return found
+    if config.limits.memory_bytes is None and config.limits.processes is None:
+        return "WorkerConfig.limits has neither memory_bytes nor processes"
+    if config.isolation == "spawn" and config.sandbox == "strict":
+        return "spawned workers in a strict box cannot see it"
+    return found
 
 
 def plan_of(config: WorkerConfig) -> Plan | None:

@@ -22,7 +22,8 @@ class Limits:
             use (proc(5), RssAnon and RssShmem), without what the worker shares with its template
             (1 .. 2**62). The pool looks every 20 ms; more ends the call as ``memory_limit``. A
             MemoryError that the code raises by itself is an ``exception``. Memory in files, a tmpfs
-            or a memfd that nobody has mapped, is not counted.
+            or a memfd that nobody has mapped, is not counted. In a control group (docs/security.md)
+            all of it is, the page cache with it, and the kernel ends the call at the limit.
         cpu_s: seconds of processor time, user and system, of the same processes; looked at every
             20 ms as well. More ends the call as ``cpu_limit``.
         output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). What

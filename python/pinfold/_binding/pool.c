@@ -85,6 +85,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                             "output_bytes",
                             "flags",
                             "namespaces",
+                            "cgroup",
                             NULL};
     pinfold_config config = {.size = sizeof(config)};
     PyObject *argv;
@@ -92,11 +93,11 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     long long idle_timeout_ns;
     long long open_timeout_ns;
     unsigned long long output_bytes;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!yyIIIILLKII:Pool", names, &PyList_Type, &argv,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!O!yyIIIILLKIIz:Pool", names, &PyList_Type, &argv,
                                      &PyList_Type, &envp, &config.guard, &config.spill_dir, &config.isolation,
                                      &config.max_workers, &config.max_queue, &config.max_calls_per_worker,
                                      &idle_timeout_ns, &open_timeout_ns, &output_bytes, &config.flags,
-                                     &config.namespaces))
+                                     &config.namespaces, &config.cgroup))
         return NULL;
     config.idle_timeout_ns = idle_timeout_ns;
     config.open_timeout_ns = open_timeout_ns;

@@ -45,6 +45,8 @@ class Settings(TypedDict):
     setup: str | None
     node_id: str
     box: Plan | None
+    cgroup: str | None
+    """The directory of the pool's control groups, one for each worker, by its id."""
     learned: list[str] | None
     places: list[list[int]] | None
 
@@ -68,6 +70,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
             _runtime.serve(flags, [*command, spill_dir, str(os.getpid() if flags & 1 else 0)])
         worker_type = import_worker(settings)
         load(settings, forks=True)
+        groups = open_groups(settings)
         box = None
         if settings.get("box") is not None:
             box = make_box(settings, *use_box(settings, spill_dir))
@@ -75,6 +78,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         stand_still(settings)
         worker_id = _runtime.serve(flags, None)
         # A worker.
+        join_group(groups, worker_id)
         worker = worker_type(worker_id, settings, isolation, box)
     except BaseException as error:
         give_up(error)
@@ -92,12 +96,29 @@ def spawned_worker(
         worker_type = import_worker(settings)
         load(settings, forks=False)
         settle()
+        join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, spill_dir, -1)
         worker = worker_type(worker_id, settings, "spawn", box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
     worker.work()
+
+
+def open_groups(settings: Settings) -> int:
+    """The directory of the control groups, which a box hides; -1: there is none."""
+    path = settings.get("cgroup")
+    return -1 if path is None else os.open(path, os.O_PATH | os.O_DIRECTORY)
+
+
+def join_group(groups: int, worker_id: str) -> None:
+    """Move this process to its own, before it takes a call."""
+    if groups < 0:
+        return
+    fd = os.open(f"{worker_id}/cgroup.procs", os.O_WRONLY, dir_fd=groups)
+    os.write(fd, b"0")
+    os.close(fd)
+    os.close(groups)
 
 
 def import_worker(settings: Settings) -> type[Worker]:
