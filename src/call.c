@@ -367,7 +367,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));
     if (step->actions & CALL_KILL && call->worker) {
         struct usage usage;
-        if (!(call->result->told.metrics.peak_rss_kb) && usage_read(call->worker->pid, &usage) == 0)
+        if (!(call->result->told.metrics.peak_rss_kb) && worker_usage(call->worker, &usage))
             call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (!(call->result->told.flags & PINFOLD_HAS_WAITS))
             call_waits(pool, call);

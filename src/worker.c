@@ -131,6 +131,11 @@ void worker_ask(const struct worker *worker)
     send_signal(worker, ask_signal());
 }
 
+bool worker_usage(const struct worker *worker, struct usage *ret_usage)
+{
+    return usage_read(worker->pid, ret_usage) == 0 && !pidfd_ended(worker->pidfd);
+}
+
 void worker_forget(struct pinfold_pool *pool, struct worker *worker)
 {
     reactor_drop(pool, &worker->timer);
@@ -398,9 +403,10 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call->result->told.n_segments = 0;
     struct usage usage;
+    bool measured = true;
     if (!pool_distrusts(pool))
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
-    else if (!call->result->told.metrics.peak_rss_kb && usage_read(worker->pid, &usage) == 0)
+    else if (!call->result->told.metrics.peak_rss_kb && (measured = worker_usage(worker, &usage)))
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
     call_waits(pool, call);
     if (pool_reuses(pool)) {
@@ -409,7 +415,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     }
     worker->calls++;
     worker->answered = true;
-    worker->answer_flags = body->flags;
+    /* One that is dead already is told of by its template, any moment. */
+    worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
 /* Its result counts: nothing else waited in the channel. */

@@ -69,6 +69,7 @@ enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
 
 struct call;
 struct template;
+struct usage;
 
 struct worker {
     uint64_t number;                       /* its handle, and its name in frames */
@@ -109,6 +110,9 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
 
 /* Asks it where its program stands: it answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
+
+/* What it has used so far. False: it is dead, and its pid may be another's. */
+bool worker_usage(const struct worker *worker, struct usage *ret_usage);
 
 /* Takes the frames that wait in its channel. */
 void worker_receive(struct pinfold_pool *pool, struct worker *worker);

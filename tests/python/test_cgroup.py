@@ -86,7 +86,7 @@ import threading, time
 n = 0
 try:
     while n < 3000:
-        threading.Thread(target=time.sleep, args=(20,), daemon=True).start()
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         n += 1
 except RuntimeError:
     pass
