@@ -63,6 +63,13 @@ class Launch:
         parent = cgroup_of(config)
         if isinstance(parent, Path):
             self.cgroup = make(parent)
+        try:
+            return self._pool(config, events)
+        except BaseException:
+            self._remove_cgroup()
+            raise
+
+    def _pool(self, config: WorkerConfig, events: bool) -> _pool.Pool:
         return _pool.Pool(
             argv=self.command([]),
             envp=self.environment,
@@ -108,6 +115,9 @@ class Launch:
             from pinfold.runtime.box import clear_stale
 
             clear_stale(str(self.config.spill_dir))
+        self._remove_cgroup()
+
+    def _remove_cgroup(self) -> None:
         if self.cgroup is not None:
             remove(*self.cgroup)
             self.cgroup = None
