@@ -221,6 +221,19 @@ GOALS = [
         "< 1.5 KiB each",
         at_most("queue", (REUSE, "bytes"), 1535, lambda value: f"{number(value)} bytes"),
     ),
+    *(
+        Goal(
+            f"processor time of a call, `{mode.removeprefix('pinfold-')}`, {what}",
+            "does not grow (≤ 1.5 ×)",
+            at_most("scale", (mode, figure), 1.5, lambda value: f"× {number(value)}"),
+        )
+        for mode, what, figure in (
+            (FRESH, "100 workers to 1", "100 workers"),
+            (REUSE, "100 workers to 1", "100 workers"),
+            (FRESH, "1,000 calls queued to 10", "1000 queued"),
+            (REUSE, "100,000 calls queued to 10", "100000 queued"),
+        )
+    ),
     Goal(
         "64 idle `fresh` spares of a numpy template: private memory of the largest",
         "< 3 MiB",

@@ -282,7 +282,8 @@ typedef struct pinfold_memory {
     uint32_t workers;         /* that were looked at */
 } pinfold_memory;
 
-/* Looks it up now. The kernel walks their memory for it, in the calling thread: a millisecond or two a process. Set ret_memory->size first. */
+/* Looks it up now. The kernel walks their memory for it, in the calling thread: a millisecond or two a process. Set
+ * ret_memory->size first. */
 PINFOLD_API int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory);
 
 /* Ends what runs and waits (PINFOLD_CANCELLED), kills every process of the pool, waits until they are gone, and

@@ -27,6 +27,7 @@ NAMES = (
     "deadline",
     "timing",
     "queue",
+    "scale",
     "spares",
     "evolution",
 )
