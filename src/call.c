@@ -222,7 +222,8 @@ void call_waits(const struct pinfold_pool *pool, struct call *call)
 {
     const struct usage_waits *before = &call->worker->waits;
     struct usage_waits now;
-    if (!pool->places || before->wait_ns == UINT64_MAX || usage_read_waits(call->worker->pid, &now) < 0)
+    if (!pool->places || before->wait_ns == UINT64_MAX || usage_read_waits(call->worker->pid, &now) < 0 ||
+        pidfd_ended(call->worker->pidfd)) /* then it may have been another's pid */
         return;
     pinfold_metrics *metrics = &call->result->told.metrics;
     call->result->told.flags |= PINFOLD_HAS_WAITS;
