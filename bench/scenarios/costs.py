@@ -28,15 +28,13 @@ ABOUT = (
 LIMIT_S = 25.0
 SECONDS = 2.5
 ENTRIES = {
-    "limit-fork": 3,
-    "pinfold-fresh": 3,
-    "pinfold-reuse": 3,
+    "limit-fork": 2,
+    "pinfold-fresh": 2,
+    "pinfold-reuse": 2,
     "loky": 2,
     "futures-spawn": 1,
     "pool": 2,
     "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
 }
 FAULTS, FAULTS_OF_CHILDREN, TIMES = 7, 8, slice(11, 15)  # proc(5), /proc/[pid]/stat, from "state"
 
