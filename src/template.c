@@ -310,7 +310,7 @@ static void serve(struct pinfold_pool *pool, struct template *template)
 
 static void take_template(struct pinfold_pool *pool, struct template *template, struct frame *frame)
 {
-    if (template->pid)
+    if (template->pid || template->pidfd >= 0)
         return;
     template->pid = ((const struct frame_template *)frame->body)->pid;
     template->pidfd = TAKE_FD(frame->fds[0]);

@@ -551,7 +551,7 @@ static pid_t pid_here(int pidfd)
 void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
     const struct frame_started *body = frame->body;
-    if (worker->pid)
+    if (worker->pid || worker->pidfd >= 0)
         return;
     if (body->error) {
         struct template *template = worker->template;
