@@ -14,6 +14,7 @@ killed itself, at a random moment, alone or with its guard or its template, or s
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
@@ -158,17 +159,19 @@ def main() -> int:
     began = time.monotonic()
     done: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
-    failed = 0
-    for n in range(rounds):
-        one = Round(seed + n, small_disks)
-        wrong = one.run()
-        done += one.done
-        outcomes += one.outcomes
-        if wrong:
-            failed += 1
-            print(f"== {one}", *wrong, sep="\n", flush=True)
+    ended = failed = 0
+    with contextlib.suppress(KeyboardInterrupt):  # what was seen so far is told
+        for n in range(rounds):
+            one = Round(seed + n, small_disks)
+            wrong = one.run()
+            ended += 1
+            done += one.done
+            outcomes += one.outcomes
+            if wrong:
+                failed += 1
+                print(f"== {one}", *wrong, sep="\n", flush=True)
     kills = sum(n for name, n in done.items() if name.startswith("kill"))
-    print(f"{rounds} rounds in {time.monotonic() - began:.0f} s, {failed} of them wrong")
+    print(f"{ended} rounds in {time.monotonic() - began:.0f} s, {failed} of them wrong")
     print(
         f"{kills} kills:",
         ", ".join(f"{n} {name[5:]}" for name, n in sorted(done.items()) if name.startswith("kill")),

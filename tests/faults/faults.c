@@ -6,6 +6,7 @@
  */
 #include "faults.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -172,6 +173,9 @@ WRAP(int, timerfd_create, -1, (clockid_t clock, int flags), (clock, flags), NO_D
 WRAP(int, signalfd, -1, (int fd, const sigset_t *set, int flags), (fd, set, flags), NO_DESCRIPTOR)
 WRAP(int, memfd_create, -1, (const char *name, unsigned flags), (name, flags), NO_DESCRIPTOR)
 WRAP(FILE *, fopen64, NULL, (const char *path, const char *mode), (path, mode), NO_DESCRIPTOR)
+WRAP(DIR *, opendir, NULL, (const char *path), (path), NO_DESCRIPTOR)
+WRAP(int, mkdirat, -1, (int directory, const char *name, mode_t mode), (directory, name, mode),
+     CODES(EACCES, EAGAIN, ENOMEM, ENOSPC))
 WRAP(int, dup3, -1, (int from, int to, int flags), (from, to, flags), CODES(EMFILE, ENOMEM))
 
 static const int *codes_of_open(const char *path, int flags)
