@@ -13,6 +13,7 @@ template imports is looked up by the template, in what is installed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -83,6 +84,8 @@ class Learner:
                     return
                 self._learned += (name,)
             except OSError as error:
+                if error.errno == errno.ESHUTDOWN:  # nobody will know
+                    return
                 failure = _one_line(error.strerror or "")
                 self._refused += (name,)
             self._trying = None

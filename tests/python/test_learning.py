@@ -186,6 +186,18 @@ def test_a_module_with_which_no_template_starts_is_told_once_and_never_tried_aga
     assert "\n" not in told[0]
 
 
+def test_a_backend_may_be_closed_while_it_learns(
+    learning: MakeBackend, install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(unfit=IN_A_WORKER + SLOWER + CANNOT["hangs"])
+    backend = learning()
+    repeat_until(backend, importing("unfit"), lambda stats: stats.templates_started == 2)
+    backend.close()
+    stats = backend.stats()
+    assert (stats.learned, stats.not_learned) == ((), ())
+    assert not [record for record in caplog.records if record.name == "pinfold"]
+
+
 # What a candidate may say.
 
 LIAR = """
