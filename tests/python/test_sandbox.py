@@ -166,3 +166,24 @@ def test_the_doctor_tells_each_mechanism_as_text_and_json() -> None:
     assert names["no_new_privileges"] == "active"
     text = doctor()
     assert all(name in text for name in names)
+
+
+def test_a_machine_that_could_not_be_probed_is_asked_again(spill_dir: Path) -> None:
+    if not level_is_there("strict"):
+        pytest.skip("not to be had here")
+    script = f"""
+import os, resource, pinfold
+config = pinfold.WorkerConfig(sandbox="strict", spill_dir={str(spill_dir)!r})
+config.spill_dir.mkdir(parents=True, exist_ok=True)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 2, hard))
+try:
+    pinfold.LocalBackend(config)
+except pinfold.InvalidConfig as error:
+    assert "Too many open files" in str(error), error
+else:
+    raise AssertionError("the probe had descriptors")
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+pinfold.LocalBackend(config).close()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
