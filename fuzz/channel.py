@@ -10,9 +10,7 @@ message; 3: the frame's head, and the size of its payload, are put right; 4: wha
 from __future__ import annotations
 
 import array
-import atexit
 import os
-import shutil
 import socket
 import struct
 import tempfile
@@ -22,8 +20,7 @@ import replay
 from pinfold.runtime import _runtime
 from template_driver import payload
 
-_SPILLS = tempfile.mkdtemp(prefix="pinfold-fuzz-")
-atexit.register(shutil.rmtree, _SPILLS)
+_SPILLS = tempfile.gettempdir()
 
 _HEAD = struct.Struct("<HBBIQ")
 _CALL, _SETUP = 9, 1
