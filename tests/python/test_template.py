@@ -587,6 +587,7 @@ def test_a_crash_of_a_forked_child_is_its_own(any_template: Template) -> None:
     assert worker.stacks == []
 
 
+# In a group of its own: it does not die with its parent's, but is found by a look.
 DAEMON = """
 import os, time
 def f():
@@ -594,6 +595,7 @@ def f():
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
+            os.setsid()
             os.write(write, str(os.getpid()).encode())
             time.sleep(600)
         os._exit(0)
