@@ -29,9 +29,9 @@ SIZES = {
     "nested": (MIB, 64 * MIB),
 }
 ENTRIES = {
-    "pinfold-fresh": 3,
-    "pinfold-reuse": 3,
-    "loky": 3,
+    "pinfold-fresh": 2,
+    "pinfold-reuse": 2,
+    "loky": 2,
     "futures-spawn": 1,
     "futures-forkserver": 1,
     "pool": 2,

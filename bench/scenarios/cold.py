@@ -13,18 +13,18 @@ ABOUT = (
 )
 LIMIT_S = 20.0
 ENTRIES = {
-    "pinfold-fresh": 9,
-    "pinfold-reuse": 9,
-    "loky": 9,
-    "futures-spawn": 5,
-    "futures-forkserver": 5,
-    "pool": 5,
-    "joblib": 5,
-    "pebble": 5,
-    "deadpool": 5,
-    "mpire": 5,
+    "pinfold-fresh": 7,
+    "pinfold-reuse": 7,
+    "loky": 7,
+    "futures-spawn": 3,
+    "futures-forkserver": 3,
+    "pool": 3,
+    "joblib": 3,
+    "pebble": 3,
+    "deadpool": 3,
+    "mpire": 3,
     "ray": 2,
-    "new-python": 5,
+    "new-python": 3,
 }
 
 TYPE_CHECKING = False

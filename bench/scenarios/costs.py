@@ -31,9 +31,9 @@ ENTRIES = {
     "limit-fork": 2,
     "pinfold-fresh": 2,
     "pinfold-reuse": 2,
-    "loky": 2,
+    "loky": 1,
     "futures-spawn": 1,
-    "pool": 2,
+    "pool": 1,
     "pebble": 1,
 }
 FAULTS, FAULTS_OF_CHILDREN, TIMES = 7, 8, slice(11, 15)  # proc(5), /proc/[pid]/stat, from "state"

@@ -27,18 +27,18 @@ LIMIT_S = 30.0
 DEADLINE_S = 0.25
 CALLS = 104
 ENTRIES = {
-    "pinfold-fresh": 5,
-    "pinfold-reuse": 5,
+    "pinfold-fresh": 3,
+    "pinfold-reuse": 3,
     "loky": 1,
     "futures-spawn": 1,
     "futures-forkserver": 1,
     "pool": 1,
     "joblib": 1,
-    "pebble": 2,
-    "deadpool": 2,
+    "pebble": 1,
+    "deadpool": 1,
     "mpire": 1,
     "ray": 1,
-    "new-python": 2,
+    "new-python": 1,
 }
 
 

@@ -27,8 +27,8 @@ ABOUT = (
 LIMIT_S = 45.0
 ENTRIES = {
     "pinfold-fresh": 2,
-    "pinfold-reuse": 2,
-    "loky": 2,
+    "pinfold-reuse": 1,
+    "loky": 1,
     "futures-spawn": 1,
     "futures-forkserver": 1,
     "pool": 1,
@@ -37,7 +37,7 @@ ENTRIES = {
     "deadpool": 1,
     "mpire": 1,
     "ray": 1,
-    "new-python": 2,
+    "new-python": 1,
 }
 
 

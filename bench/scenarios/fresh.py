@@ -24,19 +24,19 @@ ABOUT = (
 LIMIT_S = 25.0
 BUDGET_S = 1.5
 ENTRIES = {
-    "limit-fork": 5,
-    "limit-python": 3,
-    "pinfold-fresh": 5,
+    "limit-fork": 4,
+    "limit-python": 2,
+    "pinfold-fresh": 4,
     "loky": 1,
-    "futures-spawn": 2,
-    "futures-forkserver": 2,
+    "futures-spawn": 1,
+    "futures-forkserver": 1,
     "pool": 2,
     "joblib": 1,
-    "pebble": 2,
-    "deadpool": 2,
-    "mpire": 2,
+    "pebble": 1,
+    "deadpool": 1,
+    "mpire": 1,
     "ray": 1,
-    "new-python": 3,
+    "new-python": 2,
 }
 
 

@@ -25,7 +25,7 @@ SIZE = 4 << 30
 NEEDED_KB = 18 << 20
 ENTRIES = {
     "pinfold-fresh": 2,
-    "pinfold-reuse": 2,
+    "pinfold-reuse": 1,
     "loky": 1,
     "pool": 1,
     "ray": 1,

@@ -29,8 +29,8 @@ BAD = {"hangs": DEADLOCK, "crashes": CRASH, "eats memory": EAT_MEMORY}
 ENTRIES = {
     "pinfold-fresh": 3,
     "pinfold-reuse": 3,
-    "pebble": 2,
-    "deadpool": 2,
+    "pebble": 1,
+    "deadpool": 1,
 }
 
 

@@ -25,7 +25,7 @@ ABOUT = (
 LIMIT_S = 30.0
 CALLS = 100_000
 ENTRIES = {
-    "pinfold-fresh": 2,
+    "pinfold-fresh": 1,
     "pinfold-reuse": 2,
     "loky": 1,
     "futures-spawn": 1,

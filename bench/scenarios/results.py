@@ -31,20 +31,20 @@ SIZES = {
     "nested": (KIB, MIB, 64 * MIB),
 }
 ENTRIES = {
-    "limit-ones": 4,
-    "limit-write": 4,
-    "pinfold-fresh": 4,
-    "pinfold-reuse": 4,
-    "loky": 4,
-    "futures-spawn": 2,
-    "futures-forkserver": 2,
-    "pool": 2,
-    "joblib": 2,
-    "pebble": 2,
-    "deadpool": 2,
-    "mpire": 2,
+    "limit-ones": 3,
+    "limit-write": 3,
+    "pinfold-fresh": 3,
+    "pinfold-reuse": 3,
+    "loky": 3,
+    "futures-spawn": 1,
+    "futures-forkserver": 1,
+    "pool": 1,
+    "joblib": 1,
+    "pebble": 1,
+    "deadpool": 1,
+    "mpire": 1,
     "ray": 1,
-    "new-python": 2,
+    "new-python": 1,
 }
 
 

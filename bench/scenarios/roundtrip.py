@@ -26,17 +26,17 @@ ABOUT = (
 )
 LIMIT_S = 25.0
 ENTRIES = {
-    "limit-ping": 5,
-    "pinfold-fresh": 5,
-    "pinfold-reuse": 5,
-    "loky": 5,
-    "futures-spawn": 3,
-    "futures-forkserver": 3,
-    "pool": 5,
-    "joblib": 3,
-    "pebble": 3,
-    "deadpool": 3,
-    "mpire": 3,
+    "limit-ping": 4,
+    "pinfold-fresh": 4,
+    "pinfold-reuse": 4,
+    "loky": 4,
+    "futures-spawn": 2,
+    "futures-forkserver": 2,
+    "pool": 4,
+    "joblib": 2,
+    "pebble": 2,
+    "deadpool": 2,
+    "mpire": 2,
     "ray": 2,
     "new-python": 2,
 }

@@ -25,7 +25,7 @@ WORKERS = (1, 2, 8, 64)
 CALLS = 5000
 BUDGET_S = 0.8
 ENTRIES = {
-    "pinfold-fresh": 3,
+    "pinfold-fresh": 2,
     "pinfold-reuse": 3,
     "loky": 3,
     "futures-spawn": 1,

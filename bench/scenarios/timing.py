@@ -26,7 +26,7 @@ ABOUT = (
 )
 LIMIT_S = 40.0
 TIMES, TURN = 50, 10
-ENTRIES = {"pinfold-fresh": 3, "pinfold-reuse": 3}
+ENTRIES = {"pinfold-fresh": 2, "pinfold-reuse": 2}
 
 
 def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
