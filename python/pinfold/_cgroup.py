@@ -7,7 +7,6 @@ import errno
 import fcntl
 import functools
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +120,8 @@ def _prepare(place: Path) -> None:
     files = (place, place / "cgroup.procs", place / "cgroup.subtree_control")
     if not all(os.access(path, os.W_OK) for path in files) or not _is_delegated(place):
         raise NoCgroup("it is not delegated to this user")
+    import subprocess
+
     try:
         _enable(place)
         trial = place / f"{_MADE}trial-{os.getpid()}"

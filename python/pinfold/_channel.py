@@ -1,10 +1,12 @@
-"""The channel between a pool and an event loop."""
+"""Between a pool and an event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pinfold._record import Record
@@ -70,19 +72,13 @@ class Channel:
 
 
 class LoopCall(Record):
-    """A call for whose end a coroutine waits."""
+    """A call for whose end a coroutine waits, in the loop that runs here."""
 
     __slots__ = ("future",)
 
-    def __init__(
-        self,
-        backend: LocalBackend,
-        call: WorkerCall,
-        codec: str,
-        future: asyncio.Future[WorkerResult],
-    ) -> None:
+    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
         super().__init__(backend, call, codec)
-        self.future = future
+        self.future: asyncio.Future[WorkerResult] = asyncio.get_running_loop().create_future()
 
     def queue_in(self, pool: Pool) -> Queue | None:
         assert self.backend is not None
@@ -110,3 +106,35 @@ class LoopCall(Record):
     def _finish(self, result: WorkerResult) -> None:
         if not self.future.done():
             self.future.set_result(result)
+
+
+async def in_a_thread(work: Callable[[], None]) -> None:
+    """Runs it beside the loop, in a thread that is gone afterwards. Goes on if this is
+    cancelled."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits
+            loop.call_soon_threadsafe(finish, error)
+
+    thread = threading.Thread(target=run, name="pinfold-wait")
+    try:
+        thread.start()
+    except RuntimeError:  # at the interpreter's end
+        return work()
+    await future
+    thread.join()
+    return None

@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import logging
 import os
 import threading
 from collections import deque
@@ -28,24 +27,26 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from pinfold import _pool
-from pinfold._channel import Channel
 from pinfold._hooks import Hooks
-from pinfold._learner import Learner
-from pinfold._outcome import Origin, cancelled_error, exception_of, failed, result_of
-from pinfold._text import call_line
+from pinfold._record import Origin
 from pinfold.call import FOREVER_NS
 from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
-from pinfold.result import Worker, WorkerResult
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+    from logging import Logger
 
+    from pinfold._channel import Channel
     from pinfold._launch import Launch
+    from pinfold._learner import Learner
     from pinfold._record import Record
+    from pinfold.call import WorkerCall
+    from pinfold.futures import CallFuture
     from pinfold.limits import Limits
+    from pinfold.result import WorkerResult
 
-log = logging.getLogger("pinfold")
-
+_DEBUG = 10  # logging.DEBUG
 _STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
 
 
@@ -80,18 +81,30 @@ class Claim:
 class Engine:
     """One pool and its calls. Any thread may use it; none of its methods needs an event loop."""
 
+    # What calls need; `prepare` imports it.
+    future: type[CallFuture]
+    request_of: Callable[[WorkerCall, str, Limits], list[bytes | memoryview]]
+    _result_of: Callable[[_pool.Result, Record, Origin], WorkerResult]
+    _exception_of: Callable[[WorkerResult], BaseException]
+    _log: Logger
+
     def __init__(self, launch: Launch, hooks: Hooks) -> None:
         self.launch = launch
         self.hooks = hooks
         self.origin = Origin(launch.config.pool_id, launch.config.node_id)
         self.state = State.OPEN
         self._pid = os.getpid()
+        self._prepared = False
         self._pool: _pool.Pool | None = None
         self._pending: dict[int, Record] = {}
         self._settling: dict[Claim, int] = {}  # and the thread that holds it
         self._taken: deque[_pool.Result] = deque()  # out of the library, not settled yet
         self._counts: dict[str, object] = {}
-        self.learner = Learner(launch) if launch.config.preload == "auto" else None
+        self.learner: Learner | None = None
+        if launch.config.preload == "auto":
+            from pinfold._learner import Learner
+
+            self.learner = Learner(launch)
         self._keys = count(1)
         # Opening, channels, the completer, the order of closing. Reentrant, because a collection in
         # the middle of it may be what forgets the backend.
@@ -117,6 +130,26 @@ class Engine:
         if self.state is not State.OPEN:
             raise PoolClosed("the backend is shut down; it takes no more calls")
 
+    def prepare(self) -> None:
+        """Before the first call: starts the pool, and imports what calls need while the template's
+        interpreter starts in a process of its own. Why a pool cannot be started, `start` tells."""
+        if self._prepared:
+            return
+        with contextlib.suppress(OSError, PoolClosed):
+            self.pool()
+
+        from pinfold._log import log
+        from pinfold._outcome import exception_of, result_of
+        from pinfold._request import request_of
+        from pinfold.futures import CallFuture
+
+        self.future = CallFuture
+        self.request_of = request_of
+        self._result_of = result_of
+        self._exception_of = exception_of
+        self._log = log
+        self._prepared = True
+
     def pool(self) -> _pool.Pool:
         """The pool, opened on first use. Raises OSError, PoolClosed."""
         pool = self._pool
@@ -133,6 +166,8 @@ class Engine:
                     self._start_completer(self._pool)
                 stats = self._pool.stats()
                 if stats["spill_in_memory"]:
+                    from pinfold._log import log
+
                     log.info(
                         "%s: spills in %s cost memory",
                         self.origin.pool_id,
@@ -190,6 +225,8 @@ class Engine:
         with Claim(self, record.key) as claimed:
             if claimed is None:  # it was closed under our hands, and the call with it
                 return
+            from pinfold._outcome import failed
+
             told = self._refusal(error) if isinstance(error, OSError) else error
             result = failed("internal", str(told))
             if type(told) is not PoolError:
@@ -232,10 +269,12 @@ class Engine:
             if record is None:
                 return
             try:
-                result = result_of(raw, record, self.origin)
+                result = self._result_of(raw, record, self.origin)
                 if self.learner is not None:
                     self.learner.take(self._pool, raw.note, result.metrics)
             except BaseException as error:  # an interrupt came while the value was read
+                from pinfold._outcome import failed
+
                 self._finish(record, failed("internal", f"interrupted: {error!r}"), here)
                 raise
             self._finish(record, result, here)
@@ -249,10 +288,12 @@ class Engine:
     def _tell(self, record: Record, result: WorkerResult, error: BaseException | None) -> None:
         if self.hooks.complete:
             if error is None and result.outcome != "ok":
-                error = exception_of(result)
+                error = self._exception_of(result)
             self.hooks.call("complete", record.call, result.metrics, error)
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s", call_line(self.origin, record.call, result))
+        if self._log.isEnabledFor(_DEBUG):
+            from pinfold._text import call_line
+
+            self._log.debug("%s", call_line(self.origin, record.call, result))
 
     def abandon(self, record: Record) -> bool:
         """Cancels a call: it is complete at once, and dies as soon as the kernel lets it. False if
@@ -265,6 +306,8 @@ class Engine:
                 return False
             if self._pool is not None and record.call_id:
                 self._pool.cancel(record.call_id)
+            from pinfold._outcome import cancelled_error, failed
+
             try:
                 result = failed("cancelled", "cancelled by the caller")
                 self._tell(record, result, cancelled_error())
@@ -302,6 +345,8 @@ class Engine:
                 self._tell_event(*event)
 
     def _tell_event(self, kind: int, pid: int, key: int, worker_id: str, reason: str) -> None:
+        from pinfold.result import Worker
+
         worker = Worker(worker_id, self.origin.node_id, pid)
         if kind == _pool.EVENT_CALL_START:
             record = self._pending.get(key)
@@ -344,6 +389,8 @@ class Engine:
             except (
                 BaseException
             ):  # of a handler or a callback: whoever else waits must be told, too
+                from pinfold._log import log
+
                 log.exception("the completer thread goes on after an error")
 
     def channel(self, loop: AbstractEventLoop, pool: _pool.Pool) -> Channel:
@@ -351,6 +398,8 @@ class Engine:
         channel = self._channels.get(loop)
         if channel is None:
             self._forget_closed_loops()
+            from pinfold._channel import Channel
+
             channel = Channel(self, pool, loop)
             with self._lock:
                 if self.state is State.CLOSED:

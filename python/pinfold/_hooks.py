@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 H = TypeVar("H", bound=Callable[..., object])
-
-log = logging.getLogger("pinfold")
 
 
 class Hooks:
@@ -56,4 +53,6 @@ class Hooks:
             except (
                 BaseException
             ):  # SystemExit and CancelledError, too, are the handler's own affair
+                from pinfold._log import log
+
                 log.exception("an on_%s handler raised: %r", event, handler)

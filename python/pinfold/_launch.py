@@ -6,7 +6,6 @@ import errno
 import importlib.util
 import json
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -165,7 +164,11 @@ def _nanoseconds(seconds: float) -> int:
 
 
 def _interpreter(python: str) -> str:
-    found = python if "/" in python else shutil.which(python)
+    found: str | None = python
+    if "/" not in python:
+        import shutil
+
+        found = shutil.which(python)
     if found is None:
         raise InvalidConfig(f"WorkerConfig: python: no {shown(python)} on PATH")
     path = os.path.abspath(found)  # not resolved: a virtual environment is known by its link

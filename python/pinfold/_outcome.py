@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
 from pinfold._check import shown
@@ -24,7 +24,7 @@ from pinfold.runtime import wire
 
 if TYPE_CHECKING:
     from pinfold._pool import Result
-    from pinfold._record import Record
+    from pinfold._record import Origin, Record
 
 _LIMITS: dict[str, type[ExecRunnerError]] = {
     "cpu_limit": CpuLimitExceeded,
@@ -34,13 +34,6 @@ _LIMITS: dict[str, type[ExecRunnerError]] = {
 
 
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
-
-
-class Origin(NamedTuple):
-    """Where results come from: what every result of one pool has in common."""
-
-    pool_id: str
-    node_id: str
 
 
 def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
     from pinfold.result import WorkerResult
+
+
+class Origin(NamedTuple):
+    """Where results come from: what every result of one pool has in common."""
+
+    pool_id: str
+    node_id: str
 
 
 class Record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pinfold._outcome import Origin
+    from pinfold._record import Origin
     from pinfold.call import WorkerCall
     from pinfold.result import WorkerResult
 

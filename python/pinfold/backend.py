@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, fields
 from time import monotonic_ns
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pinfold import codec as codecs
-from pinfold._channel import LoopCall
-from pinfold._check import shown
 from pinfold._engine import Engine
 from pinfold._hooks import Hooks
 from pinfold._launch import Launch
-from pinfold._outcome import exception_of
-from pinfold._record import Record
 from pinfold._sandbox import Isolation, isolation_of
 from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
-from pinfold.errors import CallTypeError, InvalidCall, PoolError
-from pinfold.futures import CallFuture
-from pinfold.limits import Limits
-from pinfold.mapping import CallMap
-from pinfold.protocols import (
-    CompleteHandler,
-    ShutdownHandler,
-    StartHandler,
-    SubmitHandler,
-    WorkerExitHandler,
-    WorkerStartHandler,
-)
-from pinfold.result import OUTCOMES, WorkerResult
-from pinfold.runtime import wire
+from pinfold.errors import CallTypeError, PoolError
 
-S = TypeVar("S", bound=SubmitHandler)
-T = TypeVar("T", bound=StartHandler)
-C = TypeVar("C", bound=CompleteHandler)
-D = TypeVar("D", bound=ShutdownHandler)
-WS = TypeVar("WS", bound=WorkerStartHandler)
-WE = TypeVar("WE", bound=WorkerExitHandler)
+# What only calls need is imported when they are made, so that a program has its first pool started
+# before it goes on importing: see Engine.prepare.
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+    from types import TracebackType
+
+    from pinfold._record import Record
+    from pinfold.futures import CallFuture
+    from pinfold.mapping import CallMap
+    from pinfold.protocols import (
+        CompleteHandler,
+        ShutdownHandler,
+        StartHandler,
+        SubmitHandler,
+        WorkerExitHandler,
+        WorkerStartHandler,
+    )
+    from pinfold.result import WorkerResult
+
+S = TypeVar("S", bound="SubmitHandler")
+T = TypeVar("T", bound="StartHandler")
+C = TypeVar("C", bound="CompleteHandler")
+D = TypeVar("D", bound="ShutdownHandler")
+WS = TypeVar("WS", bound="WorkerStartHandler")
+WE = TypeVar("WE", bound="WorkerExitHandler")
 R = TypeVar("R")
 
 
@@ -207,6 +204,8 @@ class LocalBackend:
         result = await self.run(call, deadline_s=deadline_s)
         if result.outcome == "ok":
             return result.value
+        from pinfold._outcome import exception_of
+
         raise exception_of(result)
 
     async def run(self, call: WorkerCall, *, deadline_s: float | None = None) -> WorkerResult:
@@ -214,11 +213,13 @@ class LocalBackend:
 
         Cancelling the task that awaits it kills the call.
         """
-        future: asyncio.Future[WorkerResult] = asyncio.get_running_loop().create_future()
-        record = LoopCall(self, call, "", future)
-        self._start(record, call, deadline_s)
+        times = self._accept(call, deadline_s)
+        from pinfold._channel import LoopCall
+
+        record = LoopCall(self, call, "")
+        self._hand_in(record, *times)
         try:
-            return await future
+            return await record.future
         except BaseException:
             self._engine.abandon(record)
             raise
@@ -228,8 +229,9 @@ class LocalBackend:
 
         Cancelling the future kills the call.
         """
-        record = CallFuture(self, call, "")
-        self._start(record, call, deadline_s)
+        times = self._accept(call, deadline_s)
+        record = self._engine.future(self, call, "")
+        self._hand_in(record, *times)
         return record
 
     def map(
@@ -247,20 +249,32 @@ class LocalBackend:
         for it. `deadline_s` counts from each call's own submit. Leaving the loop early cancels what
         is in flight.
         """
+        from pinfold.mapping import CallMap
+
         deadline_ns(deadline_s)
         return CallMap(self, calls, deadline_s, ordered)
 
-    def _start(self, record: Record, call: WorkerCall, deadline_s: float | None) -> None:
+    def _start(self, record: Record, deadline_s: float | None) -> None:
+        self._hand_in(record, *self._accept(record.call, deadline_s))
+
+    def _accept(self, call: WorkerCall, deadline_s: float | None) -> tuple[int, int]:
+        """Checks a call without a look at its arguments. Returns when it began (monotonic
+        nanoseconds) and its deadline from then on."""
         began = monotonic_ns()
         if not isinstance(call, WorkerCall):
             raise CallTypeError(f"a call must be a WorkerCall, not {type(call).__name__}")
-        record.deadline_ns = deadline_ns(deadline_s)
-        engine = self._engine
-        engine.check_open()
+        deadline = deadline_ns(deadline_s)
+        self._engine.check_open()
+        self._engine.prepare()
+        return began, deadline
+
+    def _hand_in(self, record: Record, began: int, deadline: int) -> None:
+        call = record.call
+        record.deadline_ns = deadline
         record.codec = call.codec or self._config.codec
         limits = call.limits or self._config.limits
-        segments = _request(call, record.codec, limits)
-        engine.start(record, segments, limits, began)
+        segments = self._engine.request_of(call, record.codec, limits)
+        self._engine.start(record, segments, limits, began)
 
     # ---- watching -----------------------------------------------------------------------------
 
@@ -309,6 +323,8 @@ class LocalBackend:
         counts: dict[str, Any] = engine.counts()
         if memory and (found := engine.memory()) is not None:
             counts["memory"] = PoolMemory(*found)
+        from pinfold.result import OUTCOMES
+
         counts.setdefault("outcomes", dict.fromkeys(OUTCOMES, 0))
         return PoolStats(
             pool_id=self.pool_id,
@@ -358,8 +374,10 @@ class LocalBackend:
             self.close()
 
     async def __aenter__(self) -> LocalBackend:
+        from pinfold._channel import in_a_thread
+
         try:
-            await _in_a_thread(self._ready)
+            await in_a_thread(self._ready)
         except BaseException:
             await self._end(wait=False)
             raise
@@ -375,72 +393,19 @@ class LocalBackend:
 
     async def _end(self, *, wait: bool) -> None:
         """Ends it, of its own accord or by force, and returns when it is done."""
+        from pinfold._channel import in_a_thread
+
         here = threading.get_ident()
         if wait:
-            await _in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
+            await in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
         else:
-            await _in_a_thread(lambda: self._engine.close(beside=here))
+            await in_a_thread(lambda: self._engine.close(beside=here))
 
     def _ready(self) -> None:
         """Opens the pool and waits until its template serves. Raises PoolError."""
         self._engine.check_open()
+        self._engine.prepare()
         try:
             self._engine.pool().wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None
-
-
-def _request(call: WorkerCall, codec: str, limits: Limits) -> list[bytes | memoryview]:
-    try:
-        return wire.pack_request(
-            code=call.code,
-            function=call.function_name,
-            args=call.args,
-            kwargs=call.kwargs,
-            python_path=call.python_path,
-            env=call.env,
-            codec=codec,
-            limits=limits.of_kernel(),
-        )
-    except codecs.NotCarried as error:
-        path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
-        told = codecs.NotCarried(path, error.type_name, error.codec, error.what)
-        raise InvalidCall(f"WorkerCall: {told}") from error
-    except Exception as error:
-        # What pickling raises is up to the classes of the arguments.
-        raise InvalidCall(
-            "WorkerCall: the arguments cannot be encoded:"
-            f" {type(error).__name__}: {shown(str(error))}"
-        ) from error
-
-
-async def _in_a_thread(work: Callable[[], None]) -> None:
-    """Runs it beside the loop, in a thread that is gone afterwards. Goes on if this is
-    cancelled."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def finish(error: BaseException | None) -> None:
-        if not future.done():
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-    def run() -> None:
-        error = None
-        try:
-            work()
-        except BaseException as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits
-            loop.call_soon_threadsafe(finish, error)
-
-    thread = threading.Thread(target=run, name="pinfold-wait")
-    try:
-        thread.start()
-    except RuntimeError:  # at the interpreter's end
-        return work()
-    await future
-    thread.join()
-    return None

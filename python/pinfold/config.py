@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,12 +55,18 @@ SANDBOXES = ("none", "standard", "strict")
 
 def default_spill_dir() -> Path:
     """``$TMPDIR/pinfold-<uid>``; without TMPDIR, the system's directory for temporary files."""
-    base = os.environ.get("TMPDIR")
-    if not base:
-        import tempfile
+    return Path(os.environ.get("TMPDIR") or _temporary()).resolve() / f"pinfold-{os.getuid()}"
 
-        base = tempfile.gettempdir()
-    return Path(base).resolve() / f"pinfold-{os.getuid()}"
+
+def _temporary() -> str:
+    """What `tempfile.gettempdir` says, without that module where its answer is the usual one: it
+    takes as long to import as half of this package."""
+    told = "tempfile" in sys.modules or os.environ.get("TEMP") or os.environ.get("TMP")
+    if not told and os.access("/tmp", os.W_OK | os.X_OK):
+        return "/tmp"
+    import tempfile
+
+    return tempfile.gettempdir()
 
 
 def _host_name() -> str:
@@ -69,7 +74,7 @@ def _host_name() -> str:
 
 
 def _new_pool_id() -> str:
-    return uuid.uuid4().hex[:12]
+    return os.urandom(6).hex()
 
 
 @dataclass(frozen=True, slots=True)

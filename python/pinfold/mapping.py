@@ -108,7 +108,7 @@ class _Flight:
         record = _MapCall(self, call)
         self.flying[record] = None
         try:
-            self.backend._start(record, call, self.deadline_s)
+            self.backend._start(record, self.deadline_s)
         except QueueFull:  # another thread was faster
             del self.flying[record]
             self.held = call

@@ -522,3 +522,36 @@ def f(directory):
     assert 64 << 10 < memory.pss_kb < 128 << 10  # the data once, whatever the number of workers
     backend.close()
     assert backend.stats(memory=True).memory is None
+
+
+STARTS_FIRST = """
+import sys
+import pinfold
+from pinfold import _pool
+
+LATE = {"asyncio", "cbor2", "cloudpickle", "concurrent.futures", "logging", "pinfold.result",
+        "subprocess", "tempfile", "uuid"}
+real = _pool.Pool
+
+def start(**config):
+    print("started with", sorted(LATE & sys.modules.keys()))
+    return real(**config)
+
+_pool.Pool = start
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[2]))
+if sys.argv[1] == "with":
+    backend.__enter__()
+call = pinfold.WorkerCall("def f(): return 7", "f")
+print("value", backend.submit(call).result().unwrap())
+backend.close()
+print("asyncio", "asyncio" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("how", ["submit", "with"])
+def test_the_template_is_started_before_what_only_calls_need_is_imported(
+    spill_dir: Path, how: str
+) -> None:
+    command = [sys.executable, "-c", STARTS_FIRST, how, str(spill_dir)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == ["started with []", "value 7", "asyncio False"]

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pickle
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,22 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (prefix + name for prefix in PREFIXES for name in NAMES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+
+
+@pytest.mark.parametrize("variable", [None, "TMPDIR", "TEMP", "TMP"])
+def test_spills_go_where_temporary_files_go(tmp_path: Path, variable: str | None) -> None:
+    environment = {**os.environ, **({variable: str(tmp_path)} if variable else {})}
+    for name in {"TMPDIR", "TEMP", "TMP"} - {variable}:
+        environment.pop(name, None)
+    source = """
+import pinfold
+own = pinfold.WorkerConfig().spill_dir.parent
+import pathlib, tempfile
+assert own == pathlib.Path(tempfile.gettempdir()), own
+tempfile.tempdir = "/"
+assert pinfold.config.default_spill_dir().parent == pathlib.Path("/" if {other} else own)
+""".format(other=variable != "TMPDIR")
+    subprocess.run([sys.executable, "-c", source], env=environment, check=True)
 
 
 def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
