@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import re
 import select
 import shutil
@@ -33,6 +34,7 @@ from template_driver import (
     RESULT_SPILLED,
     TOO_LARGE,
     Template,
+    Worker,
     dies,
     receive,
 )
@@ -279,6 +281,65 @@ def test_a_set_up_is_a_module_that_calls_share(make: Make) -> None:
     template = make(setup="import os\nDATA = list(range(100_000))\nPID = os.getpid()").ready()
     code = "import pinfold_setup as s\ndef f(): return [len(s.DATA), s.PID]"
     assert template.value(code) == [100_000, template.process.pid]
+
+
+IS_WARM = "import sys\ndef f(): return 'cloudpickle' in sys.modules"
+
+
+def first_workers(template: Template, n: int) -> list[Worker]:
+    """Workers that were asked for before the template was up."""
+    asked = [template.ask() for _ in range(n)]
+    template.ready()
+    while not all(worker.pid for worker in asked):
+        assert template.hear()
+    return asked
+
+
+def warmth(worker: Worker) -> object:
+    worker.call(IS_WARM)
+    result = worker.result()
+    assert result is not None
+    return result.value
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse"])
+def test_what_no_call_needs_is_loaded_beside_the_first_calls(make: Make, isolation: str) -> None:
+    template = make(isolation)
+    [first] = first_workers(template, 1)
+    assert warmth(first) is False
+    until = time.monotonic() + PATIENCE_S
+    while not template.value(IS_WARM):
+        assert time.monotonic() < until
+
+
+def test_a_template_that_is_never_idle_becomes_warm_all_the_same(make: Make) -> None:
+    workers = first_workers(make(), 12)
+    assert [warmth(worker) for worker in workers] == [False] * 8 + [True] * 4
+
+
+def test_where_something_is_preloaded_no_worker_is_cold(make: Make) -> None:
+    [first] = first_workers(make(setup="pass"), 1)
+    assert warmth(first) is True
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse"])
+def test_the_first_worker_finds_pickle_where_the_caller_has_it(
+    make: Make, tmp_path: Path, isolation: str
+) -> None:
+    home, theirs = tmp_path / "bare", tmp_path / "theirs"
+    venv.EnvBuilder(symlinks=True).create(home)
+    theirs.mkdir()
+    for name in ("cloudpickle", "platform", "dataclasses"):
+        (theirs / f"{name}.py").write_text("raise ImportError('of the candidate')")
+    template = make(isolation, python=str(home / "bin" / "python"))
+    [first] = first_workers(template, 1)
+    code = "import sys\ndef f(x): return [x, *(p for p in sys.path if 'site-packages' in p)]"
+    first.call(code, "f", {1, 2}, kind="pickle", python_path=[str(theirs)])
+    result = first.result()
+    assert result is not None and result.status == OK, result
+    value, *path = pickle.loads(result.segments[0])
+    assert value == {1, 2}
+    assert all(entry.startswith(str(home)) for entry in path), "the caller's packages stay out"
 
 
 # Every call compiles; here that writes to 400 pages that the template has, too.
@@ -761,7 +822,7 @@ def test_a_template_holds_nothing_of_a_worker_that_is_gone(make: Make) -> None:
 
 
 def test_a_worker_finds_the_interpreters_code_in_its_page_table(make: Make) -> None:
-    template = make().ready()
+    template = make(setup="").ready()
 
     def code_kb(pid: int) -> int:
         """How much of the largest executable mapping of a file is in the page table."""

@@ -19,9 +19,20 @@ from collections.abc import Sequence
 from pinfold.codec import data
 from pinfold.codec.errors import CannotDecode, Malformed, NotCarried
 
-__all__ = ["CODECS", "CannotDecode", "Malformed", "NotCarried", "decode", "encode"]
+__all__ = [
+    "CODECS",
+    "USER_MODULE",
+    "CannotDecode",
+    "Malformed",
+    "NotCarried",
+    "decode",
+    "encode",
+]
 
 CODECS = ("data", "pickle")
+
+USER_MODULE = "user_code"
+"""The module in which a worker runs the source of a call."""
 
 
 def encode(value: object, codec: str, root: str = "result") -> list[bytes | memoryview]:

@@ -17,11 +17,9 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
+from pinfold.codec import USER_MODULE
 from pinfold.codec.errors import CannotDecode, NotCarried, name_of
 from pinfold.codec.wire import OUT_OF_LINE
-
-# The module in which a worker runs the source of a call.
-USER_MODULE = "user_code"
 
 # How many parts of a value are tried one by one for the error's path.
 _TRIES = 1000

@@ -202,20 +202,23 @@ static PyObject *rehearse(PyObject *module, PyObject *unused)
 
 PyDoc_STRVAR(
     serve_doc,
-    "serve(flags, command) -> worker_id\n\n"
+    "serve(flags, command, step) -> worker_id\n\n"
     "Tells the pool that the template is ready, and makes workers until the pool or the guard is gone; the\n"
     "template then ends. Returns in each worker. `command`: None, or a list of str that a worker executes,\n"
-    "to which its number and its id are added; then this does not return at all.");
+    "to which its number and its id are added; then this does not return at all. `step`: None, or what is\n"
+    "called, until it does not return True, when there is nothing else to do, or some workers were made.");
 
 static PyObject *serve(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned flags;
-    PyObject *command;
-    if (!PyArg_ParseTuple(arguments, "IO", &flags, &command))
+    PyObject *command, *step;
+    if (!PyArg_ParseTuple(arguments, "IOO", &flags, &command, &step))
         return NULL;
+    if (step == Py_None)
+        step = NULL;
     if (command == Py_None) {
-        PyObject *worker_id = serve_run(flags, NULL);
+        PyObject *worker_id = serve_run(flags, NULL, step);
         if (worker_id)
             to_pool = seat_fd(SEAT_CHANNEL);
         return worker_id;
@@ -231,7 +234,7 @@ static PyObject *serve(PyObject *module, PyObject *arguments)
             break;
         words[done] = PyBytes_AS_STRING(encoded[done]);
     }
-    PyObject *worker_id = done == n ? serve_run(flags, words) : NULL;
+    PyObject *worker_id = done == n ? serve_run(flags, words, step) : NULL;
     while (done > 0)
         Py_DECREF(encoded[--done]);
     return worker_id;

@@ -79,8 +79,9 @@ PyObject *imports_watch(void);
 PyObject *imports_take(void);
 
 /* _serve.c: forks workers until the pool or the guard is gone, and then exits with everything below. Returns in a
- * worker, with its id; or NULL with an exception set, in the template before it served, or in a worker. */
-PyObject *serve_run(uint32_t flags, char *const *command);
+ * worker, with its id; or NULL with an exception set, in the template before it served, or in a worker. `step` is
+ * called meanwhile, until it does not return True; NULL: nothing is. */
+PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step);
 
 /* _runtime.c */
 struct runtime {

@@ -29,6 +29,8 @@
 #define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop as well */
 #define LOOK_MAX 256     /* orphans killed in one look */
 #define REAP_MAX 1024    /* dead ones reaped before anything else has its turn */
+#define QUIET_MS 5       /* with nothing to do, after which the next step is taken */
+#define COLD_MOST 8      /* workers made before a step is taken all the same */
 #define TRASH_BUDGET 128 /* entries removed before anything else has its turn */
 #define COMMAND_EXTRA 2  /* what is put behind the command of a spawned worker */
 #define COMMAND_MAX 104
@@ -58,6 +60,8 @@ struct server {
     bool namespaced;      /* the guard is outside of our namespace, and its death is our own */
     char oom[8];          /* our own oom_score_adj; "": it cannot be set */
     char *const *command; /* of a spawned worker; NULL: workers are forked */
+    PyObject *step;       /* what makes later workers faster, a part at a time; NULL: all is done */
+    int n_cold;           /* workers made since the last step */
     struct child child;   /* the next one */
     char worker_id[sizeof(struct frame_start) + 1];
     _Alignas(8) uint8_t buffer[FRAME_MAX];
@@ -160,6 +164,7 @@ static void started(struct server *server, uint64_t number, pid_t pid)
             return;
         }
         pids_add(&server->workers, pid, number);
+        server->n_cold++;
         frame->body.started.pid = pid;
         frame->body.started.inherited_kb = server->inherited_kb;
         return;
@@ -297,6 +302,19 @@ static void end(void)
     _exit(0);
 }
 
+/* A step that fails is told in the log, and is the last: calls do without. */
+static void take_step(struct server *server)
+{
+    PyObject *more = PyObject_CallNoArgs(server->step);
+    if (!more)
+        PyErr_WriteUnraisable(server->step);
+    if (more != Py_True)
+        server->step = NULL;
+    Py_XDECREF(more);
+    server->n_cold = 0;
+    server->inherited_kb = anonymous_kb();
+}
+
 /* Returns in a new worker only. */
 static void serve(struct server *server)
 {
@@ -310,12 +328,15 @@ static void serve(struct server *server)
             {server->namespaced ? -1 : seat_fd(SEAT_GUARD), POLLIN, 0},
         };
         int wait_ms = server->unread || server->trash ? 0 : server->n_orphans > 0 ? LOOK_AGAIN_MS : -1;
-        if (poll(watched, COUNT_OF(watched), wait_ms) < 0)
+        int n = poll(watched, COUNT_OF(watched), wait_ms < 0 && server->step ? QUIET_MS : wait_ms);
+        if (n < 0)
             continue;
         if (watched[2].revents)
             end();
         if (watched[1].revents || wait_ms >= 0)
             reap(server);
+        if (server->step && (n == 0 || server->n_cold >= COLD_MOST))
+            take_step(server);
         if (server->trash) /* a little at a time: forks come first */
             server->trash = scratch_clear(seat_fd(SEAT_TRASH), TRASH_BUDGET) == 1;
         if (!watched[0].revents || full)
@@ -365,12 +386,13 @@ static int prepare(struct server *server)
     return queue_reserve(server, 8);
 }
 
-PyObject *serve_run(uint32_t flags, char *const *command)
+PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
 {
     struct server *server = calloc(1, sizeof(*server));
     if (!server)
         return PyErr_NoMemory();
     server->command = command;
+    server->step = step;
     server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
     int r = prepare(server);

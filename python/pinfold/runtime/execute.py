@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pinfold import codec as codecs
 from pinfold.runtime import report, search
 from pinfold.runtime._state import shield
+from pinfold.runtime.libraries import import_pickle
 from pinfold.runtime.program import Program, Programs
-from pinfold.runtime.reset import Reset, flush
 from pinfold.runtime.rlimits import RLimits
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
 
@@ -28,6 +28,7 @@ RESULT_RETIRE = 4
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box
     from pinfold.runtime.imports import Imports
+    from pinfold.runtime.reset import Reset
 
 PAYLOAD_ALIGN = 64  # src/payload.h
 
@@ -48,19 +49,26 @@ class Executor:
         isolation: str,
         box: Box | None = None,
         imports: Imports | None = None,
+        libraries: Sequence[str] = (),
     ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
         all but "fresh" are put back after each call to what they were before the first. With
-        `imports`, `note` says after each call what it imported."""
+        `imports`, `note` says after each call what it imported. `libraries` are directories in
+        which cloudpickle may be found when this interpreter has none."""
         os.environ["PINFOLD_WORKER_ID"] = worker_id
         os.environ["PINFOLD_NODE_ID"] = node_id
         self._programs = Programs()
-        self._reset = None if isolation == "fresh" else Reset()
+        self._reset: Reset | None = None
+        if isolation != "fresh":
+            from pinfold.runtime.reset import Reset
+
+            self._reset = Reset()
         self._program: Program | None = None
         self._entries = search.prepend(())
         self._cwd = search.working_directory()
         self._box = box
         self._imports = imports
+        self._libraries = libraries
         self.note = b""
         self._limits = RLimits(lasting=isolation == "fresh")
 
@@ -75,7 +83,7 @@ class Executor:
             outcome, error = shield(self._call, segments, result_max)
         else:
             outcome, error = shield(reset.before().run, self._call, segments, result_max)
-            shield(flush)
+            shield(reset.flush)
             reset.rebind()
         if error is not None:
             # A signal handler or a trace function of the candidate's raised in our own code.
@@ -102,6 +110,8 @@ class Executor:
         self._program = None
         try:
             request = unpack_request(segments)
+            if request.codec == "pickle":  # before anything of the call's own is on the path
+                import_pickle(self._libraries)
             _set_environment(request.env)
             if request.python_path:
                 self._entries = search.prepend(request.python_path)

@@ -10,11 +10,13 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from io import TextIOWrapper
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from pinfold.runtime import _runtime
+from pinfold.runtime.libraries import besides, import_pickle
 
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box, Plan
@@ -67,16 +69,22 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         if isolation == "spawn":
             if settings.get("box") is not None:
                 spill_dir = use_box(settings, spill_dir)[0]
-            _runtime.serve(flags, [*command, spill_dir, str(os.getpid() if flags & 1 else 0)])
-        worker_type = import_worker(settings)
+            parent = str(os.getpid() if flags & 1 else 0)
+            _runtime.serve(flags, [*command, spill_dir, parent], None)
+        worker_type = import_worker(settings, isolation)
         load(settings, forks=True)
         groups = open_groups(settings)
         box = None
         if settings.get("box") is not None:
             box = make_box(settings, *use_box(settings, spill_dir))
             box.share()
-        stand_still(settings)
-        worker_id = _runtime.serve(flags, None)
+        settle()
+        steps = warm_up(settings)
+        if not is_plain(settings):
+            while next(steps, False):
+                pass
+        gc.freeze()
+        worker_id = _runtime.serve(flags, None, lambda: next(steps, False))
         # A worker.
         join_group(groups, worker_id)
         worker = worker_type(worker_id, settings, isolation, box)
@@ -93,7 +101,7 @@ def spawned_worker(
         spills = spill_dir if settings.get("box") is None else f"{spill_dir}/spills"
         _runtime.open_worker(SOCKET, int(template), spills)
         faulthandler.enable(2)
-        worker_type = import_worker(settings)
+        worker_type = import_worker(settings, "spawn")
         load(settings, forks=False)
         settle()
         join_group(open_groups(settings), worker_id)
@@ -121,14 +129,21 @@ def join_group(groups: int, worker_id: str) -> None:
     os.close(groups)
 
 
-def import_worker(settings: Settings) -> type[Worker]:
+def is_plain(settings: Settings) -> bool:
+    """Whether nothing but this runtime is loaded, and the first worker can be forked at once."""
+    loads = settings["preload"] or settings["setup"] is not None
+    return not loads and settings.get("learned") is None and settings.get("box") is None
+
+
+def import_worker(settings: Settings, isolation: str) -> type[Worker]:
     """Import our own part, with a look at the caller's packages for what this interpreter lacks."""
-    before = list(sys.path)
-    sys.path.extend(settings["path"])
-    try:
+    with besides(settings["path"]):
         from pinfold.runtime.worker import Worker
-    finally:
-        sys.path[:] = before
+
+        if isolation != "fresh":
+            import pinfold.runtime.reset  # noqa: F401
+    if not is_plain(settings):
+        import_pickle(settings["path"])
     return Worker
 
 
@@ -292,18 +307,27 @@ def settle() -> None:
     _runtime.arm(True)
 
 
-def stand_still(settings: Settings) -> None:
-    """The last step before the first fork: what is written now is written once, and then shared."""
+def warm_up(settings: Settings) -> Iterator[bool]:
+    """What makes calls faster, in steps; True: there are more.
+
+    What is written now is written once, and shared by all workers that are forked from then on. A
+    plain template serves first, so that the first value does not wait for this: it takes the steps
+    while it has nothing else to do. No call needs them.
+    """
+    import_pickle(settings["path"])
+    yield True
     from pinfold.runtime.rehearsal import play_once, rehearse
 
-    settle()
     rehearse()
     if settings.get("learned") is not None:
         _runtime.watch_imports()
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
+    yield True
     _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()
-    _runtime.gather_memory()
+    if not is_plain(settings):
+        _runtime.gather_memory()
+    yield True
     _runtime.learn_pages(play_once)
 
 

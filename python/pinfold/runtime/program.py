@@ -7,7 +7,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
-from pinfold.codec.pickled import USER_MODULE
+from pinfold.codec import USER_MODULE
 
 NAME = USER_MODULE
 FILE = "user_code.py"

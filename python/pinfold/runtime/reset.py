@@ -68,6 +68,14 @@ class Reset:
             context.run(sys.modules["decimal"].setcontext, self._decimal.copy())
         return context
 
+    def flush(self) -> None:
+        """Write out what is in streams that the candidate put in place of its own."""
+        for stream in (sys.stdout, sys.stderr):
+            try:  # noqa: SIM105
+                stream.flush()
+            except BaseException:  # closed, or of the candidate's making
+                pass
+
     def rebind(self) -> None:
         """The call is over: first make `builtins` and `sys` fit to work with."""
         rebind(self._interpreter)
@@ -289,15 +297,6 @@ class Reset:
             return False
         passing = sum(memoryview(segment).nbytes for segment in payload)
         return leftovers.own_memory_kb() - passing // 1024 > most
-
-
-def flush() -> None:
-    """Write out what is in streams that the candidate put in place of its own."""
-    for stream in (sys.stdout, sys.stderr):
-        try:  # noqa: SIM105
-            stream.flush()
-        except BaseException:  # closed, or of the candidate's making
-            pass
 
 
 def reseed() -> None:

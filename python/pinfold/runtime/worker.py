@@ -53,6 +53,7 @@ class Worker:
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
+            libraries=settings["path"],
         )
         gc.enable()
 
