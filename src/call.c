@@ -215,7 +215,9 @@ static uint64_t since(uint64_t total, uint64_t base)
 void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
 {
     const struct worker *worker = call->worker;
-    call_usage(call, since(user_us, worker->user_us), since(sys_us, worker->sys_us), peak_kb);
+    /* What is more than all its time as a user was time in the kernel: of what was before, only the sum is certain. */
+    uint64_t before_sys_us = worker->sys_us + since(worker->user_us, user_us);
+    call_usage(call, since(user_us, worker->user_us), since(sys_us, before_sys_us), peak_kb);
 }
 
 void call_waits(const struct pinfold_pool *pool, struct call *call)

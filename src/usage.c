@@ -29,8 +29,7 @@ static uint64_t field(const char *status, const char *name)
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
-/* Processor time of the process alone, to the nanosecond; 0: it cannot be had. */
-static uint64_t own_time_us(pid_t pid)
+uint64_t usage_own_time_us(pid_t pid)
 {
     clockid_t clock;
     struct timespec time;
@@ -53,7 +52,7 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
                &sys, &children_user, &children_sys) != 4)
         return -EBADMSG;
     uint64_t tick_us = (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
-    uint64_t ticks = user + sys, own_us = own_time_us(pid);
+    uint64_t ticks = user + sys, own_us = usage_own_time_us(pid);
     if (own_us < ticks * tick_us)
         own_us = ticks * tick_us;
     usage->sys_us = ticks ? own_us * sys / ticks : 0; /* as the kernel divides what it counts by ticks, too */

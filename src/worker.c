@@ -279,12 +279,9 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
 
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
-    /* What a call of a boxed worker uses is what the kernel counts from here on. */
-    struct usage before;
-    if (pool_distrusts(pool) && usage_read_now(worker->pid, false, &before) == 0) {
-        worker->user_us = before.user_us;
-        worker->sys_us = before.sys_us;
-    }
+    /* What a call of a boxed worker uses is what the kernel counts from here on; it has had no children yet. */
+    if (pool_distrusts(pool))
+        worker->user_us = usage_own_time_us(worker->pid);
     if (pool->places && usage_read_waits(worker->pid, &worker->waits) < 0)
         worker->waits.wait_ns = UINT64_MAX; /* unknown */
     struct frame_call body = {
