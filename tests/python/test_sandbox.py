@@ -127,6 +127,29 @@ def test_a_preload_may_use_what_the_box_refuses_its_calls(
     assert backend.submit(held).result(timeout=60).value == "held\n"
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
+def test_two_filters_refuse_what_the_whole_one_refuses(make_backend: MakeBackend) -> None:
+    """A forked worker in a strict box has the template's filter and a short one of its own."""
+    if not level_is_there("strict"):
+        pytest.skip("not to be had here")
+    body = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def error_of(number):
+    ctypes.set_errno(0)
+    libc.syscall(ctypes.c_long(number), *[ctypes.c_long(-1)] * 6)
+    return ctypes.get_errno()
+# From capset and mount to what no kernel knows; arguments that none of them takes.
+return [error_of(n) for n in (126, 165, 166, 155, 272, 308, *range(424, 450), 500, 1000)]
+"""
+    told = []
+    for isolation in ("fresh", "reuse", "spawn"):
+        backend = make_backend(sandbox="strict", isolation=isolation)
+        told.append(backend.submit(call(body)).result(timeout=60).unwrap())
+    assert told[0] == told[1] == told[2]
+    assert told[0][:6] == [38, 1, 1, 1, 38, 1]  # ENOSYS: not listed; EPERM: refused
+
+
 def test_what_is_missing_fails_the_backend_with_the_list(
     monkeypatch: pytest.MonkeyPatch, spill_dir: Path
 ) -> None:

@@ -46,11 +46,12 @@ static void forget_filter(PyObject *capsule)
 static PyObject *compile_filter(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    int strict, network, mounts;
-    if (!PyArg_ParseTuple(arguments, "ppp", &strict, &network, &mounts))
+    unsigned kind;
+    int network;
+    if (!PyArg_ParseTuple(arguments, "Ip", &kind, &network))
         return NULL;
     struct filter *filter;
-    int r = filter_new(strict, network, mounts, &filter);
+    int r = kind > FILTER_STRICT_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, &filter);
     return r < 0 ? failed(r, "cannot compile the filter of system calls")
                  : PyCapsule_New(filter, "filter", forget_filter);
 }
@@ -231,7 +232,7 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
-    {"compile", compile_filter, METH_VARARGS, "compile(strict, network, mounts) -> filter"},
+    {"compile", compile_filter, METH_VARARGS, "compile(kind, network) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", hold, METH_O, "hold([(path, right), ...]) -> held\n\nIn a template, for all of its workers."},
     {"draft", draft, METH_VARARGS, "draft(abi, network, held, path) -> ruleset\n\nThat path may be read, too."},

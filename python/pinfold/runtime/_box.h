@@ -30,8 +30,13 @@ int landlock_enforce(int ruleset); /* no new privileges must be set */
 
 /* _filter.c */
 struct filter; /* a compiled program */
-int filter_new(bool strict, bool network, bool mounts,
-               struct filter **ret_filter); /* `mounts`: leave them allowed */
+enum filter_kind {
+    FILTER_STANDARD,
+    FILTER_STRICT,
+    FILTER_STRICT_FIRST, /* in the template: leaves a worker its mounts, and what is to be given up after them */
+    FILTER_STRICT_REST,  /* in the worker, above it: takes just that, and makes the two as good as FILTER_STRICT */
+};
+int filter_new(enum filter_kind kind, bool network, struct filter **ret_filter);
 size_t filter_length(const struct filter *filter);
 int filter_load(const struct filter *filter); /* for this thread, and those that come of it */
 void filter_free(struct filter *filter);

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -100,10 +101,15 @@ static const char *const refused[] = {
     "vm86old",
 };
 
-/* Refused unless the worker has yet to make its own mounts. */
 static const char *const mounting[] = {
     "fsconfig",   "fsmount",   "fsopen",     "fspick", "mount",   "mount_setattr",
     "move_mount", "open_tree", "pivot_root", "umount", "umount2",
+};
+
+/* What a worker in a strict box does before its call, to have mounts of its own and then no privileges: the template's
+ * filter leaves it, and the worker's takes it away. A short filter, because the kernel compiles one at each load. */
+static const char *const entering[] = {
+    "capset", "mount", "mount_setattr", "move_mount", "open_tree", "setns", "umount2", "unshare",
 };
 
 /* As if the kernel were too old to have them: libraries then take another way. */
@@ -465,17 +471,42 @@ static int by_argument_allowed(scmp_filter_ctx context)
     return r == 0 ? rule(context, SCMP_ACT_ALLOW, "personality", 1, query) : r;
 }
 
-static int fill(scmp_filter_ctx context, bool strict, bool network, bool mounts)
+/* As the whole filter refuses them: those that it does not list are unknown. */
+static int refuse_entering(scmp_filter_ctx context)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < COUNT_OF(entering); i++) {
+        bool listed = strcmp(entering[i], "capset") != 0 && strcmp(entering[i], "unshare") != 0;
+        r = rule(context, SCMP_ACT_ERRNO(listed ? EPERM : ENOSYS), entering[i], 0, NULL);
+    }
+    return r;
+}
+
+static bool is_entering(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(entering); i++)
+        if (strcmp(entering[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
+    const bool strict = kind != FILTER_STANDARD;
     /* Calls of another architecture (32 bits, x32) have other numbers: nobody here makes them by accident. */
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
-    if (r == 0)
-        r = each(context, refuse, refused, COUNT_OF(refused));
-    if (r == 0 && !mounts)
-        r = each(context, refuse, mounting, COUNT_OF(mounting));
+    if (r == 0 && kind == FILTER_STRICT_REST)
+        return refuse_entering(context);
+    if (r == 0 && kind == FILTER_STRICT_FIRST)
+        r = each(context, SCMP_ACT_ALLOW, entering, COUNT_OF(entering));
+    for (size_t i = 0; r == 0 && i < COUNT_OF(refused) + COUNT_OF(mounting); i++) {
+        const char *name = i < COUNT_OF(refused) ? refused[i] : mounting[i - COUNT_OF(refused)];
+        if (kind != FILTER_STRICT_FIRST || !is_entering(name))
+            r = rule(context, refuse, name, 0, NULL);
+    }
     if (r < 0)
         return r;
     if (strict) {
@@ -517,11 +548,12 @@ void filter_free(struct filter *filter)
     free(filter);
 }
 
-int filter_new(bool strict, bool network, bool mounts, struct filter **ret_filter)
+int filter_new(enum filter_kind kind, bool network, struct filter **ret_filter)
 {
+    bool lists = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST; /* what is allowed, not what is refused */
     struct filter *filter = calloc(1, sizeof(*filter));
-    scmp_filter_ctx context = seccomp_init(strict ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
-    int r = filter && context ? fill(context, strict, network, mounts) : -ENOMEM;
+    scmp_filter_ctx context = seccomp_init(lists ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
+    int r = filter && context ? fill(context, kind, network) : -ENOMEM;
     if (r == 0)
         r = export(context, filter);
     if (context)

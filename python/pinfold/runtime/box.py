@@ -17,6 +17,7 @@ from pinfold.runtime import _box
 
 READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
 VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
+STANDARD, STRICT, STRICT_FIRST, STRICT_REST = range(4)  # enum filter_kind
 
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
@@ -134,10 +135,8 @@ class Box:
         rules += [(device, DEVICE) for device in DEVICES]
         rules.append((f"{base}/spills", SPILL))
         self._held = _box.hold(rules if plan["landlock"] else [])
-        self._filter = None
-        if plan["seccomp"]:
-            strict = plan["level"] == "strict"
-            self._filter = _box.compile(strict, plan["network"], False)
+        self._filter: _box.Filter | None = None
+        self._filtered = False
         self._ruleset = -1
         self._shared = -1
         """The mount namespace of all workers, until a call's own is certain."""
@@ -150,17 +149,23 @@ class Box:
     def share(self) -> None:
         """In a template that forks: what is loaded here, its workers have. It must not need any
         more what the filter refuses."""
-        if self._plan["level"] == "strict":
-            return  # its workers have mounts to make, and a filter that refuses even what comes now
-        _box.drop()
-        if self._filter is not None:
-            _box.load(self._filter)
-            self._filter = None
+        self._filtered = True
+        strict = self._plan["level"] == "strict"
+        if not strict:
+            _box.drop()
+        if self._plan["seccomp"]:
+            network = self._plan["network"]
+            _box.load(_box.compile(STRICT_FIRST if strict else STANDARD, network))
+            if strict:  # its workers have mounts to make first, and privileges to make them
+                self._filter = _box.compile(STRICT_REST, network)
 
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
         if self._lock >= 0:
             os.close(self._lock)
+        if self._plan["seccomp"] and not self._filtered:  # it was not forked
+            kind = STRICT if self._plan["level"] == "strict" else STANDARD
+            self._filter = _box.compile(kind, self._plan["network"])
         self._home = f"{self._base}/scratch"
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
