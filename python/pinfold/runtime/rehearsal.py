@@ -1,8 +1,8 @@
-"""A few calls in the template itself, before the first fork.
+"""A few calls in the template itself, before the first fork, or beside the first calls.
 
 The interpreter adapts code to what it does (PEP 659), fills its caches of attributes, and makes
-things when they are first used. What the template has done already, no worker does: it neither pays
-the time, nor a page of its own for every page that is written to.
+things when they are first used. What the template has done already, no worker does that is forked
+from then on: it neither pays the time, nor a page of its own for every page that is written to.
 """
 
 from __future__ import annotations
