@@ -68,6 +68,50 @@ return before, os.getcwd(), os.environ["TMPDIR"], os.path.dirname(name)
     assert list(spill_dir.iterdir()) == []
 
 
+# What a call may do to its scratch directory, for the next to find.
+MARKS = {
+    "a file": "open('x', 'w').close()",
+    "a file that is gone": "open('x', 'w').close(); os.remove('x')",
+    "its mode": "os.chmod('.', 0o711)",
+    "an attribute": "os.setxattr('.', 'user.mark', b'1')",
+    "its times": "os.utime('.', (1, 2))",
+    "a look": "os.listdir('.')",
+}
+
+
+@pytest.mark.parametrize("mark", MARKS.values(), ids=MARKS)
+def test_no_call_finds_what_another_did_to_its_scratch_directory(
+    make_backend: MakeBackend, level: str, mark: str
+) -> None:
+    body = f"""
+import contextlib, os
+is_ = os.stat(".")
+attributes = []
+with contextlib.suppress(OSError):  # this file system has none
+    attributes = os.listxattr(".")
+names = os.listdir(".")
+found = oct(is_.st_mode), is_.st_atime_ns - is_.st_mtime_ns, attributes, names
+with contextlib.suppress(OSError):
+    {mark}
+return found
+"""
+    backend = make_backend(sandbox=level, max_workers=1)
+    for _ in range(60):
+        found = backend.submit(call(body)).result(timeout=60).unwrap()
+        assert found == ("0o40700", 0, [], [])
+
+
+def test_a_scratch_directory_that_was_left_alone_is_used_again(
+    make_backend: MakeBackend,
+) -> None:
+    if not level_is_there("standard"):
+        pytest.skip("not to be had here")
+    backend = make_backend(sandbox="standard", max_workers=1)
+    where = call("import os\nreturn os.getcwd()")
+    places = {backend.submit(where).result(timeout=60).unwrap() for _ in range(100)}
+    assert len(places) < 100
+
+
 def test_arrays_come_back_and_modules_of_the_call_are_found(
     make_backend: MakeBackend, level: str, tmp_path: Path
 ) -> None:
@@ -78,9 +122,11 @@ def test_arrays_come_back_and_modules_of_the_call_are_found(
     array = np.arange(100_000.0)
     program = WorkerCall(source, "f", args=[array], python_path=[tmp_path / "own"])
     assert (backend.submit(program).result(timeout=60).unwrap() == array * 3).all()
-    # Another call of the same backend does not see that directory.
+    # Other calls of the same backend do not see that directory.
     other = call("import os\nreturn os.listdir(args[0])", str(tmp_path / "own"))
-    assert backend.submit(other).result(timeout=60).outcome == "exception"
+    for _ in range(20):
+        assert backend.submit(program).result(timeout=60).outcome == "ok"
+        assert backend.submit(other).result(timeout=60).outcome == "exception"
 
 
 def test_every_outcome_is_what_it_is_without_a_box(make_backend: MakeBackend, level: str) -> None:

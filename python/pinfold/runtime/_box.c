@@ -116,6 +116,30 @@ static PyObject *hold(PyObject *module, PyObject *list)
     return PyCapsule_New(held, "held", forget_held);
 }
 
+static int allow_each(int ruleset, int abi, PyObject *list)
+{
+    int r = 0;
+    for (Py_ssize_t i = 0; r == 0 && i < PyList_GET_SIZE(list); i++) {
+        const char *path;
+        unsigned right;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &right))
+            return -EINVAL;
+        r = allow(ruleset, abi, path, right);
+    }
+    return r;
+}
+
+static PyObject *allow_more(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int ruleset, abi;
+    PyObject *list;
+    if (!PyArg_ParseTuple(arguments, "iiO!", &ruleset, &abi, &PyList_Type, &list))
+        return NULL;
+    int r = allow_each(ruleset, abi, list);
+    return PyErr_Occurred() ? NULL : none_or(r, "cannot make a Landlock rule");
+}
+
 static PyObject *draft(PyObject *module, PyObject *arguments)
 {
     (void)module;
@@ -149,29 +173,27 @@ static PyObject *close_box(PyObject *module, PyObject *arguments)
 {
     (void)module;
     int ruleset, abi;
-    PyObject *list, *filter;
-    if (!PyArg_ParseTuple(arguments, "iiO!O", &ruleset, &abi, &PyList_Type, &list, &filter))
+    PyObject *list, *capsule, *filter;
+    if (!PyArg_ParseTuple(arguments, "iiO!OO", &ruleset, &abi, &PyList_Type, &list, &capsule, &filter))
+        return NULL;
+    const struct held *held = PyCapsule_GetPointer(capsule, "held");
+    if (!held)
         return NULL;
     int r = privilege_none_new();
     if (r == 0)
         r = privilege_drop(false);
     if (r < 0)
         return failed(r, "cannot give up privileges");
-    for (Py_ssize_t i = 0; ruleset >= 0 && i < PyList_GET_SIZE(list); i++) {
-        const char *path;
-        unsigned right;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &right))
-            return NULL;
-        r = allow(ruleset, abi, path, right);
-        if (r < 0)
-            return failed(r, "cannot make a Landlock rule");
-    }
     if (ruleset >= 0) {
+        r = allow_each(ruleset, abi, list);
+        if (r < 0)
+            return PyErr_Occurred() ? NULL : failed(r, "cannot make a Landlock rule");
         r = landlock_enforce(ruleset);
         close(ruleset);
         if (r < 0)
             return failed(r, "cannot enforce the Landlock rules");
     }
+    landlock_forget_held(held);
     r = filter == Py_None ? 0 : load(filter);
     return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
 }
@@ -235,10 +257,11 @@ static PyMethodDef methods[] = {
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", hold, METH_O, "hold([(path, right), ...]) -> held\n\nIn a template, for all of its workers."},
+    {"allow", allow_more, METH_VARARGS, "allow(ruleset, abi, [(path, right), ...])"},
     {"draft", draft, METH_VARARGS, "draft(abi, network, held, path) -> ruleset\n\nThat path may be read, too."},
     {"drop", drop, METH_NOARGS, "drop()\n\nNo privileges for this process, and all that come of it."},
     {"close", close_box, METH_VARARGS,
-     "close(ruleset or -1, abi, [(path, right), ...], filter or None)\n\nFor good; with one thread."},
+     "close(ruleset or -1, abi, [(path, right), ...], held, filter or None)\n\nFor good; with one thread."},
     {"view", build_view, METH_VARARGS,
      "view(root, [(path, kind), ...])\n\nBuilds a root, and makes it this one's."},
     {"part", part, METH_VARARGS,

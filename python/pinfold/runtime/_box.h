@@ -18,15 +18,23 @@ int landlock_draft(int abi, bool network); /* a ruleset that allows nothing yet 
 enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_SPILL, LANDLOCK_ALL };
 int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
 
-/* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. */
+/* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. Behind them are
+ * the rulesets of berths (_berth.h), which a worker inherits as well. */
 #define HELD_MAX 256
 struct held {
     int first, n;
     uint32_t rights[HELD_MAX];
 };
 int landlock_hold(struct held *held, const char *path, enum landlock_right right);
+int landlock_put(int fd, int number); /* a duplicate of it at a number that is free, or -EBUSY */
 int landlock_allow_held(int ruleset, int abi, const struct held *held);
-int landlock_enforce(int ruleset); /* no new privileges must be set */
+#define BERTHS 32
+static inline int berth_fd(const struct held *held, int i)
+{
+    return held->first + held->n + i;
+}
+void landlock_forget_held(const struct held *held); /* in a worker: closes them, and the rulesets */
+int landlock_enforce(int ruleset);                  /* no new privileges must be set */
 
 /* _filter.c */
 struct filter; /* a compiled program */

@@ -103,6 +103,17 @@ int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right r
     return fd < 0 ? fd : add_rule(ruleset, abi, fd, access);
 }
 
+int landlock_put(int fd, int number)
+{
+    int put = fcntl(fd, F_DUPFD_CLOEXEC, number);
+    if (put < 0)
+        return -errno;
+    if (put == number)
+        return 0;
+    close(put); /* somebody sits there */
+    return -EBUSY;
+}
+
 int landlock_hold(struct held *held, const char *path, enum landlock_right right)
 {
     if (held->n == HELD_MAX)
@@ -110,15 +121,10 @@ int landlock_hold(struct held *held, const char *path, enum landlock_right right
     _cleanup_close_ int fd = look_up(path, right, &held->rights[held->n]);
     if (fd < 0)
         return fd;
-    int kept = fcntl(fd, F_DUPFD_CLOEXEC, held->first + held->n);
-    if (kept < 0)
-        return -errno;
-    if (kept != held->first + held->n) { /* somebody sits there */
-        close(kept);
-        return -EBUSY;
-    }
-    held->n++;
-    return 0;
+    int r = landlock_put(fd, held->first + held->n);
+    if (r == 0)
+        held->n++;
+    return r;
 }
 
 int landlock_allow_held(int ruleset, int abi, const struct held *held)
@@ -126,8 +132,12 @@ int landlock_allow_held(int ruleset, int abi, const struct held *held)
     int r = 0;
     for (int i = 0; r == 0 && i < held->n; i++)
         r = add_rule(ruleset, abi, held->first + i, held->rights[i]);
-    syscall(SYS_close_range, held->first, held->first + held->n - 1, 0);
     return r;
+}
+
+void landlock_forget_held(const struct held *held)
+{
+    syscall(SYS_close_range, held->first, berth_fd(held, BERTHS) - 1, 0);
 }
 
 int landlock_enforce(int ruleset)

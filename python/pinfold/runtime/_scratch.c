@@ -101,3 +101,13 @@ int scratch_clear(int directory, unsigned budget)
     }
     return 1;
 }
+
+bool scratch_drop(int parent, const char *name, int trash)
+{
+    static unsigned dropped;
+    char remains[40];
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return false;
+    snprintf(remains, sizeof(remains), "%.16s-%u", name, dropped++);
+    return renameat(parent, name, trash, remains) == 0;
+}

@@ -9,4 +9,7 @@
  * errno: the rest cannot be removed. What lies deep is moved up first, so no depth is too deep. */
 int scratch_clear(int directory, unsigned budget);
 
+/* Removes a directory, or moves it out of the way. True: it has something in it, and lies in `trash`. */
+bool scratch_drop(int parent, const char *name, int trash);
+
 #endif

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "_berth.h"
 #include "_pids.h"
 #include "_scratch.h"
 #include "frame.h"
@@ -54,8 +55,7 @@ struct server {
     bool no_list;                 /* the kernel does not list our children: they are looked for */
     bool unread;                  /* there may be more dead ones than were reaped */
     bool trash;                   /* remains of scratch directories wait to be removed */
-    unsigned n_remains;
-    bool sweep_owed; /* an exit was reported with orphans: FRAME_SWEPT is due when none is left */
+    bool sweep_owed;              /* an exit was reported with orphans: FRAME_SWEPT is due when none is left */
     uint64_t inherited_kb;
     bool namespaced;      /* the guard is outside of our namespace, and its death is our own */
     char oom[8];          /* our own oom_score_adj; "": it cannot be set */
@@ -194,9 +194,11 @@ static int start(struct server *server, struct frame *frame)
     int r = pids_reserve(&server->workers);
     if (r == 0)
         r = queue_reserve(server, 3 * ((size_t)server->workers.used + 1));
+    berth_take();
     pid_t pid = r < 0 ? r : make_worker(server, server->command ? command : NULL);
     if (pid == 0)
         return 1;
+    berth_given(pid);
     started(server, number, pid);
     frame_release(frame);
     return 0;
@@ -226,13 +228,9 @@ static void look(struct server *server)
 /* While a worker is a zombie nobody else has its pid, which is the name of its directory. */
 static void drop_scratch(struct server *server, pid_t pid)
 {
-    char name[16], remains[40];
+    char name[16];
     snprintf(name, sizeof(name), "%d", pid);
-    if (unlinkat(seat_fd(SEAT_SCRATCH), name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-        return;
-    snprintf(remains, sizeof(remains), "%d-%u", pid, server->n_remains++);
-    if (renameat(seat_fd(SEAT_SCRATCH), name, seat_fd(SEAT_TRASH), remains) == 0)
-        server->trash = true;
+    server->trash = scratch_drop(seat_fd(SEAT_SCRATCH), name, seat_fd(SEAT_TRASH)) || server->trash;
 }
 
 static int64_t microseconds(struct timeval time)
@@ -256,7 +254,7 @@ static void reap(struct server *server)
         }
         /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
         kill(-dead.si_pid, SIGKILL);
-        if (runtime_has_scratch)
+        if (!berth_left(dead.si_pid) && runtime_has_scratch)
             drop_scratch(server, dead.si_pid);
         int status;
         struct rusage usage;
@@ -274,6 +272,7 @@ static void reap(struct server *server)
     if (server->used == reports && server->n_orphans == 0)
         return;
     look(server);
+    server->trash = berth_settle(server->n_orphans == 0) || server->trash;
     for (; server->n_orphans > 0 && reports < server->used; reports++) {
         server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
         server->sweep_owed = true;

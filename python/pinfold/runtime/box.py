@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from typing import TypedDict
 
-from pinfold.runtime import _box
+from pinfold.runtime import _box, _runtime
 
 READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
 VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
@@ -131,13 +131,17 @@ class Box:
         self._lock = lock
         self._strict = plan["namespaces"]
         self.readable = readable(more)
-        rules = [(place, READ) for place in (*self.readable, *PROC)]
+        # A rule is for what a name leads to, and each costs every worker something.
+        places = _topmost({os.path.realpath(place) for place in self.readable})
+        rules = [(place, READ) for place in (*places, *PROC)]
         rules += [(device, DEVICE) for device in DEVICES]
         rules.append((f"{base}/spills", SPILL))
         self._held = _box.hold(rules if plan["landlock"] else [])
         self._filter: _box.Filter | None = None
         self._filtered = False
         self._ruleset = -1
+        self._berthed = False
+        """Whether the ruleset, and the scratch directory, were another's before."""
         self._shared = -1
         """The mount namespace of all workers, until a call's own is certain."""
         self._home = ""
@@ -146,9 +150,13 @@ class Box:
         self.entered = False
         """Whether a call of a worker that is used again has a scratch directory."""
 
-    def share(self) -> None:
+    def share(self, *, fresh: bool) -> None:
         """In a template that forks: what is loaded here, its workers have. It must not need any
         more what the filter refuses."""
+        if fresh and self._plan["landlock"]:
+            scratch = None if self._strict else f"{self._base}/scratch"
+            abi, network = self._plan["landlock"], self._plan["network"]
+            _runtime.use_berths(self._held, abi, network, scratch)
         self._filtered = True
         strict = self._plan["level"] == "strict"
         if not strict:
@@ -167,15 +175,22 @@ class Box:
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
             self._filter = _box.compile(kind, self._plan["network"])
         self._home = f"{self._base}/scratch"
+        berth = _runtime.own_berth()
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
             _box.part(-1, [], self._home, SCRATCH_BYTES)
+        elif berth is not None:
+            self._home += f"/{berth[1]}"
         else:
             self._home += f"/{os.getpid()}"
             os.mkdir(self._home, 0o700)
-        if self._plan["landlock"]:
-            abi, network = self._plan["landlock"], self._plan["network"]
-            self._ruleset = _box.draft(abi, network, self._held, "/proc/self")
+        if berth is not None:
+            self._berthed = True
+            self._ruleset = berth[0]
+            own = [("/proc/self", READ), *([(self._home, ALL)] if self._strict else [])]
+            _box.allow(self._ruleset, self._plan["landlock"], own)
+        elif self._plan["landlock"]:
+            self._ruleset = self._draft()
         self._reused = reused
         if reused:
             self._close([])
@@ -214,13 +229,20 @@ class Box:
             os.close(fd)
         os.rmdir(directory)
 
+    def _draft(self) -> int:
+        return _box.draft(self._plan["landlock"], self._plan["network"], self._held, "/proc/self")
+
     def _close(self, more: list[str]) -> None:
         if self._strict:
             if more:  # its own mounts were made without them
                 _box.part(self._shared, more, self._home, SCRATCH_BYTES)
             os.close(self._shared)
         rules = [*((path, READ) for path in more), (self._home, ALL)]
-        _box.close(self._ruleset, self._plan["landlock"], rules, self._filter)
+        if self._berthed and more:
+            self._ruleset = self._draft()  # what this call may read, the next may not
+        elif self._berthed:
+            rules = []
+        _box.close(self._ruleset, self._plan["landlock"], rules, self._held, self._filter)
         self._ruleset = -1
 
 

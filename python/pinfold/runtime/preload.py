@@ -77,7 +77,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         box = None
         if settings.get("box") is not None:
             box = make_box(settings, *use_box(settings, spill_dir))
-            box.share()
+            box.share(fresh=isolation == "fresh")
         settle()
         steps = warm_up(settings)
         if not is_plain(settings):
