@@ -2,8 +2,9 @@
  *
  * Theory of operation. Before the first fork the template builds what all its workers share: the filter of system
  * calls (_filter.c), and for "strict", in namespaces that the guard has put it in, a root of its own (_view.c).
- * Each worker, while it has one thread, drafts a Landlock ruleset (_landlock.c) ahead of its call; when it knows
- * what its call may read and where its scratch directory is, it closes the box, and nothing opens it again.
+ * Each worker, while it has one thread, takes over a Landlock ruleset (_berth.h) or drafts one (_landlock.c) ahead of
+ * its call; when it knows what its call may read and where its scratch directory is, it closes the box, and nothing
+ * opens it again.
  */
 #ifndef PINFOLD_BOX_H
 #define PINFOLD_BOX_H
