@@ -548,6 +548,10 @@ print("asyncio", "asyncio" in sys.modules)
 """
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason="CallTimeout is an asyncio.TimeoutError, for which all of asyncio is imported",
+)
 @pytest.mark.parametrize("how", ["submit", "with"])
 def test_the_template_is_started_before_what_only_calls_need_is_imported(
     spill_dir: Path, how: str
