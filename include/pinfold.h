@@ -101,9 +101,10 @@ typedef struct pinfold_config {
     uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, PINFOLD_PLACES */
     uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
                                       which it has the same user, always among them; 0: in the caller's */
-    const char *cgroup; /* a cgroup v2 directory for this pool alone, whose children have the controllers
-                                     "memory" and "pids": each worker gets one, named by its id, and the template
-                                     has to see to it that it moves there before its first call; NULL: none */
+    const char *cgroup;            /* a cgroup v2 directory for this pool alone, whose children have the
+                                      controllers "memory" and "pids": each worker gets one, named by its id,
+                                      and the template has to see to it that it moves there before its first
+                                      call; NULL: none */
 } pinfold_config;
 
 /* Starts the pool's thread and its template, and returns without waiting for the template: calls may be submitted
@@ -196,8 +197,7 @@ typedef struct pinfold_result {
     const struct iovec *segments;
     const char *reason; /* the pool's own sentence about an end that is not OK; never NULL, may be "" */
     const char *stack;  /* where the program stood when it crashed or was killed, as its runtime tells; or "" */
-    const char
-        *note; /* what the runtime told besides, for its own caller: note_size bytes, any content; no evidence */
+    const char *note; /* what the runtime told its own caller besides: note_size bytes, any content; no evidence */
     size_t note_size;
     const char *out; /* stdout, out_size bytes, any content */
     const char *err; /* stderr, err_size bytes, any content */

@@ -171,8 +171,8 @@ void pool_end(struct pinfold_pool *pool)
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
         call_step(pool, call, CALL_CANCEL);
     struct template *template;
-    TAILQ_FOREACH(template, &pool->templates_line, link)
-    template_end(pool, template, NULL, 0);
+    TAILQ_FOREACH (template, &pool->templates_line, link)
+        template_end(pool, template, NULL, 0);
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------- */

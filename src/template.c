@@ -258,18 +258,18 @@ void template_retire(struct pinfold_pool *pool, struct template *template)
 {
     template->state = TEMPLATE_RETIRING;
     struct worker *worker;
-    TAILQ_FOREACH(worker, &template->workers, link)
-    if (worker->state == WORKER_STARTING || worker->state == WORKER_IDLE)
-        worker_retire(pool, worker, "recycled: the next template serves");
+    TAILQ_FOREACH (worker, &template->workers, link)
+        if (worker->state == WORKER_STARTING || worker->state == WORKER_IDLE)
+            worker_retire(pool, worker, "recycled: the next template serves");
 }
 
 void template_end_retired(struct pinfold_pool *pool)
 {
     struct template *template;
-    TAILQ_FOREACH(template, &pool->templates_line, link)
-    if (template->state == TEMPLATE_RETIRING && TAILQ_EMPTY(&template->workers) &&
-        TAILQ_EMPTY(&template->sweeping))
-        template_end(pool, template, NULL, 0);
+    TAILQ_FOREACH (template, &pool->templates_line, link)
+        if (template->state == TEMPLATE_RETIRING && TAILQ_EMPTY(&template->workers) &&
+            TAILQ_EMPTY(&template->sweeping))
+            template_end(pool, template, NULL, 0);
 }
 
 static void take_started(struct pinfold_pool *pool, struct frame *frame)

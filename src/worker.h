@@ -69,7 +69,6 @@ enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
 
 struct call;
 struct template;
-struct usage;
 
 struct worker {
     uint64_t number;                       /* its handle, and its name in frames */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.programs import MAKE, TAKE
 from bench.scenarios.results import transfer
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call
 from bench.worker import run_source
 
@@ -31,16 +31,9 @@ SIZES = {
 ENTRIES = {
     "pinfold-fresh": 2,
     "pinfold-reuse": 2,
+    **dict.fromkeys(PEERS, 1),
     "loky": 2,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
     "pool": 2,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
 }
 
 

@@ -6,7 +6,7 @@ import os
 
 from bench.measure import median, percentile, stream
 from bench.programs import SPIN, TRIVIAL
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call, CannotDo
 
 TYPE_CHECKING = False
@@ -29,16 +29,7 @@ CALLS = 104
 ENTRIES = {
     "pinfold-fresh": 3,
     "pinfold-reuse": 3,
-    "loky": 1,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
-    "pool": 1,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
+    **dict.fromkeys(PEERS, 1),
 }
 
 

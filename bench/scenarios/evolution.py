@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bench.measure import cpus, timed
 from bench.programs import TRIVIAL, evolved_programs
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call
 
 TYPE_CHECKING = False
@@ -28,16 +28,7 @@ LIMIT_S = 45.0
 ENTRIES = {
     "pinfold-fresh": 2,
     "pinfold-reuse": 1,
-    "loky": 1,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
-    "pool": 1,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
+    **dict.fromkeys(PEERS, 1),
 }
 
 

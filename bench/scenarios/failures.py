@@ -6,7 +6,7 @@ import os
 
 from bench.measure import now, stream
 from bench.programs import CRASH, DEADLOCK, SPIN, TRIVIAL
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call
 from bench.systems.pools import Joblib
 
@@ -31,16 +31,7 @@ BOUND_S = 15.0
 ENTRIES = {
     "pinfold-fresh": 2,
     "pinfold-reuse": 2,
-    "loky": 1,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
-    "pool": 1,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
+    **dict.fromkeys(PEERS, 1),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench import limits
 from bench.measure import timed
 from bench.programs import NUMPY
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call
 
 TYPE_CHECKING = False
@@ -27,15 +27,8 @@ ENTRIES = {
     "limit-fork": 4,
     "limit-python": 2,
     "pinfold-fresh": 4,
-    "loky": 1,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
+    **dict.fromkeys(PEERS, 1),
     "pool": 2,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
     "new-python": 2,
 }
 

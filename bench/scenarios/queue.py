@@ -6,7 +6,7 @@ import os
 
 from bench.measure import now, status_kb
 from bench.programs import SLEEP, TRIVIAL
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call
 
 TYPE_CHECKING = False
@@ -27,16 +27,7 @@ CALLS = 100_000
 ENTRIES = {
     "pinfold-fresh": 1,
     "pinfold-reuse": 2,
-    "loky": 1,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
-    "pool": 1,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
+    **dict.fromkeys(PEERS, 1),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench import limits
 from bench.measure import median, now, reset_peak, status_kb, timed
 from bench.programs import MAKE
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call, CannotDo, System
 
 TYPE_CHECKING = False
@@ -35,16 +35,8 @@ ENTRIES = {
     "limit-write": 3,
     "pinfold-fresh": 3,
     "pinfold-reuse": 3,
+    **dict.fromkeys(PEERS, 1),
     "loky": 3,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
-    "pool": 1,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
 }
 
 

@@ -8,7 +8,7 @@ from bench import limits
 from bench.measure import median, now, percentile, timed
 from bench.programs import BURN, TRIVIAL
 from bench.results import Results
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call, CannotDo, System
 
 TYPE_CHECKING = False
@@ -29,16 +29,9 @@ ENTRIES = {
     "limit-ping": 4,
     "pinfold-fresh": 4,
     "pinfold-reuse": 4,
+    **dict.fromkeys(PEERS, 2),
     "loky": 4,
-    "futures-spawn": 2,
-    "futures-forkserver": 2,
     "pool": 4,
-    "joblib": 2,
-    "pebble": 2,
-    "deadpool": 2,
-    "mpire": 2,
-    "ray": 2,
-    "new-python": 2,
 }
 PACE_S = 0.010
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.measure import timed
 from bench.programs import SLOW_IMPORT
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call
 
 TYPE_CHECKING = False
@@ -24,16 +24,7 @@ LIMIT_S = 25.0
 BUDGET_S = 1.0
 ENTRIES = {
     "pinfold-fresh": 2,
-    "loky": 1,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
-    "pool": 1,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
+    **dict.fromkeys(PEERS, 1),
 }
 
 

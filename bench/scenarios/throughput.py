@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.measure import now, timed
 from bench.programs import SLEEP, TRIVIAL
-from bench.systems import make
+from bench.systems import PEERS, make
 from bench.systems.base import Call, CannotDo, System
 
 TYPE_CHECKING = False
@@ -27,16 +27,9 @@ BUDGET_S = 0.8
 ENTRIES = {
     "pinfold-fresh": 2,
     "pinfold-reuse": 3,
+    **dict.fromkeys(PEERS, 1),
     "loky": 3,
-    "futures-spawn": 1,
-    "futures-forkserver": 1,
     "pool": 3,
-    "joblib": 1,
-    "pebble": 1,
-    "deadpool": 1,
-    "mpire": 1,
-    "ray": 1,
-    "new-python": 1,
 }
 
 

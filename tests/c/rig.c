@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+atomic_int failures;
 pinfold_pool *pool;
 char *spill_dir;
 

@@ -3,6 +3,8 @@
 #define RIG_H
 
 #include <pinfold.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -52,6 +54,16 @@ void assert_value(const pinfold_result *result, const char *text);
 pinfold_event next_event(uint32_t kind);
 
 pinfold_stats stats(void);
+
+/* cmocka's assertions are for the main thread; the others count what went wrong. */
+extern atomic_int failures;
+#define EXPECT(condition)                                                                                         \
+    do {                                                                                                          \
+        if (!(condition)) {                                                                                       \
+            failures++;                                                                                           \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                       \
+        }                                                                                                         \
+    } while (0)
 
 /* Waits until the pool has given the call to a worker; that worker's pid. Needs PINFOLD_EVENTS. */
 pid_t wait_for_start(uint64_t id);

@@ -21,15 +21,6 @@ static struct place {
     atomic_ulong accepted, told; /* calls of which each result must come */
 } places[POOLS];
 
-static atomic_int failures;
-#define EXPECT(condition)                                                                                         \
-    do {                                                                                                          \
-        if (!(condition)) {                                                                                       \
-            failures++;                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                       \
-        }                                                                                                         \
-    } while (0)
-
 static pinfold_config usual;
 
 static void open_place(struct place *place, uint32_t isolation)

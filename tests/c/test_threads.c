@@ -9,16 +9,6 @@
 #define THREADS 8
 #define CALLS 150
 
-/* cmocka's assertions are for the main thread; the others count what went wrong. */
-static atomic_int failures;
-#define EXPECT(condition)                                                                                         \
-    do {                                                                                                          \
-        if (!(condition)) {                                                                                       \
-            failures++;                                                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                       \
-        }                                                                                                         \
-    } while (0)
-
 static atomic_bool stop;
 static atomic_ulong accepted, taken;
 

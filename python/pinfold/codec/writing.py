@@ -159,9 +159,9 @@ def _write(value: object, careful: bool) -> list[bytes | memoryview]:
         except IndexError:
             encoders = _new_encoders()
     stream = cbor2.dumps(value, encoders=encoders)
-    if careful:
-        return [stream, *encoders.writer.buffers]
     segments: list[bytes | memoryview] = [stream, *encoders.writer.buffers]
+    if careful:
+        return segments
     encoders.writer.buffers.clear()
     _idle.append(encoders)
     return segments if _SOME_NAN not in stream else _write(value, careful=True)

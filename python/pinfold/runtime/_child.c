@@ -56,16 +56,23 @@ void child_exec(const struct child *child, char *const *command)
     _exit(127);
 }
 
-int child_rehearse(void)
+pid_t child_fork(void)
 {
     PyOS_BeforeFork();
     pid_t pid = fork();
+    int code = errno;
+    if (pid != 0)
+        PyOS_AfterFork_Parent();
+    return pid < 0 ? -code : pid;
+}
+
+int child_rehearse(void)
+{
+    pid_t pid = child_fork();
     if (pid == 0)
         _exit(0);
-    int code = errno;
-    PyOS_AfterFork_Parent();
     if (pid < 0)
-        return -code;
+        return pid;
     int status;
     if (RETRY_EINTR(waitpid(pid, &status, 0)) < 0)
         return -errno;

@@ -7,7 +7,8 @@
 #include "_runtime.h"
 
 #include <pythread.h>
-#include <time.h>
+
+#include "util.h"
 
 #define NOTED_MAX 64    /* modules a call */
 #define SHORTEST 100000 /* nanoseconds; what is faster is not noted */
@@ -16,13 +17,6 @@ static PyObject *find_and_load; /* importlib's own */
 static PyObject *noted;         /* a list of (name, nanoseconds) */
 static unsigned long thread;    /* whose imports are noted */
 static bool inside;             /* what is imported now is imported by a module that is noted */
-
-static long long now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 static int note(PyObject *name, long long took)
 {

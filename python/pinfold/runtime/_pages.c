@@ -10,8 +10,6 @@
  * have the kernel copy these while they wait for a call. */
 #include "_pages.h"
 
-#include <Python.h>
-
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -22,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "_runtime.h"
 #include "util.h"
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14; glibc 2.35 */
@@ -175,21 +174,18 @@ int pages_learn(PyObject *play)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    PyOS_BeforeFork();
-    pid_t pid = fork();
-    int code = errno;
+    pid_t pid = child_fork();
     if (pid == 0) {
         PyOS_AfterFork_Child();
         tell_written(play, ends[1]);
     }
-    PyOS_AfterFork_Parent();
     close(ends[1]);
     size_t size = 0;
     for (ssize_t got = 1; pid > 0 && got > 0 && size<sizeof(written); size += got> 0 ? (size_t)got : 0)
         got = RETRY_EINTR(read(ends[0], (char *)written + size, sizeof(written) - size));
     close(ends[0]);
     if (pid < 0)
-        return -code;
+        return pid;
     int status;
     if (RETRY_EINTR(waitpid(pid, &status, 0)) == pid && status == 0)
         n_written = size / sizeof(written[0]);

@@ -18,7 +18,6 @@
 #include "payload.h"
 #include "util.h"
 
-#define COMMAND_MAX 96
 #define KEPT_FILES 16
 
 struct spill_dir runtime_spills = {.fd = -1};

@@ -63,6 +63,7 @@ struct child {
     int fds[3];     /* channel, stdout, stderr, as they were received */
 };
 int child_settle(const struct child *child);
+pid_t child_fork(void);   /* as os.fork(), but PyOS_AfterFork_Child() is the caller's; a negative errno */
 int child_rehearse(void); /* forks one that does nothing, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* does not return; tells the pool a failure */
 
@@ -82,6 +83,7 @@ PyObject *imports_take(void);
  * worker, with its id; or NULL with an exception set, in the template before it served, or in a worker. `step` is
  * called meanwhile, until it does not return True; NULL: nothing is. */
 PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step);
+#define COMMAND_MAX 96 /* words of `command`, before it adds its own */
 
 /* _runtime.c */
 struct runtime {

@@ -34,7 +34,6 @@
 #define COLD_MOST 8      /* workers made before a step is taken all the same */
 #define TRASH_BUDGET 128 /* entries removed before anything else has its turn */
 #define COMMAND_EXTRA 2  /* what is put behind the command of a spawned worker */
-#define COMMAND_MAX 104
 
 /* A frame that waits until the control socket has room. */
 struct outgoing {
@@ -128,14 +127,14 @@ static void oom_write(const char *value)
         return; /* nothing is lost but a hint to the kernel */
 }
 
-/* Forks; 0 in a worker that has settled. */
+/* Forks; 0 in a worker that has settled, a negative errno if it cannot. */
 static pid_t make_worker(struct server *server, char *const *command)
 {
     bool forked = !command;
     oom_write(*server->oom ? OOM_FIRST : "");
-    if (forked)
-        PyOS_BeforeFork();
-    pid_t pid = fork();
+    pid_t pid = forked ? child_fork() : fork();
+    if (pid < 0 && !forked)
+        pid = -errno;
     if (pid == 0) {
         if (child_settle(&server->child) < 0)
             _exit(127);
@@ -145,11 +144,8 @@ static pid_t make_worker(struct server *server, char *const *command)
         sigprocmask(SIG_SETMASK, &server->child.mask, NULL);
         return 0;
     }
-    int code = errno;
-    if (forked)
-        PyOS_AfterFork_Parent();
     oom_write(server->oom);
-    return pid > 0 ? pid : -code;
+    return pid;
 }
 
 static void started(struct server *server, uint64_t number, pid_t pid)
