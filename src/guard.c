@@ -25,6 +25,8 @@
 #include "sweep.h"
 #include "util.h"
 
+#define TEMPLATE_LAST_NS (500 * NS_PER_MS) /* what forks faster than it can be killed is not waited for */
+
 enum { LIFELINE = 3, CONTROL = 4, FIRST_UNKNOWN = 5 };
 
 static int open_pidfd(pid_t pid)
@@ -190,6 +192,8 @@ int main(int argc, char **argv)
     close(CONTROL);
     close(exec_pipe[1]);
     watch(caller_pidfd, child, exec_pipe[0], argv[2]);
+    /* The template last: if this process is killed before it is done, the template sweeps what is left. */
+    sweep_below(child, TEMPLATE_LAST_NS);
     sweep_all(SWEEP_FOREVER);
     return 0;
 }

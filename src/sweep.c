@@ -155,6 +155,7 @@ struct branch {
     int pidfd; /* of it; -1: a child of ours */
     int depth;
     int *budget;
+    int *living; /* counts those that were not dead yet */
 };
 
 static bool still_there(const struct branch *branch)
@@ -177,10 +178,24 @@ static void kill_below(pid_t pid, void *data)
     pid_t parent = parent_of(pid);
     if (parent != getpid() && (parent != above->pid || !still_there(above)))
         return;
+    if (!pidfd_ended(pidfd))
+        ++*above->living;
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    struct branch branch = {.pid = pid, .pidfd = pidfd, .depth = above->depth + 1, .budget = above->budget};
+    struct branch branch = *above;
+    branch.pid = pid;
+    branch.pidfd = pidfd;
+    branch.depth++;
     if (branch.depth < LOOK_DEPTH)
         sweep_children_of(pid, kill_below, &branch);
+}
+
+/* Kills what is below the child, as seen now; how many of those were alive. */
+static int look_below(pid_t child)
+{
+    int budget = LOOK_MAX, living = 0;
+    struct branch branch = {.pid = child, .pidfd = -1, .budget = &budget, .living = &living};
+    sweep_children_of(child, kill_below, &branch);
+    return living;
 }
 
 static bool is_dead(pid_t child)
@@ -201,9 +216,15 @@ void sweep_kill_tree(pid_t child, pid_t *last_group)
         return;
     if (!has_lists()) /* one more level comes up with every death: slow, but to look at all of /proc is slower */
         return;
-    int budget = LOOK_MAX;
-    struct branch branch = {.pid = child, .pidfd = -1, .budget = &budget};
-    sweep_children_of(child, kill_below, &branch);
+    look_below(child);
+}
+
+void sweep_below(pid_t child, long long timeout_ns)
+{
+    int64_t end = time_add(now_ns(), timeout_ns);
+    const struct timespec pause = {.tv_nsec = PAUSE_FIRST};
+    while (look_below(child) > 0 && now_ns() < end)
+        nanosleep(&pause, NULL);
 }
 
 static void kill_child(pid_t pid, void *data)

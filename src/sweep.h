@@ -34,6 +34,11 @@ int sweep_children_of(pid_t parent, sweep_visit *visit, void *data);
  * a look at all children; it keeps a group from being killed once for each of its members. */
 void sweep_kill_tree(pid_t child, pid_t *last_group);
 
+/* Kills what is below the child, but not the child, until nothing alive is, or until timeout_ns passed. A child that
+ * is a subreaper itself keeps what its own descendants leave behind, so that nothing is lost if this process dies in
+ * the middle of it. */
+void sweep_below(pid_t child, long long timeout_ns);
+
 /* Kills and reaps until this process has no child left, or until timeout_ns passed (-ETIMEDOUT). */
 int sweep_all(long long timeout_ns);
 

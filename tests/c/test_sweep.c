@@ -158,6 +158,40 @@ static void daemonise(int pipe)
     waitpid(first, NULL, 0);
 }
 
+static void test_what_is_below_a_subreaper_dies_before_it(void **state)
+{
+    (void)state;
+    int pipes[2], status;
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        for (int i = 0; i < 3; i++)
+            daemonise(pipes[1]);
+        raise(SIGSTOP);
+        wait_for_a_signal();
+    }
+    hear(pipes[0], 3);
+    close(pipes[1]);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    sweep_below(child, PATIENCE_NS);
+    /* No daemon holds the pipe any more, but the child does: it is stopped, and has reaped none of them. */
+    char byte;
+    struct pollfd watched = {.fd = pipes[0], .events = POLLIN};
+    assert_int_equal(poll(&watched, 1, 0), 0);
+    struct found found = {.n = 0};
+    assert_int_equal(sweep_children_of(child, note, &found), 0);
+    assert_int_equal(found.n, 3);
+    siginfo_t info = {.si_pid = 0};
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    assert_int_equal(info.si_pid, 0);
+    kill(child, SIGKILL);
+    assert_int_equal(read(pipes[0], &byte, 1), 0);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+    no_child_is_left();
+    close(pipes[0]);
+}
+
 static void test_daemons_fall_to_the_subreaper_and_are_swept(void **state)
 {
     (void)state;
@@ -283,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_children_alive_and_dead_are_seen_and_grandchildren_are_not),
         cmocka_unit_test(test_a_list_that_is_kept_open_is_read_again_and_again),
         cmocka_unit_test(test_more_children_than_one_read_returns_are_all_seen),
+        cmocka_unit_test(test_what_is_below_a_subreaper_dies_before_it),
         cmocka_unit_test(test_daemons_fall_to_the_subreaper_and_are_swept),
         cmocka_unit_test(test_a_deep_tree_in_sessions_of_their_own_dies_to_the_last),
         cmocka_unit_test(test_a_kill_spares_siblings_and_ourselves),
