@@ -79,6 +79,9 @@ typedef enum pinfold_isolation {
 /* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
  * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */
 #define PINFOLD_PLACES 8u
+/* pinfold_config.flags, where workers are used again: the runtime knows FRAME_SLATE (src/slate.h), and a worker whose
+ * calls take less than a millisecond is handed some ahead while it is at another one. */
+#define PINFOLD_AHEAD 16u
 #define PINFOLD_EVENTS 2u /* pinfold_config.flags: keep events for pinfold_pool_next_event */
 
 #define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
@@ -98,7 +101,7 @@ typedef struct pinfold_config {
     int64_t idle_timeout_ns;       /* a worker idle for so long is let go; > 0, PINFOLD_FOREVER: kept */
     int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
     uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call; 0: 1 MiB */
-    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, PINFOLD_PLACES */
+    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, ... */
     uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
                                       which it has the same user, always among them; 0: in the caller's */
     const char *cgroup;            /* a cgroup v2 directory for this pool alone, whose children have the

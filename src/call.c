@@ -22,6 +22,8 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
     {
         [CALL_QUEUED] =
             {
+                [CALL_OFFER] = {CALL_AHEAD, 0, KEEP},
+                [CALL_RECALL] = STAYS(CALL_QUEUED),
                 [CALL_HANDED] = {CALL_RUNNING, 0, KEEP},
                 [CALL_RESULT] = STAYS(CALL_QUEUED),
                 [CALL_RESULT_TREE] = STAYS(CALL_QUEUED),
@@ -35,8 +37,28 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = {CALL_DONE, CALL_FINISH, PINFOLD_INTERNAL},
             },
+        /* Whoever has something to say of it takes it back first, or finds that it has begun. */
+        [CALL_AHEAD] =
+            {
+                [CALL_OFFER] = STAYS(CALL_AHEAD),
+                [CALL_RECALL] = {CALL_QUEUED, 0, KEEP},
+                [CALL_HANDED] = {CALL_RUNNING, 0, KEEP},
+                [CALL_RESULT] = STAYS(CALL_AHEAD),
+                [CALL_RESULT_TREE] = STAYS(CALL_AHEAD),
+                [CALL_STACK] = STAYS(CALL_AHEAD),
+                [CALL_DUE] = STAYS(CALL_AHEAD),
+                [CALL_BROKEN] = STAYS(CALL_AHEAD),
+                [CALL_EXITED] = STAYS(CALL_AHEAD),
+                [CALL_EXITED_TREE] = STAYS(CALL_AHEAD),
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
+                [CALL_OVER] = STAYS(CALL_AHEAD),
+                [CALL_CANCEL] = STAYS(CALL_AHEAD),
+                [CALL_REFUSED] = STAYS(CALL_AHEAD),
+            },
         [CALL_RUNNING] =
             {
+                [CALL_OFFER] = STAYS(CALL_RUNNING),
+                [CALL_RECALL] = {CALL_QUEUED, 0, KEEP},
                 [CALL_HANDED] = STAYS(CALL_RUNNING),
                 [CALL_RESULT] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
@@ -53,6 +75,8 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
         /* The deadline has passed: whatever comes now comes too late. */
         [CALL_LATE] =
             {
+                [CALL_OFFER] = STAYS(CALL_LATE),
+                [CALL_RECALL] = STAYS(CALL_LATE),
                 [CALL_HANDED] = STAYS(CALL_LATE),
                 [CALL_RESULT] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
@@ -68,6 +92,8 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
             },
         [CALL_ENDING] =
             {
+                [CALL_OFFER] = STAYS(CALL_ENDING),
+                [CALL_RECALL] = STAYS(CALL_ENDING),
                 [CALL_HANDED] = STAYS(CALL_ENDING),
                 [CALL_RESULT] = STAYS(CALL_ENDING),
                 [CALL_RESULT_TREE] = STAYS(CALL_ENDING),
@@ -83,6 +109,8 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
             },
         [CALL_DONE] =
             {
+                [CALL_OFFER] = STAYS(CALL_DONE),
+                [CALL_RECALL] = STAYS(CALL_DONE),
                 [CALL_HANDED] = STAYS(CALL_DONE),
                 [CALL_RESULT] = STAYS(CALL_DONE),
                 [CALL_RESULT_TREE] = STAYS(CALL_DONE),
@@ -97,7 +125,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_REFUSED] = STAYS(CALL_DONE),
             },
 };
-static_assert(CALL_STATES == 5 && CALL_EVENTS == 12, "a new state or event wants its cells in the table");
+static_assert(CALL_STATES == 6 && CALL_EVENTS == 14, "a new state or event wants its cells in the table");
 
 const char *pinfold_outcome_name(uint32_t outcome)
 {
@@ -238,7 +266,7 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
     struct worker *worker = call->worker;
     if (!worker)
         return;
-    for (int stream = 0; stream < WORKER_STREAMS; stream++)
+    for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
         worker_drain(pool, worker, stream, true);
     result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
     worker->call = NULL;
@@ -263,6 +291,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     reactor_drop(pool, &call->timer);
     reactor_drop(pool, &call->sample);
     call_detach(pool, call);
+    free(TAKE_PTR(call->payload));
     if (call->template) {
         TAILQ_REMOVE(&call->template->sweeping, call, swept);
         call->template = NULL;
@@ -348,6 +377,27 @@ static void say_why(struct call *call, enum call_event event)
     }
 }
 
+/* What was taken back goes before all that came after it. */
+static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
+{
+    const uint8_t state = call->state;
+    call->state = next;
+    if (state == next)
+        return;
+    if (state == CALL_QUEUED) {
+        TAILQ_REMOVE(&pool->waiting, call, link);
+        pool->n_waiting--;
+    } else if (state == CALL_AHEAD) {
+        pool->n_ahead--;
+    }
+    if (next == CALL_QUEUED) {
+        TAILQ_INSERT_HEAD(&pool->waiting, call, link);
+        pool->n_waiting++;
+    } else if (next == CALL_AHEAD) {
+        pool->n_ahead++;
+    }
+}
+
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event)
 {
     const struct call_step *step = &call_life[call->state][event];
@@ -355,11 +405,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
         say_why(call, event);
         call->outcome = step->outcome == CALL_BY_EVIDENCE ? call->verdict : step->outcome;
     }
-    if (call->state == CALL_QUEUED && step->next != CALL_QUEUED) {
-        TAILQ_REMOVE(&pool->waiting, call, link);
-        pool->n_waiting--;
-    }
-    call->state = step->next;
+    move(pool, call, step->next);
 
     if (step->actions & CALL_ASK)
         worker_ask(call->worker);
@@ -378,4 +424,17 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     }
     if (step->actions & CALL_FINISH)
         finish(pool, call);
+}
+
+bool call_end(struct pinfold_pool *pool, struct call *call, enum call_event event)
+{
+    const uint64_t id = call->id;
+    if (call->worker && (call->state == CALL_AHEAD || call->state == CALL_RUNNING)) {
+        ahead_settle(pool, call->worker);
+        call = handle_get(&pool->calls, id);
+        if (!call || call->state == CALL_DONE)
+            return false;
+    }
+    call_step(pool, call, event);
+    return true;
 }

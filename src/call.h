@@ -8,6 +8,8 @@
  *     |                   |    timeout           killed      ^    EXITED, DUE  ^
  *     |                   '-- what leaves processes behind --'                 |
  *     '-- DUE, CANCEL, REFUSED ---------------- RESULT, EXITED, CANCEL, LOST --'
+ *
+ * A call may wait at a worker, too: QUEUED -- OFFER --> AHEAD -- HANDED --> RUNNING. RECALL leads back from both.
  */
 #ifndef PINFOLD_CALL_H
 #define PINFOLD_CALL_H
@@ -22,6 +24,7 @@
 
 enum call_state {
     CALL_QUEUED,  /* waits for a worker */
+    CALL_AHEAD,   /* waits at a worker that is at another call (ahead.h) */
     CALL_RUNNING, /* a worker has it */
     CALL_LATE,    /* the deadline has passed; the worker was asked where it stands, and has a moment to answer */
     CALL_ENDING,  /* the outcome is certain; its processes are being killed and swept */
@@ -30,6 +33,8 @@ enum call_state {
 };
 
 enum call_event {
+    CALL_OFFER,       /* it was handed ahead to a worker that is at another call */
+    CALL_RECALL,      /* no worker has begun it, nor will: it waits as before */
     CALL_HANDED,      /* a worker got it */
     CALL_RESULT,      /* the worker answered, and nothing is left of the call */
     CALL_RESULT_TREE, /* the worker answered, but the call left processes behind */
@@ -76,7 +81,8 @@ struct call {
     uint64_t id;
     void *tag;
     struct pinfold_queue *queue; /* NULL: its queue was closed; the result is dropped */
-    TAILQ_ENTRY(call) link;      /* in the pool's waiting line, or in its queue's line of results */
+    TAILQ_ENTRY(call)
+    link; /* in the pool's waiting line, its worker's of calls ahead, or its queue's of results */
     struct deadline timer;
     struct deadline sample; /* when its use is looked at next; only with limits, while it runs */
     struct limits limits;
@@ -85,7 +91,10 @@ struct call {
     struct result *result; /* being built; whole when DONE */
     void *payload;         /* the request, inline; or NULL */
     uint64_t payload_size;
-    int spill; /* the request's spill, or -1 */
+    int spill;     /* the request's spill, or -1 */
+    uint32_t turn; /* on its worker's slate, if `offered` */
+    bool offered;  /* it was handed ahead, and keeps its payload for when it is taken back */
+    bool told;     /* the event of its start was */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
     uint8_t verdict; /* what the event at hand would make of it */
@@ -108,6 +117,10 @@ void call_sample(struct pinfold_pool *pool, struct call *call);
 
 /* The one place where a call's state changes. */
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event);
+
+/* Raises DUE or CANCEL, once it is certain what its worker is at, and so whom that hits. False: it had an outcome by
+ * then, or is gone. */
+bool call_end(struct pinfold_pool *pool, struct call *call, enum call_event event);
 
 /* Notes what the event that is about to be raised says of the call: the outcome where the step goes by evidence,
  * and the sentence (a printf format), which counts if that step decides. */

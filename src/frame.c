@@ -35,6 +35,7 @@ static const struct frame_rule {
     [FRAME_RESULT] = {FRAME_FROM_WORKER, sizeof(struct frame_result), 0, ANY_TAIL},
     [FRAME_STACK] = {FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
     [FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, FRAME_NOTE_MAX},
+    [FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
 #undef ANY_TAIL
 };
 

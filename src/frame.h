@@ -30,6 +30,7 @@ enum frame_kind {
     FRAME_RESULT = 10,  /* worker -> pool */
     FRAME_STACK = 11,   /* worker -> pool: where the program stands, before a result or a death */
     FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
+    FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead: the slate (slate.h) */
     FRAME_KINDS
 };
 
@@ -56,6 +57,8 @@ struct frame_template { /* descriptors: a pidfd of the template */
     uint32_t reserved;
 };
 
+/* FRAME_SLATE has no body. Descriptors: the slate. */
+
 struct frame_start {    /* descriptors: the worker's channel, its stdout, its stderr (write ends) */
     char worker_id[16]; /* 12 characters [0-9a-f], padded with NUL */
 };
@@ -79,9 +82,10 @@ struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: else the p
     uint64_t payload_size;
     uint64_t result_max; /* bytes; a larger payload is RESULT_TOO_LARGE; 0: no bound */
     uint32_t flags;
-    uint32_t place; /* 1 .., its own while the worker lives; 0: it has none */
+    uint32_t place; /* 1 .., its own while the worker lives; 0: it has none. With CALL_OFFERED: the call's turn */
 };
 #define CALL_SPILLED 1u
+#define CALL_OFFERED 2u /* handed ahead: it is begun by taking its turn on the slate (slate.h), or dropped */
 
 struct frame_result { /* descriptors: the spill, if RESULT_SPILLED; tail: else the payload */
     uint64_t payload_size;
@@ -94,6 +98,7 @@ struct frame_result { /* descriptors: the spill, if RESULT_SPILLED; tail: else t
 #define RESULT_SPILLED 1u
 #define RESULT_CHILDREN 2u /* the call left processes behind: wait for the sweep before telling anyone */
 #define RESULT_RETIRE 4u   /* the worker asks not to be used again (threads left, memory grew, ...) */
+#define RESULT_QUIET 8u    /* the call printed nothing: what is in the worker's pipes is another's */
 
 enum result_status {
     RESULT_OK = 0,

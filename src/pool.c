@@ -99,15 +99,17 @@ void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...)
     call_step(pool, call, CALL_REFUSED);
 }
 
-/* Gives the longest waiting calls to idle workers. */
+/* Gives the longest waiting calls to idle workers, and more of them to workers that are done soon. */
 static void hand_out(struct pinfold_pool *pool)
 {
     struct call *call;
     struct worker *worker;
+    ahead_relieve(pool);
     while ((call = TAILQ_FIRST(&pool->waiting)) && pool->n_running < pool->config.max_workers &&
            (worker = TAILQ_FIRST(&pool->idle)) && (!pool->places || place_take(pool, worker)))
         if (worker_hand(pool, worker, call) < 0)
             worker_retire(pool, worker, "died");
+    ahead_fill(pool);
 }
 
 /* How many workers should be asked for now. A reused worker is made when a call would wait without it. Of fresh
@@ -169,7 +171,7 @@ void pool_end(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
-        call_step(pool, call, CALL_CANCEL);
+        call_end(pool, call, CALL_CANCEL);
     struct template *template;
     TAILQ_FOREACH (template, &pool->templates_line, link)
         template_end(pool, template, NULL, 0);
@@ -218,7 +220,8 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
         return error_set(error, -EINVAL, "config.idle_timeout_ns and config.open_timeout_ns must be positive");
     if (config->output_bytes > SIZE_MAX / 2)
         return error_set(error, -EINVAL, "config.output_bytes is too large");
-    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES))
+    if (config->flags &
+        ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES | PINFOLD_AHEAD))
         return error_set(error, -EINVAL, "config.flags has bits that mean nothing: %#x", config->flags);
     return 0;
 }
@@ -315,6 +318,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     pool->spares_wanted = config->isolation == PINFOLD_FRESH ? 1 : 0;
     TAILQ_INIT(&pool->waiting);
     TAILQ_INIT(&pool->idle);
+    TAILQ_INIT(&pool->loaded);
+    TAILQ_INIT(&pool->hungry);
     TAILQ_INIT(&pool->templates_line);
     TAILQ_INIT(&pool->queues);
     STAILQ_INIT(&pool->events);
@@ -462,8 +467,9 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
 {
     if (pool->closing)
         return error_set(error, -ESHUTDOWN, "the pool is closed");
-    if (pool->config.max_queue && pool->n_waiting >= pool->config.max_queue)
-        return error_set(error, -EAGAIN, "%u calls are waiting already", pool->n_waiting);
+    const uint32_t n_waiting = pool->n_waiting + pool->n_ahead;
+    if (pool->config.max_queue && n_waiting >= pool->config.max_queue)
+        return error_set(error, -EAGAIN, "%u calls are waiting already", n_waiting);
     int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
     if (r == 0)
         r = handle_new(&pool->calls, call, &call->id);
@@ -509,9 +515,8 @@ int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id)
         return -ECHILD;
     pthread_mutex_lock(&pool->lock);
     struct call *call = handle_get(&pool->calls, id);
-    int r = call && call->state != CALL_DONE ? 0 : -ENOENT;
+    int r = call && call->state != CALL_DONE && call_end(pool, call, CALL_CANCEL) ? 0 : -ENOENT;
     if (r == 0) {
-        call_step(pool, call, CALL_CANCEL);
         if (pool->n_waiting > 0)
             reactor_wake(pool); /* a place became free */
     }
@@ -531,7 +536,7 @@ int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats)
         .submitted = pool->submitted,
         .workers_started = pool->workers_started,
         .templates_started = pool->templates_started,
-        .queued = pool->n_waiting,
+        .queued = pool->n_waiting + pool->n_ahead,
         .running = pool->n_running,
         .idle = pool->n_idle,
         .starting = pool->n_starting,

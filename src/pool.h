@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "ahead.h"
 #include "call.h"
 #include "cgroup.h"
 #include "deadline.h"
@@ -24,7 +25,6 @@
 #include "template.h"
 #include "worker.h"
 
-TAILQ_HEAD(call_line, call);
 TAILQ_HEAD(worker_line, worker);
 
 /* A thread that sleeps for one call. Lives on that thread's stack, until it was woken as often as it shall be. */
@@ -80,7 +80,9 @@ struct pinfold_pool {
     struct deadline_heap deadlines;
     struct call_line waiting;
     struct worker_line idle;
-    uint32_t n_waiting, n_running, n_idle, n_starting, n_ending;
+    struct worker_line loaded; /* those with calls ahead, the one whose own call began first at the front */
+    struct worker_line hungry; /* those that may be handed some */
+    uint32_t n_waiting, n_ahead, n_running, n_idle, n_starting, n_ending;
     uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
     TAILQ_HEAD(, template) templates_line;
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */

@@ -79,7 +79,7 @@ static void run_deadlines(struct pinfold_pool *pool)
         deadline_drop(&pool->deadlines, first);
         switch (first->kind) {
         case DEADLINE_CALL:
-            call_step(pool, OWNER_OF(first, struct call, timer), CALL_DUE);
+            call_end(pool, OWNER_OF(first, struct call, timer), CALL_DUE);
             break;
         case DEADLINE_SAMPLE:
             call_sample(pool, OWNER_OF(first, struct call, sample));
@@ -97,9 +97,11 @@ static void run_deadlines(struct pinfold_pool *pool)
 
 static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
 {
-    if (kind == WATCH_WORKER_CHANNEL)
+    const uint64_t number = worker->number;
+    /* What is printed comes after the results of all calls before the one that prints. */
+    if (kind == WATCH_WORKER_CHANNEL || worker->ahead.n > 0)
         worker_receive(pool, worker);
-    else
+    if (kind != WATCH_WORKER_CHANNEL && handle_get(&pool->workers, number))
         worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
 }
 

@@ -258,9 +258,11 @@ void template_retire(struct pinfold_pool *pool, struct template *template)
 {
     template->state = TEMPLATE_RETIRING;
     struct worker *worker;
-    TAILQ_FOREACH (worker, &template->workers, link)
+    TAILQ_FOREACH (worker, &template->workers, link) {
+        ahead_recall(pool, worker);
         if (worker->state == WORKER_STARTING || worker->state == WORKER_IDLE)
             worker_retire(pool, worker, "recycled: the next template serves");
+    }
 }
 
 void template_end_retired(struct pinfold_pool *pool)

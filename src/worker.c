@@ -145,6 +145,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
         output_reset(&worker->output[stream], 0);
     }
     close_fd(&worker->pidfd);
+    ahead_close(worker);
     place_leave(pool, worker);
     cgroup_remove(&pool->cgroup, worker->id);
     TAILQ_REMOVE(&worker->template->workers, worker, link);
@@ -155,7 +156,12 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
 void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_event event)
 {
     const struct worker_step *step = &worker_life[worker->state][event];
+    if (step->actions & (WORKER_KILL | WORKER_FORGET))
+        ahead_recall(pool, worker);
+    step = &worker_life[worker->state][event];
     set_state(pool, worker, step->next);
+    if (step->next != WORKER_BUSY)
+        ahead_idle(pool, worker);
     if (step->actions & WORKER_TAKE) {
         TAILQ_REMOVE(&pool->idle, worker, idle);
         reactor_drop(pool, &worker->timer);
@@ -228,6 +234,8 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
     if (r == 0)
         r = open_pipe(&worker->pipes[WORKER_ERR], &err);
     if (r == 0)
+        r = ahead_open(pool, worker);
+    if (r == 0)
         r = reactor_watch(pool, worker->channel, WATCH_WORKER_CHANNEL, worker->number);
     if (r == 0)
         r = reactor_watch(pool, worker->pipes[WORKER_OUT], WATCH_WORKER_OUT, worker->number);
@@ -261,6 +269,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
         r = connect_worker(pool, worker);
     if (r < 0) {
         cgroup_remove(&pool->cgroup, worker->id);
+        ahead_close(worker);
         reactor_close(pool, &worker->channel);
         reactor_close(pool, &worker->pipes[WORKER_OUT]);
         reactor_close(pool, &worker->pipes[WORKER_ERR]);
@@ -277,6 +286,20 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     return 0;
 }
 
+int worker_send(struct worker *worker, const struct call *call, uint32_t flags)
+{
+    const int n_fds = call->spill >= 0 ? 1 : 0;
+    struct frame_call body = {
+        .payload_size = call->payload_size,
+        .result_max = call->result_bytes,
+        .flags = flags | (n_fds ? CALL_SPILLED : 0),
+        .place = flags & CALL_OFFERED ? call->turn : worker->place,
+    };
+    struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
+    return frame_send(worker->channel, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
+                      n_fds);
+}
+
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
     /* What a call of a boxed worker uses is what the kernel counts from here on; it has had no children yet. */
@@ -284,23 +307,23 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
         worker->user_us = usage_own_time_us(worker->pid);
     if (pool->places && usage_read_waits(worker->pid, &worker->waits) < 0)
         worker->waits.wait_ns = UINT64_MAX; /* unknown */
-    struct frame_call body = {
-        .payload_size = call->payload_size,
-        .result_max = call->result_bytes,
-        .flags = call->spill >= 0 ? CALL_SPILLED : 0,
-        .place = worker->place,
-    };
     cgroup_limit(&pool->cgroup, worker->id, call->limits.memory_bytes, call->limits.processes);
-    struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
-    int r = frame_send(worker->channel, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
-                       call->spill >= 0 ? 1 : 0);
+    ahead_reopen(worker);
+    int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
     free(TAKE_PTR(call->payload));
     close_fd(&call->spill);
+    worker_step(pool, worker, WORKER_HAND);
+    worker_begin(pool, worker, call);
+    return 0;
+}
 
+void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call)
+{
     call->worker = worker;
     worker->call = call;
+    worker->quiet = false;
     call->started = now_ns();
     pinfold_metrics *metrics = &call->result->told.metrics;
     memcpy(metrics->worker_id, worker->id, sizeof(metrics->worker_id));
@@ -310,10 +333,11 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
         output_reset(&worker->output[stream], call->output_bytes);
     if (limit_any(&call->limits))
         reactor_set(pool, &call->sample, call->started + LIMIT_SAMPLE_NS);
-    worker_step(pool, worker, WORKER_HAND);
     call_step(pool, call, CALL_HANDED);
-    pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");
-    return 0;
+    ahead_begun(pool, worker);
+    if (!call->told)
+        pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");
+    call->told = true;
 }
 
 void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, bool all)
@@ -322,7 +346,9 @@ void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, 
         return;
     /* A flood is taken in portions, so that it cannot keep the reactor from everybody else. What a dead or
      * finished worker left behind is at most a pipe full, unless somebody goes on writing. */
+    ahead_reading(worker);
     int r = output_read(&worker->output[stream], worker->pipes[stream], all ? 1 << 20 : 1 << 18);
+    ahead_reading(worker);
     if (r <= 0 && r != -EAGAIN)
         reactor_close(pool, &worker->pipes[stream]);
 }
@@ -332,15 +358,16 @@ void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, 
 static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
 {
     reactor_close(pool, &worker->channel);
+    ahead_recall(pool, worker);
     if (worker->state == WORKER_BUSY)
         reactor_set(pool, &worker->timer, now_ns() + WORKER_CLOSED_NS);
     else if (worker->state == WORKER_IDLE)
         worker_retire(pool, worker, "died");
 }
 
-/* Nothing that comes from it can be used any more, because of `code`, nor what came and is not told yet. */
-static void channel_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what)
+void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what)
 {
+    ahead_recall(pool, worker);
     struct call *call = worker->call;
     if (call && call->result->held && !worker->answered) {
         call_overrule(call, code, what);
@@ -374,8 +401,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id || worker->answered) {
         /* Of two results, which one? None, unless one is told already. */
         bool second = call && call->id == frame->head.id && (worker->answered || call->result->held);
-        channel_damaged(pool, worker, -EPROTO,
-                        second ? "it sent more than one result" : "it sent a result that nobody asked for");
+        worker_damaged(pool, worker, -EPROTO,
+                       second ? "it sent more than one result" : "it sent a result that nobody asked for");
         return;
     }
     const struct frame_result *body = frame->body;
@@ -387,9 +414,10 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (r < 0 && distrusted)
         error_errno(&error, r, "cannot hold the result");
     if (r < 0) {
-        channel_damaged(pool, worker, r, error.text);
+        worker_damaged(pool, worker, r, error.text);
         return;
     }
+    ahead_date(worker);
     uint32_t verdict = verdict_of(call, body);
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
@@ -422,8 +450,12 @@ static void tell_result(struct pinfold_pool *pool, struct worker *worker)
     struct call *call = worker->call;
     bool tree = worker->answer_flags & RESULT_CHILDREN || call->result->held;
     worker->answered = false;
+    worker->quiet = worker->answer_flags & RESULT_QUIET && !tree;
+    worker->ahead.quick = now_ns() - call->started < AHEAD_QUICK_NS;
+    if (!worker->quiet) /* its slate is closed */
+        ahead_recall(pool, worker);
     call_step(pool, call, tree ? CALL_RESULT_TREE : CALL_RESULT);
-    if (worker->state != WORKER_BUSY)
+    if (worker->state != WORKER_BUSY || ahead_promote(pool, worker))
         return;
     if (!pool_reuses(pool))
         worker_retire(pool, worker, "call done");
@@ -491,10 +523,13 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         channel_closed(pool, worker);
         return false;
     }
+    /* Once it has begun another call, what it sends is that one's, unless it is a second result. */
+    if (worker->answered && ahead_has_next(worker) && (r < 0 || frame.head.id != worker->call->id))
+        tell_result(pool, worker);
     if (r < 0) {
-        channel_damaged(pool, worker, r,
-                        r == -EMFILE ? "there is no descriptor for the spill of the result"
-                                     : "it sent a damaged frame");
+        worker_damaged(pool, worker, r,
+                       r == -EMFILE ? "there is no descriptor for the spill of the result"
+                                    : "it sent a damaged frame");
         return false;
     }
     switch (frame.head.kind) {
@@ -523,9 +558,10 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 
 void worker_receive(struct pinfold_pool *pool, struct worker *worker)
 {
-    /* Bounded, so that a flood of frames cannot keep the reactor from everybody else. */
+    /* Bounded, so that a flood of frames cannot keep the reactor from everybody else; but all that a worker can have
+     * sent of the calls that it was handed ahead. */
     uint64_t number = worker->number;
-    for (int i = 0; i < 16 && worker->channel >= 0; i++)
+    for (uint32_t i = 0; i < 4 * (AHEAD_DEPTH + 1) && worker->channel >= 0; i++)
         if (!receive_one(pool, worker))
             break;
     if (handle_get(&pool->workers, number) && worker->answered)
@@ -582,6 +618,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         worker_receive(pool, worker);
     if (!handle_get(&pool->workers, number))
         return; /* its last word was that it cannot start, which ended the template and all of its workers */
+    ahead_abandon(pool, worker);
 
     int status = report->status;
     if (!worker->exit_reason[0]) {
@@ -630,6 +667,7 @@ void worker_lost(struct pinfold_pool *pool, struct worker *worker)
 {
     if (worker->channel >= 0 && worker->state == WORKER_BUSY)
         worker_receive(pool, worker);
+    ahead_abandon(pool, worker);
     if (worker->call)
         call_step(pool, worker->call, CALL_LOST);
     if (!worker->exit_reason[0])

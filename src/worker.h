@@ -20,6 +20,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "ahead.h"
 #include "deadline.h"
 #include "frame.h"
 #include "output.h"
@@ -76,8 +77,9 @@ struct worker {
     struct template *template;
     TAILQ_ENTRY(worker) link; /* among its template's workers */
     TAILQ_ENTRY(worker) idle; /* among the idle ones */
-    struct deadline timer;    /* STARTING, ENDING: the template hangs; IDLE: let go; BUSY, channel closed: kill */
-    struct call *call;        /* BUSY: whose; ENDING: until the call is told */
+    struct ahead ahead;
+    struct deadline timer; /* STARTING, ENDING: the template hangs; IDLE: let go; BUSY, channel closed: kill */
+    struct call *call;     /* BUSY: whose; ENDING: until the call is told */
     struct output output[WORKER_STREAMS];
     int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */
     int channel;
@@ -85,6 +87,7 @@ struct worker {
     pid_t pid; /* 0 until STARTED */
     uint8_t state;
     bool answered;         /* its call has a result, which is told when its channel is empty */
+    bool quiet;            /* that call printed nothing, and what is in the pipes is another's */
     uint32_t answer_flags; /* of that RESULT */
     uint32_t calls;        /* that it has finished */
     uint64_t inherited_kb;
@@ -106,6 +109,12 @@ void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char 
 
 /* Sends it the call. -EPIPE: it is dead and will be reported so; the call is untouched. */
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
+/* The frame alone, with these of enum frame_call's flags. */
+int worker_send(struct worker *worker, const struct call *call, uint32_t flags);
+/* It is at this call from now on. */
+void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call);
+/* Nothing that comes from it can be used any more, because of `code`, nor what came and is not told yet. */
+void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what);
 
 /* Asks it where its program stands: it answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);

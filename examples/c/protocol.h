@@ -2,6 +2,7 @@
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -20,7 +21,8 @@ enum kind {
     CALL = 9,
     RESULT = 10,
     STACK = 11,
-    NOTE = 12
+    NOTE = 12,
+    SLATE = 13
 };
 
 struct head {
@@ -58,7 +60,7 @@ struct call {
     uint32_t flags;
     uint32_t place;
 };
-enum { CALL_SPILLED = 1 };
+enum { CALL_SPILLED = 1, CALL_OFFERED = 2 };
 
 struct result {
     uint64_t payload_size;
@@ -68,7 +70,18 @@ struct result {
     uint32_t status;
     uint32_t flags;
 };
-enum { RESULT_SPILLED = 1, RESULT_CHILDREN = 2 };
+enum { RESULT_SPILLED = 1, RESULT_CHILDREN = 2, RESULT_QUIET = 8 };
+
+/* What the pool shares with a worker that is handed calls ahead. `line`: the next turn, the end of the turns (31 bits
+ * each), and whether it is closed. */
+struct slate {
+    _Atomic uint64_t line;
+    _Atomic uint32_t reads;
+    _Atomic int64_t begun[16];
+};
+#define SLATE_MASK UINT64_C(0x7fffffff)
+#define SLATE_END 31
+#define SLATE_CLOSED (UINT64_C(1) << 63)
 
 enum status { STATUS_OK = 0, STATUS_EXCEPTION = 1, STATUS_TOO_LARGE = 3, STATUS_INTERNAL = 4 };
 

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -16,6 +18,8 @@ const char *spill_directory;
 volatile uint64_t running;
 const char *volatile running_name;
 static struct rusage before;
+static struct slate *slate; /* NULL: no call is handed ahead */
+static uint32_t reads;
 
 uint64_t status_kb(const char *name)
 {
@@ -45,6 +49,36 @@ static void begin_usage(void)
         close(fd);
     }
     getrusage(RUSAGE_SELF, &before);
+}
+
+/* A call that was handed ahead is begun by taking its turn, which the pool may have ended. */
+static int may_begin(const struct call *call)
+{
+    if (!(call->flags & CALL_OFFERED))
+        return 1;
+    uint64_t line = slate ? atomic_load(&slate->line) : SLATE_CLOSED;
+    do
+        if (line & SLATE_CLOSED || (line & SLATE_MASK) != call->place ||
+            (line >> SLATE_END & SLATE_MASK) == call->place)
+            return 0;
+    while (!atomic_compare_exchange_weak(&slate->line, &line,
+                                         (line & ~SLATE_MASK) | ((call->place + 1) & SLATE_MASK)));
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    atomic_store(&slate->begun[call->place % 16], now.tv_sec * INT64_C(1000000000) + now.tv_nsec);
+    return 1;
+}
+
+/* Whether the next call may begin at once: nothing that this one printed waits to be read, or was read. */
+static uint32_t quiet(void)
+{
+    int out = 1, err = 1;
+    ioctl(STDOUT_FILENO, FIONREAD, &out);
+    ioctl(STDERR_FILENO, FIONREAD, &err);
+    if (out == 0 && err == 0 && reads % 2 == 0 && atomic_load(&slate->reads) == reads)
+        return RESULT_QUIET;
+    atomic_fetch_or(&slate->line, SLATE_CLOSED);
+    return 0;
 }
 
 void answer(const struct request *request, enum status status, const struct iovec *segments, uint32_t n)
@@ -77,6 +111,10 @@ void answer(const struct request *request, enum status status, const struct iove
     result.sys_us = spent_us(now.ru_stime, before.ru_stime);
     result.peak_kb = status_kb("VmHWM:");
     running = 0;
+    if (slate && result.flags & RESULT_CHILDREN)
+        atomic_fetch_or(&slate->line, SLATE_CLOSED);
+    else if (slate)
+        result.flags |= quiet();
     frame_send(CHANNEL, RESULT, request->id, &result, sizeof(result), small, spill < 0 ? result.payload_size : 0,
                &spill, spill >= 0);
     if (spill >= 0)
@@ -153,7 +191,17 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
         int spill;
         if (frame_receive(CHANNEL, &frame, &spill, 1) == 0)
             break;
+        if (frame.head.kind == SLATE) {
+            void *page = mmap(NULL, sizeof(*slate), PROT_READ | PROT_WRITE, MAP_SHARED, spill, 0);
+            slate = page == MAP_FAILED ? NULL : page;
+            close(spill);
+            continue;
+        }
         struct call call = frame.body.call;
+        if (!may_begin(&call))
+            continue;
+        if (slate)
+            reads = atomic_load(&slate->reads);
         void *payload = frame.body.bytes + sizeof(call);
         if (call.flags & CALL_SPILLED) {
             payload = mmap(NULL, call.payload_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, spill, 0);

@@ -42,6 +42,13 @@ static void count(const struct request *request)
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", ++calls));
 }
 
+/* Whether its next call waits in its channel already. */
+static void tell_next(const struct request *request)
+{
+    char byte;
+    answer_bytes(request, recv(CHANNEL, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? "1" : "0", 1);
+}
+
 static const char *text_of(const struct request *request, uint32_t at)
 {
     static char text[4096];
@@ -224,6 +231,12 @@ static void leave_printer(const struct request *request)
                 wait_to_be_killed();
     }
     answer_bytes(request, "left", 4);
+}
+
+static void say(const struct request *request)
+{
+    printf("%s", text_of(request, 1));
+    answer_bytes(request, "printed", 7);
 }
 
 static void print_and_crash(const struct request *request)
@@ -557,6 +570,8 @@ static const struct function hostile[] = {
     {"answer_and_stay", answer_and_stay},
     {"leave_and", leave_and},
     {"leave_and_tell", leave_and_tell},
+    {"tell_next", tell_next},
+    {"say", say},
     {"leave_printer", leave_printer},
     {"print_and_crash", print_and_crash},
     {"wrong_id", wrong_id},

@@ -32,6 +32,7 @@ static const struct message good[] = {
     {FRAME_RESULT, FRAME_FROM_WORKER, 40, 0, 64, 0},
     {FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, FRAME_MAX - 16},
     {FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, FRAME_NOTE_MAX},
+    {FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
 };
 
 static uint8_t bytes[FRAME_MAX + 4096];

@@ -209,6 +209,7 @@ static void test_sixteen_threads_do_all_that_is_allowed_at_once(void **state)
     failures = 0;
     usual = rig_config(NULL);
     usual.max_workers = WORKERS;
+    usual.flags |= PINFOLD_AHEAD;
     pthread_rwlockattr_t fair;
     pthread_rwlockattr_init(&fair);
     pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 #include "_segment.h"
 #include "frame.h"
 #include "payload.h"
+#include "slate.h"
 #include "util.h"
 
 /* Before the tail of a FRAME_CALL: so placed, its segments are as aligned in the buffer as in the payload. */
@@ -35,6 +37,8 @@ struct channel {
     uint64_t call;               /* that was received and not answered; 0: none */
     uint32_t place;              /* the worker's, as the last call told */
     struct rusage own, children; /* at the start of the call */
+    struct slate *slate;         /* NULL: no call is handed ahead */
+    uint32_t reads;              /* on the slate, at the start of the call */
     uint8_t *buffer;
 };
 
@@ -112,6 +116,28 @@ static void reset_peak(const struct channel *channel)
         return; /* then the peak is that of the worker's life, an upper bound */
 }
 
+/* The next call that this worker may begin. As frame_receive. */
+static int next_call(struct channel *channel, struct frame *frame)
+{
+    for (;;) {
+        int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, frame);
+        if (r <= 0)
+            return r;
+        const struct frame_call *call = frame->body;
+        if (frame->head.kind == FRAME_SLATE && !channel->slate)
+            r = slate_map(frame->fds[0], &channel->slate);
+        else if (frame->head.kind != FRAME_CALL)
+            r = -EPROTO;
+        else if (!(call->flags & CALL_OFFERED))
+            return 1;
+        else if (channel->slate && slate_begin(channel->slate, call->place))
+            return 1;
+        frame_release(frame); /* the slate; or a call that was taken back */
+        if (r < 0)
+            return r;
+    }
+}
+
 PyDoc_STRVAR(
     receive_doc,
     "receive() -> (call, segments, result_max) or None\n\n"
@@ -128,26 +154,24 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
     channel->call = 0;
     PyThreadState *thread = PyEval_SaveThread();
     pages_copy(seat_fd(SEAT_CHANNEL));
-    int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, &frame);
+    int r = next_call(channel, &frame);
     PyEval_RestoreThread(thread);
     if (r == 0)
         Py_RETURN_NONE;
-    if (r > 0 && frame.head.kind != FRAME_CALL) {
-        frame_release(&frame);
-        r = -EPROTO;
-    }
     if (r < 0)
         return raise_errno(r, "cannot receive a call");
 
     channel->call = frame.head.id;
     uint64_t result_max = ((const struct frame_call *)frame.body)->result_max;
-    channel->place = ((const struct frame_call *)frame.body)->place;
+    if (!channel->slate)
+        channel->place = ((const struct frame_call *)frame.body)->place;
     PyObject *module = PyType_GetModule(Py_TYPE(self));
     PyObject *views = request_views(module, &frame);
     frame_release(&frame);
     if (!views)
         return NULL;
     reset_peak(channel);
+    channel->reads = channel->slate ? slate_reads(channel->slate) : 0;
     getrusage(RUSAGE_SELF, &channel->own);
     getrusage(RUSAGE_CHILDREN, &channel->children);
     stack_of_call(channel->call);
@@ -196,6 +220,26 @@ static int send_patiently(uint64_t call, const struct frame_result *result, void
         struct pollfd room = {seat_fd(SEAT_CHANNEL), POLLOUT, 0};
         poll(&room, 1, -1);
     }
+}
+
+/* Whether the call printed nothing: its pipes are empty, and nobody has read from them. */
+static bool is_quiet(const struct channel *channel)
+{
+    int out = 1, err = 1;
+    return ioctl(seat_fd(SEAT_OUT), FIONREAD, &out) == 0 && out == 0 &&
+           ioctl(seat_fd(SEAT_ERR), FIONREAD, &err) == 0 && err == 0 &&
+           slate_is_quiet(channel->slate, channel->reads);
+}
+
+/* The next call may be one that was handed ahead only if nothing of this one is left. */
+static void go_on_or_wait(const struct channel *channel, struct frame_result *result)
+{
+    if (!channel->slate)
+        return;
+    if (!(result->flags & (RESULT_RETIRE | RESULT_CHILDREN)) && is_quiet(channel))
+        result->flags |= RESULT_QUIET;
+    else
+        slate_close(channel->slate);
 }
 
 static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n, int *ret_fd, uint64_t *ret_size,
@@ -255,6 +299,7 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     if (has_children())
         result->flags |= RESULT_CHILDREN;
     measure(channel, result);
+    go_on_or_wait(channel, result);
     stack_of_call(0);
     r = send_patiently(channel->call, result, spill < 0 ? inlined : NULL, spill);
     if (r < 0)
