@@ -127,7 +127,7 @@ $(TSAN_BUILD)/build.ninja: $(VENV)/.packages
 
 test-tsan: $(TSAN_BUILD)/build.ninja ## the C library's threads under ThreadSanitizer; RACES=steps of each
 	PATH="$(BIN):$$PATH" PINFOLD_RACES=$(RACES) $(NO_ASLR) meson test -C $(TSAN_BUILD) --print-errorlogs \
-	    --timeout-multiplier 4 races threads
+	    --timeout-multiplier 4 ahead races threads
 
 test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine has
 	@for version in $(PYTHONS); do \

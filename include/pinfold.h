@@ -212,8 +212,9 @@ typedef struct pinfold_result {
 /* Frees the result and unmaps its segments. NULL is fine. */
 PINFOLD_API void pinfold_result_free(pinfold_result *result);
 
-/* Waits for this one call and takes its result. -ETIMEDOUT: not within timeout_ns; -EINTR: a signal handler ran;
- * -ENOENT: no such call, or its result was taken by somebody else; -EBUSY: another thread waits for it. */
+/* Waits for this one call and takes its result; one thread that waits so does the work of the pool's own in the
+ * meantime. -ETIMEDOUT: not within timeout_ns; -EINTR: a signal came, or the process was stopped and goes on; -ENOENT:
+ * no such call, or its result was taken by somebody else; -EBUSY: another thread waits for it. */
 PINFOLD_API int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns,
                                   pinfold_result **ret_result);
 

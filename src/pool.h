@@ -31,6 +31,7 @@ TAILQ_HEAD(worker_line, worker);
 struct waiter {
     _Atomic uint32_t woken; /* futex(2) */
     uint32_t wakes;         /* made, and to be made */
+    bool over;              /* what it waits for has come, or never will */
     SLIST_ENTRY(waiter) link;
 };
 
@@ -98,9 +99,11 @@ struct pinfold_pool {
 
     uint32_t barren; /* templates that ended since a worker was made last */
 
-    /* Who is woken when the reactor has let go of `lock`, and not to wait for it. */
+    /* Who is woken when the one that takes events has let go of `lock`, and not to wait for it. */
     SLIST_HEAD(waiters, waiter) awaited;
-    bool reacting; /* the reactor holds `lock` */
+    bool reacting; /* `lock` is held by one that takes events: the reactor, or the leader */
+    struct waiter *leader;
+    bool leading; /* it is the leader that holds `lock` */
 
     bool woken;   /* `wake` is raised */
     bool replace; /* a template that served has died: start the next one without waiting for a call */
@@ -135,6 +138,16 @@ void reactor_close(struct pinfold_pool *pool, int *fd);
 /* The same for a socket whose peer shall see its end, also while a fork of this process holds a copy. */
 void reactor_hang_up(struct pinfold_pool *pool, int *socket);
 void reactor_wake(struct pinfold_pool *pool);
+/* A thread that waits for a call does the reactor's work while it waits, so that the news need not wake the reactor
+ * first and then this thread: it is the leader, if no other is. With the lock, which it lets go of in between. Returns
+ * 0 when `waiter` is over; -EINTR; -ETIMEDOUT when it is `until` (CLOCK_MONOTONIC; INT64_MAX: never). */
+int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until);
+/* What the leader waits for has come: it must learn of it, if it is not the one that asks. */
+void reactor_tell_leader(struct pinfold_pool *pool);
+/* Lets go of the lock, and wakes whom that was to wait for. */
+void reactor_unlock(struct pinfold_pool *pool);
+/* For a channel that was not read to its end: its watch tells once of what is new. */
+void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle);
 /* Sets an object's deadline and sees to it that the timer goes off in time. */
 void reactor_set(struct pinfold_pool *pool, struct deadline *deadline, int64_t due);
 void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline);

@@ -63,6 +63,11 @@ static int sleep_until(struct waiter *waiter, uint32_t times, const struct times
 /* Wakes it, now or when the reactor has let go of the lock. */
 static void rouse(struct pinfold_pool *pool, struct waiter *waiter)
 {
+    waiter->over = true;
+    if (waiter == pool->leader) {
+        reactor_tell_leader(pool);
+        return;
+    }
     waiter->wakes++;
     if (pool->reacting)
         SLIST_INSERT_HEAD(&pool->awaited, waiter, link);
@@ -146,9 +151,13 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
     int r = !call || !call->queue ? -ENOENT : call->waiter ? -EBUSY : 0;
     if (r == 0 && call->state != CALL_DONE) {
         call->waiter = &waiter;
-        pthread_mutex_unlock(&pool->lock);
-        r = sleep_until(&waiter, 0, until == INT64_MAX ? NULL : &absolute);
-        pthread_mutex_lock(&pool->lock);
+        if (!pool->leader && !pool->closing) {
+            r = reactor_lead(pool, &waiter, until);
+        } else {
+            pthread_mutex_unlock(&pool->lock);
+            r = sleep_until(&waiter, 0, until == INT64_MAX ? NULL : &absolute);
+            pthread_mutex_lock(&pool->lock);
+        }
         /* Nobody else can have taken the call while `waiter` stood in it, but its queue may have been closed. */
         call = handle_get(&pool->calls, id);
         if (call)
@@ -160,7 +169,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
     }
     if (r == 0)
         *ret_result = take(call->queue, call);
-    pthread_mutex_unlock(&pool->lock);
+    reactor_unlock(pool);
     while (waiter.wakes > 0 && sleep_until(&waiter, waiter.wakes - 1, NULL) < 0)
         ;
     return r;

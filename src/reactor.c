@@ -1,5 +1,6 @@
 /* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -13,10 +14,26 @@
 #define STACK_SIZE (256 * 1024)
 #define EVENTS_AT_ONCE 64
 
+/* Where results come, one thread is told, once: level-triggered, an event that was just given to the leader would wake
+ * the reactor, too (epoll(7)). */
+static struct epoll_event watched(enum watch_kind kind, uint64_t handle)
+{
+    return (struct epoll_event){
+        .events = EPOLLIN | (kind == WATCH_WORKER_CHANNEL ? (uint32_t)EPOLLET : 0),
+        .data.u64 = handle << 3 | kind,
+    };
+}
+
 int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = handle << 3 | kind};
+    struct epoll_event event = watched(kind, handle);
     return epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
+{
+    struct epoll_event event = watched(kind, handle);
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* of what is watched already */
 }
 
 void reactor_close(struct pinfold_pool *pool, int *fd)
@@ -156,6 +173,27 @@ static void wake_all(struct waiters *awaited)
     }
 }
 
+void reactor_unlock(struct pinfold_pool *pool)
+{
+    struct waiters awaited = pool->awaited;
+    SLIST_INIT(&pool->awaited);
+    pool->reacting = false;
+    pthread_mutex_unlock(&pool->lock);
+    wake_all(&awaited);
+}
+
+/* What is to be done about these events, with the lock. */
+static void take(struct pinfold_pool *pool, const struct epoll_event *events, int n)
+{
+    pool->reacting = true;
+    for (int i = 0; i < n; i++)
+        dispatch(pool, events[i].data.u64);
+    if (pool->closing)
+        pool_end(pool);
+    else
+        pool_pump(pool);
+}
+
 static void *run(void *data)
 {
     struct pinfold_pool *pool = data;
@@ -163,25 +201,49 @@ static void *run(void *data)
         struct epoll_event events[EVENTS_AT_ONCE];
         int n = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, -1);
         pthread_mutex_lock(&pool->lock);
-        pool->reacting = true;
-        for (int i = 0; i < n; i++)
-            dispatch(pool, events[i].data.u64);
-        if (pool->closing)
-            pool_end(pool);
-        else
-            pool_pump(pool);
+        take(pool, events, n);
         ended = pool->closing && TAILQ_EMPTY(&pool->templates_line);
         if (ended) {
             pool->closed = true;
             pthread_cond_broadcast(&pool->ended);
         }
-        pool->reacting = false;
-        struct waiters awaited = pool->awaited;
-        SLIST_INIT(&pool->awaited);
-        pthread_mutex_unlock(&pool->lock);
-        wake_all(&awaited);
+        /* What woke this thread may have been for the leader. */
+        if (pool->leader && pool->leader->over)
+            reactor_wake(pool);
+        reactor_unlock(pool);
     }
     return NULL;
+}
+
+/* Of two threads that wait at one epoll(7) the one that came last is woken, so news come to the leader. */
+int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until)
+{
+    int r = 0;
+    pool->leader = waiter;
+    while (!waiter->over && r == 0) {
+        int64_t left = until == INT64_MAX ? INT64_MAX : until - now_ns();
+        int wait_ms = left == INT64_MAX                 ? -1
+                      : left >= INT_MAX / 2 * NS_PER_MS ? INT_MAX / 2
+                                                        : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
+        struct epoll_event events[EVENTS_AT_ONCE];
+        reactor_unlock(pool);
+        int n = left > 0 ? epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, wait_ms) : 0;
+        r = n < 0 ? -errno : left <= 0 ? -ETIMEDOUT : 0;
+        pthread_mutex_lock(&pool->lock);
+        pool->leading = true;
+        take(pool, events, n);
+        pool->leading = false;
+        if (pool->closing) /* the end is the reactor's to see */
+            reactor_wake(pool);
+    }
+    pool->leader = NULL;
+    return waiter->over ? 0 : r;
+}
+
+void reactor_tell_leader(struct pinfold_pool *pool)
+{
+    if (!pool->leading)
+        reactor_wake(pool);
 }
 
 int reactor_start(struct pinfold_pool *pool, pinfold_error *error)

@@ -561,9 +561,11 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
     /* Bounded, so that a flood of frames cannot keep the reactor from everybody else; but all that a worker can have
      * sent of the calls that it was handed ahead. */
     uint64_t number = worker->number;
-    for (uint32_t i = 0; i < 4 * (AHEAD_DEPTH + 1) && worker->channel >= 0; i++)
-        if (!receive_one(pool, worker))
-            break;
+    uint32_t left = 4 * (AHEAD_DEPTH + 1);
+    while (left > 0 && worker->channel >= 0 && receive_one(pool, worker))
+        left--;
+    if (left == 0 && worker->channel >= 0)
+        reactor_again(pool, worker->channel, WATCH_WORKER_CHANNEL, number);
     if (handle_get(&pool->workers, number) && worker->answered)
         tell_result(pool, worker);
 }

@@ -5,6 +5,7 @@
  * It knows pinfold.h and nothing else. TEMPLATE is the absolute path of the runtime beside this file; GUARD is that
  * of pinfold-guard, if it is not where it would be installed. Exits with 0 if every call ended as expected.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <pinfold.h>
 #include <stdio.h>
@@ -92,7 +93,10 @@ int main(int argc, char **argv)
             ids[i] = 0;
     for (size_t i = 0; i < N; i++) {
         pinfold_result *result;
-        if (!ids[i] || pinfold_pool_wait(pool, ids[i], PINFOLD_FOREVER, &result) < 0) {
+        int r = ids[i] ? -EINTR : -ENOENT;
+        while (r == -EINTR)
+            r = pinfold_pool_wait(pool, ids[i], PINFOLD_FOREVER, &result);
+        if (r < 0) {
             failures++;
             continue;
         }

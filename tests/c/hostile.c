@@ -508,6 +508,14 @@ static void stack_flood(const struct request *request)
     answer_bytes(request, "after the flood", 15);
 }
 
+/* As many small ones as argument 1 says, faster than anybody reads them. */
+static void word_flood(const struct request *request)
+{
+    for (long long i = argument(request, 1); i > 0; i--)
+        frame_send(CHANNEL, STACK, request->id, NULL, 0, "word", 4, NULL, 0);
+    answer_bytes(request, "after the words", 15);
+}
+
 static void fd_flood(const struct request *request)
 {
     int fds[3] = {0, 0, 0};
@@ -602,6 +610,7 @@ static const struct function hostile[] = {
     {"spill_device", spill_device},
     {"spill_socket", spill_socket},
     {"stack_flood", stack_flood},
+    {"word_flood", word_flood},
     {"fd_flood", fd_flood},
     {"note", note},
     {"note_too_long", note_too_long},

@@ -194,7 +194,9 @@ uint64_t submit(const char *function, const char *argument, int64_t deadline_ns)
 pinfold_result *take(uint64_t id)
 {
     pinfold_result *result = NULL;
-    int r = pinfold_pool_wait(pool, id, BOUND, &result);
+    int r;
+    while ((r = pinfold_pool_wait(pool, id, BOUND, &result)) == -EINTR)
+        ;
     if (r < 0)
         fail_msg("waiting for a call: %s", strerror(-r));
     assert_int_equal(result->call_id, id);

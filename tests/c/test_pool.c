@@ -322,6 +322,47 @@ static void test_one_thread_waits_for_a_call_and_another_is_turned_away(void **s
     assert_int_equal(pinfold_pool_next(pool, &waiting.result), -EAGAIN); /* it was told to the waiter only */
 }
 
+static void test_whoever_waits_learns_of_a_cancel_that_nothing_else_comes_of(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    uint64_t running = submit("spin", "", PINFOLD_FOREVER);
+    wait_for_start(running);
+    for (int i = 0; i < 20; i++) {
+        struct waiting waiting = {.id = submit("upper", "x", PINFOLD_FOREVER)};
+        start_waiting(&waiting);
+        wait_until_waited_for(waiting.id);
+        assert_int_equal(pinfold_pool_cancel(pool, waiting.id), 0);
+        pthread_join(waiting.thread, NULL);
+        assert_int_equal(waiting.r, 0);
+        assert_outcome(waiting.result, PINFOLD_CANCELLED);
+        pinfold_result_free(waiting.result);
+    }
+    cancel(running);
+}
+
+static void test_two_who_wait_are_each_told(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 2);
+    for (int i = 0; i < 200; i++) {
+        struct waiting waiting = {.id = submit("upper", "x", BOUND)};
+        start_waiting(&waiting);
+        runs("upper", "y", PINFOLD_OK);
+        pthread_join(waiting.thread, NULL);
+        assert_int_equal(waiting.r, 0);
+        pinfold_result_free(waiting.result);
+    }
+}
+
+static void test_many_frames_at_once_are_all_read(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    for (int i = 0; i < 100; i++)
+        runs("word_flood", "150", PINFOLD_OK);
+}
+
 static void interrupt(int signal)
 {
     (void)signal;
@@ -741,6 +782,9 @@ int main(void)
         POOL_TEST(test_calls_start_in_the_order_of_their_submits),
         POOL_TEST(test_waiting_for_what_is_not_there_says_so),
         POOL_TEST(test_one_thread_waits_for_a_call_and_another_is_turned_away),
+        POOL_TEST(test_whoever_waits_learns_of_a_cancel_that_nothing_else_comes_of),
+        POOL_TEST(test_two_who_wait_are_each_told),
+        POOL_TEST(test_many_frames_at_once_are_all_read),
         POOL_TEST(test_a_signal_handler_interrupts_a_wait),
         POOL_TEST(test_the_descriptor_is_readable_exactly_while_results_wait),
         POOL_TEST(test_results_go_to_the_queue_of_their_call),
