@@ -152,6 +152,14 @@ static void start_workers(struct pinfold_pool *pool)
     }
 }
 
+bool pool_hand_on(struct pinfold_pool *pool)
+{
+    hand_out(pool);
+    const struct template *first = TAILQ_FIRST(&pool->templates_line);
+    return (pool->serving ? workers_missing(pool) == 0 : pool->n_waiting == 0 && !pool->replace) &&
+           !pool->renewal.argv && (!first || !TAILQ_NEXT(first, link));
+}
+
 void pool_pump(struct pinfold_pool *pool)
 {
     hand_out(pool);

@@ -106,6 +106,7 @@ struct pinfold_pool {
     bool leading; /* it is the leader that holds `lock` */
 
     bool woken;   /* `wake` is raised */
+    bool called;  /* it was, and has been seen */
     bool replace; /* a template that served has died: start the next one without waiting for a call */
     bool closing; /* nothing new is taken */
     bool closed;  /* the reactor has ended, and `ended` was told */
@@ -154,6 +155,8 @@ void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline);
 
 /* pool.c */
 void pool_pump(struct pinfold_pool *pool); /* does what can be done now: hands out calls, asks for workers */
+/* The part of it that costs little: hands out calls. False: something else may be left to do. */
+bool pool_hand_on(struct pinfold_pool *pool);
 void pool_end(struct pinfold_pool *pool);  /* ends every call, and begins the end of every template */
 void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
                 const char *reason);

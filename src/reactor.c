@@ -145,6 +145,7 @@ static void dispatch(struct pinfold_pool *pool, uint64_t data)
         done = read(pool->wake, &count, sizeof(count));
         (void)done;
         pool->woken = false;
+        pool->called = true;
         break;
     case WATCH_POOL_TIMER:
         run_deadlines(pool);
@@ -190,8 +191,11 @@ static void take(struct pinfold_pool *pool, const struct epoll_event *events, in
         dispatch(pool, events[i].data.u64);
     if (pool->closing)
         pool_end(pool);
-    else
+    else if (!pool->leading || pool->called) /* the leader does it when it was faster than whom it has woken */
         pool_pump(pool);
+    else if (!pool_hand_on(pool))
+        reactor_wake(pool);
+    pool->called = false;
 }
 
 static void *run(void *data)
