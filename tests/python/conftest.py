@@ -82,8 +82,8 @@ def count(spill_dirs: list[Path]) -> Count:
         if any(str(path) in rest for path in spill_dirs) or "memfd:" in rest:
             now.mappings[place] = rest
     for directory in spill_dirs:
-        for path in filter(Path.is_file, directory.rglob("*")):
-            now.files[str(path)] = ""
+        for place, _, found in os.walk(directory):  # which passes over what vanishes meanwhile
+            now.files |= {os.path.join(place, name): "" for name in found}
     return now
 
 
