@@ -157,7 +157,7 @@ void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline);
 void pool_pump(struct pinfold_pool *pool); /* does what can be done now: hands out calls, asks for workers */
 /* The part of it that costs little: hands out calls. False: something else may be left to do. */
 bool pool_hand_on(struct pinfold_pool *pool);
-void pool_end(struct pinfold_pool *pool);  /* ends every call, and begins the end of every template */
+void pool_end(struct pinfold_pool *pool); /* ends every call, and begins the end of every template */
 void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
                 const char *reason);
 /* The pool cannot run the call that waits longest: it ends as PINFOLD_INTERNAL with this sentence. */
