@@ -112,6 +112,59 @@ def test_a_scratch_directory_that_was_left_alone_is_used_again(
     assert len(places) < 100
 
 
+@pytest.mark.parametrize("has_path", [False, True], ids=["plain", "with a path of its own"])
+def test_a_call_has_the_scratch_directory_in_its_environment_and_in_that_of_the_c_library(
+    make_backend: MakeBackend, level: str, has_path: bool, tmp_path: Path
+) -> None:
+    body = """
+import ctypes, os, tempfile
+library = ctypes.CDLL(None)
+library.getenv.restype = ctypes.c_char_p
+names = "HOME", "TMPDIR", "TEMP", "TMP"
+here = os.getcwd()
+wrong = [n for n in names if os.environ[n] != here or library.getenv(n.encode()) != here.encode()]
+os.environ["HOME"], os.environ["TMP"] = "/changed", here + "/longer"
+del os.environ["TEMP"]
+changed = [library.getenv(n.encode()) for n in ("HOME", "TEMP", "TMP")]
+told = changed == [b"/changed", None, (here + "/longer").encode()]
+del os.environ["TMP"]
+return wrong, told, tempfile.gettempdir() == here
+"""
+    preload = ["tempfile", "ctypes"]
+    with make_backend(
+        sandbox=level, preload=preload, setup="import tempfile; tempfile.gettempdir()"
+    ) as backend:
+        program = call(body, python_path=[tmp_path] if has_path else [])
+        for _ in range(40):  # the first have a directory of their own making
+            assert backend.submit(program).result(timeout=60).unwrap() == ([], True, True)
+
+
+@pytest.mark.parametrize("has_path", [False, True], ids=["plain", "with a path of its own"])
+def test_a_call_has_no_privileges_and_no_descriptor_of_what_made_its_box(
+    make_backend: MakeBackend, level: str, has_path: bool, tmp_path: Path
+) -> None:
+    body = """
+import os
+with open("/proc/self/status") as status:
+    told = dict(line.split()[:2] for line in status if len(line.split()) > 1)
+names = "CapInh:", "CapPrm:", "CapEff:", "CapAmb:"
+base = os.path.dirname(os.path.dirname(os.getcwd()))
+fds = {}
+for fd in os.listdir("/proc/self/fd"):
+    try:
+        fds[int(fd)] = os.readlink("/proc/self/fd/" + fd)
+    except OSError:  # the listing's own
+        pass
+held = [(fd, path) for fd, path in fds.items() if fd >= 256 or path == base]
+return [int(told[n], 16) for n in names], told["NoNewPrivs:"], told["Seccomp:"], held
+"""
+    program = call(body, python_path=[tmp_path] if has_path else [])
+    with make_backend(sandbox=level) as backend:
+        for _ in range(40):  # the first have a directory of their own making
+            told = backend.submit(program).result(timeout=60).unwrap()
+            assert told == ([0, 0, 0, 0], "1", "2", [])
+
+
 def test_arrays_come_back_and_modules_of_the_call_are_found(
     make_backend: MakeBackend, level: str, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ static struct {
     const struct held *held; /* NULL: there are no berths */
     int abi;
     bool network;
+    int lock;
     char scratch[PATH_MAX]; /* "": no directories */
     int mine;               /* of the worker that is made; -1: none */
     struct berth berths[BERTHS];
@@ -57,7 +58,7 @@ static bool has_true_times(const char *path)
     return false;
 }
 
-void berth_use(const struct held *held, int abi, bool network, const char *scratch)
+void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock)
 {
     if (scratch && (strlen(scratch) >= sizeof(harbour.scratch) || !has_true_times(scratch)))
         return;
@@ -65,6 +66,7 @@ void berth_use(const struct held *held, int abi, bool network, const char *scrat
     harbour.held = held;
     harbour.abi = abi;
     harbour.network = network;
+    harbour.lock = lock;
 }
 
 static int look(int i, struct stat *ret_status)
@@ -140,6 +142,11 @@ static void make(int i)
         drop(i);
 }
 
+static void path_of(int i, char path[BERTH_PATH])
+{
+    snprintf(path, BERTH_PATH, "%s/b%d", harbour.scratch, i);
+}
+
 static int make_ruleset(int i)
 {
     _cleanup_close_ int fd = landlock_draft(harbour.abi, harbour.network);
@@ -147,8 +154,8 @@ static int make_ruleset(int i)
         return fd;
     int r = landlock_allow_held(fd, harbour.abi, harbour.held);
     if (r == 0 && *harbour.scratch) {
-        char path[PATH_MAX + 16];
-        snprintf(path, sizeof(path), "%s/b%d", harbour.scratch, i);
+        char path[BERTH_PATH];
+        path_of(i, path);
         r = landlock_allow(fd, harbour.abi, path, LANDLOCK_ALL);
     }
     if (r == 0)
@@ -234,4 +241,30 @@ int berth_own(char ret_name[16])
     if (*harbour.scratch)
         name_of(harbour.mine, ret_name);
     return berth_fd(harbour.held, harbour.mine);
+}
+
+static bool is_all_of_the_box(void)
+{
+    return harbour.mine >= 0 && *harbour.scratch;
+}
+
+int berth_draft(void)
+{
+    if (!is_all_of_the_box())
+        return 0;
+    close(harbour.lock);
+    int r = landlock_allow(berth_fd(harbour.held, harbour.mine), harbour.abi, "/proc/self", LANDLOCK_READ);
+    return r < 0 && r != -ENOENT ? r : 1; /* where there is no such thing it is one right less */
+}
+
+int berth_enter(char ret_home[BERTH_PATH])
+{
+    if (!is_all_of_the_box())
+        return 0;
+    int r = landlock_enforce(berth_fd(harbour.held, harbour.mine));
+    if (r < 0)
+        return r;
+    landlock_forget_held(harbour.held);
+    path_of(harbour.mine, ret_home);
+    return chdir(ret_home) < 0 ? -errno : 1;
 }

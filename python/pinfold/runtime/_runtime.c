@@ -10,7 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "_berth.h"
 #include "_huge.h"
 #include "_pages.h"
 #include "_segment.h"
@@ -174,36 +173,6 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     return none_or(r, "cannot use the directory of the box");
 }
 
-PyDoc_STRVAR(use_berths_doc,
-             "use_berths(held, abi, network, scratch or None)\n\n"
-             "Workers may take over rulesets, and directories in `scratch`, from those before them.");
-
-static PyObject *use_berths(PyObject *module, PyObject *arguments)
-{
-    (void)module;
-    PyObject *capsule;
-    int abi, network;
-    const char *scratch;
-    if (!PyArg_ParseTuple(arguments, "Oipz", &capsule, &abi, &network, &scratch))
-        return NULL;
-    const struct held *held = PyCapsule_GetPointer(capsule, "held");
-    if (!held)
-        return NULL;
-    Py_INCREF(capsule); /* for as long as this process is a template */
-    berth_use(held, abi, network, scratch);
-    Py_RETURN_NONE;
-}
-
-static PyObject *own_berth(PyObject *module, PyObject *unused)
-{
-    (void)module, (void)unused;
-    char name[16];
-    int ruleset = berth_own(name);
-    if (ruleset < 0)
-        Py_RETURN_NONE;
-    return Py_BuildValue("(is)", ruleset, name);
-}
-
 static PyObject *fail(PyObject *module, PyObject *text)
 {
     (void)module;
@@ -341,8 +310,16 @@ static PyMethodDef methods[] = {
      "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
      "write to fd."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
-    {"use_berths", use_berths, METH_VARARGS, use_berths_doc},
-    {"own_berth", own_berth, METH_NOARGS, "own_berth() -> (ruleset, name of the directory or \"\"), or None"},
+    {"use_berths", home_use_berths, METH_VARARGS,
+     "use_berths(held, abi, network, scratch or None, lock)\n\n"
+     "Workers may take over rulesets, and directories in `scratch`, from those before them. They close `lock`."},
+    {"own_berth", home_own_berth, METH_NOARGS, "own_berth() -> (ruleset, name of the directory or \"\"), or None"},
+    {"draft_berth", home_draft_berth, METH_NOARGS,
+     "draft_berth()\n\nPrepares enter_berth(), ahead of the call. False: this worker has no berth for that."},
+    {"enter_berth", home_enter_berth, METH_O,
+     "enter_berth(bytes of the environment)\n\nCloses the box, goes to its directory, and makes that HOME and "
+     "TMPDIR.\n"
+     "False: as above."},
     {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
     {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
     {"keep_code", keep_code, METH_O, keep_code_doc},

@@ -94,6 +94,12 @@ struct runtime {
 struct runtime *runtime_of(PyObject *module);
 extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS */
 
+/* _home.c */
+PyObject *home_use_berths(PyObject *module, PyObject *arguments);
+PyObject *home_own_berth(PyObject *module, PyObject *unused);
+PyObject *home_draft_berth(PyObject *module, PyObject *unused);
+PyObject *home_enter_berth(PyObject *module, PyObject *environ);
+
 PyObject *raise_errno(int code, const char *doing); /* OSError; code is a negative errno; returns NULL */
 
 #endif

@@ -156,7 +156,8 @@ class Box:
         if fresh and self._plan["landlock"]:
             scratch = None if self._strict else f"{self._base}/scratch"
             abi, network = self._plan["landlock"], self._plan["network"]
-            _runtime.use_berths(self._held, abi, network, scratch)
+            _runtime.use_berths(self._held, abi, network, scratch, self._lock)
+            forget_temporary_directory()
         self._filtered = True
         strict = self._plan["level"] == "strict"
         if not strict:
@@ -169,6 +170,8 @@ class Box:
 
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
+        if _runtime.draft_berth():
+            return
         if self._lock >= 0:
             os.close(self._lock)
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
@@ -179,8 +182,6 @@ class Box:
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
             _box.part(-1, [], self._home, SCRATCH_BYTES)
-        elif berth is not None:
-            self._home += f"/{berth[1]}"
         else:
             self._home += f"/{os.getpid()}"
             os.mkdir(self._home, 0o700)
@@ -197,7 +198,18 @@ class Box:
 
     def enter(self, python_path: list[str]) -> None:
         """A call begins: close the box, if it is open, and go to the scratch directory."""
-        outside = [path for path in python_path if not covers(self.readable, path)]
+        outside = python_path
+        if python_path:
+            outside = [path for path in python_path if not covers(self.readable, path)]
+        environ = getattr(os.environ, "_data", None)  # None: a set-up put something else there
+        if not outside and environ is not None and _runtime.enter_berth(environ):
+            return
+        if not self._home:  # it has a berth, but needs rules of its own
+            berth = _runtime.own_berth()
+            assert berth is not None
+            self._ruleset = berth[0]
+            self._home = f"{self._base}/scratch/{berth[1]}"
+            self._berthed = True
         directory = self._home
         if not self._reused:
             self._close(outside)
@@ -215,8 +227,7 @@ class Box:
         os.chdir(directory)
         for name in ("HOME", "TMPDIR", "TEMP", "TMP"):
             os.environ[name] = directory
-        if "tempfile" in sys.modules:
-            vars(sys.modules["tempfile"])["tempdir"] = None
+        forget_temporary_directory()
 
     def leave(self) -> None:
         """A call of a worker that is used again has ended: its scratch directory goes."""
@@ -244,6 +255,11 @@ class Box:
             rules = []
         _box.close(self._ruleset, self._plan["landlock"], rules, self._held, self._filter)
         self._ruleset = -1
+
+
+def forget_temporary_directory() -> None:
+    if "tempfile" in sys.modules:
+        vars(sys.modules["tempfile"])["tempdir"] = None
 
 
 def enter_view(base: str, more: Iterable[str]) -> None:
