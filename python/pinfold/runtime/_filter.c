@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -521,24 +522,26 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network)
     return r == 0 ? sockets(context, SCMP_ACT_ERRNO(EACCES), strict, network) : r;
 }
 
-/* libseccomp writes programs to files: this one has no name. */
-static int export(scmp_filter_ctx context, struct filter *filter)
+/* What libseccomp leaves of the memory that it works in is many small pieces, far apart. A template would hand them out
+ * again, and have a page copied for each in every worker that writes to it: so it works in another process. */
+static int compile_apart(enum filter_kind kind, bool network, int fd)
 {
-    _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC);
-    if (fd < 0)
+    pid_t pid = fork();
+    if (pid < 0)
         return -errno;
-    int r = seccomp_export_bpf(context, fd);
-    if (r < 0)
-        return r;
-    struct stat status;
-    if (fstat(fd, &status) < 0)
+    if (pid == 0) {
+        /* What is allowed, not what is refused. */
+        bool lists = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
+        scmp_filter_ctx context = seccomp_init(lists ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
+        int r = context ? fill(context, kind, network) : -ENOMEM;
+        if (r == 0)
+            r = seccomp_export_bpf(context, fd);
+        _exit(-r);
+    }
+    int status;
+    if (RETRY_EINTR(waitpid(pid, &status, 0)) < 0)
         return -errno;
-    size_t size = (size_t)status.st_size;
-    filter->program.len = (unsigned short)(size / sizeof(struct sock_filter));
-    filter->program.filter = malloc(size);
-    if (!filter->program.filter)
-        return -ENOMEM;
-    return pread(fd, filter->program.filter, size, 0) == (ssize_t)size ? 0 : -EIO;
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
 void filter_free(struct filter *filter)
@@ -550,18 +553,28 @@ void filter_free(struct filter *filter)
 
 int filter_new(enum filter_kind kind, bool network, struct filter **ret_filter)
 {
-    bool lists = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST; /* what is allowed, not what is refused */
+    _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC); /* libseccomp writes to files */
+    if (fd < 0)
+        return -errno;
+    int r = compile_apart(kind, network, fd);
+    if (r < 0)
+        return r;
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    size_t size = (size_t)status.st_size;
     struct filter *filter = calloc(1, sizeof(*filter));
-    scmp_filter_ctx context = seccomp_init(lists ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
-    int r = filter && context ? fill(context, kind, network) : -ENOMEM;
-    if (r == 0)
-        r = export(context, filter);
-    if (context)
-        seccomp_release(context);
+    if (filter)
+        filter->program.filter = malloc(size);
+    if (!filter || !filter->program.filter)
+        r = -ENOMEM;
+    else if (pread(fd, filter->program.filter, size, 0) != (ssize_t)size)
+        r = -EIO;
     if (r < 0) {
         filter_free(filter);
         return r;
     }
+    filter->program.len = (unsigned short)(size / sizeof(struct sock_filter));
     *ret_filter = filter;
     return 0;
 }
