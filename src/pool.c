@@ -524,10 +524,8 @@ int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id)
     pthread_mutex_lock(&pool->lock);
     struct call *call = handle_get(&pool->calls, id);
     int r = call && call->state != CALL_DONE && call_end(pool, call, CALL_CANCEL) ? 0 : -ENOENT;
-    if (r == 0) {
-        if (pool->n_waiting > 0)
-            reactor_wake(pool); /* a place became free */
-    }
+    if (pool->n_waiting > 0)
+        reactor_wake(pool); /* a place became free, or a worker, also if the call had ended by itself */
     pthread_mutex_unlock(&pool->lock);
     return r;
 }

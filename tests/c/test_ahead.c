@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "pool.h"
 #include "rig.h"
 #include "slate.h"
 #include "util.h"
@@ -152,6 +153,35 @@ static void test_what_is_cancelled_ahead_never_begins_and_harms_nobody(void **st
             r[i] = i % 3 ? -ENOENT : pinfold_pool_cancel(pool, ids[i]);
         for (size_t i = 0; i < BATCH; i++)
             ends(ids[i], r[i] == 0 ? PINFOLD_CANCELLED : PINFOLD_OK);
+    }
+}
+
+/* Calls wait beside an idle worker for no longer than until the reactor has woken. Any timer that is left over would
+ * help, too, but late. */
+static bool is_forgotten(void)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool forgotten = pool->n_waiting > 0 && pool->n_idle > 0 && !pool->woken;
+    pthread_mutex_unlock(&pool->lock);
+    return forgotten;
+}
+
+static void test_what_a_cancel_takes_back_goes_on_also_if_it_came_too_late(void **state)
+{
+    (void)state;
+    open_quick(1);
+    for (size_t round = 0; round < 2000; round++) {
+        uint64_t ids[BATCH];
+        for (size_t i = 0; i < BATCH; i++)
+            ids[i] = submit("upper", "x", BOUND);
+        ends(ids[0], PINFOLD_OK);
+        for (size_t i = 0; i < round % 64; i++)
+            stats(); /* the worker goes on, a little further in each round */
+        int r = pinfold_pool_cancel(pool, ids[1]);
+        assert_false(is_forgotten());
+        ends(ids[1], r == 0 ? PINFOLD_CANCELLED : PINFOLD_OK);
+        for (size_t i = 2; i < BATCH; i++)
+            ends(ids[i], PINFOLD_OK);
     }
 }
 
@@ -311,6 +341,7 @@ int main(void)
         POOL_TEST(test_an_exit_spares_the_calls_behind_it),
         POOL_TEST(test_what_a_call_prints_is_its_own),
         POOL_TEST(test_what_is_cancelled_ahead_never_begins_and_harms_nobody),
+        POOL_TEST(test_what_a_cancel_takes_back_goes_on_also_if_it_came_too_late),
         POOL_TEST(test_a_deadline_is_kept_ahead_and_harms_nobody),
         POOL_TEST(test_nothing_waits_behind_a_long_call_when_another_worker_is_free),
         POOL_TEST(test_a_worker_is_handed_no_more_calls_than_it_may_run),
