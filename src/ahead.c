@@ -1,5 +1,9 @@
 #include "ahead.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 #include "pool.h"
 #include "slate.h"
 #include "util.h"
@@ -10,6 +14,9 @@ int ahead_open(struct pinfold_pool *pool, struct worker *worker)
     if (!(pool->config.flags & PINFOLD_AHEAD) || !pool_reuses(pool) || pool->places || pool->cgroup.fd >= 0)
         return 0;
     _cleanup_close_ int fd = -1;
+    if (getsockopt(worker->channel, SOL_SOCKET, SO_SNDBUF, &worker->ahead.room, &(socklen_t){sizeof(uint32_t)}) <
+        0)
+        return -errno;
     int r = slate_make(&worker->ahead.slate, &fd);
     return r < 0 ? r : frame_send(worker->channel, FRAME_SLATE, 0, NULL, NULL, 0, &fd, 1);
 }
@@ -87,11 +94,20 @@ void ahead_idle(struct pinfold_pool *pool, struct worker *worker)
     set_loaded(pool, worker, false);
 }
 
+/* What is taken back lies in the socket until the worker comes to it, and the call that it is handed next must still
+ * find room. The kernel counts no more than the double of a frame, and its own part. */
+static bool has_room(const struct worker *worker, const struct call *call)
+{
+    int unread;
+    return ioctl(worker->channel, SIOCOUTQ, &unread) == 0 &&
+           (uint64_t)unread + 2 * call->payload_size + 4096 < worker->ahead.room;
+}
+
 static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
     struct ahead *ahead = &worker->ahead;
     const uint32_t most = pool->config.max_calls_per_worker;
-    if (ahead->n >= AHEAD_DEPTH || (most && worker->calls + 1 + ahead->n >= most) ||
+    if (ahead->n >= AHEAD_DEPTH || (most && worker->calls + 1 + ahead->n >= most) || !has_room(worker, call) ||
         !slate_offer(ahead->slate, &call->turn))
         return false;
     call->offered = true;
@@ -101,6 +117,7 @@ static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call 
     ahead->n++;
     if (worker_send(worker, call, CALL_OFFERED) < 0) {
         ahead_recall(pool, worker);
+        reactor_wake(pool); /* it may be at none now, and calls wait */
         return false;
     }
     if (!ahead->is_loaded)

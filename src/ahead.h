@@ -29,6 +29,7 @@ struct ahead {              /* a part of struct worker */
     struct slate *slate;    /* NULL: it is not handed any */
     struct call_line calls; /* in the order of their turns */
     uint32_t n;
+    uint32_t room; /* bytes of its socket, as the kernel counts them */
     TAILQ_ENTRY(worker) loaded, hungry;
     bool is_loaded, is_hungry;
     bool quick; /* its last call was */
