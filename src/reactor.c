@@ -115,9 +115,10 @@ static void run_deadlines(struct pinfold_pool *pool)
 static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
 {
     const uint64_t number = worker->number;
-    /* What is printed comes after the results of all calls before the one that prints. */
-    if (kind == WATCH_WORKER_CHANNEL || worker->ahead.n > 0)
+    if (kind == WATCH_WORKER_CHANNEL)
         worker_receive(pool, worker);
+    else if (worker->ahead.n > 0) /* nor may the next one begin to print while this one's text is read */
+        ahead_settle(pool, worker);
     if (kind != WATCH_WORKER_CHANNEL && handle_get(&pool->workers, number))
         worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
 }
