@@ -163,7 +163,7 @@ bool pool_hand_on(struct pinfold_pool *pool)
 void pool_pump(struct pinfold_pool *pool)
 {
     hand_out(pool);
-    if (!pool->serving && (pool->n_waiting > 0 || pool->replace)) {
+    if (!pool->serving && (pool->n_waiting > 0 || pool->replace) && reactor_may_spawn(pool)) {
         pinfold_error error;
         pool->replace = false;
         if (template_open(pool, pool->config.argv, &pool->serving, &error) < 0)

@@ -143,6 +143,9 @@ void reactor_wake(struct pinfold_pool *pool);
  * first and then this thread: it is the leader, if no other is. With the lock, which it lets go of in between. Returns
  * 0 when `waiter` is over; -EINTR; -ETIMEDOUT when it is `until` (CLOCK_MONOTONIC; INT64_MAX: never). */
 int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until);
+/* Not the leader: a template, and all workers that come from it, would run on that thread's CPUs and at its priority,
+ * whatever those are. False: the reactor was woken to do it. */
+bool reactor_may_spawn(struct pinfold_pool *pool);
 /* What the leader waits for has come: it must learn of it, if it is not the one that asks. */
 void reactor_tell_leader(struct pinfold_pool *pool);
 /* Lets go of the lock, and wakes whom that was to wait for. */

@@ -245,6 +245,13 @@ int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until
     return waiter->over ? 0 : r;
 }
 
+bool reactor_may_spawn(struct pinfold_pool *pool)
+{
+    if (pool->leading)
+        reactor_wake(pool);
+    return !pool->leading;
+}
+
 void reactor_tell_leader(struct pinfold_pool *pool)
 {
     if (!pool->leading)

@@ -52,7 +52,7 @@ void renewal_pump(struct pinfold_pool *pool)
 {
     struct renewal *renewal = &pool->renewal;
     pinfold_error error;
-    if (renewal->argv && !renewal->template &&
+    if (renewal->argv && !renewal->template && reactor_may_spawn(pool) &&
         template_open(pool, renewal->argv, &renewal->template, &error) < 0 && renewal->argv) {
         error.code = -EIO;
         renewal_drop(pool, &error);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -108,6 +109,31 @@ static void test_the_pool_keeps_nothing_of_the_config(void **state)
     pinfold_result *result = take(submit("environment", "", BOUND));
     assert_value(result, "A=1\n");
     pinfold_result_free(result);
+}
+
+static void test_a_next_template_has_nothing_of_a_thread_that_waits(void **state)
+{
+    (void)state;
+    cpu_set_t usual, one, its;
+    assert_int_equal(sched_getaffinity(0, sizeof(usual), &usual), 0);
+    if (CPU_COUNT(&usual) < 2)
+        skip();
+    rig_open_plain(PINFOLD_FRESH, 1);
+    runs("upper", "x", PINFOLD_OK);
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &usual))
+            CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    bool equal = true;
+    for (int i = 0; i < 5; i++) {
+        ends(submit("kill_template", "", BOUND), PINFOLD_LOST);
+        runs("upper", "x", PINFOLD_OK);
+        equal =
+            sched_getaffinity(stats().template_pid, sizeof(its), &its) == 0 && CPU_EQUAL(&its, &usual) && equal;
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof(usual), &usual), 0);
+    assert_true(equal);
 }
 
 static void test_a_relative_spill_directory_is_the_same_for_all(void **state)
@@ -772,6 +798,7 @@ int main(void)
         POOL_TEST(test_a_wrong_config_is_refused_by_the_name_of_its_field),
         POOL_TEST(test_what_is_not_there_is_refused_at_once),
         POOL_TEST(test_the_pool_keeps_nothing_of_the_config),
+        POOL_TEST(test_a_next_template_has_nothing_of_a_thread_that_waits),
         POOL_TEST(test_a_relative_spill_directory_is_the_same_for_all),
         POOL_TEST(test_a_pool_becomes_ready),
         POOL_TEST(test_every_descriptor_of_a_pool_is_closed_on_exec),
