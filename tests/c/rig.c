@@ -191,12 +191,18 @@ uint64_t submit(const char *function, const char *argument, int64_t deadline_ns)
     return id;
 }
 
+int wait_for(pinfold_pool *of, uint64_t id, int64_t timeout_ns, pinfold_result **ret_result)
+{
+    int r;
+    while ((r = pinfold_pool_wait(of, id, timeout_ns, ret_result)) == -EINTR)
+        ;
+    return r;
+}
+
 pinfold_result *take(uint64_t id)
 {
     pinfold_result *result = NULL;
-    int r;
-    while ((r = pinfold_pool_wait(pool, id, BOUND, &result)) == -EINTR)
-        ;
+    int r = wait_for(pool, id, BOUND, &result);
     if (r < 0)
         fail_msg("waiting for a call: %s", strerror(-r));
     assert_int_equal(result->call_id, id);

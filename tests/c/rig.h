@@ -37,6 +37,9 @@ uint64_t submit(const char *function, const char *argument, int64_t deadline_ns)
 int try_submit(pinfold_queue *queue, const char *function, const char *argument, int64_t deadline_ns,
                uint64_t *ret_id, pinfold_error *error);
 
+/* pinfold_pool_wait, and again when it was interrupted, which may be without any signal that a test has sent. */
+int wait_for(pinfold_pool *of, uint64_t id, int64_t timeout_ns, pinfold_result **ret_result);
+
 /* Waits for the call and takes its result, which the test frees. */
 pinfold_result *take(uint64_t id);
 

@@ -85,7 +85,7 @@ static void wait_for_one(struct place *place, uint64_t *seed)
         int r = pinfold_pool_cancel(place->pool, id);
         EXPECT(r == 0 || r == -ENOENT);
     }
-    int r = pinfold_pool_wait(place->pool, id, random_below(seed, 3) ? BOUND : SECOND / 1000, &result);
+    int r = wait_for(place->pool, id, random_below(seed, 3) ? BOUND : SECOND / 1000, &result);
     EXPECT(r == 0 || r == -ETIMEDOUT || r == -ENOENT); /* -ENOENT: another thread emptied the pool's queue */
     if (r == 0)
         told(place, result);

@@ -40,7 +40,7 @@ static void *wait_for_each(void *data)
         pinfold_result *result;
         EXPECT(try_submit(NULL, kinds[kind].function, kinds[kind].argument, BOUND, &id, NULL) == 0);
         accepted++;
-        EXPECT(pinfold_pool_wait(pool, id, BOUND, &result) == 0);
+        EXPECT(wait_for(pool, id, BOUND, &result) == 0);
         check(result, kind);
         EXPECT(pinfold_pool_wait(pool, id, 0, &result) == -ENOENT);
         pinfold_result_free(result);
@@ -96,7 +96,7 @@ static void *cancel_each(void *data)
             atomic_signal_fence(memory_order_seq_cst); /* to be at another moment each time */
         int r = pinfold_pool_cancel(pool, id);
         EXPECT(r == 0 || (r == -ENOENT && quick));
-        EXPECT(pinfold_pool_wait(pool, id, BOUND, &result) == 0);
+        EXPECT(wait_for(pool, id, BOUND, &result) == 0);
         EXPECT(result->outcome == (r == 0 ? PINFOLD_CANCELLED : PINFOLD_OK));
         EXPECT(pinfold_pool_cancel(pool, id) == -ENOENT);
         taken++;
@@ -163,7 +163,7 @@ static void *submit_until_refused(void *data)
             return NULL;
         EXPECT(r == 0);
         accepted++;
-        EXPECT(pinfold_pool_wait(pool, id, BOUND, &result) == 0);
+        EXPECT(wait_for(pool, id, BOUND, &result) == 0);
         EXPECT(result->outcome == PINFOLD_OK || result->outcome == PINFOLD_CANCELLED);
         taken++;
         pinfold_result_free(result);
