@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "payload.h"
 #include "pool.h"
 #include "slate.h"
 #include "util.h"
@@ -26,7 +27,7 @@ void ahead_close(struct worker *worker)
     slate_unmap(&worker->ahead.slate);
 }
 
-void ahead_reopen(const struct worker *worker)
+void ahead_handed(const struct worker *worker)
 {
     if (worker->ahead.slate)
         slate_open(worker->ahead.slate);
@@ -38,7 +39,7 @@ void ahead_reading(const struct worker *worker)
         slate_reading(worker->ahead.slate);
 }
 
-void ahead_date(const struct worker *worker)
+void ahead_answered(struct worker *worker)
 {
     struct call *call = worker->call;
     int64_t when;
@@ -95,31 +96,33 @@ void ahead_idle(struct pinfold_pool *pool, struct worker *worker)
 }
 
 /* What is taken back lies in the socket until the worker comes to it, and the call that it is handed next must still
- * find room. The kernel counts no more than the double of a frame, and its own part. */
+ * find room, the largest, too. The kernel counts no more than the double of a frame, and its own part. */
 static bool has_room(const struct worker *worker, const struct call *call)
 {
     int unread;
     return ioctl(worker->channel, SIOCOUTQ, &unread) == 0 &&
-           (uint64_t)unread + 2 * call->payload_size + 4096 < worker->ahead.room;
+           (uint64_t)unread + 2 * (call->payload_size + PAYLOAD_INLINE_MAX) + 4096 < worker->ahead.room;
 }
 
 static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
     struct ahead *ahead = &worker->ahead;
+    const struct call *last = TAILQ_EMPTY(&ahead->calls) ? worker->call : TAILQ_LAST(&ahead->calls, call_line);
     const uint32_t most = pool->config.max_calls_per_worker;
-    if (ahead->n >= AHEAD_DEPTH || (most && worker->calls + 1 + ahead->n >= most) || !has_room(worker, call) ||
+    if (last->place > call->place || ahead->n >= AHEAD_DEPTH || pool->n_ahead >= AHEAD_MOST ||
+        (most && worker->calls + 1 + ahead->n >= most) || !has_room(worker, call) ||
         !slate_offer(ahead->slate, &call->turn))
         return false;
+    if (worker_send(worker, call, CALL_OFFERED) < 0) {
+        slate_retract(ahead->slate);
+        return false;
+    }
     call->offered = true;
     call->worker = worker;
     call_step(pool, call, CALL_OFFER);
     TAILQ_INSERT_TAIL(&ahead->calls, call, link);
     ahead->n++;
-    if (worker_send(worker, call, CALL_OFFERED) < 0) {
-        ahead_recall(pool, worker);
-        reactor_wake(pool); /* it may be at none now, and calls wait */
-        return false;
-    }
+    pool->newest_ahead = call->place;
     if (!ahead->is_loaded)
         set_loaded(pool, worker, true);
     return true;
@@ -135,14 +138,6 @@ void ahead_fill(struct pinfold_pool *pool)
         if (is_young(worker) && offer(pool, worker, call))
             set_hungry(pool, worker, true); /* the others first */
     }
-}
-
-void ahead_relieve(struct pinfold_pool *pool)
-{
-    struct worker *worker;
-    while ((worker = TAILQ_FIRST(&pool->loaded)) &&
-           (pool->n_running < pool->config.max_workers || !is_young(worker)))
-        ahead_recall(pool, worker);
 }
 
 static void remove_call(struct ahead *ahead, struct call *call)
@@ -177,6 +172,26 @@ void ahead_recall(struct pinfold_pool *pool, struct worker *worker)
         take_back(pool, call);
         worker_step(pool, worker, WORKER_RETURN);
     }
+}
+
+/* Those that are ahead are older than those that wait, or they would begin before them. */
+static void keep_order(struct pinfold_pool *pool)
+{
+    const struct call *call = TAILQ_FIRST(&pool->waiting);
+    struct worker *worker;
+    while (call && call->place < pool->newest_ahead && (worker = TAILQ_FIRST(&pool->loaded)))
+        ahead_recall(pool, worker);
+    if (TAILQ_EMPTY(&pool->loaded))
+        pool->newest_ahead = 0;
+}
+
+void ahead_relieve(struct pinfold_pool *pool)
+{
+    struct worker *worker;
+    while ((worker = TAILQ_FIRST(&pool->loaded)) &&
+           ((pool->n_running < pool->config.max_workers && pool->n_waiting == 0) || !is_young(worker)))
+        ahead_recall(pool, worker);
+    keep_order(pool);
 }
 
 void ahead_settle(struct pinfold_pool *pool, struct worker *worker)

@@ -6,7 +6,11 @@
  * taken back (slate.h) before anything is done to the worker, so that a kill or a deadline hits one call alone; and
  * when another worker is free, or its present call turns out not to be short, so that none waits behind that.
  *
- * Calls with limits, spills or places are handed one by one.
+ * The order of submits is kept as far as it matters: what waits behind a call, at a worker or in line, is younger than
+ * that. A caller who ends its calls in the order in which it submitted them (a cancel, say) can so rely on it that the
+ * oldest of all calls is never held up by one that ends only after it.
+ *
+ * Calls with limits, spills or places are handed one by one, and so are those behind one that printed.
  */
 #ifndef PINFOLD_AHEAD_H
 #define PINFOLD_AHEAD_H
@@ -15,7 +19,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define AHEAD_DEPTH 8u /* calls that one worker is handed ahead; less than SLATE_TURNS */
+#define AHEAD_DEPTH 8u    /* calls that one worker is handed ahead; less than SLATE_TURNS */
+#define AHEAD_MOST 64u    /* in a pool */
 #define AHEAD_QUICK_NS (1 * INT64_C(1000000))
 
 struct call;
@@ -39,12 +44,12 @@ struct ahead {              /* a part of struct worker */
 int ahead_open(struct pinfold_pool *pool, struct worker *worker);
 void ahead_close(struct worker *worker);
 
-/* It is handed its first call after it was at none. */
-void ahead_reopen(const struct worker *worker);
+/* It is handed a call after it was at none. */
+void ahead_handed(const struct worker *worker);
 /* Stands before and after each read of its pipes. */
 void ahead_reading(const struct worker *worker);
-/* Its present call began when it says, not when that was known. */
-void ahead_date(const struct worker *worker);
+/* It has answered its present call, which began when it says, not when that was known. */
+void ahead_answered(struct worker *worker);
 
 /* The worker is at a new call, or at none: whether it may be handed others is seen anew. */
 void ahead_begun(struct pinfold_pool *pool, struct worker *worker);

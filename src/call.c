@@ -377,7 +377,19 @@ static void say_why(struct call *call, enum call_event event)
     }
 }
 
-/* What was taken back goes before all that came after it. */
+/* What was taken back goes where it was: it is older than almost all that wait. */
+static void wait_again(struct pinfold_pool *pool, struct call *call)
+{
+    struct call *next = TAILQ_FIRST(&pool->waiting);
+    while (next && next->place < call->place)
+        next = TAILQ_NEXT(next, link);
+    if (next)
+        TAILQ_INSERT_BEFORE(next, call, link);
+    else
+        TAILQ_INSERT_TAIL(&pool->waiting, call, link);
+    pool->n_waiting++;
+}
+
 static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
 {
     const uint8_t state = call->state;
@@ -391,8 +403,7 @@ static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
         pool->n_ahead--;
     }
     if (next == CALL_QUEUED) {
-        TAILQ_INSERT_HEAD(&pool->waiting, call, link);
-        pool->n_waiting++;
+        wait_again(pool, call);
     } else if (next == CALL_AHEAD) {
         pool->n_ahead++;
     }

@@ -84,6 +84,14 @@ bool slate_offer(struct slate *slate, uint32_t *ret_turn)
     return true;
 }
 
+void slate_retract(struct slate *slate)
+{
+    uint64_t line = atomic_load(&slate->line);
+    while (!atomic_compare_exchange_weak(&slate->line, &line,
+                                         line_of(next_of(line), end_of(line) - 1) | (line & CLOSED)))
+        ;
+}
+
 uint32_t slate_recall(struct slate *slate)
 {
     uint64_t line = atomic_load(&slate->line);

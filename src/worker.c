@@ -308,7 +308,7 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     if (pool->places && usage_read_waits(worker->pid, &worker->waits) < 0)
         worker->waits.wait_ns = UINT64_MAX; /* unknown */
     cgroup_limit(&pool->cgroup, worker->id, call->limits.memory_bytes, call->limits.processes);
-    ahead_reopen(worker);
+    ahead_handed(worker);
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
@@ -417,7 +417,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         worker_damaged(pool, worker, r, error.text);
         return;
     }
-    ahead_date(worker);
+    ahead_answered(worker);
     uint32_t verdict = verdict_of(call, body);
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
@@ -451,7 +451,7 @@ static void tell_result(struct pinfold_pool *pool, struct worker *worker)
     bool tree = worker->answer_flags & RESULT_CHILDREN || call->result->held;
     worker->answered = false;
     worker->quiet = worker->answer_flags & RESULT_QUIET && !tree;
-    worker->ahead.quick = now_ns() - call->started < AHEAD_QUICK_NS;
+    worker->ahead.quick = worker->quiet && now_ns() - call->started < AHEAD_QUICK_NS;
     if (!worker->quiet) /* its slate is closed */
         ahead_recall(pool, worker);
     call_step(pool, call, tree ? CALL_RESULT_TREE : CALL_RESULT);

@@ -122,14 +122,15 @@ static void test_what_a_call_prints_is_its_own(void **state)
     unsigned rounds = 0;
     for (int64_t end = a_while(); rounds < 25;) {
         assert_true(now_ns() < end);
-        uint64_t silent[BATCH], loud[BATCH];
+        uint64_t silent[2 * BATCH], loud[BATCH];
         char text[BATCH][24];
-        for (size_t i = 0; i < BATCH; i++) {
-            silent[i] = submit("tell_next", "", BOUND);
+        for (size_t i = 0; i < BATCH; i++) { /* behind the second, the next is handed ahead */
+            silent[2 * i] = submit("tell_next", "", BOUND);
+            silent[2 * i + 1] = submit("tell_next", "", BOUND);
             snprintf(text[i], sizeof(text[i]), "text of %zu", i);
             loud[i] = submit("say", text[i], BOUND);
         }
-        rounds += some_next(silent, BATCH);
+        rounds += some_next(silent, COUNT_OF(silent));
         for (size_t i = 0; i < BATCH; i++) {
             pinfold_result *result = take(loud[i]);
             assert_outcome(result, PINFOLD_OK);
