@@ -19,8 +19,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define AHEAD_DEPTH 8u    /* calls that one worker is handed ahead; less than SLATE_TURNS */
-#define AHEAD_MOST 64u    /* in a pool */
+#define AHEAD_DEPTH 8u /* calls that one worker is handed ahead; less than SLATE_TURNS */
+#define AHEAD_MOST 64u /* in a pool */
 #define AHEAD_QUICK_NS (1 * INT64_C(1000000))
 
 struct call;

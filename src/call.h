@@ -92,10 +92,10 @@ struct call {
     struct result *result; /* being built; whole when DONE */
     void *payload;         /* the request, inline; or NULL */
     uint64_t payload_size;
-    int spill;      /* the request's spill, or -1 */
-    uint32_t turn;  /* on its worker's slate, if `offered` */
-    bool offered;   /* it was handed ahead, and keeps its payload for when it is taken back */
-    bool told;      /* the event of its start was */
+    int spill;     /* the request's spill, or -1 */
+    uint32_t turn; /* on its worker's slate, if `offered` */
+    bool offered;  /* it was handed ahead, and keeps its payload for when it is taken back */
+    bool told;     /* the event of its start was */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
     uint8_t verdict; /* what the event at hand would make of it */

@@ -223,6 +223,47 @@ static void test_a_deadline_is_kept_ahead_and_harms_nobody(void **state)
     pinfold_result_free(last);
 }
 
+/* Eight calls under way, taken in the order of their submits; some go on until it is their turn, and are cancelled. */
+static void *be_a_client(void *data)
+{
+    uint64_t seed = (uintptr_t)data + 1, ids[8] = {0};
+    bool endless[8] = {false};
+    for (size_t i = 0; i < 600 + COUNT_OF(ids); i++) {
+        size_t at = i % COUNT_OF(ids);
+        pinfold_result *result;
+        int r = 0;
+        if (endless[at])
+            EXPECT(pinfold_pool_cancel(pool, ids[at]) == 0);
+        while (ids[at] && (r = pinfold_pool_wait(pool, ids[at], BOUND, &result)) == -EINTR)
+            ;
+        EXPECT(r == 0);
+        if (r < 0)
+            return NULL;
+        if (ids[at]) {
+            EXPECT(result->outcome == (endless[at] ? PINFOLD_CANCELLED : PINFOLD_OK));
+            pinfold_result_free(result);
+        }
+        endless[at] = random_below(&seed, 12) == 0;
+        ids[at] = 0;
+        if (i < 600)
+            EXPECT(try_submit(NULL, endless[at] ? "block" : "upper", "x",
+                              endless[at] ? PINFOLD_FOREVER : 5 * SECOND, &ids[at], NULL) == 0);
+    }
+    return NULL;
+}
+
+static void test_clients_that_end_their_calls_in_order_never_wait_for_each_other(void **state)
+{
+    (void)state;
+    open_quick(2);
+    pthread_t clients[3];
+    for (uintptr_t i = 0; i < COUNT_OF(clients); i++)
+        assert_int_equal(pthread_create(&clients[i], NULL, be_a_client, (void *)i), 0);
+    for (size_t i = 0; i < COUNT_OF(clients); i++)
+        pthread_join(clients[i], NULL);
+    assert_int_equal(failures, 0);
+}
+
 static void test_nothing_waits_behind_a_long_call_when_another_worker_is_free(void **state)
 {
     (void)state;
@@ -365,6 +406,7 @@ int main(void)
         POOL_TEST(test_what_is_cancelled_ahead_never_begins_and_harms_nobody),
         POOL_TEST(test_what_a_cancel_takes_back_goes_on_also_if_it_came_too_late),
         POOL_TEST(test_a_deadline_is_kept_ahead_and_harms_nobody),
+        POOL_TEST(test_clients_that_end_their_calls_in_order_never_wait_for_each_other),
         POOL_TEST(test_nothing_waits_behind_a_long_call_when_another_worker_is_free),
         POOL_TEST(test_a_worker_is_handed_no_more_calls_than_it_may_run),
         POOL_TEST(test_calls_ahead_count_as_queued),
