@@ -109,7 +109,7 @@ static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call 
     struct ahead *ahead = &worker->ahead;
     const struct call *last = TAILQ_EMPTY(&ahead->calls) ? worker->call : TAILQ_LAST(&ahead->calls, call_line);
     const uint32_t most = pool->config.max_calls_per_worker;
-    if (last->place > call->place || ahead->n >= AHEAD_DEPTH || pool->n_ahead >= AHEAD_MOST ||
+    if (last->order > call->order || ahead->n >= AHEAD_DEPTH || pool->n_ahead >= AHEAD_MOST ||
         (most && worker->calls + 1 + ahead->n >= most) || !has_room(worker, call) ||
         !slate_offer(ahead->slate, &call->turn))
         return false;
@@ -122,7 +122,7 @@ static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call 
     call_step(pool, call, CALL_OFFER);
     TAILQ_INSERT_TAIL(&ahead->calls, call, link);
     ahead->n++;
-    pool->newest_ahead = call->place;
+    pool->newest_ahead = call->order;
     if (!ahead->is_loaded)
         set_loaded(pool, worker, true);
     return true;
@@ -179,7 +179,7 @@ static void keep_order(struct pinfold_pool *pool)
 {
     const struct call *call = TAILQ_FIRST(&pool->waiting);
     struct worker *worker;
-    while (call && call->place < pool->newest_ahead && (worker = TAILQ_FIRST(&pool->loaded)))
+    while (call && call->order < pool->newest_ahead && (worker = TAILQ_FIRST(&pool->loaded)))
         ahead_recall(pool, worker);
     if (TAILQ_EMPTY(&pool->loaded))
         pool->newest_ahead = 0;

@@ -381,7 +381,7 @@ static void say_why(struct call *call, enum call_event event)
 static void wait_again(struct pinfold_pool *pool, struct call *call)
 {
     struct call *next = TAILQ_FIRST(&pool->waiting);
-    while (next && next->place < call->place)
+    while (next && next->order < call->order)
         next = TAILQ_NEXT(next, link);
     if (next)
         TAILQ_INSERT_BEFORE(next, call, link);

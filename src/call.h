@@ -79,7 +79,7 @@ struct pinfold_queue;
 
 struct call {
     uint64_t id;
-    uint64_t place; /* in the order of submits */
+    uint64_t order; /* of submits: 1 .. */
     void *tag;
     struct pinfold_queue *queue; /* NULL: its queue was closed; the result is dropped */
     TAILQ_ENTRY(call)

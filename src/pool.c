@@ -483,7 +483,7 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
         r = handle_new(&pool->calls, call, &call->id);
     if (r < 0)
         return error_errno(error, r, "cannot hold one more call");
-    call->place = ++pool->submitted;
+    call->order = ++pool->submitted;
     TAILQ_INSERT_TAIL(&pool->waiting, call, link);
     pool->n_waiting++;
     if (call->deadline != INT64_MAX)

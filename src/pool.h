@@ -83,7 +83,7 @@ struct pinfold_pool {
     struct worker_line idle;
     struct worker_line loaded; /* those with calls ahead, the one whose own call began first at the front */
     struct worker_line hungry; /* those that may be handed some */
-    uint64_t newest_ahead;     /* no call is ahead whose place is behind this one */
+    uint64_t newest_ahead;     /* no call that is ahead came after this one */
     uint32_t n_waiting, n_ahead, n_running, n_idle, n_starting, n_ending;
     uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
     TAILQ_HEAD(, template) templates_line;
