@@ -192,7 +192,9 @@ int main(int argc, char **argv)
     close(CONTROL);
     close(exec_pipe[1]);
     watch(caller_pidfd, child, exec_pipe[0], argv[2]);
-    /* The template last: if this process is killed before it is done, the template sweeps what is left. */
+    /* The template last, and stopped until then, so that it tells nobody of deaths that are this one's doing. If this
+     * process is killed before it is done, the template goes on, and sweeps what is left. */
+    kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
     sweep_all(SWEEP_FOREVER);
     return 0;

@@ -6,7 +6,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+
+#include "pool.h"
 
 /* Reaps what fell to this process when guard and template died at once. */
 static void reap_orphans(void)
@@ -86,6 +89,32 @@ static void test_guard_and_template_die_at_once_and_no_worker_is_left(void **sta
     (void)state;
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++)
         the_death_of(THE_TWO, isolation);
+}
+
+static void test_what_the_guard_kills_is_lost_and_nothing_else(void **state)
+{
+    (void)state;
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        rig_open_plain(isolation, 3);
+        uint64_t ids[3];
+        int pidfds[COUNT_OF(ids)];
+        for (size_t i = 0; i < COUNT_OF(ids); i++) {
+            ids[i] = submit("block", "", BOUND);
+            pidfds[i] = open_process(wait_for_start(ids[i]));
+        }
+        /* Somebody cuts off the guard, and the pool learns of it when all is over. */
+        pthread_mutex_lock(&pool->lock);
+        int template = open_process(pool->serving->pid);
+        shutdown(pool->serving->lifeline, SHUT_RDWR);
+        for (size_t i = 0; i < COUNT_OF(ids); i++)
+            wait_for_end(pidfds[i]);
+        wait_for_end(template);
+        pthread_mutex_unlock(&pool->lock);
+        for (size_t i = 0; i < COUNT_OF(ids); i++)
+            ends(ids[i], PINFOLD_LOST);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
 }
 
 static void test_an_idle_worker_that_dies_is_replaced(void **state)
@@ -447,6 +476,7 @@ int main(void)
         POOL_TEST(test_calls_that_run_when_the_template_dies_are_lost_and_others_run_on),
         POOL_TEST(test_calls_that_run_when_the_guard_dies_are_lost_and_others_run_on),
         POOL_TEST(test_guard_and_template_die_at_once_and_no_worker_is_left),
+        POOL_TEST(test_what_the_guard_kills_is_lost_and_nothing_else),
         POOL_TEST(test_an_idle_worker_that_dies_is_replaced),
         POOL_TEST(test_a_template_that_dies_with_nothing_to_do_is_replaced),
         POOL_TEST(test_random_kills_leave_every_call_with_one_right_outcome),
