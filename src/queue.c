@@ -138,6 +138,12 @@ int pinfold_queue_wait(pinfold_queue *queue, int64_t timeout_ns, pinfold_result 
     }
 }
 
+/* With a new worker for each call there is more news than results, which would wake both threads in turn. */
+static bool may_lead(const struct pinfold_pool *pool)
+{
+    return pool_reuses(pool) && !pool->leader && !pool->closing;
+}
+
 int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfold_result **ret_result)
 {
     if (pool->owner != getpid())
@@ -151,7 +157,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
     int r = !call || !call->queue ? -ENOENT : call->waiter ? -EBUSY : 0;
     if (r == 0 && call->state != CALL_DONE) {
         call->waiter = &waiter;
-        if (!pool->leader && !pool->closing) {
+        if (may_lead(pool)) {
             r = reactor_lead(pool, &waiter, until);
         } else {
             pthread_mutex_unlock(&pool->lock);
