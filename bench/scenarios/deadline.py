@@ -27,8 +27,8 @@ LIMIT_S = 40.0
 DEADLINE_S = 0.1
 CALLS = 104
 ENTRIES = {
-    "pinfold-fresh": 3,
-    "pinfold-reuse": 3,
+    "pinfold-fresh": 2,
+    "pinfold-reuse": 2,
     **dict.fromkeys(PEERS, 1),
 }
 

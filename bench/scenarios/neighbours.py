@@ -27,8 +27,8 @@ LIMIT_S = 40.0
 CALLS = 1000
 BAD = {"hangs": DEADLOCK, "crashes": CRASH, "eats memory": EAT_MEMORY}
 ENTRIES = {
-    "pinfold-fresh": 3,
-    "pinfold-reuse": 3,
+    "pinfold-fresh": 2,
+    "pinfold-reuse": 2,
     "pebble": 1,
     "deadpool": 1,
 }

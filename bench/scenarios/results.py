@@ -31,12 +31,12 @@ SIZES = {
     "nested": (KIB, MIB, 64 * MIB),
 }
 ENTRIES = {
-    "limit-ones": 3,
-    "limit-write": 3,
-    "pinfold-fresh": 3,
-    "pinfold-reuse": 3,
+    "limit-ones": 2,
+    "limit-write": 2,
+    "pinfold-fresh": 2,
+    "pinfold-reuse": 2,
     **dict.fromkeys(PEERS, 1),
-    "loky": 3,
+    "loky": 2,
 }
 
 

@@ -26,12 +26,12 @@ ABOUT = (
 )
 LIMIT_S = 25.0
 ENTRIES = {
-    "limit-ping": 4,
-    "pinfold-fresh": 4,
-    "pinfold-reuse": 4,
-    **dict.fromkeys(PEERS, 2),
-    "loky": 4,
-    "pool": 4,
+    "limit-ping": 3,
+    "pinfold-fresh": 3,
+    "pinfold-reuse": 3,
+    **dict.fromkeys(PEERS, 1),
+    "loky": 3,
+    "pool": 3,
 }
 PACE_S = 0.010
 
