@@ -156,9 +156,6 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
 void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_event event)
 {
     const struct worker_step *step = &worker_life[worker->state][event];
-    if (step->actions & (WORKER_KILL | WORKER_FORGET))
-        ahead_recall(pool, worker);
-    step = &worker_life[worker->state][event];
     set_state(pool, worker, step->next);
     if (step->next != WORKER_BUSY)
         ahead_idle(pool, worker);
@@ -197,6 +194,7 @@ void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char 
     va_start(arguments, format);
     vsnprintf(worker->exit_reason, sizeof(worker->exit_reason), format, arguments);
     va_end(arguments);
+    ahead_recall(pool, worker);
     worker_step(pool, worker, WORKER_RETIRE);
 }
 
@@ -667,6 +665,8 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
 
 void worker_lost(struct pinfold_pool *pool, struct worker *worker)
 {
+    /* It may be alive yet, and begin one call after another until they are taken back. */
+    ahead_recall(pool, worker);
     if (worker->channel >= 0 && worker->state == WORKER_BUSY)
         worker_receive(pool, worker);
     ahead_abandon(pool, worker);
