@@ -42,9 +42,8 @@ void ahead_reading(const struct worker *worker)
 void ahead_answered(struct worker *worker)
 {
     struct call *call = worker->call;
-    int64_t when;
-    if (call->offered && slate_has_begun(worker->ahead.slate, call->turn, &when) && when > call->submitted &&
-        when <= now_ns())
+    const int64_t when = call->offered ? slate_begun_at(worker->ahead.slate, call->turn) : 0;
+    if (when > call->submitted && when <= now_ns())
         call->started = when;
 }
 
@@ -221,8 +220,7 @@ bool ahead_promote(struct pinfold_pool *pool, struct worker *worker)
 bool ahead_has_next(const struct worker *worker)
 {
     const struct call *next = TAILQ_FIRST(&worker->ahead.calls);
-    int64_t when;
-    return next && slate_has_begun(worker->ahead.slate, next->turn, &when);
+    return next && slate_has_begun(worker->ahead.slate, next->turn);
 }
 
 void ahead_abandon(struct pinfold_pool *pool, struct worker *worker)

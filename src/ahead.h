@@ -37,7 +37,7 @@ struct ahead {              /* a part of struct worker */
     uint32_t room; /* bytes of its socket, as the kernel counts them */
     TAILQ_ENTRY(worker) loaded, hungry;
     bool is_loaded, is_hungry;
-    bool quick; /* its last call was */
+    bool quick; /* its last call was, and printed nothing */
 };
 
 /* Makes the slate, if this pool hands ahead, and sends it: the first frame of a worker's channel. */

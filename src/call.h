@@ -82,8 +82,7 @@ struct call {
     uint64_t order; /* of submits: 1 .. */
     void *tag;
     struct pinfold_queue *queue; /* NULL: its queue was closed; the result is dropped */
-    TAILQ_ENTRY(call)
-    link; /* in the pool's waiting line, its worker's of calls ahead, or its queue's of results */
+    TAILQ_ENTRY(call) link;      /* in the waiting line, its worker's of calls ahead, or its queue's of results */
     struct deadline timer;
     struct deadline sample; /* when its use is looked at next; only with limits, while it runs */
     struct limits limits;

@@ -30,7 +30,7 @@ enum frame_kind {
     FRAME_RESULT = 10,  /* worker -> pool */
     FRAME_STACK = 11,   /* worker -> pool: where the program stands, before a result or a death */
     FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
-    FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead: the slate (slate.h) */
+    FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
     FRAME_KINDS
 };
 
@@ -56,8 +56,6 @@ struct frame_template { /* descriptors: a pidfd of the template */
     int32_t pid;
     uint32_t reserved;
 };
-
-/* FRAME_SLATE has no body. Descriptors: the slate. */
 
 struct frame_start {    /* descriptors: the worker's channel, its stdout, its stderr (write ends) */
     char worker_id[16]; /* 12 characters [0-9a-f], padded with NUL */

@@ -1,4 +1,5 @@
-/* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. */
+/* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. A
+ * caller's thread that waits for a call may do a part of its work (reactor_lead). */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -114,12 +115,15 @@ static void run_deadlines(struct pinfold_pool *pool)
 
 static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
 {
-    const uint64_t number = worker->number;
-    if (kind == WATCH_WORKER_CHANNEL)
+    if (kind == WATCH_WORKER_CHANNEL) {
         worker_receive(pool, worker);
-    else if (worker->ahead.n > 0) /* nor may the next one begin to print while this one's text is read */
+        return;
+    }
+    const uint64_t number = worker->number;
+    if (worker->ahead.n >
+        0) /* what is printed is the present call's, and no other may begin to while it is read */
         ahead_settle(pool, worker);
-    if (kind != WATCH_WORKER_CHANNEL && handle_get(&pool->workers, number))
+    if (handle_get(&pool->workers, number))
         worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
 }
 

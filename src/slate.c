@@ -101,10 +101,14 @@ uint32_t slate_recall(struct slate *slate)
     return next_of(line);
 }
 
-bool slate_has_begun(const struct slate *slate, uint32_t turn, int64_t *ret_when)
+bool slate_has_begun(const struct slate *slate, uint32_t turn)
 {
-    *ret_when = atomic_load(&slate->begun[turn % SLATE_TURNS]);
     return slate_is_before(turn, next_of(atomic_load(&slate->line)));
+}
+
+int64_t slate_begun_at(const struct slate *slate, uint32_t turn)
+{
+    return atomic_load(&slate->begun[turn % SLATE_TURNS]);
 }
 
 void slate_reading(struct slate *slate)

@@ -33,15 +33,16 @@ int slate_make(struct slate **ret_slate, int *ret_fd);
 int slate_map(int fd, struct slate **ret_slate);
 void slate_unmap(struct slate **slate);
 
-/* The pool's side. slate_open: no call is ahead; not while the worker can have one. slate_offer gives one more
- * turn; false: it is closed, or full. slate_retract takes the turn back
- * that was given last, of which the worker does not know. slate_recall takes back every turn from the one that it returns.
- * slate_has_begun tells when, too; 0: any moment now. slate_reading stands before and after each read of the worker's pipes. */
+/* The pool's side. slate_open: no call is ahead; not while the worker can have one. slate_offer gives one more turn;
+ * false: it is closed, or full. slate_retract takes the turn back that was given last, of which the worker does not
+ * know. slate_recall takes back every turn from the one that it returns. slate_begun_at is 0 until the worker has said
+ * when. slate_reading stands before and after each read of the worker's pipes. */
 void slate_open(struct slate *slate);
 bool slate_offer(struct slate *slate, uint32_t *ret_turn);
 void slate_retract(struct slate *slate);
 uint32_t slate_recall(struct slate *slate);
-bool slate_has_begun(const struct slate *slate, uint32_t turn, int64_t *ret_when);
+bool slate_has_begun(const struct slate *slate, uint32_t turn);
+int64_t slate_begun_at(const struct slate *slate, uint32_t turn);
 bool slate_is_before(uint32_t turn, uint32_t other);
 void slate_reading(struct slate *slate);
 

@@ -333,11 +333,9 @@ static void wait_until_waited_for(uint64_t id)
     assert_int_equal(r, -EBUSY);
 }
 
-static void test_one_thread_waits_for_a_call_and_another_is_turned_away(void **state)
+static void waits_until_cancelled(const char *function, const char *argument)
 {
-    (void)state;
-    rig_open_plain(PINFOLD_FRESH, 1);
-    struct waiting waiting = {.id = submit("spin", "", PINFOLD_FOREVER)};
+    struct waiting waiting = {.id = submit(function, argument, PINFOLD_FOREVER)};
     start_waiting(&waiting);
     wait_until_waited_for(waiting.id);
     assert_int_equal(pinfold_pool_cancel(pool, waiting.id), 0);
@@ -345,7 +343,15 @@ static void test_one_thread_waits_for_a_call_and_another_is_turned_away(void **s
     assert_int_equal(waiting.r, 0);
     assert_outcome(waiting.result, PINFOLD_CANCELLED);
     pinfold_result_free(waiting.result);
-    assert_int_equal(pinfold_pool_next(pool, &waiting.result), -EAGAIN); /* it was told to the waiter only */
+}
+
+static void test_one_thread_waits_for_a_call_and_another_is_turned_away(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    waits_until_cancelled("spin", "");
+    pinfold_result *result;
+    assert_int_equal(pinfold_pool_next(pool, &result), -EAGAIN); /* it was told to the waiter only */
 }
 
 static void test_whoever_waits_learns_of_a_cancel_that_nothing_else_comes_of(void **state)
@@ -354,16 +360,8 @@ static void test_whoever_waits_learns_of_a_cancel_that_nothing_else_comes_of(voi
     rig_open_plain(PINFOLD_REUSE, 1);
     uint64_t running = submit("spin", "", PINFOLD_FOREVER);
     wait_for_start(running);
-    for (int i = 0; i < 20; i++) {
-        struct waiting waiting = {.id = submit("upper", "x", PINFOLD_FOREVER)};
-        start_waiting(&waiting);
-        wait_until_waited_for(waiting.id);
-        assert_int_equal(pinfold_pool_cancel(pool, waiting.id), 0);
-        pthread_join(waiting.thread, NULL);
-        assert_int_equal(waiting.r, 0);
-        assert_outcome(waiting.result, PINFOLD_CANCELLED);
-        pinfold_result_free(waiting.result);
-    }
+    for (int i = 0; i < 20; i++)
+        waits_until_cancelled("upper", "x");
     cancel(running);
 }
 
