@@ -158,6 +158,11 @@ typedef struct pinfold_call {
 PINFOLD_API int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *call, uint64_t *ret_id,
                                     pinfold_error *error);
 
+/* The same for a caller who holds a lock of his own, an interpreter's, say, and would keep others waiting. -EBUSY:
+ * the pool was at work for `patience_ns`, or the request is large; nothing was submitted, nor told in `error`. */
+PINFOLD_API int pinfold_pool_try_submit(pinfold_pool *pool, const pinfold_call *call, int64_t patience_ns,
+                                        uint64_t *ret_id, pinfold_error *error);
+
 /* Ends the call with PINFOLD_CANCELLED, killing its worker if it runs. -ENOENT: it has ended already. */
 PINFOLD_API int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id);
 

@@ -396,7 +396,7 @@ int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_erro
         int64_t left = until - now_ns();
         if (left <= 0)
             return error_set(error, -ETIMEDOUT, "the template is not ready yet");
-        struct timespec most = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
+        struct timespec most = timespec_of(left);
         struct pollfd watched = {.fd = pool->ready, .events = POLLIN};
         if (ppoll(&watched, 1, until == INT64_MAX ? NULL : &most, NULL) < 0)
             return error_errno(error, -errno, "interrupted while the template starts");
@@ -496,18 +496,39 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
     return 0;
 }
 
-int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *asked, uint64_t *ret_id, pinfold_error *error)
+static bool is_large(const pinfold_call *asked)
+{
+    uint64_t size;
+    return payload_size(asked->segments, asked->n_segments, &size) < 0 || size > PAYLOAD_INLINE_MAX;
+}
+
+static int lock_within(struct pinfold_pool *pool, int64_t patience_ns)
+{
+    if (patience_ns == PINFOLD_FOREVER)
+        return -pthread_mutex_lock(&pool->lock);
+    const struct timespec until = timespec_of(time_add(now_ns(), patience_ns));
+    return pthread_mutex_clocklock(&pool->lock, CLOCK_MONOTONIC, &until) ? -EBUSY : 0;
+}
+
+static int submit(pinfold_pool *pool, const pinfold_call *asked, int64_t patience_ns, uint64_t *ret_id,
+                  pinfold_error *error)
 {
     if (pool->owner != getpid())
         return error_set(error, -ECHILD, "the pool belongs to another process");
     int r = check_call(pool, asked, error);
     if (r < 0)
         return r;
+    if (patience_ns != PINFOLD_FOREVER && is_large(asked))
+        return -EBUSY;
     struct call *call;
     r = call_new(pool, asked, &call, error);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&pool->lock);
+    r = lock_within(pool, patience_ns);
+    if (r < 0) {
+        call_free(pool, call);
+        return r;
+    }
     r = enter(pool, call, error);
     if (r == 0)
         *ret_id = call->id;
@@ -515,6 +536,17 @@ int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *asked, uint64_t 
         call_free(pool, call);
     pthread_mutex_unlock(&pool->lock);
     return r;
+}
+
+int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *call, uint64_t *ret_id, pinfold_error *error)
+{
+    return submit(pool, call, PINFOLD_FOREVER, ret_id, error);
+}
+
+int pinfold_pool_try_submit(pinfold_pool *pool, const pinfold_call *call, int64_t patience_ns, uint64_t *ret_id,
+                            pinfold_error *error)
+{
+    return submit(pool, call, patience_ns < 0 ? 0 : patience_ns, ret_id, error);
 }
 
 int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id)

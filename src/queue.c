@@ -131,7 +131,7 @@ int pinfold_queue_wait(pinfold_queue *queue, int64_t timeout_ns, pinfold_result 
         int64_t left = until - now_ns();
         if (left <= 0)
             return -ETIMEDOUT;
-        struct timespec most = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
+        struct timespec most = timespec_of(left);
         struct pollfd watched = {.fd = queue->notify, .events = POLLIN};
         if (ppoll(&watched, 1, until == INT64_MAX ? NULL : &most, NULL) < 0)
             return -errno;
@@ -149,7 +149,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
     if (pool->owner != getpid())
         return -ECHILD;
     int64_t until = time_add(now_ns(), timeout_ns > 0 ? timeout_ns : 0);
-    struct timespec absolute = {.tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S};
+    struct timespec absolute = timespec_of(until);
     struct waiter waiter = {.wakes = 0};
 
     pthread_mutex_lock(&pool->lock);

@@ -446,8 +446,8 @@ void template_look(struct pinfold_pool *pool, struct template *template)
         take_last_words(pool, template);
     }
     if (template->pidfd >= 0 && pidfd_ended(template->pidfd)) {
-        reap(template
-                 ->pidfd); /* ours only if the guard died before it and this process is a subreaper, or is init */
+        /* Ours only if the guard died before it, and this process is a subreaper or init. */
+        reap(template->pidfd);
         reactor_close(pool, &template->pidfd);
         take_last_words(pool, template);
     }

@@ -86,6 +86,11 @@ static inline int64_t now_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+static inline struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+}
+
 /* a + b for times: a sum that would overflow is INT64_MAX, which is never reached. */
 static inline int64_t time_add(int64_t a, int64_t b)
 {

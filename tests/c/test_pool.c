@@ -1,4 +1,5 @@
 /* The functions of pinfold.h, one by one: what they take, what they refuse, who is woken, who owns what. */
+#include "pool.h"
 #include "rig.h"
 
 #include <fcntl.h>
@@ -331,6 +332,29 @@ static void wait_until_waited_for(uint64_t id)
         r = pinfold_pool_wait(pool, id, 1, &result);
     while (r == -ETIMEDOUT);
     assert_int_equal(r, -EBUSY);
+}
+
+static void test_a_submit_that_must_not_wait_gives_up(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    static char large[1 << 16];
+    struct iovec segments[] = {{"upper", 5}, {"x", 1}};
+    pinfold_call call = {
+        .size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = PINFOLD_FOREVER};
+    uint64_t id;
+    pinfold_error error;
+    pthread_mutex_lock(&pool->lock);
+    assert_int_equal(pinfold_pool_try_submit(pool, &call, NS_PER_MS, &id, &error), -EBUSY);
+    pthread_mutex_unlock(&pool->lock);
+    segments[1] = (struct iovec){large, sizeof(large)};
+    assert_int_equal(pinfold_pool_try_submit(pool, &call, PINFOLD_FOREVER - 1, &id, &error), -EBUSY);
+    assert_int_equal(stats().submitted, 0);
+    segments[1] = (struct iovec){"x", 1};
+    assert_int_equal(pinfold_pool_try_submit(pool, &call, PINFOLD_FOREVER - 1, &id, &error), 0);
+    ends(id, PINFOLD_OK);
+    call.n_segments = 0;
+    assert_int_equal(pinfold_pool_try_submit(pool, &call, 0, &id, &error), -EINVAL);
 }
 
 static void waits_until_cancelled(const char *function, const char *argument)
@@ -806,6 +830,7 @@ int main(void)
         POOL_TEST(test_no_more_calls_run_at_once_than_there_may_be_workers),
         POOL_TEST(test_calls_start_in_the_order_of_their_submits),
         POOL_TEST(test_waiting_for_what_is_not_there_says_so),
+        POOL_TEST(test_a_submit_that_must_not_wait_gives_up),
         POOL_TEST(test_one_thread_waits_for_a_call_and_another_is_turned_away),
         POOL_TEST(test_whoever_waits_learns_of_a_cancel_that_nothing_else_comes_of),
         POOL_TEST(test_two_who_wait_are_each_told),

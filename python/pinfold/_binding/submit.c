@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define SEGMENTS_ON_STACK 8
+#define PATIENCE_NS 1000000 /* for so long a submit keeps other threads from the interpreter at most */
 
 /* Holds the buffers of a list of segments. */
 struct held {
@@ -94,16 +95,20 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     uint64_t id = 0;
     int code = -ESHUTDOWN;
     struct queue *to = queue == Py_None ? NULL : (struct queue *)queue;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    if (gate_enter(&self->gate)) {
         if (!to || gate_enter(&to->gate)) {
             call.queue = to ? to->queue : NULL;
-            code = pinfold_pool_submit(self->pool, &call, &id, &error);
+            /* Another thread that waits for the interpreter would take it for each call: two wake-ups more. */
+            code = pinfold_pool_try_submit(self->pool, &call, PATIENCE_NS, &id, &error);
+            if (code == -EBUSY) {
+                Py_BEGIN_ALLOW_THREADS code = pinfold_pool_submit(self->pool, &call, &id, &error);
+                Py_END_ALLOW_THREADS
+            }
             if (to)
                 gate_leave(&to->gate);
         }
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS release(&held);
+    release(&held);
     return code < 0 ? raise_errno(code, &error) : PyLong_FromUnsignedLongLong(id);
 }
