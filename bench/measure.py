@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.systems.base import Call, System
 
 now = time.perf_counter
+QUIET_S = 5.0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -71,17 +72,21 @@ def stream(
     deadline_s: Sequence[float | None],
     bound_s: float,
 ) -> list[Ended]:
-    """Keeps `in_flight` of the calls running until all ended or `bound_s` has passed.
+    """Keeps `in_flight` of the calls running until all ended.
 
-    `deadline_s` gives each its deadline. A call that never ended has outcome "". A pool that
-    refuses further calls ends them with the
-    name of what it raised.
+    Or until `bound_s` has passed, or none has ended for QUIET_S. `deadline_s` gives each its
+    deadline. A call that never ended has outcome "". A pool that refuses further calls ends them
+    with the name of what it raised.
     """
     slots = threading.Semaphore(in_flight)
     ends: list[Ended] = []
     until = now() + bound_s
+
+    def one_ended() -> bool:
+        return slots.acquire(timeout=max(0.0, min(QUIET_S, until - now())))
+
     for index, call in enumerate(calls):
-        if not slots.acquire(timeout=max(0.0, until - now())):
+        if not one_ended():
             break
         end = Ended(index, now())
         ends.append(end)
@@ -96,7 +101,8 @@ def stream(
         except Exception as error:
             done(type(error).__name__)
     for _ in range(in_flight):
-        slots.acquire(timeout=max(0.0, until - now()))
+        if not one_ended():
+            break
     return ends
 
 

@@ -24,7 +24,7 @@ ABOUT = (
 LIMIT_S = 40.0
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = {
-    "array": (KIB, MIB, 64 * MIB, 256 * MIB),
+    "array": (KIB, MIB, 256 * MIB),
     "bytes": (MIB, 64 * MIB),
     "nested": (MIB, 64 * MIB),
 }
@@ -32,8 +32,6 @@ ENTRIES = {
     "pinfold-fresh": 2,
     "pinfold-reuse": 2,
     **dict.fromkeys(PEERS, 1),
-    "loky": 2,
-    "pool": 2,
 }
 
 

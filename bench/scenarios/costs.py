@@ -26,7 +26,7 @@ ABOUT = (
     "among some hundreds of calls. Page faults are those of the processes beside the caller's."
 )
 LIMIT_S = 25.0
-SECONDS = 2.5
+SECONDS = 1.5
 ENTRIES = {
     "limit-fork": 2,
     "pinfold-fresh": 2,

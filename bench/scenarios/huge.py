@@ -27,9 +27,7 @@ ENTRIES = {
     "pinfold-fresh": 2,
     "pinfold-reuse": 1,
     "loky": 1,
-    "pool": 1,
     "ray": 1,
-    "new-python": 1,
 }
 
 
@@ -64,7 +62,7 @@ def tables(results: Results) -> list[Table]:
         Column("read_s", "to read it once", seconds, compared=False),
     ]
     note = (
-        "The other pools, left out to save time, do as loky and `multiprocessing.Pool`: they "
-        "pickle the array and send it through a pipe."
+        "The other pools, left out to save time, do as loky: they pickle the array and send it "
+        "through a pipe."
     )
     return [by_system(TITLE, results, columns, [note])]

@@ -25,7 +25,7 @@ ABOUT = (
 LIMIT_S = 40.0
 LIBRARY = "pinfold_bench_library"
 FIRST, THEN, TURNS = 20, 100, 10
-ENTRIES = {"pinfold-fresh": 3}
+ENTRIES = {"pinfold-fresh": 2}
 
 
 def measure(system: str, number: int) -> Iterator[dict[str, Any]]:

@@ -72,15 +72,17 @@ def bound(system: str, size: int) -> float:
 
 
 def transfer(system: System, call: Call, size: int) -> tuple[float, float]:
-    """Seconds of one such call, and the bytes by which the caller's memory grew at most."""
+    """Seconds of one such call, and the bytes by which the caller's memory grew at most.
+
+    The first call is not timed: a virtual machine may have to get the memory for it from its host.
+    """
     large = size >= 16 * MIB
-    if not large:
-        system.call(call)
     before = reset_peak()
-    times = [timed(lambda: system.call(call))]
+    system.call(call)
     peak = (status_kb("VmHWM") - before) * 1024
-    until = now() + 0.15
-    while len(times) < (2 if large else 3) or (now() < until and len(times) < 100):
+    times: list[float] = []
+    until = now() + (0.5 if large else 0.15)
+    while len(times) < (1 if large else 3) or (now() < until and len(times) < 100):
         times.append(timed(lambda: system.call(call)))
     return median(times), max(0, peak)
 

@@ -25,7 +25,7 @@ ABOUT = (
 )
 LIMIT_S = 40.0
 LEVELS = ("none", "standard", "strict")
-ENTRIES = {"pinfold-fresh": 3}
+ENTRIES = {"pinfold-fresh": 2}
 BATCH = 200
 PACE_S = 0.005
 

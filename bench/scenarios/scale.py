@@ -30,7 +30,7 @@ LIMIT_S = 120.0
 WORKERS = (1, 10, 100)
 QUEUED = {"pinfold-fresh": (10, 100, 1_000), "pinfold-reuse": (10, 100, 1_000, 10_000, 100_000)}
 CALLS = {"pinfold-fresh": 300, "pinfold-reuse": 2000}
-TURNS = 4
+TURNS = 3
 ENTRIES = {"pinfold-fresh": 1, "pinfold-reuse": 1}
 
 
