@@ -4,7 +4,8 @@
  * The pool is the real one, its thread's loop included; the kernel's part is played (kernel.h). The thread is a plain
  * call of its function, and each epoll_wait(2) of it takes the input's next steps. One input is always the same run.
  *
- * Input: four bytes of config, then steps: a byte (bits 0 to 3: which; 7: the next one comes before the pool looks)
+ * Input: four bytes of config, then steps: a byte (bits 0 to 3: which; 5: on a worker's slate
+ * instead; 7: the next one comes before the pool looks)
  * and the step's own bytes. Bytes that are missing are 0. */
 #include "fuzz.h"
 
@@ -21,6 +22,7 @@
 #include "kernel.h"
 #include "payload.h"
 #include "pool.h"
+#include "slate.h"
 #include "util.h"
 
 #define WORKERS 12
@@ -28,7 +30,10 @@
 
 struct far_worker {
     uint64_t number, call; /* call: the last one that it got */
+    uint64_t calls[CALLS]; /* those that it got, in order, from the first that it has not spoken of */
+    uint32_t n_calls;
     int channel, pipes[2];
+    struct slate *slate; /* NULL: it has none */
 };
 
 static struct world {
@@ -68,6 +73,7 @@ static void end_worker(struct far_worker *worker)
     close_fd(&worker->channel);
     close_fd(&worker->pipes[0]);
     close_fd(&worker->pipes[1]);
+    slate_unmap(&worker->slate);
 }
 
 static void hear_start(struct frame *frame)
@@ -83,11 +89,27 @@ static void hear_start(struct frame *frame)
 
 static void hear_call(struct far_worker *worker, struct frame *frame)
 {
-    CHECK(frame->head.kind == FRAME_CALL);
-    if (frame->n_fds == 0)
-        check_payload(frame->tail, frame->tail_size);
-    worker->call = frame->head.id;
+    if (frame->head.kind == FRAME_SLATE) {
+        CHECK(!worker->slate && worker->call == 0 && slate_map(frame->fds[0], &worker->slate) == 0);
+    } else {
+        CHECK(frame->head.kind == FRAME_CALL);
+        if (frame->n_fds == 0)
+            check_payload(frame->tail, frame->tail_size);
+        worker->call = frame->head.id;
+        CHECK(worker->n_calls < CALLS);
+        worker->calls[worker->n_calls++] = worker->call;
+    }
     frame_release(frame);
+}
+
+/* The call that the worker speaks of: the last one, or the next in order. */
+static uint64_t call_of(struct far_worker *worker, bool next)
+{
+    if (!next || worker->n_calls == 0)
+        return worker->call;
+    const uint64_t call = worker->calls[0];
+    memmove(worker->calls, worker->calls + 1, --worker->n_calls * sizeof(call));
+    return call;
 }
 
 /* Takes what the pool has sent, all of which must be good. */
@@ -225,6 +247,34 @@ static void print_to(int pipe)
         (void)!write(pipe, text, 16 * (size_t)byte());
 }
 
+/* As a worker would that begins its next call, or closes its slate; or anything at all. */
+static void write_slate(struct slate *slate)
+{
+    uint64_t word;
+    uint8_t how = byte();
+    if (!slate)
+        return;
+    switch (how & 7) {
+    case 0:
+        slate_close(slate);
+        break;
+    case 1:
+        bytes(&word, sizeof(word));
+        atomic_store(&slate->line, word);
+        break;
+    case 2:
+        bytes(&word, sizeof(word));
+        atomic_store(&slate->begun[how >> 4 & (SLATE_TURNS - 1)], (int64_t)word);
+        break;
+    case 3:
+        atomic_store(&slate->reads, byte());
+        break;
+    default:
+        slate_begin(slate, (uint32_t)atomic_load(&slate->line) & (UINT32_MAX >> 1));
+        break;
+    }
+}
+
 /* ---- the callers ---------------------------------------------------------------------------------------------- */
 
 static void submit(pinfold_queue *queue)
@@ -325,6 +375,12 @@ static void step(uint8_t which)
     struct far_worker none = {.channel = -1, .pipes = {-1, -1}}, *worker = &none;
     pinfold_result *result;
     uint8_t i;
+    if (which & 0x20) {
+        i = byte();
+        if (world.n_workers)
+            write_slate(world.workers[i % world.n_workers].slate);
+        return;
+    }
     switch (which & 15) {
     case 0:
         say(template->lifeline, 0, true);
@@ -337,7 +393,7 @@ static void step(uint8_t which)
         i = byte();
         if (world.n_workers)
             worker = &world.workers[i % world.n_workers];
-        say(worker->channel, worker->call, false);
+        say(worker->channel, call_of(worker, i & 32), false);
         break;
     case 3:
         i = byte();
@@ -460,7 +516,8 @@ static void open_pool(void)
         .idle_timeout_ns = how[0] & 4 ? NS_PER_S : PINFOLD_FOREVER,
         .open_timeout_ns = 10 * NS_PER_S,
         .output_bytes = how[2],
-        .flags = how[0] >> 4 & (PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST),
+        .flags = (how[0] >> 4 & (PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST)) |
+                 (how[3] & 1 ? PINFOLD_AHEAD : 0),
         .namespaces = how[0] & 8 ? CLONE_NEWPID : 0,
     };
     pinfold_error error;
