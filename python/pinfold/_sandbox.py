@@ -161,6 +161,15 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
     )  # fmt: skip
     newer = f"Landlock here has ABI {abi}; ABI {{}} is needed"
     filtered = found["seccomp"] == 0
+    off = level
+    if boxed and abi < 3 and (strict or filtered):
+        instead = "mounts are read-only" if strict else "the seccomp filter refuses it altogether"
+        off = f"{why or newer.format(3)}; {instead}"
+    yield one(
+        "landlock_truncate", "no file outside is cut short",
+        boxed and not (abi < 3 and (strict or filtered)), abi >= 3, off,
+        why or newer.format(3), enable or "Linux 6.2 or later",
+    )  # fmt: skip
     off = "allow_network=True" if network and boxed else level
     if boxed and not network and abi < 4 and filtered:
         off = f"{why or newer.format(4)}; the seccomp filter refuses such sockets altogether"
@@ -175,7 +184,11 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
     )  # fmt: skip
     yield one(
         "seccomp",
-        ("allows only listed system calls" if strict else "refuses listed system calls")
+        (
+            "allows only listed system calls"
+            if strict
+            else "refuses listed system calls; modes, owners, times and attributes of files stay"
+        )
         + ("" if network else "; no sockets to anywhere"),
         boxed, filtered, level,
         f"no seccomp filters: {os.strerror(-found['seccomp'])}",

@@ -122,7 +122,8 @@ class WorkerConfig:
         sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
             up privileges, reads only the interpreter, its packages, the call's `python_path` and
             system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR
-            and is gone after the call, has no network, and is refused many system calls.
+            and is gone after the call, has no network, and is refused many system calls; chmod and
+            utime have no effect.
             ``"strict"``: that in namespaces of its own, with a view of nothing else, a scratch
             directory in memory (1 GiB), and only listed system calls. docs/security.md has the
             whole of it. In a box, workers that are used again (``"reuse"``, ``"spawn"``) take no

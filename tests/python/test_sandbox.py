@@ -275,6 +275,77 @@ def test_an_older_kernel_lacks_only_what_nothing_else_does(
     told = {one.name: one.why for one in isolation.mechanisms}
     assert "ABI 2" in told["landlock_tcp"]
     assert "ABI 2" in told["landlock_scopes"]
+    assert "ABI 2" in told["landlock_truncate"]
+
+
+def test_a_file_that_may_be_read_keeps_its_length_where_landlock_does_not_see_to_it(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch, level: str, tmp_path: Path
+) -> None:
+    found = {**_sandbox._machine(), "landlock": 1}
+    monkeypatch.setattr(_sandbox, "_machine", lambda: found)
+    body = """
+import os
+path = os.path.join(sys.path[0], "module.py")
+assert open(path).read() == "value = 1\\n"
+done = []
+for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_ACCMODE):
+    try:
+        os.close(os.open(path, flags | os.O_TRUNC))
+        done.append(flags)
+    except OSError:
+        pass
+try:
+    os.truncate(path, 0)
+    done.append("truncate")
+except OSError:
+    pass
+with open("own", "w") as own:
+    own.write("text")
+with open("own", "w") as own:  # cut as it is opened
+    own.truncate(2)
+return done, os.stat("own").st_size, os.stat(path).st_size
+"""
+    (tmp_path / "module.py").write_text("value = 1\n")
+    backend = make_backend(sandbox=level, sandbox_required=False, max_workers=1)
+    reading = call(f"import sys{body}", python_path=[str(tmp_path)])
+    assert backend.submit(reading).result(timeout=60).unwrap() == ([], 2, 10)
+    assert (tmp_path / "module.py").read_text() == "value = 1\n"
+
+
+def test_programs_that_set_modes_and_times_in_passing_go_on_in_standard(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    if not level_is_there("standard"):
+        pytest.skip("not to be had here")
+    body = """
+import os, shutil, tarfile
+with open("a", "w") as file:
+    file.write("text")
+os.chmod("a", 0o600)
+os.utime("a", (1, 1))
+shutil.copy2("a", "b")
+shutil.copytree(".", "tree", ignore=shutil.ignore_patterns("tree"))
+with tarfile.open("t.tar", "w") as tar:
+    tar.add("tree")
+with tarfile.open("t.tar") as tar:
+    tar.extractall("out")
+return sorted(os.listdir("out/tree")), os.stat("a").st_mtime > 1
+"""
+    backend = make_backend(sandbox="standard", isolation=isolation, max_workers=1)
+    for _ in range(3):
+        found = backend.submit(call(body)).result(timeout=60).unwrap()
+        assert found == (["a", "b"], True)
+
+
+def test_a_directory_that_nobody_may_enter_goes_after_its_call(
+    make_backend: MakeBackend, level: str, isolation: str, spill_dir: Path
+) -> None:
+    body = "import os\nos.makedirs('a/b', 0o700)\nos.mkdir('a/c', 0)\nos.mkdir('d', 0)\n"
+    with make_backend(sandbox=level, isolation=isolation, max_workers=1) as backend:
+        for _ in range(4):
+            made = backend.submit(call(f"{body}return sorted(os.listdir('.'))"))
+            assert made.result(timeout=60).unwrap() == ["a", "d"]
+    assert list(spill_dir.iterdir()) == []
 
 
 def test_the_doctor_tells_each_mechanism_as_text_and_json() -> None:

@@ -34,6 +34,7 @@ static struct {
     int abi;
     bool network;
     int lock;
+    const struct filter *filter;
     char scratch[PATH_MAX]; /* "": no directories */
     int mine;               /* of the worker that is made; -1: none */
     struct berth berths[BERTHS];
@@ -58,7 +59,8 @@ static bool has_true_times(const char *path)
     return false;
 }
 
-void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock)
+void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock,
+               const struct filter *filter)
 {
     if (scratch && (strlen(scratch) >= sizeof(harbour.scratch) || !has_true_times(scratch)))
         return;
@@ -67,6 +69,7 @@ void berth_use(const struct held *held, int abi, bool network, const char *scrat
     harbour.abi = abi;
     harbour.network = network;
     harbour.lock = lock;
+    harbour.filter = filter;
 }
 
 static int look(int i, struct stat *ret_status)
@@ -254,7 +257,9 @@ int berth_draft(void)
         return 0;
     close(harbour.lock);
     int r = landlock_allow(berth_fd(harbour.held, harbour.mine), harbour.abi, "/proc/self", LANDLOCK_READ);
-    return r < 0 && r != -ENOENT ? r : 1; /* where there is no such thing it is one right less */
+    if (r == 0 || r == -ENOENT) /* where there is no such thing it is one right less */
+        r = harbour.filter ? filter_load(harbour.filter) : 0;
+    return r < 0 ? r : 1;
 }
 
 int berth_enter(char ret_home[BERTH_PATH])

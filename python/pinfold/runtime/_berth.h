@@ -23,8 +23,9 @@
 #include "_box.h"
 
 /* `scratch`: the path of the directory that SEAT_SCRATCH is; NULL: the berths have no directories. Keeps `held`. `lock`
- * is the template's, and its workers do not keep it. */
-void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock);
+ * is the template's, and its workers do not keep it. `filter`, NULL or kept: what each loads besides the template's. */
+void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock,
+               const struct filter *filter);
 
 #define BERTH_PATH (PATH_MAX + 16) /* room for the path of a directory */
 
@@ -37,7 +38,7 @@ bool berth_settle(bool last); /* of dead ones; `last`: nothing they started is l
 /* In a worker: its ruleset (owned), or -1; and the name of its directory in `scratch`, "" without. */
 int berth_own(char ret_name[16]);
 
-/* In a worker whose berth is all of its box, for the template has given up its privileges and loaded the filter. */
+/* In a worker whose berth is all of its box, for the template has given up its privileges and loaded most of the filter. */
 int berth_draft(void); /* ahead of its call. 0: there is no such berth, nothing was done; 1 */
 int berth_enter(
     char ret_home[BERTH_PATH]); /* closes the box for good, and goes to the directory. 0 or 1 as above */

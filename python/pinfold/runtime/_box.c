@@ -47,11 +47,11 @@ static PyObject *compile_filter(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned kind;
-    int network;
-    if (!PyArg_ParseTuple(arguments, "Ip", &kind, &network))
+    int network, abi;
+    if (!PyArg_ParseTuple(arguments, "Ipi", &kind, &network, &abi))
         return NULL;
     struct filter *filter;
-    int r = kind > FILTER_STRICT_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, &filter);
+    int r = kind > FILTER_STANDARD_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, abi, &filter);
     return r < 0 ? failed(r, "cannot compile the filter of system calls")
                  : PyCapsule_New(filter, "filter", forget_filter);
 }
@@ -254,7 +254,7 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
-    {"compile", compile_filter, METH_VARARGS, "compile(kind, network) -> filter"},
+    {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", hold, METH_O, "hold([(path, right), ...]) -> held\n\nIn a template, for all of its workers."},
     {"allow", allow_more, METH_VARARGS, "allow(ruleset, abi, [(path, right), ...])"},

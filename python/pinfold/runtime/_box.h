@@ -9,9 +9,14 @@
 #ifndef PINFOLD_BOX_H
 #define PINFOLD_BOX_H
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* _landlock.c. All return a negative errno where they fail. */
 int landlock_abi(void);                    /* 1 .., or why there is none */
@@ -38,16 +43,25 @@ void landlock_forget_held(const struct held *held); /* in a worker: closes them,
 int landlock_enforce(int ruleset);                  /* no new privileges must be set */
 
 /* _filter.c */
-struct filter; /* a compiled program */
+struct filter {
+    struct sock_fprog program;
+};
 enum filter_kind {
     FILTER_STANDARD,
     FILTER_STRICT,
     FILTER_STRICT_FIRST, /* in the template: leaves a worker its mounts, and what is to be given up after them */
     FILTER_STRICT_REST,  /* in the worker, above it: takes just that, and makes the two as good as FILTER_STRICT */
+    FILTER_STANDARD_FIRST, /* the same: leaves the template what it clears scratch directories with */
+    FILTER_STANDARD_REST,
 };
-int filter_new(enum filter_kind kind, bool network, struct filter **ret_filter);
+/* `abi`: of Landlock, which the filter stands in for where it is too old. */
+int filter_new(enum filter_kind kind, bool network, int abi, struct filter **ret_filter);
 size_t filter_length(const struct filter *filter);
-int filter_load(const struct filter *filter); /* for this thread, and those that come of it */
+/* For this thread, and those that come of it; no new privileges must be set. 0 or a negative errno. */
+static inline int filter_load(const struct filter *filter)
+{
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter->program) < 0 ? -errno : 0;
+}
 void filter_free(struct filter *filter);
 int filter_probe(void);
 

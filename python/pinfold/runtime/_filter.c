@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -13,15 +12,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "util.h"
-
-struct filter {
-    struct sock_fprog program;
-};
 
 #define NEW_NAMESPACES                                                                                            \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |  \
@@ -115,6 +109,23 @@ static const char *const entering[] = {
 
 /* As if the kernel were too old to have them: libraries then take another way. */
 static const char *const unknown[] = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup"};
+
+/* Landlock knows no right to change what is known of a file, by its path or a descriptor of one that may be read only.
+ * In "standard" nobody's files change; programs that copy files do so in passing, and go on. */
+static const char *const futile[] = {
+    "chmod", "fchmod", "fchmodat", "fchmodat2", "futimesat", "utime", "utimensat", "utimes",
+};
+
+/* As a file system says that has none. */
+static const char *const attributes[] = {
+    "fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "setxattr",
+};
+
+static const char *const owners[] = {"chown", "fchown", "fchownat", "lchown"};
+
+/* Newer than what is listed here, some of them of the kinds above: as if the kernel were older. Their numbers are the
+ * same on all architectures. */
+enum { UNHEARD_OF = 452, UNHEARD_OF_END = 512 };
 
 /* All that "strict" leaves. What is not here is as unknown as a call of a newer kernel. */
 static const char *const allowed[] = {
@@ -483,6 +494,39 @@ static int refuse_entering(scmp_filter_ctx context)
     return r;
 }
 
+/* A file that may be read must not be cut: by its path, or by an open that asks for no right to write. */
+static int refuse_truncation(scmp_filter_ctx context)
+{
+    static const uint64_t modes[] = {O_TRUNC | O_RDONLY, O_TRUNC | O_ACCMODE};
+    int r = rule(context, SCMP_ACT_ERRNO(EACCES), "truncate", 0, NULL);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(modes); i++) {
+        struct scmp_arg_cmp open_flags[] = {SCMP_A1_32(SCMP_CMP_MASKED_EQ, O_TRUNC | O_ACCMODE, modes[i])};
+        struct scmp_arg_cmp openat_flags[] = {SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_TRUNC | O_ACCMODE, modes[i])};
+        r = rule(context, SCMP_ACT_ERRNO(EACCES), "open", 1, open_flags);
+        if (r == 0)
+            r = rule(context, SCMP_ACT_ERRNO(EACCES), "openat", 1, openat_flags);
+    }
+    return r == 0 ? rule(context, SCMP_ACT_ERRNO(ENOSYS), "openat2", 0, NULL) : r; /* its flags lie in memory */
+}
+
+static int refuse_changes(scmp_filter_ctx context, int abi)
+{
+    int r = each(context, SCMP_ACT_ERRNO(0), futile, COUNT_OF(futile));
+    if (r == 0)
+        r = each(context, SCMP_ACT_ERRNO(EOPNOTSUPP), attributes, COUNT_OF(attributes));
+    if (r == 0)
+        r = each(context, SCMP_ACT_ERRNO(EPERM), owners, COUNT_OF(owners));
+    return r == 0 && abi < 3 ? refuse_truncation(context) : r;
+}
+
+static int refuse_unheard_of(scmp_filter_ctx context)
+{
+    int r = 0;
+    for (int number = UNHEARD_OF; r == 0 && number < UNHEARD_OF_END; number++)
+        r = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), number, 0);
+    return r;
+}
+
 static bool is_entering(const char *name)
 {
     for (size_t i = 0; i < COUNT_OF(entering); i++)
@@ -491,16 +535,18 @@ static bool is_entering(const char *name)
     return false;
 }
 
-static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network)
+static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, int abi)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
-    const bool strict = kind != FILTER_STANDARD;
+    const bool strict = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
     /* Calls of another architecture (32 bits, x32) have other numbers: nobody here makes them by accident. */
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
     if (r == 0 && kind == FILTER_STRICT_REST)
         return refuse_entering(context);
+    if (r == 0 && kind == FILTER_STANDARD_REST)
+        return refuse_changes(context, abi);
     if (r == 0 && kind == FILTER_STRICT_FIRST)
         r = each(context, SCMP_ACT_ALLOW, entering, COUNT_OF(entering));
     for (size_t i = 0; r == 0 && i < COUNT_OF(refused) + COUNT_OF(mounting); i++) {
@@ -518,13 +564,17 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network)
     }
     r = each(context, SCMP_ACT_ERRNO(ENOSYS), unknown, COUNT_OF(unknown));
     if (r == 0)
+        r = refuse_unheard_of(context);
+    if (r == 0 && kind == FILTER_STANDARD)
+        r = refuse_changes(context, abi);
+    if (r == 0)
         r = by_argument(context, refuse);
     return r == 0 ? sockets(context, SCMP_ACT_ERRNO(EACCES), strict, network) : r;
 }
 
 /* What libseccomp leaves of the memory that it works in is many small pieces, far apart. A template would hand them out
  * again, and have a page copied for each in every worker that writes to it: so it works in another process. */
-static int compile_apart(enum filter_kind kind, bool network, int fd)
+static int compile_apart(enum filter_kind kind, bool network, int abi, int fd)
 {
     pid_t pid = fork();
     if (pid < 0)
@@ -533,7 +583,7 @@ static int compile_apart(enum filter_kind kind, bool network, int fd)
         /* What is allowed, not what is refused. */
         bool lists = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
         scmp_filter_ctx context = seccomp_init(lists ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
-        int r = context ? fill(context, kind, network) : -ENOMEM;
+        int r = context ? fill(context, kind, network, abi) : -ENOMEM;
         if (r == 0)
             r = seccomp_export_bpf(context, fd);
         _exit(-r);
@@ -551,12 +601,12 @@ void filter_free(struct filter *filter)
     free(filter);
 }
 
-int filter_new(enum filter_kind kind, bool network, struct filter **ret_filter)
+int filter_new(enum filter_kind kind, bool network, int abi, struct filter **ret_filter)
 {
     _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC); /* libseccomp writes to files */
     if (fd < 0)
         return -errno;
-    int r = compile_apart(kind, network, fd);
+    int r = compile_apart(kind, network, abi, fd);
     if (r < 0)
         return r;
     struct stat status;
@@ -584,14 +634,9 @@ size_t filter_length(const struct filter *filter)
     return filter->program.len;
 }
 
-int filter_load(const struct filter *filter)
-{
-    return syscall(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, &filter->program) < 0 ? -errno : 0;
-}
-
 int filter_probe(void)
 {
     /* The kernel looks at the program first, and finds no memory there: -EFAULT is the answer of one that could. */
-    long r = syscall(SYS_seccomp, 1, 0, NULL);
+    long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL);
     return r < 0 && errno == EFAULT ? 0 : -errno;
 }

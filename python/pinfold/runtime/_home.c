@@ -13,16 +13,18 @@
 PyObject *home_use_berths(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    PyObject *capsule;
+    PyObject *capsule, *rest;
     int abi, network, lock;
     const char *scratch;
-    if (!PyArg_ParseTuple(arguments, "Oipzi", &capsule, &abi, &network, &scratch, &lock))
+    if (!PyArg_ParseTuple(arguments, "OipziO", &capsule, &abi, &network, &scratch, &lock, &rest))
         return NULL;
     const struct held *held = PyCapsule_GetPointer(capsule, "held");
-    if (!held)
+    const struct filter *filter = rest == Py_None ? NULL : PyCapsule_GetPointer(rest, "filter");
+    if (PyErr_Occurred())
         return NULL;
     Py_INCREF(capsule); /* for as long as this process is a template */
-    berth_use(held, abi, network, scratch, lock);
+    Py_INCREF(rest);
+    berth_use(held, abi, network, scratch, lock, filter);
     Py_RETURN_NONE;
 }
 

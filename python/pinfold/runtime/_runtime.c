@@ -311,8 +311,10 @@ static PyMethodDef methods[] = {
      "write to fd."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"use_berths", home_use_berths, METH_VARARGS,
-     "use_berths(held, abi, network, scratch or None, lock)\n\n"
-     "Workers may take over rulesets, and directories in `scratch`, from those before them. They close `lock`."},
+     "use_berths(held, abi, network, scratch or None, lock, filter or None)\n\n"
+     "Workers may take over rulesets, and directories in `scratch`, from those before them. They close `lock`, "
+     "and "
+     "load `filter`."},
     {"own_berth", home_own_berth, METH_NOARGS, "own_berth() -> (ruleset, name of the directory or \"\"), or None"},
     {"draft_berth", home_draft_berth, METH_NOARGS,
      "draft_berth()\n\nPrepares enter_berth(), ahead of the call. False: this worker has no berth for that."},

@@ -17,7 +17,8 @@ from pinfold.runtime import _box, _runtime
 
 READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
 VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
-STANDARD, STRICT, STRICT_FIRST, STRICT_REST = range(4)  # enum filter_kind
+STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
+"""enum filter_kind"""
 
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
@@ -153,20 +154,20 @@ class Box:
     def share(self, *, fresh: bool) -> None:
         """In a template that forks: what is loaded here, its workers have. It must not need any
         more what the filter refuses."""
-        if fresh and self._plan["landlock"]:
-            scratch = None if self._strict else f"{self._base}/scratch"
-            abi, network = self._plan["landlock"], self._plan["network"]
-            _runtime.use_berths(self._held, abi, network, scratch, self._lock)
-            forget_temporary_directory()
-        self._filtered = True
+        abi, network = self._plan["landlock"], self._plan["network"]
         strict = self._plan["level"] == "strict"
         if not strict:
             _box.drop()
         if self._plan["seccomp"]:
-            network = self._plan["network"]
-            _box.load(_box.compile(STRICT_FIRST if strict else STANDARD, network))
-            if strict:  # its workers have mounts to make first, and privileges to make them
-                self._filter = _box.compile(STRICT_REST, network)
+            # Workers of a strict box have mounts to make first, and privileges to make them; those
+            # of the other leave directories that only a change of their mode opens.
+            _box.load(_box.compile(STRICT_FIRST if strict else STANDARD_FIRST, network, abi))
+            self._filter = _box.compile(STRICT_REST if strict else STANDARD_REST, network, abi)
+        self._filtered = True
+        if fresh and abi:
+            scratch = None if self._strict else f"{self._base}/scratch"
+            _runtime.use_berths(self._held, abi, network, scratch, self._lock, self._filter)
+            forget_temporary_directory()
 
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
@@ -176,7 +177,7 @@ class Box:
             os.close(self._lock)
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
-            self._filter = _box.compile(kind, self._plan["network"])
+            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"])
         self._home = f"{self._base}/scratch"
         berth = _runtime.own_berth()
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
