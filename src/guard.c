@@ -50,17 +50,23 @@ static int put(const char *path, const char *text)
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* An exec takes a user's capabilities away, root's alone it leaves: this one the template needs for its mounts. */
+/* An exec takes a user's capabilities away, root's alone it leaves: these the template needs for its mounts, and to go
+ * from one mount namespace to another (setns(2)). */
 static int keep_mounting(void)
 {
+    static const unsigned kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT};
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {{0}, {0}};
     if (syscall(SYS_capget, &header, data) < 0)
         return -errno;
-    data[0].inheritable |= 1u << CAP_SYS_ADMIN;
+    for (size_t i = 0; i < COUNT_OF(kept); i++)
+        data[0].inheritable |= 1u << kept[i];
     if (syscall(SYS_capset, &header, data) < 0)
         return -errno;
-    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0 ? -errno : 0;
+    for (size_t i = 0; i < COUNT_OF(kept); i++)
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0) < 0)
+            return -errno;
+    return 0;
 }
 
 /* In a new user namespace: the user and the group stay what they are. */

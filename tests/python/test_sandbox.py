@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,41 @@ return done, os.stat("own").st_size, os.stat(path).st_size
     reading = call(f"import sys{body}", python_path=[str(tmp_path)])
     assert backend.submit(reading).result(timeout=60).unwrap() == ([], 2, 10)
     assert (tmp_path / "module.py").read_text() == "value = 1\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="every test here is one of an ordinary user's")
+def test_what_root_can_an_ordinary_user_can(level: str) -> None:
+    """A call with a python_path of its own, which in a strict box is the most that a user needs."""
+    script = f"""
+import os, sys
+from pinfold import LocalBackend, WorkerCall, WorkerConfig
+os.mkdir("own")
+with open("own/of_call.py", "w") as module:
+    module.write("SCALE = 3\\n")
+config = WorkerConfig(sandbox={level!r}, spill_dir=os.getcwd())
+code = "import of_call\\ndef f(n):\\n    return n * of_call.SCALE\\n"
+with LocalBackend(config) as backend:
+    call = WorkerCall(code, "f", args=[4], python_path=[os.path.abspath("own")])
+    print(backend.submit(call).result(timeout=60).unwrap())
+"""
+
+    def as_nobody(code: str, cwd: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            user=65534, group=65534, extra_groups=[], cwd=cwd, env={}, timeout=120,
+            text=True, capture_output=True, check=False,
+        )  # fmt: skip
+
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, 65534, 65534)
+        try:
+            readable = as_nobody("import pinfold", directory).returncode == 0
+        except PermissionError:
+            readable = False
+        if not readable:
+            pytest.skip("this interpreter is not for everybody to read")
+        done = as_nobody(script, directory)
+    assert (done.stdout, done.stderr) == ("12\n", "")
 
 
 def test_programs_that_set_modes_and_times_in_passing_go_on_in_standard(
