@@ -147,6 +147,8 @@ PROGRAMS: list[Program] = [
     Program("chown_file", "gives the caller's file to another group", "os.chown(w['victim'], -1, 12345)\nreturn 'given'", fast=True),
     Program("date_file", "sets the times of the caller's file", "os.utime(w['victim'], (1, 1))\nreturn os.stat(w['victim']).st_mtime == 1", fast=True),
     Program("mark_file", "sets an attribute of the caller's file", "os.setxattr(w['victim'], 'user.mark', b'1')\nreturn 'marked'", fast=True),
+    Program("flag_file", "sets the flags of a file that it may read", "import fcntl\nfd, flags = os.open(os.__file__, os.O_RDONLY), bytearray(8)\nfcntl.ioctl(fd, 0x80086601, flags)\nfcntl.ioctl(fd, 0x40086602, flags)\nreturn 'set'", fast=True),
+    Program("watch_home", "waits for what happens in the caller's directory", "fd = libc.inotify_init()\nreturn None if libc.inotify_add_watch(fd, w['home'].encode(), 0xfff) < 0 else 'watches'", fast=True),
     Program("delete_file", "deletes the caller's file", "os.unlink(w['victim'])\nreturn 'gone'"),
     Program("rename_file", "renames the caller's file", "os.rename(w['victim'], w['victim'] + '.x')\nos.rename(w['victim'] + '.x', w['victim'])\nreturn 'renamed'"),
     Program("write_package", "writes into an installed package", "import pinfold\np = os.path.dirname(pinfold.__file__) + '/.hostile'\nopen(p, 'w').close()\nos.unlink(p)\nreturn p"),

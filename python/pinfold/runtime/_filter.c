@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -120,6 +121,8 @@ static const char *const futile[] = {
 static const char *const attributes[] = {
     "fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "setxattr",
 };
+
+static const uint64_t flags[] = {FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION};
 
 static const char *const owners[] = {"chown", "fchown", "fchownat", "lchown"};
 
@@ -516,6 +519,12 @@ static int refuse_changes(scmp_filter_ctx context, int abi)
         r = each(context, SCMP_ACT_ERRNO(EOPNOTSUPP), attributes, COUNT_OF(attributes));
     if (r == 0)
         r = each(context, SCMP_ACT_ERRNO(EPERM), owners, COUNT_OF(owners));
+    for (size_t i = 0; r == 0 && i < COUNT_OF(flags); i++) {
+        struct scmp_arg_cmp request[] = {SCMP_A1_32(SCMP_CMP_EQ, flags[i])};
+        r = rule(context, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, request);
+    }
+    if (r == 0) /* who may not list a directory shall not be told what happens in it */
+        r = rule(context, SCMP_ACT_ERRNO(EACCES), "inotify_add_watch", 0, NULL);
     return r == 0 && abi < 3 ? refuse_truncation(context) : r;
 }
 
