@@ -52,6 +52,13 @@ class Count:
         ]
 
 
+def pytest_configure() -> None:
+    """nohup, and a shell's jobs in the background, ignore signals that tests send themselves."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def count(spill_dirs: list[Path]) -> Count:
     """What there is, in this process, in those that descend from it or carry the mark, and in the
     directories."""

@@ -56,7 +56,6 @@ enum filter_kind {
 };
 /* `abi`: of Landlock, which the filter stands in for where it is too old. */
 int filter_new(enum filter_kind kind, bool network, int abi, struct filter **ret_filter);
-size_t filter_length(const struct filter *filter);
 /* For this thread, and those that come of it; no new privileges must be set. 0 or a negative errno. */
 static inline int filter_load(const struct filter *filter)
 {

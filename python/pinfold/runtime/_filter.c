@@ -638,11 +638,6 @@ int filter_new(enum filter_kind kind, bool network, int abi, struct filter **ret
     return 0;
 }
 
-size_t filter_length(const struct filter *filter)
-{
-    return filter->program.len;
-}
-
 int filter_probe(void)
 {
     /* The kernel looks at the program first, and finds no memory there: -EFAULT is the answer of one that could. */
