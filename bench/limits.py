@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 
 from bench.measure import median, now, percentile, timed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def ping_pong(seconds: float) -> dict[str, float]:
@@ -81,3 +87,27 @@ def ones_and_write(size: int, directory: str) -> float:
         return now() - began
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def pinned(beside: bool) -> Iterator[None]:
+    """This process has a CPU of its own, and with `beside` each other CPU one that computes."""
+    here, *others = sorted(before := os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {here})
+    busy = [_burn_on(cpu) for cpu in (others if beside else [])]
+    try:
+        yield
+    finally:
+        for process in busy:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+        os.sched_setaffinity(0, before)
+
+
+def _burn_on(cpu: int) -> int:
+    child = os.fork()
+    if child == 0:
+        os.sched_setaffinity(0, {cpu})
+        while True:
+            pass
+    return child

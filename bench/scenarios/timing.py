@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from bench import limits
 from bench.measure import cpus, median, percentile
 from bench.programs import BURN, WORK
 from bench.systems.base import Call, CannotDo
 from bench.systems.pinfold import Pinfold
+from bench.worker import run_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,18 +22,22 @@ TITLE = "A timing beside a full load of others"
 ABOUT = (
     "A program that computes, some 20 ms of the same work, tells how long it took; 50 times alone "
     "and 50 times while every other worker computes, ten of each in turns. One worker for each CPU "
-    "with `cpus_per_worker=1` and without. *Varies* is the distance from the 10th to the 90th "
-    "percentile, divided by the median. Waiting is `ExecutionMetrics.cpu_wait_s`: what the CPU did "
-    "for others, on this machine's other business as well."
+    "with `cpus_per_worker=1` and without; and bare processes, one to each CPU, without a pool. "
+    "*Varies* is the distance from the 10th to the 90th percentile, divided by the median. Waiting "
+    "is `ExecutionMetrics.cpu_wait_s`: what the CPU did for others, on this machine's other "
+    "business as well."
 )
 LIMIT_S = 40.0
 TIMES, TURN = 50, 10
-ENTRIES = {"pinfold-fresh": 2, "pinfold-reuse": 2}
+ENTRIES = {"limit-pinned": 2, "pinfold-fresh": 2, "pinfold-reuse": 2}
 
 
 def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
     if cpus() < 2:
         raise CannotDo("takes two CPUs")
+    if system == "limit-pinned":
+        yield bare()
+        return
     for name, pinned in (("pinned", 1), ("free", None)):
         under_test = Pinfold(system.removeprefix("pinfold-"))
         under_test.open_with(max_workers=cpus(), cpus_per_worker=pinned)
@@ -48,17 +54,31 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
                     waits[kind].append(result.metrics.cpu_wait_s or 0.0)
                 stop()
         under_test.close()
-        alone, loaded = (varies(times[kind]) for kind in ("alone", "loaded"))
-        yield {
-            f"{name} alone_s": median(times["alone"]),
-            f"{name} loaded_s": median(times["loaded"]),
-            f"{name} slower": median(times["loaded"]) / median(times["alone"]),
-            f"{name} alone varies": alone,
-            f"{name} loaded varies": loaded,
-            f"{name} varies more": loaded / alone,
-        }
+        yield figures(name, times)
         if pinned:
             yield {f"{kind} waits_s": median(waits[kind]) for kind in waits}
+
+
+def bare() -> dict[str, float]:
+    """The same work by this process and a load by others, one to each CPU, and no pool."""
+    times: dict[str, list[float]] = {"alone": [], "loaded": []}
+    for _ in range(TIMES // TURN):
+        for kind in times:
+            with limits.pinned(beside=kind == "loaded"):
+                times[kind] += [run_source(WORK, "f", [7]) for _ in range(TURN)]
+    return figures("pinned", times)
+
+
+def figures(name: str, times: dict[str, list[float]]) -> dict[str, float]:
+    alone, loaded = (varies(times[kind]) for kind in ("alone", "loaded"))
+    return {
+        f"{name} alone_s": median(times["alone"]),
+        f"{name} loaded_s": median(times["loaded"]),
+        f"{name} slower": median(times["loaded"]) / median(times["alone"]),
+        f"{name} alone varies": alone,
+        f"{name} loaded varies": loaded,
+        f"{name} varies more": loaded / alone,
+    }
 
 
 def varies(times: list[float]) -> float:

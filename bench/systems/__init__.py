@@ -25,6 +25,7 @@ SYSTEMS: dict[str, tuple[str, str | None]] = {
 # Not systems but bounds: what the machine allows. Measured in Pinfold's environment.
 LIMITS: dict[str, str] = {
     "limit-ping": "*limit: SEQPACKET ping-pong of two processes*",
+    "limit-pinned": "*limit: bare processes, one to a CPU*",
     "limit-fork": "*limit: fork + exit + wait, one after another*",
     "limit-python": "*`python -c 'import numpy'`, one after another*",
     "limit-ones": "*limit: `np.ones` alone*",
