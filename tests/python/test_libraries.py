@@ -54,6 +54,23 @@ def f():
     w = jnp.ones(10) * 0.01
     return bool(loss(w - 1e-6 * jax.grad(loss)(w)) < loss(w))
 """,
+    "torch": """
+import torch
+def f():
+    x = torch.arange(64.0).reshape(16, 4) / 64
+    y = x.sum(1, keepdim=True)
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        losses.append(((model(x) - y) ** 2).mean())
+        losses[-1].backward()
+        optimizer.step()
+    torch.save(model.state_dict(), "model.pt")
+    model.load_state_dict(torch.load("model.pt"))
+    return bool(losses[-1] < losses[0])
+""",
 }
 
 LOADED = {"scipy": "scipy.optimize", "sklearn": "sklearn.ensemble"}
