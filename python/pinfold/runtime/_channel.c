@@ -38,6 +38,7 @@ struct channel {
     uint32_t place;              /* the worker's, as the last call told */
     struct rusage own, children; /* at the start of the call */
     struct slate *slate;         /* NULL: no call is handed ahead */
+    int no_slate;                /* why there is none, though the pool sent one; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
     uint8_t *buffer;
 };
@@ -116,20 +117,21 @@ static void reset_peak(const struct channel *channel)
         return; /* then the peak is that of the worker's life, an upper bound */
 }
 
-/* The next call that this worker may begin. As frame_receive. */
+/* The next call that this worker may begin. As frame_receive; what went wrong with a slate is told of the first call. */
 static int next_call(struct channel *channel, struct frame *frame)
 {
     for (;;) {
         int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, frame);
-        if (r <= 0)
+        if (r <= 0 && r != -EMFILE)
             return r;
         const struct frame_call *call = frame->body;
-        if (frame->head.kind == FRAME_SLATE && !channel->slate)
-            r = slate_map(frame->fds[0], &channel->slate);
-        else if (frame->head.kind != FRAME_CALL)
+        if (frame->head.kind == FRAME_SLATE && !channel->slate) {
+            channel->no_slate = r < 0 ? r : slate_map(frame->fds[0], &channel->slate);
+            r = 1;
+        } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
         else if (!(call->flags & CALL_OFFERED))
-            return 1;
+            return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
         else if (channel->slate && slate_begin(channel->slate, call->place))
             return 1;
         frame_release(frame); /* the slate; or a call that was taken back */
@@ -149,7 +151,7 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
 {
     (void)unused;
     struct channel *channel = (struct channel *)self;
-    struct frame frame;
+    struct frame frame = {.fds = {-1, -1, -1}};
     only_the_worker(channel);
     channel->call = 0;
     PyThreadState *thread = PyEval_SaveThread();
@@ -158,6 +160,11 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
     PyEval_RestoreThread(thread);
     if (r == 0)
         Py_RETURN_NONE;
+    if (r == -EMFILE ||
+        (r < 0 && channel->no_slate < 0)) { /* it is here, and something that belongs to it is not */
+        channel->call = frame.head.id;
+        frame_release(&frame);
+    }
     if (r < 0)
         return raise_errno(r, "cannot receive a call");
 

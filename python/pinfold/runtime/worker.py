@@ -16,6 +16,7 @@ from pinfold.runtime.execute import (
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
     RESULT_OK,
+    RESULT_RETIRE,
     RESULT_TOO_LARGE,
     Executor,
 )
@@ -82,6 +83,7 @@ class Worker:
                 return not isinstance(error, OSError)
             ours = isinstance(error, (OSError, MemoryError))
             status, result, flags = failed(error, RESULT_INTERNAL if ours else RESULT_EXCEPTION)
+            flags |= RESULT_RETIRE if ours else 0  # the next one would find no more
             result_max = 0
         if getpid() != self._pid:
             _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
