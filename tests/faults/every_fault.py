@@ -1,13 +1,14 @@
 """Lets every call that our objects make to the kernel and to the allocator fail in turn.
 
-    python every_fault.py [--short] [--calls N] [--only EXPRESSION] BUILD SCENARIO [ARGUMENT ...]
+    python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION] BUILD SCENARIO [...]
 
 BUILD is a build directory with -Dfaults=enabled; SCENARIO a program that uses a pool, and exits
 with 0 if all is as it should be. A first run, in which nothing fails, tells at which places the
 objects call what may fail, how often, and with how many errors. Then, for each place, each of its
 errors and each of its calls from the first to the last, the scenario runs once more and that one
 call fails. `--calls`: only the first N calls of each place. `--short`: only the first, and only
-with its first error. `--only`: only places whose name, as it is printed, the expression finds.
+with its first error. `--jobs`: so many runs at a time. `--only`: only places whose name, as it is
+printed, the expression finds.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +121,13 @@ class Scenario:
         self._command = command
         self._page = page
 
+    @property
+    def hits(self) -> int:
+        return self._page.hits
+
+    def sites(self) -> Iterator[Site]:
+        return self._page.sites()
+
     def run(self, site: int = 0, call: int = 0, error: int = 0) -> str:
         """What went wrong; "" if nothing did."""
         self._page.fail(site, call, error)
@@ -155,50 +164,86 @@ def _end_children() -> int:
             os.waitpid(child, 0)
 
 
+@dataclass(frozen=True)
+class Failures:
+    """What came of letting the calls of one place fail, one by one, with one of its errors."""
+
+    runs: int
+    troubles: list[str]
+    slowest: tuple[float, str]
+
+
+_scenario: Scenario  # of this process: each has a page of its own, and reaps what its runs leave
+
+
+def start(command: list[str], directory: str) -> None:
+    global _scenario
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _scenario = Scenario(command, Page(f"{directory}/{os.getpid()}"))
+
+
+def fail_each(site: Site, error: int, most: int, place: str) -> Failures:
+    troubles = []
+    runs = call = 0
+    slowest = (0.0, "")
+    while call < most:
+        call += 1
+        name = f"{place}: call {call} of {site.function}, error {error}"
+        began = time.monotonic()
+        trouble = _scenario.run(site.key, call, error)
+        slowest = max(slowest, (time.monotonic() - began, name))
+        if not _scenario.hits:  # it was not called so often this time
+            if trouble:
+                troubles.append(f"{name}, which did not come to pass: {trouble}")
+            break
+        runs += 1
+        if trouble:
+            troubles.append(f"{name}: {trouble}")
+    return Failures(runs, troubles, slowest)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--calls", type=int, default=sys.maxsize)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="")
     parser.add_argument("build", type=Path)
     parser.add_argument("scenario", nargs="+")
     options = parser.parse_args()
-    most = 1 if options.short else options.calls
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     objects = Objects(options.build)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        page = Page(f"{directory}/page")
-        scenario = Scenario(options.scenario, page)
-        began = time.monotonic()
-        if trouble := scenario.run():
+        start(options.scenario, directory)
+        if trouble := _scenario.run():
             print(f"without any failure: {trouble}")
             return 1
-        sites = sorted(page.sites())
+        sites = sorted(_scenario.sites())
         can_fail = [site for site in sites if site.errors]
         print(
             f"{len(can_fail)} places that can fail, with {sum(s.calls for s in can_fail)} calls"
-            f" in one run; {len(sites) - len(can_fail)} that cannot"
+            f" in one run; {len(sites) - len(can_fail)} that cannot",
+            flush=True,
         )
-        failed = runs = 0
+        places = {site: f"{site.file}: {objects.line(site.file, site.offset)}" for site in can_fail}
+        runs = failed = 0
         slowest = (0.0, "")
-        for site in sites:
-            for error in range(1 if options.short else site.errors):
-                call = 0
-                while call == 0 or (call < most and page.hits):
-                    call += 1
-                    name = (
-                        f"{site.file}: {objects.line(site.file, site.offset)}: call {call} of"
-                        f" {site.function}, error {error}"
-                    )
-                    if not re.search(options.only, name):
-                        break
-                    start = time.monotonic()
-                    trouble = scenario.run(site.key, call, error)
-                    slowest = max(slowest, (time.monotonic() - start, name))
-                    runs += page.hits
-                    if trouble:
-                        failed += 1
-                        print(f"\n== {name}: {trouble}", flush=True)
+        with ProcessPoolExecutor(
+            options.jobs, initializer=start, initargs=(options.scenario, directory)
+        ) as jobs:
+            most = 1 if options.short else options.calls
+            for done in as_completed(
+                jobs.submit(fail_each, site, error, most, place)
+                for site, place in places.items()
+                if re.search(options.only, place)
+                for error in range(1 if options.short else site.errors)
+            ):
+                failures = done.result()
+                runs += failures.runs
+                failed += len(failures.troubles)
+                slowest = max(slowest, failures.slowest)
+                for trouble in failures.troubles:
+                    print(f"\n== {trouble}", flush=True)
     print(f"{runs} failures in {time.monotonic() - began:.0f} s, {failed} of them not survived")
     print(f"the slowest: {slowest[0]:.1f} s, {slowest[1]}")
     for file in sorted({site.file for site in sites}):
