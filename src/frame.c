@@ -133,6 +133,11 @@ int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, 
     return 0;
 }
 
+bool frame_may_yet_go(int r)
+{
+    return r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS;
+}
+
 /* Takes the descriptors out of the control data, more than FRAME_FDS_MAX or not: what has no place is closed. -EPROTO:
  * there were more; -EMFILE: the kernel kept some back although there was room for them in the control data. */
 static int take_descriptors(struct msghdr *message, struct frame *frame)

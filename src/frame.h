@@ -8,6 +8,7 @@
 #ifndef PINFOLD_FRAME_H
 #define PINFOLD_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -122,6 +123,10 @@ struct frame {
  * FRAME_MAX; -EPIPE: nobody reads any more (no SIGPIPE). */
 int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, const struct iovec *tail,
                int n_tail, const int *fds, int n_fds);
+
+/* Whether what failed to be sent with this error may be sent later: the socket is full, or the kernel is short of memory
+ * or has too many descriptors under way (unix(7)). After any other the peer is gone. */
+bool frame_may_yet_go(int r);
 
 /* Receives one frame into buffer (FRAME_MAX bytes, aligned to 8) and checks all of it. `flags` as for recvmsg(2),
  * MSG_DONTWAIT say. `allowed` is the frame_peer that sits at the other end. Returns 1; 0 at end-of-file; -EAGAIN;

@@ -1,8 +1,10 @@
 /* pinfold-guard - stands above a template, and sees to it that nothing outlives a pool.
  *
- *     pinfold-guard CALLER-PID[:NAMESPACES] TEMPLATE-COMMAND...
+ *     pinfold-guard CALLER-PID:MARK:NAMESPACES TEMPLATE-COMMAND...
  *
- * NAMESPACES, in hexadecimal, are CLONE_NEW* of clone(2): the template starts in new ones, the guard stays outside.
+ * MARK and NAMESPACES are hexadecimal, and may be 0. The mark (sweep.h) is for the pool, should both this process and the
+ * template be killed. The namespaces are CLONE_NEW* of clone(2): the template starts in new ones, the guard stays
+ * outside.
  *
  * Descriptors: 0 /dev/null; 1 and 2 the log; 3 the lifeline, a socket to the pool; 4 the template's end of its
  * control socket, which becomes the template's descriptor 3. The environment is the template's.
@@ -13,6 +15,7 @@
  * child that the caller forked may hold the lifeline open), or when the template dies.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
@@ -162,22 +165,25 @@ static void watch(int caller, pid_t template, int exec_pipe, const char *command
 
 int main(int argc, char **argv)
 {
-    char *end;
-    long caller = argc > 2 ? strtol(argv[1], &end, 10) : 0;
-    unsigned long namespaces = caller > 0 && *end == ':' ? strtoul(end + 1, &end, 16) : 0;
-    if (caller <= 0 || *end) {
-        fputs("usage: pinfold-guard CALLER-PID[:NAMESPACES] TEMPLATE-COMMAND...; a pool starts it\n", stderr);
+    int caller, end = 0;
+    uint64_t mark;
+    unsigned namespaces;
+    if (argc < 3 || sscanf(argv[1], "%d:%" SCNx64 ":%x%n", &caller, &mark, &namespaces, &end) != 3 ||
+        argv[1][end] || caller <= 0) {
+        fputs("usage: pinfold-guard CALLER-PID:MARK:NAMESPACES TEMPLATE-COMMAND...; a pool starts it\n", stderr);
         return 2;
     }
     syscall(SYS_close_range, FIRST_UNKNOWN, ~0U, 0);
     reset_signals();
     /* In this order: if the caller is still our parent, the pidfd cannot be of another process with its pid. */
-    int caller_pidfd = open_pidfd((pid_t)caller);
+    int caller_pidfd = open_pidfd(caller);
     prctl(PR_SET_PDEATHSIG, SIGCONT); /* if somebody has stopped this process by then, it still has work to do */
     if (getppid() != caller)
         return 0;
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (mark)
+        sweep_mark(mark);
 
     int exec_pipe[2];
     if (pipe2(exec_pipe, O_CLOEXEC) < 0) {
@@ -187,7 +193,7 @@ int main(int argc, char **argv)
     uid_t uid = geteuid();
     gid_t gid = getegid();
     /* Not fork(), which knows no namespaces. What glibc does not know of this child, its exec forgets. */
-    pid_t guard = getpid(), child = (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
+    pid_t guard = getpid(), child = (pid_t)syscall(SYS_clone, (unsigned long)namespaces | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
         become_template(argv + 2, guard, exec_pipe[1], namespaces != 0, uid, gid);
     if (child < 0) {

@@ -428,7 +428,7 @@ static void end_unopened(struct pinfold_pool *pool)
     struct template *template;
     while ((template = TAILQ_FIRST(&pool->templates_line))) {
         struct pollfd watched = {.fd = template->guard_pidfd, .events = POLLIN};
-        RETRY_EINTR(poll(&watched, 1, TEMPLATE_STUCK_NS / NS_PER_MS));
+        RETRY_EINTR(poll(&watched, 1, (watched.fd < 0 ? TEMPLATE_LOOK_NS : TEMPLATE_STUCK_NS) / NS_PER_MS));
         template_due(pool, template);
     }
 }

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -20,6 +22,9 @@
 /* Between two looks of sweep_all: as long as something dies, the first; else more and more, up to the last. */
 #define PAUSE_FIRST (200 * NS_PER_US)
 #define PAUSE_LAST (20 * NS_PER_MS)
+
+#define MARK_FIRST (UINT64_C(1) << 63) /* every mark is below */
+#define MARK_BITS 46                   /* and so far below the one around it, at most */
 
 int sweep_open(void)
 {
@@ -258,4 +263,55 @@ int sweep_all(long long timeout_ns)
     }
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     return r;
+}
+
+uint64_t sweep_new_mark(void)
+{
+    struct rlimit present;
+    uint64_t step;
+    if (getrlimit(RLIMIT_LOCKS, &present) < 0 || getrandom(&step, sizeof(step), GRND_NONBLOCK) != sizeof(step))
+        return 0;
+    step = (step >> (64 - MARK_BITS)) + 1;
+    uint64_t above = present.rlim_max < MARK_FIRST ? present.rlim_max : MARK_FIRST;
+    return above > step ? above - step : 0;
+}
+
+int sweep_mark(uint64_t mark)
+{
+    return setrlimit(RLIMIT_LOCKS, &(struct rlimit){mark, mark}) < 0 ? -errno : 0;
+}
+
+struct marked {
+    uint64_t mark;
+    int living;
+};
+
+static int kill_marked(pid_t pid, void *data)
+{
+    struct marked *marked = data;
+    struct rlimit carried;
+    _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0)
+        return errno == ESRCH ? 0 : -errno;
+    /* If the process behind the pidfd is still there, the pid was its own when its limit was read. */
+    if (prlimit(pid, RLIMIT_LOCKS, NULL, &carried) < 0 || carried.rlim_max != marked->mark)
+        return 0;
+    if (pidfd_ended(pidfd)) {
+        siginfo_t end;
+        (void)waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED | WNOHANG | __WALL);
+        return 0;
+    }
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    marked->living++;
+    return 0;
+}
+
+int sweep_marked(uint64_t mark)
+{
+    struct marked marked = {mark, 0};
+    /* One that was forked behind the look, by one that died ahead of it, is seen by the second. */
+    int r = each_number("/proc", kill_marked, &marked);
+    if (r == 0 && marked.living == 0)
+        r = each_number("/proc", kill_marked, &marked);
+    return r < 0 ? r : marked.living;
 }

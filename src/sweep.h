@@ -1,4 +1,5 @@
-/* sweep.h - find and kill the processes that fell to this one, a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
+/* sweep.h - find and kill the processes that fell to this one, a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER), and those
+ * that fell to another because all who were to sweep them were killed.
  *
  * A child of the caller that only the caller reaps keeps its pid until then, so it can be killed by that pid. What
  * lies deeper is killed by pidfd, after a proof that the pidfd names a descendant: its pid may be used again at
@@ -9,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define SWEEP_FOREVER __LONG_LONG_MAX__
@@ -41,5 +43,18 @@ void sweep_below(pid_t child, long long timeout_ns);
 
 /* Kills and reaps until this process has no child left, or until timeout_ns passed (-ETIMEDOUT). */
 int sweep_all(long long timeout_ns);
+
+/* A mark that this process's children, and all that they start, carry: a value of RLIMIT_LOCKS, which the kernel has
+ * kept since Linux 2.4.25 without a use for it (getrlimit(2)). It goes from process to process by fork and exec, an
+ * unprivileged one cannot raise it again, and any process of the same user can be asked for it. Below the present one,
+ * so that a pool within a pool can mark, too. 0: none can be had. */
+uint64_t sweep_new_mark(void);
+
+/* Marks the calling process. -EPERM: it may not, since its own mark is lower. */
+int sweep_mark(uint64_t mark);
+
+/* Kills whatever carries the mark, wherever it is, once; and reaps it if it fell to this process. How many were found alive: a fork may have escaped, so that it
+ * is to be repeated until this is 0. A negative errno: nothing can be seen at present. */
+int sweep_marked(uint64_t mark);
 
 #endif

@@ -1,6 +1,7 @@
 #include "template.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +12,7 @@
 
 #include "error.h"
 #include "pool.h"
+#include "sweep.h"
 #include "util.h"
 
 #define LOG_LEAST 1024u /* bytes of the log that are in the text of a failure, whatever else is */
@@ -29,14 +31,14 @@ static int lift(int *fd)
     return 0;
 }
 
-static int spawn_guard(const struct config *config, char **command, int lifeline, int control, int log,
-                       pid_t *ret_pid)
+static int spawn_guard(const struct config *config, char **command, uint64_t mark, int lifeline, int control,
+                       int log, pid_t *ret_pid)
 {
     size_t n = 0;
     while (command[n])
         n++;
-    char caller[32];
-    snprintf(caller, sizeof(caller), config->namespaces ? "%d:%x" : "%d", getpid(), config->namespaces);
+    char caller[48];
+    snprintf(caller, sizeof(caller), "%d:%" PRIx64 ":%x", getpid(), mark, config->namespaces);
     _cleanup_free_ char **argv = calloc(n + 3, sizeof(char *));
     if (!argv)
         return -ENOMEM;
@@ -116,7 +118,8 @@ static int launch(struct pinfold_pool *pool, struct template *template, char **a
         r = send_setup(pool, template->control);
     if (r < 0)
         return error_errno(error, r, "cannot prepare the start of the template");
-    r = spawn_guard(&pool->config, argv, lifeline, control, log, &template->guard);
+    template->mark = sweep_new_mark();
+    r = spawn_guard(&pool->config, argv, template->mark, lifeline, control, log, &template->guard);
     if (r < 0)
         return error_errno(error, r, "cannot start the guard %s", pool->config.guard);
     template->guard_pidfd = (int)syscall(SYS_pidfd_open, template->guard, 0);
@@ -430,28 +433,42 @@ void template_due(struct pinfold_pool *pool, struct template *template)
     template_look(pool, template);
 }
 
-/* ECHILD: not our child, or a waitpid(-1) of the caller's own program was faster. */
-static void reap(int pidfd)
+/* Whether it ended by itself. ECHILD: not our child, or a waitpid(-1) of the caller's own program was faster. */
+static bool reap(int pidfd)
 {
-    siginfo_t ignored;
-    (void)waitid(P_PIDFD, (id_t)pidfd, &ignored, WEXITED | WNOHANG);
+    siginfo_t end = {.si_code = 0};
+    return waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_code == CLD_EXITED;
+}
+
+/* Whether nothing is left of a guard and a template that have both ended. If somebody killed the guard, the template may
+ * not have got to sweep either, and then this process is the only one that knows what to look for. And if it is a
+ * subreaper, or init, the template is now its child. */
+static bool all_swept(struct pinfold_pool *pool, struct template *template)
+{
+    if (template->swept || !template->mark || sweep_marked(template->mark) == 0)
+        return true;
+    const int64_t now = now_ns();
+    if (!template->look_until)
+        template->look_until = now + TEMPLATE_STUCK_NS;
+    if (now > template->look_until) /* what SIGKILL does not end, nothing does */
+        return true;
+    reactor_set(pool, &template->timer, now + TEMPLATE_LOOK_NS);
+    return false;
 }
 
 void template_look(struct pinfold_pool *pool, struct template *template)
 {
     template_drain(pool, template);
     if (template->guard_pidfd >= 0 && pidfd_ended(template->guard_pidfd)) {
-        reap(template->guard_pidfd);
+        template->swept = reap(template->guard_pidfd);
         reactor_close(pool, &template->guard_pidfd);
         take_last_words(pool, template);
     }
     if (template->pidfd >= 0 && pidfd_ended(template->pidfd)) {
-        /* Ours only if the guard died before it, and this process is a subreaper or init. */
-        reap(template->pidfd);
         reactor_close(pool, &template->pidfd);
         take_last_words(pool, template);
     }
-    if (template->guard_pidfd < 0 && template->pidfd < 0) {
+    if (template->guard_pidfd < 0 && template->pidfd < 0 && all_swept(pool, template)) {
         TAILQ_REMOVE(&pool->templates_line, template, link);
         free_template(pool, template);
     }

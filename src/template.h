@@ -26,6 +26,7 @@ enum template_state {
 };
 
 #define TEMPLATE_STUCK_NS (5 * INT64_C(1000000000)) /* an ending guard that is not gone after so long is killed */
+#define TEMPLATE_LOOK_NS (2 * INT64_C(1000000))     /* between two looks for what both left that were to sweep */
 #define TEMPLATE_LOG_BYTES 65536u
 #define TEMPLATE_REST_NS (100 * INT64_C(1000000))
 #define TEMPLATES_BARREN 3u /* so many in a row that end without having made a worker are a failure to start */
@@ -44,9 +45,12 @@ struct template
     int log_pipe;                /* read end */
     pid_t guard;                 /* our child */
     int guard_pidfd;
-    int64_t opened; /* when it was started */
-    bool ready;     /* it has said so */
-    pid_t pid;      /* of the template; 0 until the guard told */
+    uint64_t mark;      /* what it and all below it carry (sweep.h) */
+    bool swept;         /* the guard ended by itself, and so left nothing */
+    int64_t look_until; /* for what carries the mark; 0: not looked yet */
+    int64_t opened;     /* when it was started */
+    bool ready;         /* it has said so */
+    pid_t pid;          /* of the template; 0 until the guard told */
     int pidfd;
     uint32_t starting; /* workers asked for and not reported yet */
     bool rests;        /* a worker could not be started; none is asked for until the timer runs out */
@@ -79,7 +83,8 @@ void template_rest(struct pinfold_pool *pool, struct template *template);
 /* Its timer ran out. */
 void template_due(struct pinfold_pool *pool, struct template *template);
 
-/* Its log, its guard's end or its own may have come: takes note, and frees it when both processes are gone. */
+/* Its log, its guard's end or its own may have come: takes note, and frees it when both processes are gone, and all that
+ * they were to sweep. */
 void template_look(struct pinfold_pool *pool, struct template *template);
 
 /* In a fork of the process that opened the pool: closes and frees what the copy holds of templates and workers. */

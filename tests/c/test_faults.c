@@ -25,6 +25,19 @@ static void wait_for_template(uint64_t number)
         sched_yield();
 }
 
+static void stop(pid_t pid)
+{
+    char path[32], state = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    kill(pid, SIGSTOP);
+    while (state != 'T') {
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+            fail_msg("%s: %s", path, strerror(errno));
+        fclose(file);
+    }
+}
+
 /* ---- who dies while calls run --------------------------------------------------------------------------------- */
 
 enum victim { THE_TEMPLATE, THE_GUARD, THE_TWO };
@@ -32,6 +45,10 @@ enum victim { THE_TEMPLATE, THE_GUARD, THE_TWO };
 static void kill_victim(enum victim victim)
 {
     pid_t template = stats().template_pid, guard = parent_of(template);
+    if (victim == THE_TWO) { /* so that neither sees the other die */
+        stop(template);
+        stop(guard);
+    }
     if (victim != THE_GUARD)
         kill(template, SIGKILL);
     if (victim != THE_TEMPLATE)
@@ -42,13 +59,10 @@ static void the_death_of(enum victim victim, uint32_t isolation)
 {
     rig_open_plain(isolation, 2);
     uint64_t running[2], queued[5];
-    int daemon = -1, worker;
+    int daemon, worker;
     running[0] = submit("spin", "", PINFOLD_FOREVER);
     worker = open_process(wait_for_start(running[0]));
-    if (victim == THE_TWO) /* nobody is left who could find a daemon */
-        wait_for_start(running[1] = submit("block", "", PINFOLD_FOREVER));
-    else
-        daemon = open_process(submit_with_daemon(&running[1]));
+    daemon = open_process(submit_with_daemon(&running[1]));
     for (size_t i = 0; i < COUNT_OF(queued); i++)
         queued[i] = submit("upper", "x", BOUND);
     kill_victim(victim);
@@ -61,13 +75,10 @@ static void the_death_of(enum victim victim, uint32_t isolation)
     for (size_t i = 0; i < COUNT_OF(queued); i++)
         ends(queued[i], PINFOLD_OK);
     wait_for_end(worker);
-    if (daemon >= 0)
-        wait_for_end(daemon);
+    wait_for_end(daemon);
     assert_int_equal(stats().templates_started, 2);
     pinfold_pool_close(pool);
     pool = NULL;
-    if (victim == THE_TWO)
-        reap_orphans();
 }
 
 static void test_calls_that_run_when_the_template_dies_are_lost_and_others_run_on(void **state)
@@ -84,11 +95,23 @@ static void test_calls_that_run_when_the_guard_dies_are_lost_and_others_run_on(v
         the_death_of(THE_GUARD, isolation);
 }
 
-static void test_guard_and_template_die_at_once_and_no_worker_is_left(void **state)
+static void test_guard_and_template_die_at_once_and_nothing_is_left(void **state)
 {
     (void)state;
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++)
         the_death_of(THE_TWO, isolation);
+}
+
+static void test_a_pool_that_closes_waits_for_what_guard_and_template_left(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    uint64_t id;
+    pid_t daemon = submit_with_daemon(&id);
+    kill_victim(THE_TWO);
+    pinfold_pool_close(pool);
+    pool = NULL;
+    assert_false(exists(daemon));
 }
 
 static void test_what_the_guard_kills_is_lost_and_nothing_else(void **state)
@@ -115,6 +138,24 @@ static void test_what_the_guard_kills_is_lost_and_nothing_else(void **state)
         pinfold_pool_close(pool);
         pool = NULL;
     }
+}
+
+/* The zombie is its guard's until that is gone, and then falls to us, a subreaper: the teardown counts it. */
+static void test_a_template_that_dies_before_its_guard_is_reaped(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    runs("upper", "x", PINFOLD_OK);
+    pid_t template = stats().template_pid, guard = parent_of(template);
+    stop(guard);
+    kill(template, SIGKILL);
+    for (bool seen = false; !seen; sched_yield()) {
+        pthread_mutex_lock(&pool->lock);
+        seen = TAILQ_FIRST(&pool->templates_line)->pidfd < 0;
+        pthread_mutex_unlock(&pool->lock);
+    }
+    kill(guard, SIGKILL);
+    runs("upper", "x", PINFOLD_OK);
 }
 
 static void test_an_idle_worker_that_dies_is_replaced(void **state)
@@ -188,7 +229,6 @@ static void test_random_kills_leave_every_call_with_one_right_outcome(void **sta
         assert_true(now.templates_started > 1);
         pinfold_pool_close(pool);
         pool = NULL;
-        reap_orphans();
     }
 }
 
@@ -372,19 +412,6 @@ static _Noreturn void be_a_caller(int tell, uint32_t isolation)
 
 enum { NOBODY = -1, ITS_TEMPLATE = 2, ITS_GUARD = 3 };
 
-static void stop(pid_t pid)
-{
-    char path[32], state = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    kill(pid, SIGSTOP);
-    while (state != 'T') {
-        FILE *file = fopen(path, "re");
-        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
-            fail_msg("%s: %s", path, strerror(errno));
-        fclose(file);
-    }
-}
-
 static void the_caller_dies(uint32_t isolation, int together_with, int stopped)
 {
     int ends[2], pidfds[4];
@@ -475,8 +502,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         POOL_TEST(test_calls_that_run_when_the_template_dies_are_lost_and_others_run_on),
         POOL_TEST(test_calls_that_run_when_the_guard_dies_are_lost_and_others_run_on),
-        POOL_TEST(test_guard_and_template_die_at_once_and_no_worker_is_left),
+        POOL_TEST(test_guard_and_template_die_at_once_and_nothing_is_left),
+        POOL_TEST(test_a_pool_that_closes_waits_for_what_guard_and_template_left),
         POOL_TEST(test_what_the_guard_kills_is_lost_and_nothing_else),
+        POOL_TEST(test_a_template_that_dies_before_its_guard_is_reaped),
         POOL_TEST(test_an_idle_worker_that_dies_is_replaced),
         POOL_TEST(test_a_template_that_dies_with_nothing_to_do_is_replaced),
         POOL_TEST(test_random_kills_leave_every_call_with_one_right_outcome),

@@ -29,8 +29,8 @@ struct guard {
 
 static void become_guard(const int *lifeline, const int *control, pid_t caller, char *const *command)
 {
-    char number[16], *argv[8] = {(char *)GUARD, number};
-    snprintf(number, sizeof(number), "%d", caller);
+    char number[32], *argv[8] = {(char *)GUARD, number};
+    snprintf(number, sizeof(number), "%d:0:0", caller);
     for (int i = 0; command[i]; i++)
         argv[2 + i] = command[i];
     /* Out of the way of 3 and 4, and then there; a stray descriptor and an odd signal state come along. */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -304,6 +305,88 @@ static void test_a_fork_bomb_whose_every_process_leads_a_session_is_beaten(void 
     sweep_a_bomb(true);
 }
 
+/* ---- marks ---------------------------------------------------------------------------------------------------- */
+
+/* Becomes a shell without an environment, which nothing but the kernel knows to be a descendant. */
+static _Noreturn void become_another(int tell_to)
+{
+    char command[64];
+    snprintf(command, sizeof(command), "echo >&%d; exec sleep %d", tell_to, ALARM_S);
+    char *const argv[] = {(char *)"sh", (char *)"-c", command, NULL}, *const envp[] = {NULL};
+    execve("/bin/sh", argv, envp);
+    _exit(127);
+}
+
+/* A child that carries the mark, if it is not 0, and leaves another program behind in a session of its own. */
+static void start_marked(uint64_t mark, int tell_to)
+{
+    if (fork() != 0)
+        return;
+    if (mark && sweep_mark(mark) < 0)
+        _exit(1);
+    if (fork() == 0) {
+        setsid();
+        if (fork() == 0)
+            become_another(tell_to);
+        _exit(0);
+    }
+    wait(NULL);
+    tell(tell_to);
+    wait_for_a_signal();
+    _exit(0);
+}
+
+static int living_children(void)
+{
+    struct found found = {.n = 0};
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+    sweep_children(note, &found);
+    return found.n;
+}
+
+static void test_whatever_carries_the_mark_dies_wherever_it_is_and_nothing_else(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    const uint64_t marks[] = {sweep_new_mark(), sweep_new_mark()};
+    assert_true(marks[0] && marks[1] && marks[0] != marks[1]);
+    start_marked(marks[0], pipes[1]);
+    start_marked(marks[1], pipes[1]);
+    start_marked(0, pipes[1]);
+    hear(pipes[0], 6);
+    assert_int_equal(living_children(), 6);
+    int64_t end = now_ns() + PATIENCE_NS;
+    assert_int_equal(sweep_marked(marks[0]), 2);
+    while (sweep_marked(marks[0]) != 0 && now_ns() < end)
+        sched_yield();
+    while (living_children() > 4 && now_ns() < end)
+        sched_yield();
+    assert_int_equal(living_children(), 4);
+    assert_int_equal(sweep_all(PATIENCE_NS), 0);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void test_a_marked_process_marks_its_own_below_its_mark(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0)) /* root may raise a limit again */
+            _exit(2);
+        const uint64_t outer = sweep_new_mark();
+        if (sweep_mark(outer) < 0)
+            _exit(3);
+        const uint64_t inner = sweep_new_mark();
+        _exit(!(inner && inner < outer && sweep_mark(inner) == 0 && sweep_mark(outer) == -EPERM));
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void test_no_child_is_no_work(void **state)
 {
     (void)state;
@@ -323,6 +406,8 @@ int main(void)
         cmocka_unit_test(test_a_kill_spares_siblings_and_ourselves),
         cmocka_unit_test(test_a_fork_bomb_is_beaten),
         cmocka_unit_test(test_a_fork_bomb_whose_every_process_leads_a_session_is_beaten),
+        cmocka_unit_test(test_whatever_carries_the_mark_dies_wherever_it_is_and_nothing_else),
+        cmocka_unit_test(test_a_marked_process_marks_its_own_below_its_mark),
     };
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

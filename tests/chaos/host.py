@@ -117,11 +117,12 @@ class Havoc:
     """What is done to the pool, and when."""
 
     def __init__(
-        self, backend: pinfold.LocalBackend, seed: int, *, reaps: bool, alone: bool
+        self, backend: pinfold.LocalBackend, seed: int, *, reaps: bool, alone: bool, lives: bool
     ) -> None:
         self.backend = backend
         self.random = random.Random(seed)
-        self.reaps = reaps  # whether a child's status can be had; `alone`: who else kills
+        self.reaps = reaps  # whether a child's status can be had
+        self.lives = lives  # this program, until its pool is closed; `alone`: who else kills
         self.killed: set[int] = set()  # workers
         self.cut: list[float] = []  # when a template or a guard died, or a socket
         self.wrong: list[str] = []
@@ -130,6 +131,7 @@ class Havoc:
             (80, self.kill_worker),
             (8, self.stop_worker),
             *([] if alone else [(4, self.kill_template), (2, self.kill_guard)]),
+            *([(2, self.kill_both)] if lives else []),
             (2, self.stop_template),
             (2, self.stop_guard),
             (2, self.cut_socket),
@@ -171,8 +173,8 @@ class Havoc:
         _, template, workers = self._below()
         return bool(workers) and self._kill("worker", self.random.choice(workers), template)
 
-    # What a call started elsewhere is found by the template or by the guard, whichever is left: so
-    # the second one lives until that is done.
+    # What a call started elsewhere is found by the template or by the guard, whichever is left, or
+    # by this program's pool. So where that may be killed, too, the second one lives until then.
 
     def _kill_above(self, name: str, pid: int, parent: int, other: int) -> bool:
         try:
@@ -182,6 +184,8 @@ class Havoc:
         try:
             if not self._kill(name, pid, parent):
                 return False
+            if self.lives:
+                return True
             if not select.select([pidfd], [], [], PATIENCE_S)[0]:
                 self.wrong.append(f"process {other} survived the death of its {name}")
         finally:
@@ -195,6 +199,15 @@ class Havoc:
     def kill_guard(self) -> bool:
         guard, template, _ = self._below()
         return bool(guard) and self._kill_above("guard", guard, os.getpid(), template)
+
+    def kill_both(self) -> bool:
+        """So that neither sees the other die."""
+        guard, template, _ = self._below()
+        if not guard or not hit(guard, os.getpid(), signal.SIGSTOP):
+            return False
+        hit(template, guard, signal.SIGSTOP)
+        killed = self._kill("template", template, guard)
+        return self._kill("guard", guard, os.getpid()) or killed
 
     def _stop(self, pid: int, parent: int) -> bool:
         if not pid or not parent or not hit(pid, parent, signal.SIGSTOP):
@@ -392,7 +405,13 @@ def main() -> int:
         )
     )
     load = Load(backend, seed)
-    havoc = Havoc(backend, seed + 1, reaps=about_children == "default", alone=end == "kill with")
+    havoc = Havoc(
+        backend,
+        seed + 1,
+        reaps=about_children == "default",
+        alone=end == "kill with",
+        lives=end == "close",
+    )
     load.submit(0)
     print("running", flush=True)
     wreaker = threading.Thread(target=havoc.wreak, args=(kills,))
