@@ -327,12 +327,26 @@ int __wrap_ppoll(struct pollfd *watched, nfds_t n, const struct timespec *most, 
     return told ? told : fault(HERE, "ppoll", CODES(EINTR)) ? -1 : __real_ppoll(watched, n, most, mask);
 }
 
+/* The pool made all sockets: its peer may have died, theirs is the pool, which they do not outlive. */
+static bool may_be_gone(int socket)
+{
+    struct ucred maker = {.pid = 0};
+    socklen_t size = sizeof(maker);
+    int saved = errno;
+    (void)getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &maker, &size);
+    errno = saved;
+    return maker.pid == getpid();
+}
+
 ssize_t __real_sendmsg(int socket, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int socket, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int socket, const struct msghdr *message, int flags)
 {
-    const int *codes = message->msg_controllen ? CODES(EAGAIN, ENOBUFS, ENOMEM, EPIPE, EINTR, ETOOMANYREFS)
-                                               : CODES(EAGAIN, ENOBUFS, ENOMEM, EPIPE, EINTR);
+    static const int codes_of[2][2][7] = {
+        {{EAGAIN, ENOBUFS, ENOMEM, EINTR}, {EAGAIN, ENOBUFS, ENOMEM, EINTR, ETOOMANYREFS}},
+        {{EAGAIN, ENOBUFS, ENOMEM, EINTR, EPIPE}, {EAGAIN, ENOBUFS, ENOMEM, EINTR, EPIPE, ETOOMANYREFS}},
+    };
+    const int *codes = codes_of[may_be_gone(socket)][message->msg_controllen > 0];
     return fault(HERE, "sendmsg", codes) ? -1 : __real_sendmsg(socket, message, flags);
 }
 

@@ -23,6 +23,8 @@
 #define BEFORE_TAIL (sizeof(struct frame_head) + sizeof(struct frame_call))
 #define BUFFER_OFFSET (PAYLOAD_ALIGN - BEFORE_TAIL % PAYLOAD_ALIGN)
 
+#define SHORT_MS 5 /* before the kernel, which is short of memory, is asked again */
+
 /* The memory of one request. */
 struct payload {
     PyObject ob_base;
@@ -215,17 +217,17 @@ static bool has_children(void)
     }
 }
 
-/* Waits for room: the pool reads, but it may be busy. */
+/* Waits for room: the pool reads, but it may be busy, and the kernel may be short of memory. */
 static int send_patiently(uint64_t call, const struct frame_result *result, void *inlined, int spill)
 {
     struct iovec tail = {inlined, inlined ? result->payload_size : 0};
     for (;;) {
         int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, call, result, &tail, inlined ? 1 : 0, &spill,
                            spill >= 0);
-        if (r != -EAGAIN)
+        if (!frame_may_yet_go(r))
             return r;
-        struct pollfd room = {seat_fd(SEAT_CHANNEL), POLLOUT, 0};
-        poll(&room, 1, -1);
+        struct pollfd room = {seat_fd(SEAT_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
+        poll(&room, 1, r == -EAGAIN ? -1 : SHORT_MS);
     }
 }
 
@@ -371,7 +373,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
 PyDoc_STRVAR(note_doc,
              "note(text)\n\n"
              "Tells the caller something besides the result that follows, in at most 4096 bytes. It is lost\n"
-             "when the pool is too busy to take it at once.");
+             "when it cannot be taken at once.");
 
 static PyObject *channel_note(PyObject *self, PyObject *text)
 {
@@ -385,7 +387,7 @@ static PyObject *channel_note(PyObject *self, PyObject *text)
         return PyErr_Format(PyExc_ValueError, "a note has at most %u bytes", FRAME_NOTE_MAX);
     struct iovec tail = {bytes, (size_t)size};
     int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
-    if (r < 0 && r != -EAGAIN)
+    if (r < 0 && !frame_may_yet_go(r))
         return raise_errno(r, "cannot send a note");
     Py_RETURN_NONE;
 }

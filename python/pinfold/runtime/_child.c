@@ -13,10 +13,20 @@
 
 enum { CHANNEL, OUT, ERR };
 
+/* Whoever waits for this worker is told why there is none. */
+static _Noreturn void give_up(int channel, const char *what, const char *which, int code)
+{
+    char text[4608];
+    int size = snprintf(text, sizeof(text), "%s %.4096s: %s", what, which, strerror(code));
+    struct iovec tail = {text, (size_t)size};
+    frame_send(channel, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+    _exit(127);
+}
+
 /* The order: first what makes this process mortal, so that no failure further on can leave a stray; then what
  * makes its descendants findable; then the descriptors, the template's closed before anything of the program's
  * own (an at-fork hook of a preload, say) can run and reach them. */
-int child_settle(const struct child *child)
+void child_settle(const struct child *child)
 {
     if (child->template) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -26,19 +36,11 @@ int child_settle(const struct child *child)
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     seat_close(SEAT_CONTROL, SEAT_OOM);
-    if (dup2(child->fds[OUT], STDOUT_FILENO) < 0 || dup2(child->fds[ERR], STDERR_FILENO) < 0)
-        return -errno;
-    close(child->fds[OUT]);
-    close(child->fds[ERR]);
-    return seat_put(SEAT_CHANNEL, child->fds[CHANNEL]);
-}
-
-static void tell_failure(int code, const char *command)
-{
-    char text[4608];
-    int size = snprintf(text, sizeof(text), "cannot execute %.4096s: %s", command, strerror(code));
-    struct iovec tail = {text, (size_t)size};
-    frame_send(seat_fd(SEAT_CHANNEL), FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+    if (dup2(child->fds[OUT], STDOUT_FILENO) < 0 || dup2(child->fds[ERR], STDERR_FILENO) < 0 ||
+        seat_copy(SEAT_CHANNEL, child->fds[CHANNEL]) < 0)
+        give_up(child->fds[CHANNEL], "cannot take the descriptors of", "a worker", errno);
+    for (size_t i = 0; i < COUNT_OF(child->fds); i++)
+        close(child->fds[i]);
 }
 
 void child_exec(const struct child *child, char *const *command)
@@ -52,8 +54,7 @@ void child_exec(const struct child *child, char *const *command)
         /* All others are close-on-exec: those of this file's doing, and those that a library opened. */
         execv(command[0], command);
     }
-    tell_failure(errno, command[0]);
-    _exit(127);
+    give_up(channel, "cannot execute", command[0], errno);
 }
 
 pid_t child_fork(void)

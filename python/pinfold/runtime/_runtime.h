@@ -62,7 +62,7 @@ struct child {
     sigset_t mask;  /* for the program */
     int fds[3];     /* channel, stdout, stderr, as they were received */
 };
-int child_settle(const struct child *child);
+void child_settle(const struct child *child); /* tells the pool a failure, and ends the process then */
 pid_t child_fork(void);   /* as os.fork(), but PyOS_AfterFork_Child() is the caller's; a negative errno */
 int child_rehearse(void); /* forks one that does nothing, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* does not return; tells the pool a failure */

@@ -107,15 +107,20 @@ static bool queue_waits(const struct server *server)
     return server->first < server->used;
 }
 
-/* 0, also when some have to wait; another error than a full socket means that the pool is gone. */
+/* 0, also when some have to wait; any other error means that the pool is gone. */
 static int queue_flush(struct server *server)
 {
     for (; queue_waits(server); server->first++) {
         struct outgoing *frame = &server->queue[server->first];
         int r = frame_send(seat_fd(SEAT_CONTROL), frame->kind, frame->id, &frame->body, NULL, 0, &frame->fd,
                            frame->fd >= 0);
+        if (frame_may_yet_go(r)) {
+            if (r != -EAGAIN) /* there may be room in the socket, for which the loop would not wait */
+                poll(NULL, 0, 1);
+            return 0;
+        }
         if (r < 0)
-            return r == -EAGAIN ? 0 : r;
+            return r;
         cleanup_close(&frame->fd);
     }
     return 0;
@@ -136,8 +141,7 @@ static pid_t make_worker(struct server *server, char *const *command)
     if (pid < 0 && !forked)
         pid = -errno;
     if (pid == 0) {
-        if (child_settle(&server->child) < 0)
-            _exit(127);
+        child_settle(&server->child);
         if (!forked)
             child_exec(&server->child, command);
         PyOS_AfterFork_Child();
