@@ -1,8 +1,10 @@
 #include "call.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "error.h"
 #include "payload.h"
@@ -12,6 +14,8 @@
 
 #define KEEP CALL_UNDECIDED
 #define EVIDENCE CALL_BY_EVIDENCE
+#define LIMIT_SHARE 10 /* of the time between two looks at what a call uses, one part goes to the look, at most */
+#define LIMIT_PAUSE_MOST NS_PER_S
 #define STAYS(state)                                                                                              \
     {                                                                                                             \
         state, 0, KEEP                                                                                            \
@@ -166,8 +170,14 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     if (r < 0) {
         error_errno(error, r, "a request of %u segments cannot be laid out", asked->n_segments);
     } else if (call->payload_size > PAYLOAD_INLINE_MAX) {
-        r = spill_write(&pool->spills, asked->segments, asked->n_segments, &call->spill, &call->payload_size,
-                        error);
+        struct rlimit most; /* SIGXFSZ would tell the caller that it was passed, and kill it */
+        if (getrlimit(RLIMIT_FSIZE, &most) == 0 && call->payload_size > most.rlim_cur)
+            r = error_errno(error, -EFBIG,
+                            "a request of %" PRIu64 " bytes is larger than this process may write (%" PRIu64 ")",
+                            call->payload_size, (uint64_t)most.rlim_cur);
+        else
+            r = spill_write(&pool->spills, asked->segments, asked->n_segments, &call->spill, &call->payload_size,
+                            error);
     } else if (!(call->payload = malloc(call->payload_size))) {
         r = error_errno(error, -ENOMEM, "cannot hold a request of %zu bytes", (size_t)call->payload_size);
     } else {
@@ -334,11 +344,25 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
     if (!worker)
         return;
     struct limit_use use;
-    switch (limit_look(worker->pid, &call->limits, worker->inherited_kb * 1024,
-                       (worker->user_us + worker->sys_us) * 1000, &use)) {
-    case LIMIT_NONE:
-        reactor_set(pool, &call->sample, now_ns() + LIMIT_SAMPLE_NS);
+    const int64_t began = now_ns();
+    const enum limit_hit hit = limit_look(worker->pid, &call->limits, worker->inherited_kb * 1024,
+                                          (worker->user_us + worker->sys_us) * 1000, &use);
+    const int64_t now = now_ns();
+    if (pidfd_ended(worker->pidfd)) /* then it may have been another's pid; how it ended is told any moment */
         return;
+    switch (hit) {
+    case LIMIT_NONE: {
+        /* A tree that takes long to look at keeps all others waiting, and is looked at less often. */
+        const int64_t pause = LIMIT_SHARE * (now - began);
+        reactor_set(pool, &call->sample,
+                    now + (pause < LIMIT_SAMPLE_NS    ? LIMIT_SAMPLE_NS
+                           : pause < LIMIT_PAUSE_MOST ? pause
+                                                      : LIMIT_PAUSE_MOST));
+        return;
+    }
+    case LIMIT_UNSEEN:
+        call_evidence(call, PINFOLD_INTERNAL, "cannot see what it uses: %s", strerror(-use.failure));
+        break;
     case LIMIT_MEMORY:
         call_evidence_memory(call, use.memory_bytes);
         break;

@@ -1,17 +1,17 @@
 #include "limit.h"
 
+#include "error.h"
 #include "sweep.h"
 #include "usage.h"
 #include "util.h"
 
 #define TREE_MAX 4096u
-#define DEPTH_MAX 64u
 
 struct tree {
-    const struct limits *limits;
-    bool shared; /* memory by shares: exact among forks of one another, and slow */
     struct limit_use use;
-    uint32_t depth;
+    int failure; /* a negative errno of ours, for which something was not seen */
+    uint32_t n;
+    pid_t found[TREE_MAX + 1]; /* each behind its parent; one more than the most, to tell that there are more */
 };
 
 bool limit_any(const struct limits *limits)
@@ -24,35 +24,50 @@ static uint32_t most_processes(const struct limits *limits)
     return limits->processes && limits->processes < TREE_MAX ? limits->processes : TREE_MAX;
 }
 
-static void add(pid_t pid, void *data)
+static void find(pid_t pid, void *data)
 {
     struct tree *tree = data;
-    if (tree->use.processes > most_processes(tree->limits) || tree->depth > DEPTH_MAX)
-        return;
+    if (tree->n < COUNT_OF(tree->found))
+        tree->found[tree->n++] = pid;
+}
+
+/* `shared`: memory by shares, which is exact among forks of one another, and slow. */
+static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool shared)
+{
     struct usage usage;
-    if (usage_read_now(pid, tree->limits->memory_bytes > 0, &usage) < 0)
-        return; /* it is gone: what it used is its parent's to tell, if that waited for it */
-    tree->use.processes++;
-    tree->use.cpu_ns += (usage.user_us + usage.sys_us) * 1000;
-    uint64_t memory_kb = usage.private_kb;
-    if (tree->shared && usage_read_share(pid, &memory_kb) < 0)
-        memory_kb = 0;
-    tree->use.memory_bytes += memory_kb * 1024;
-    tree->depth++;
-    (void)sweep_children_of(pid, add, tree);
-    tree->depth--;
+    int r = usage_read_now(pid, limits->memory_bytes > 0, &usage);
+    if (r == 0) {
+        tree->use.processes++;
+        tree->use.cpu_ns += (usage.user_us + usage.sys_us) * 1000;
+        if (shared && (r = usage_read_share(pid, &usage.private_kb)) < 0)
+            usage.private_kb = 0;
+        tree->use.memory_bytes += usage.private_kb * 1024;
+    }
+    if (r == 0)
+        r = sweep_children_of(pid, find, tree);
+    if (error_is_ours(
+            r)) /* after any other it is gone: what it used is its parent's to tell, if that waited for it */
+        tree->failure = r;
+}
+
+/* Not by recursion: a program decides how deep this is, and the stack may be a small one of the caller's. */
+static void look(struct tree *tree, pid_t worker, const struct limits *limits, bool shared)
+{
+    *tree = (struct tree){.n = 0};
+    find(worker, tree);
+    for (uint32_t i = 0; i < tree->n && tree->use.processes <= most_processes(limits); i++)
+        add(tree, tree->found[i], limits, shared);
 }
 
 enum limit_hit limit_look(pid_t worker, const struct limits *limits, uint64_t inherited_bytes,
                           uint64_t cpu_before_ns, struct limit_use *ret_use)
 {
-    struct tree tree = {.limits = limits};
-    add(worker, &tree);
+    struct tree tree;
+    look(&tree, worker, limits, false);
     /* Forks share what neither has written to, and each of them counts it: before that hits anybody, look closer. */
     if (limits->memory_bytes && tree.use.processes > 1 && tree.use.memory_bytes > limits->memory_bytes) {
-        tree = (struct tree){.limits = limits, .shared = true};
         inherited_bytes = 0;
-        add(worker, &tree);
+        look(&tree, worker, limits, true);
     }
     struct limit_use use = tree.use;
     use.memory_bytes -= use.memory_bytes < inherited_bytes ? use.memory_bytes : inherited_bytes;
@@ -64,5 +79,6 @@ enum limit_hit limit_look(pid_t worker, const struct limits *limits, uint64_t in
         return LIMIT_CPU;
     if (limits->processes && use.processes > limits->processes)
         return LIMIT_PROCESSES;
-    return LIMIT_NONE;
+    ret_use->failure = tree.failure;
+    return tree.failure < 0 ? LIMIT_UNSEEN : LIMIT_NONE;
 }

@@ -21,15 +21,17 @@ struct limit_use {
     uint64_t memory_bytes;
     uint64_t cpu_ns;
     uint32_t processes;
+    int failure; /* LIMIT_UNSEEN: a negative errno */
 };
 
 #define LIMIT_SAMPLE_NS (20 * INT64_C(1000000))
 
-enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES };
+enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES, LIMIT_UNSEEN };
 
 /* Looks at the worker and all below it. `inherited_bytes` of its memory are its template's; `cpu_before_ns` it had
- * used before this call. Returns which limit is passed, the first of memory, cpu, processes. Bounded work: of a
- * tree larger than the limit on processes (or 4096) the rest is not looked at. */
+ * used before this call. Returns which limit is passed, the first of memory, cpu, processes; LIMIT_UNSEEN: none,
+ * as far as this process could see, which had no descriptor or no memory for a part of it. Bounded work: of a tree
+ * larger than the limit on processes (or 4096) the rest is not looked at. */
 enum limit_hit limit_look(pid_t worker, const struct limits *limits, uint64_t inherited_bytes,
                           uint64_t cpu_before_ns, struct limit_use *ret_use);
 

@@ -8,6 +8,8 @@
 
 #include "util.h"
 
+#define PF_EXITING 0x4u /* of the flags in /proc/PID/stat: include/linux/sched.h of the kernel */
+
 static int read_file(pid_t pid, const char *name, char *buffer, size_t size)
 {
     char path[80];
@@ -60,6 +62,15 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     usage->user_us = own_us - usage->sys_us + children_user * tick_us;
     usage->sys_us += children_sys * tick_us;
     return 0;
+}
+
+bool usage_is_exiting(pid_t pid)
+{
+    char text[512], state;
+    unsigned flags;
+    const char *rest = read_file(pid, "stat", text, sizeof(text)) < 0 ? NULL : strrchr(text, ')');
+    return rest && sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 && state != 'Z' &&
+           flags & PF_EXITING;
 }
 
 static int read_memory(pid_t pid, char *text, size_t size, struct usage *usage)

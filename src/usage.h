@@ -30,6 +30,10 @@ int usage_read_now(pid_t pid, bool memory, struct usage *ret_usage);
 /* Processor time of the process alone, to the nanosecond, by its clock and not by /proc; 0: it cannot be had. */
 uint64_t usage_own_time_us(pid_t pid);
 
+/* Whether it is at its end, which takes the kernel as long as it has memory to give back. False also for one of which only
+ * the first thread has ended. */
+bool usage_is_exiting(pid_t pid);
+
 /* Anonymous and shared memory in kB, each page divided by the number of processes that map it: exact where
  * processes share memory, but slow (the kernel walks all of it). */
 int usage_read_share(pid_t pid, uint64_t *ret_kb);

@@ -438,6 +438,22 @@ static void test_workers_are_used_again_only_if_they_are_to_be(void **state)
         assert_string_equal(next_event(PINFOLD_EVENT_WORKER_EXIT).reason, "call done");
 }
 
+/* The look at it must not go down as deep as that on the stack of the one who looks. */
+static void test_a_deep_tree_of_processes_is_counted_to_its_end(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    const struct iovec segments[] = {{"chain", 5}, {"300", 3}};
+    pinfold_call call = {
+        .size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND, .processes = 290};
+    uint64_t id;
+    assert_int_equal(pinfold_pool_submit(pool, &call, &id, NULL), 0);
+    pinfold_result *result = take(id);
+    assert_outcome(result, PINFOLD_EXITED);
+    assert_non_null(strstr(result->reason, "of 290 allowed"));
+    pinfold_result_free(result);
+}
+
 static void test_a_hung_call_hurts_no_neighbour(void **state)
 {
     (void)state;
@@ -478,6 +494,7 @@ int main(void)
         POOL_TEST(test_metrics_are_those_of_the_call),
         POOL_TEST(test_a_worker_holds_its_own_descriptors_and_environment_only),
         POOL_TEST(test_workers_are_used_again_only_if_they_are_to_be),
+        POOL_TEST(test_a_deep_tree_of_processes_is_counted_to_its_end),
         POOL_TEST(test_a_hung_call_hurts_no_neighbour),
     };
     static const char *const names[] = {"fresh", "reuse", "spawn"};
