@@ -103,6 +103,15 @@ void spill_dir_close(struct spill_dir *dir)
     close_fd(&dir->fd);
 }
 
+/* A file that its maker's umask(2) lets nobody read, not even him, can be opened again all the same: it is his. */
+static int reopen_own(int fd)
+{
+    int reader = reopen(fd, O_RDONLY);
+    if (reader == -EACCES && fchmod(fd, 0600) == 0)
+        reader = reopen(fd, O_RDONLY);
+    return reader;
+}
+
 /* Writes all the parts, in as many system calls as the kernel wants. */
 static int write_all(int fd, struct iovec *parts, size_t n)
 {
@@ -172,13 +181,30 @@ int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint3
             return error_errno(error, -errno, "cannot seal a spill");
         *ret_fd = TAKE_FD(writer);
     } else {
-        int reader = reopen(writer, O_RDONLY);
+        int reader = reopen_own(writer);
         if (reader < 0)
             return error_errno(error, reader, "cannot open a spill for reading");
         *ret_fd = reader;
     }
     *ret_size = size;
     return 0;
+}
+
+/* Whether a read from a mapping of the file needs no more than what is there. In memory a page that was never written to is
+ * made when it is read: SIGBUS when there is no room, or, of huge pages, none left. */
+static int is_whole(int fd, const struct stat *status)
+{
+    struct statfs system;
+    if (fstatfs(fd, &system) < 0)
+        return -errno;
+    if (system.f_type == HUGETLBFS_MAGIC)
+        return -EBADMSG;
+    if (system.f_type != TMPFS_MAGIC)
+        return 0;
+    off_t hole = lseek(fd, 0, SEEK_HOLE);
+    return hole == status->st_size || status->st_size == 0 ? 0
+           : hole < 0 && error_is_ours(-errno)             ? -errno
+                                                           : -EBADMSG;
 }
 
 int spill_prove(int fd, dev_t device)
@@ -190,7 +216,7 @@ int spill_prove(int fd, dev_t device)
         return -EBADMSG;
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals >= 0 && (seals & SEALS) == SEALS)
-        return 0;
+        return is_whole(fd, &status);
     if (status.st_dev != device)
         return -EBADMSG;
 
@@ -204,7 +230,7 @@ int spill_prove(int fd, dev_t device)
         return errno == EAGAIN ? -ETXTBSY : -EOPNOTSUPP;
     /* Given back at once: a lease that is held and then broken sends SIGIO, whose default is death. */
     fcntl(reader, F_SETLEASE, F_UNLCK);
-    return 0;
+    return is_whole(fd, &status);
 }
 
 static int check_size(int fd, uint64_t size)

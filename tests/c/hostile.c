@@ -132,6 +132,14 @@ static void stop_itself(const struct request *request)
     wait_to_be_killed();
 }
 
+/* A chain of so many processes, each the child of the one before. */
+static void chain(const struct request *request)
+{
+    for (long long i = argument(request, 1); i > 0 && fork() == 0; i--)
+        ;
+    wait_to_be_killed();
+}
+
 static void block_signals(const struct request *request)
 {
     (void)request;
@@ -471,6 +479,28 @@ static void spill_sealed(const struct request *request) /* which is allowed */
     send_fd(request, size, fd);
 }
 
+/* The head of a good payload, and then nothing: a page that was never written to is made when it is read, if it can. */
+static void spill_with_a_hole(const struct request *request)
+{
+    size_t size = make_payload();
+    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (pwrite(fd, payload, size, 0) != (ssize_t)size || ftruncate(fd, 1 << 20) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        _exit(1);
+    send_fd(request, 1 << 20, fd);
+}
+
+/* Of huge pages the machine may have none to make. */
+static void spill_of_huge_pages(const struct request *request)
+{
+    int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+    if (fd < 0 || ftruncate(fd, 2 << 20) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        spill_with_a_hole(request);
+    else
+        send_fd(request, 2 << 20, fd);
+}
+
 static void spill_pipe(const struct request *request)
 {
     int ends[2];
@@ -560,6 +590,22 @@ static void decline(const struct request *request)
     _exit(1);
 }
 
+/* If its next call waits in its channel: answers both, without having begun that one, and closes the channel. */
+static void lie(const struct request *request)
+{
+    static _Alignas(8) char next[65536];
+    if (recv(CHANNEL, next, sizeof(next), MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof(struct head)) {
+        answer_bytes(request, "0", 1);
+        return;
+    }
+    size_t size = make_payload();
+    send_result(request->id, STATUS_OK, RESULT_QUIET, size, payload, size, NULL, 0);
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* for the pool to take the next one for begun */
+    send_result(((const struct head *)next)->id, STATUS_OK, RESULT_QUIET, size, payload, size, NULL, 0);
+    close(CHANNEL);
+    wait_to_be_killed();
+}
+
 static const struct function hostile[] = {
     {"echo", echo},
     {"pid", tell_pid},
@@ -571,6 +617,7 @@ static const struct function hostile[] = {
     {"environment", tell_environment},
     {"work", work},
     {"stop", stop_itself},
+    {"chain", chain},
     {"block", block_signals},
     {"exec", execute},
     {"kill_template", kill_template},
@@ -604,6 +651,8 @@ static const struct function hostile[] = {
     {"spill_damaged", spill_damaged},
     {"spill_unsealed", spill_unsealed},
     {"spill_sealed", spill_sealed},
+    {"spill_with_a_hole", spill_with_a_hole},
+    {"spill_of_huge_pages", spill_of_huge_pages},
     {"spill_pipe", spill_pipe},
     {"spill_directory", spill_directory_itself},
     {"spill_elsewhere", spill_elsewhere},
@@ -616,6 +665,7 @@ static const struct function hostile[] = {
     {"note_too_long", note_too_long},
     {"out_of_turn", out_of_turn},
     {"decline", decline},
+    {"lie", lie},
     {NULL, NULL},
 };
 

@@ -33,6 +33,8 @@ static const struct {
     {"spill_huge", "is none"},
     {"spill_damaged", "payload of the result is damaged"},
     {"spill_unsealed", "is none"},
+    {"spill_with_a_hole", "is none"},
+    {"spill_of_huge_pages", "is none"},
     {"spill_pipe", "is none"},
     {"spill_directory", "is none"},
     {"spill_elsewhere", "is none"},

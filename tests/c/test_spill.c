@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static char *directory;
 static struct spill_dir spills;
@@ -286,6 +287,38 @@ static void test_a_file_size_limit_is_an_error_and_leaves_nothing(void **state)
     assert_true(fd == 4242 && size == 4242);
 }
 
+/* As an ordinary user: root may open whatever it likes. */
+static void test_a_mask_that_lets_nobody_read_does_not_keep_a_spill_from_being_read(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        struct spill_dir dir;
+        char segment[] = "value";
+        int fd;
+        uint64_t size;
+        if (spill_dir_open(directory, &dir, NULL) < 0 || chmod(directory, 0777) < 0)
+            _exit(1);
+        if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+            _exit(2);
+        umask(0777);
+        _exit(spill_write(&dir, &(struct iovec){segment, 5}, 1, &fd, &size, NULL) == 0 ? 0 : 3);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_a_file_in_memory_with_a_hole_is_no_spill(void **state)
+{
+    (void)state;
+    _cleanup_close_ int fd = memfd_create("hole", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(write(fd, "begin", 5), 5);
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
+    assert_int_equal(spill_prove(fd, 0), -EBADMSG);
+}
+
 static void test_without_descriptors_nothing_is_left(void **state)
 {
     (void)state;
@@ -360,6 +393,8 @@ int main(void)
         SPILL_TEST(test_a_file_that_is_not_of_the_size_it_should_have_is_refused),
         SPILL_TEST(test_a_directory_that_cannot_be_used_says_why),
         SPILL_TEST(test_a_file_size_limit_is_an_error_and_leaves_nothing),
+        SPILL_TEST(test_a_mask_that_lets_nobody_read_does_not_keep_a_spill_from_being_read),
+        SPILL_TEST(test_a_file_in_memory_with_a_hole_is_no_spill),
         SPILL_TEST(test_without_descriptors_nothing_is_left),
         SPILL_TEST(test_a_full_file_system_is_an_error_and_small_spills_go_on),
     };
