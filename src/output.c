@@ -41,10 +41,12 @@ void output_add(struct output *output, const char *bytes, size_t n)
     const size_t head = head_size(output), ring = output->limit - head;
     uint64_t end = output->total + n;
     if (!grow(output, end < output->limit ? (size_t)end : output->limit)) {
-        /* What is there stays; the rest is dropped, and seen as dropped since total passes the limit. */
-        if (output->capacity < output->limit)
-            output->limit = output->capacity ? output->capacity : 1;
-        output->total = end;
+        /* No more than there is room for now is kept from here on; without any, only that something was dropped. */
+        output->limit = output->capacity ? output->capacity : 1;
+        if (output->capacity)
+            output_add(output, bytes, n);
+        else
+            output->total = end + 1;
         return;
     }
     if (n > ring && output->total >= head) { /* only its end can matter */
@@ -66,7 +68,7 @@ void output_add(struct output *output, const char *bytes, size_t n)
 
 int output_read(struct output *output, int pipe, size_t most)
 {
-    char buffer[65536];
+    char buffer[16384]; /* the thread may be one of the caller's, with a small stack */
     for (size_t done = 0; done < most;) {
         ssize_t got = RETRY_EINTR(read(pipe, buffer, sizeof(buffer)));
         if (got < 0)

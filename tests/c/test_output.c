@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #define MOST 40000
 
@@ -130,6 +131,34 @@ static void test_a_pipe_is_read_as_far_as_it_goes(void **state)
     output_reset(&output, 1);
 }
 
+/* What is told of a text for which there was no memory is what was printed, and nothing that lay in memory. */
+static void test_without_memory_less_is_kept_and_nothing_else(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* it reserves more than the limit below */
+#endif
+    static char much[64 << 20];
+    memset(much, 'b', sizeof(much));
+    struct output output = {0};
+    output_reset(&output, 2 * sizeof(much));
+    output_add(&output, "aaaaaaaa", 8);
+    struct rlimit before, none;
+    getrlimit(RLIMIT_AS, &before);
+    none = (struct rlimit){0, before.rlim_max};
+    setrlimit(RLIMIT_AS, &none);
+    output_add(&output, much, sizeof(much));
+    setrlimit(RLIMIT_AS, &before);
+    size_t size = 0;
+    bool truncated = false;
+    char *taken = output_take(&output, &size, &truncated);
+    assert_true(truncated && size > 1000 && size < 10000);
+    for (size_t i = 0; i < size && taken[i] != '\n'; i++)
+        assert_int_equal(taken[i], i < 8 ? 'a' : 'b');
+    assert_int_equal(taken[size - 1], 'b');
+    free(taken);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_the_exact_limit_is_not_truncated_and_one_more_byte_is),
         cmocka_unit_test(test_nothing_printed_is_an_empty_text),
         cmocka_unit_test(test_a_pipe_is_read_as_far_as_it_goes),
+        cmocka_unit_test(test_without_memory_less_is_kept_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
