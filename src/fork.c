@@ -4,6 +4,10 @@
  * open or close descriptors in between: the child would then find numbers in its copy of a pool that are not open
  * there, or soon mean something else. So the forking thread takes the locks, under which all descriptors of a pool
  * are opened and closed. pthread_atfork(3) takes no argument, hence the list.
+ *
+ * The child closes its copies at once. It has no use for them, and while it held them the guard would not see the end of
+ * a parent that dies, or executes another program; and a child that closes all descriptors by number, as daemons do, and
+ * opens others, would lose those to a copy of a pool that is closed later.
  */
 #include "fork.h"
 
@@ -31,11 +35,19 @@ static void release(void)
     pthread_mutex_unlock(&lock);
 }
 
+static void let_go(void)
+{
+    struct pinfold_pool *pool;
+    LIST_FOREACH (pool, &pools, held)
+        pool_let_go(pool);
+    release();
+}
+
 static int registered; /* a negative errno: it could not be */
 
 static void register_handlers(void)
 {
-    registered = -pthread_atfork(hold, release, release);
+    registered = -pthread_atfork(hold, release, let_go);
 }
 
 int fork_hold(struct pinfold_pool *pool)

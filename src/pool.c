@@ -106,9 +106,17 @@ static void hand_out(struct pinfold_pool *pool)
     struct worker *worker;
     ahead_relieve(pool);
     while ((call = TAILQ_FIRST(&pool->waiting)) && pool->n_running < pool->config.max_workers &&
-           (worker = TAILQ_FIRST(&pool->idle)) && (!pool->places || place_take(pool, worker)))
-        if (worker_hand(pool, worker, call) < 0)
+           (worker = TAILQ_FIRST(&pool->idle)) && (!pool->places || place_take(pool, worker))) {
+        int r = worker_hand(pool, worker, call);
+        if (r == -EPIPE) {
             worker_retire(pool, worker, "died");
+        } else if (frame_may_yet_go(r) && pool->serving && pool->serving->state == TEMPLATE_SERVING) {
+            template_rest(pool, pool->serving);
+            break;
+        } else if (r < 0) {
+            pool_refuse_one(pool, "cannot hand the call to a worker: %s", strerror(-r));
+        }
+    }
     ahead_fill(pool);
 }
 
@@ -166,9 +174,12 @@ void pool_pump(struct pinfold_pool *pool)
     if (!pool->serving && (pool->n_waiting > 0 || pool->replace) && reactor_may_spawn(pool)) {
         pinfold_error error;
         pool->replace = false;
-        if (template_open(pool, pool->config.argv, &pool->serving, &error) < 0)
+        if (template_open(pool, pool->config.argv, &pool->serving, &error) < 0) {
+            pool->failure = error;
+            pool_ready(pool, true);
             while (pool->n_waiting > 0)
                 pool_refuse_one(pool, "the pool could not start: %s", error.text);
+        }
     }
     if (pool->serving && pool->serving->state == TEMPLATE_SERVING)
         start_workers(pool);
@@ -305,7 +316,8 @@ static void free_pool(struct pinfold_pool *pool)
     free(pool->config.guard);
     free(pool->config.spill_dir);
     free(pool->config.cgroup);
-    pthread_cond_destroy(&pool->ended);
+    if (pool->owner == getpid()) /* in a fork it may have one who waits, and never ends to */
+        pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -335,6 +347,7 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     pthread_cond_init(&pool->ended, NULL);
 
     r = fork_hold(pool);
+    pthread_mutex_lock(&pool->lock); /* for a fork that another thread makes meanwhile */
     if (r == 0)
         r = copy_config(&pool->config, config);
     if (r == 0 && config->flags & PINFOLD_PLACES && !(pool->places = calloc(config->max_workers, sizeof(bool))))
@@ -355,12 +368,28 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
         r = template_open(pool, pool->config.argv, &pool->serving, error);
     if (r == 0)
         r = reactor_start(pool, error);
+    pthread_mutex_unlock(&pool->lock);
     if (r < 0) {
         pinfold_pool_close(pool);
         return r;
     }
     *ret_pool = pool;
     return 0;
+}
+
+void pool_let_go(struct pinfold_pool *pool)
+{
+    int *const own[] = {&pool->epoll,     &pool->wake,      &pool->timer,       &pool->ready,
+                        &pool->spills.fd, &pool->cgroup.fd, &pool->queue.notify};
+    for (size_t i = 0; i < COUNT_OF(own); i++)
+        close_fd(own[i]);
+    struct pinfold_queue *queue;
+    TAILQ_FOREACH (queue, &pool->queues, link)
+        close_fd(&queue->notify);
+    uint32_t at = 0;
+    for (struct call *call; (call = handle_each(&pool->calls, &at));)
+        close_fd(&call->spill), close_fd(&call->result->held_spill);
+    template_let_go_all(pool);
 }
 
 void pool_ready(struct pinfold_pool *pool, bool known)
@@ -438,9 +467,6 @@ void pinfold_pool_close(pinfold_pool *pool)
     if (!pool)
         return;
     if (pool->owner != getpid()) {
-        /* A fork's copy: the thread and the processes are the other process's. The epoll instance is shared with
-         * it too, so it goes first, lest closing the rest ends the other's watches. */
-        close_fd(&pool->epoll);
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);

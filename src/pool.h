@@ -174,6 +174,9 @@ bool pool_reuses(const struct pinfold_pool *pool);
 char **pool_copy_strings(const char *const *strings);
 void pool_free_strings(char **strings);
 bool pool_distrusts(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST, and workers die with their call */
+/* In a fork of the process that opened the pool: closes all descriptors of the copy. Only what may be done in the child of a
+ * fork (signal-safety(7)). */
+void pool_let_go(struct pinfold_pool *pool);
 /* Makes `ready` say whether a template serves, failed to, or never will. */
 void pool_ready(struct pinfold_pool *pool, bool known);
 

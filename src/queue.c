@@ -212,6 +212,8 @@ int pinfold_queue_open(pinfold_pool *pool, pinfold_queue **ret_queue)
 
 void pinfold_queue_interrupt(pinfold_queue *queue)
 {
+    if (queue->pool->owner != getpid())
+        return;
     pthread_mutex_lock(&queue->pool->lock);
     queue->interrupted = true;
     queue_refresh(queue);

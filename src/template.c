@@ -474,6 +474,23 @@ void template_look(struct pinfold_pool *pool, struct template *template)
     }
 }
 
+void template_let_go_all(struct pinfold_pool *pool)
+{
+    uint32_t at = 0;
+    for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {
+        close_fd(&worker->channel), close_fd(&worker->pidfd);
+        for (int stream = 0; stream < WORKER_STREAMS; stream++)
+            close_fd(&worker->pipes[stream]);
+    }
+    at = 0;
+    for (struct template *template; (template = handle_each(&pool->templates, &at));) {
+        int *const own[] = {&template->lifeline, &template->control, &template->log_pipe, &template->guard_pidfd,
+                            &template->pidfd};
+        for (size_t i = 0; i < COUNT_OF(own); i++)
+            close_fd(own[i]);
+    }
+}
+
 void template_abandon_all(struct pinfold_pool *pool)
 {
     uint32_t at = 0;

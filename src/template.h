@@ -87,7 +87,8 @@ void template_due(struct pinfold_pool *pool, struct template *template);
  * they were to sweep. */
 void template_look(struct pinfold_pool *pool, struct template *template);
 
-/* In a fork of the process that opened the pool: closes and frees what the copy holds of templates and workers. */
+/* In a fork of the process that opened the pool: closes what the copy holds of templates and workers; and frees it. */
+void template_let_go_all(struct pinfold_pool *pool);
 void template_abandon_all(struct pinfold_pool *pool);
 
 #endif

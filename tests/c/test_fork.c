@@ -4,11 +4,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+
+#include "pool.h"
 
 /* Of a build with LeakSanitizer. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
@@ -196,12 +199,114 @@ static void test_forks_at_any_moment_of_a_busy_pool_do_it_and_them_no_harm(void 
     munmap(low, size);
 }
 
+static void *shut_down(void *data)
+{
+    (void)data;
+    pinfold_pool_shutdown(pool);
+    return NULL;
+}
+
+/* Waits until the thread that shuts the pool down waits for the end of it. */
+static void wait_for_closing(void)
+{
+    for (bool closing = false; !closing; sched_yield()) {
+        pthread_mutex_lock(&pool->lock);
+        closing = pool->closing;
+        pthread_mutex_unlock(&pool->lock);
+    }
+}
+
+static void test_a_fork_while_the_pool_is_shut_down_frees_its_copy(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    runs("upper", "x", PINFOLD_OK);
+    pid_t guard = parent_of(stats().template_pid);
+    kill(guard, SIGSTOP); /* for the shutdown to take its time */
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, shut_down, NULL), 0);
+    wait_for_closing();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        pinfold_pool_close(pool);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    kill(guard, SIGCONT);
+    pthread_join(thread, NULL);
+}
+
+/* As a daemon does. */
+static void test_a_fork_that_closes_every_descriptor_and_opens_others_keeps_them(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 2);
+    runs("upper", "x", PINFOLD_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int fd = 3; fd < 256; fd++)
+            close(fd);
+        int free = dup(STDIN_FILENO);
+        close(free);
+        for (int fd = free; fd < 200; fd++)
+            if (dup2(STDIN_FILENO, fd) != fd)
+                _exit(1);
+        pinfold_pool_close(pool);
+        for (int fd = free; fd < 200; fd++)
+            if (fcntl(fd, F_GETFD) < 0)
+                _exit(2);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* The child of a fork opens a pool, forks one that goes on with copies of its descriptors, and executes another program. */
+static void test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_alive(void **state)
+{
+    (void)state;
+    int tell[2], go_on[2];
+    assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(go_on, O_CLOEXEC), 0);
+    pid_t caller = fork();
+    if (caller == 0) {
+        rig_open_plain(PINFOLD_FRESH, 1);
+        runs("upper", "x", PINFOLD_OK);
+        pid_t pids[2] = {parent_of(stats().template_pid), fork()};
+        while (pids[1] == 0)
+            pause();
+        if (write(tell[1], pids, sizeof(pids)) != sizeof(pids) || read(go_on[0], pids, 1) != 1)
+            _exit(1);
+        execl("/bin/sh", "sh", "-c", "exec sleep 120", NULL);
+        _exit(1);
+    }
+    pid_t pids[2];
+    assert_int_equal(read(tell[0], pids, sizeof(pids)), sizeof(pids));
+    int guard = open_process(pids[0]);
+    assert_int_equal(write(go_on[1], "x", 1), 1);
+    wait_for_end(guard);
+    assert_true(exists(pids[1]));
+    kill(pids[1], SIGKILL);
+    kill(caller, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0)
+        ;
+    for (int i = 0; i < 2; i++)
+        close(tell[i]), close(go_on[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         POOL_TEST(test_a_fork_is_refused_everything_and_frees_its_copy),
         POOL_TEST(test_a_fork_that_holds_every_descriptor_keeps_nothing_alive),
         POOL_TEST(test_a_fork_of_a_caller_that_dies_keeps_nothing_alive),
+        POOL_TEST(test_a_fork_while_the_pool_is_shut_down_frees_its_copy),
+        POOL_TEST(test_a_fork_that_closes_every_descriptor_and_opens_others_keeps_them),
+        POOL_TEST(test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_alive),
         POOL_TEST(test_forks_at_any_moment_of_a_busy_pool_do_it_and_them_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
