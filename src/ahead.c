@@ -39,12 +39,18 @@ void ahead_reading(const struct worker *worker)
         slate_reading(worker->ahead.slate);
 }
 
-void ahead_answered(struct worker *worker)
+bool ahead_answered(struct worker *worker)
 {
     struct call *call = worker->call;
-    const int64_t when = call->offered ? slate_begun_at(worker->ahead.slate, call->turn) : 0;
+    if (!call->offered)
+        return true;
+    if (!slate_has_begun(worker->ahead.slate, call->turn))
+        return false;
+    const int64_t when = slate_begun_at(worker->ahead.slate, call->turn);
     if (when > call->submitted && when <= now_ns())
         call->started = when;
+    call->offered = false;
+    return true;
 }
 
 static void set_hungry(struct pinfold_pool *pool, struct worker *worker, bool hungry)

@@ -48,8 +48,9 @@ void ahead_close(struct worker *worker);
 void ahead_handed(const struct worker *worker);
 /* Stands before and after each read of its pipes. */
 void ahead_reading(const struct worker *worker);
-/* It has answered its present call, which began when it says, not when that was known. */
-void ahead_answered(struct worker *worker);
+/* It has answered its present call, which began when it says, not when that was known, and is not taken back any more,
+ * whatever a worker that lies writes to its slate. False: it cannot have, for it has not begun it. */
+bool ahead_answered(struct worker *worker);
 
 /* The worker is at a new call, or at none: whether it may be handed others is seen anew. */
 void ahead_begun(struct pinfold_pool *pool, struct worker *worker);

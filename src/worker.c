@@ -396,7 +396,8 @@ static uint32_t verdict_of(const struct call *call, const struct frame_result *b
 static void take_result(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
     struct call *call = worker->call;
-    if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id || worker->answered) {
+    if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id || worker->answered ||
+        !ahead_answered(worker)) {
         /* Of two results, which one? None, unless one is told already. */
         bool second = call && call->id == frame->head.id && (worker->answered || call->result->held);
         worker_damaged(pool, worker, -EPROTO,
@@ -415,7 +416,6 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         worker_damaged(pool, worker, r, error.text);
         return;
     }
-    ahead_answered(worker);
     uint32_t verdict = verdict_of(call, body);
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
@@ -540,8 +540,10 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
     case FRAME_NOTE:
         take_note(worker, &frame);
         break;
-    case FRAME_READY:
-        worker_step(pool, worker, WORKER_READY);
+    case FRAME_READY: /* it cannot be killed before its template has told who it is */
+        worker->ready = true;
+        if (worker->pid)
+            worker_step(pool, worker, WORKER_READY);
         break;
     case FRAME_FAILED:
         if (take_failed(pool, worker, &frame))
@@ -574,8 +576,10 @@ static pid_t pid_here(int pidfd)
     char path[48], text[512];
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
     _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
-    ssize_t got = fd < 0 ? 0 : RETRY_EINTR(read(fd, text, sizeof(text) - 1));
-    text[got > 0 ? got : 0] = '\0';
+    ssize_t got = fd < 0 ? -1 : RETRY_EINTR(read(fd, text, sizeof(text) - 1));
+    if (got < 0)
+        return -errno;
+    text[got] = '\0';
     const char *line = strstr(text, "\nPid:");
     long pid = line ? strtol(line + 5, NULL, 10) : 0;
     return pid > 0 ? (pid_t)pid : 0;
@@ -593,19 +597,31 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
         return;
     }
     pool->barren = 0;
-    if (frame->n_fds == 0) { /* what could not be killed is not used; its closed channel ends it */
+    pid_t pid = body->pid;
+    if (frame->n_fds == 0) {
+        pid = -EMFILE;
+    } else {
+        worker->pidfd = TAKE_FD(frame->fds[0]);
+        if (pool->config.namespaces & CLONE_NEWPID)
+            pid = pid_here(worker->pidfd);
+    }
+    if (pid < 0) { /* what could not be killed, or looked at, is not used; its closed channel ends it */
         worker_retire(pool, worker, "no descriptor for it");
-        pool_start_failed(pool, worker->template, -EMFILE);
+        pool_start_failed(pool, worker->template, pid);
         return;
     }
-    worker->pidfd = TAKE_FD(frame->fds[0]);
-    worker->pid = pool->config.namespaces & CLONE_NEWPID ? pid_here(worker->pidfd) : body->pid;
-    if (worker->pid <= 0)
-        worker->pid = body->pid; /* it is dead already */
+    worker->pid = pid ? pid : body->pid; /* 0: it is dead already */
     worker->inherited_kb = body->inherited_kb;
     pool_event(pool, PINFOLD_EVENT_WORKER_START, worker, NULL, "");
-    reactor_set(pool, &worker->timer, time_add(now_ns(), pool->config.open_timeout_ns)); /* to load, if spawned */
-    worker_step(pool, worker, pool->config.isolation == PINFOLD_SPAWN ? WORKER_SPAWNED : WORKER_FORKED);
+    if (pool->config.isolation != PINFOLD_SPAWN) {
+        worker_step(pool, worker, WORKER_FORKED);
+        return;
+    }
+    if (worker->state == WORKER_STARTING) /* to load */
+        reactor_set(pool, &worker->timer, time_add(now_ns(), pool->config.open_timeout_ns));
+    worker_step(pool, worker, WORKER_SPAWNED);
+    if (worker->ready)
+        worker_step(pool, worker, WORKER_READY);
 }
 
 void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report)
@@ -695,8 +711,10 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "idle");
         break;
     case WORKER_BUSY:
-        /* How it ended, the template has yet to tell; it has as long as for one we killed. */
-        if (pidfd_ended(worker->pidfd) || cgroup_ran_out(&pool->cgroup, worker->id, &(uint64_t){0})) {
+        /* How it ended, the template has yet to tell; it has as long as for one we killed. Its memory may take long to
+         * give back. */
+        if (pidfd_ended(worker->pidfd) || usage_is_exiting(worker->pid) ||
+            cgroup_ran_out(&pool->cgroup, worker->id, &(uint64_t){0})) {
             worker_step(pool, worker, WORKER_RETIRE);
             break;
         }

@@ -87,6 +87,7 @@ struct worker {
     pid_t pid; /* 0 until STARTED */
     uint8_t state;
     bool answered;         /* its call has a result, which is told when its channel is empty */
+    bool ready;            /* it has loaded, if it was spawned */
     bool quiet;            /* that call printed nothing, and what is in the pipes is another's */
     uint32_t answer_flags; /* of that RESULT */
     uint32_t calls;        /* that it has finished */

@@ -115,6 +115,38 @@ static void test_an_exit_spares_the_calls_behind_it(void **state)
     one_among_many("exec", "", BOUND, PINFOLD_EXITED, 2);
 }
 
+static void test_a_worker_that_answers_what_it_has_not_begun_harms_nobody_else(void **state)
+{
+    (void)state;
+    open_quick(1);
+    unsigned rounds = 0;
+    for (int64_t end = a_while(); rounds < 10;) {
+        assert_true(now_ns() < end);
+        uint64_t before[4], liar, after[4];
+        for (size_t i = 0; i < COUNT_OF(before); i++)
+            before[i] = submit("tell_next", "", BOUND);
+        liar = submit("lie", "", BOUND);
+        for (size_t i = 0; i < COUNT_OF(after); i++)
+            after[i] = submit("upper", "x", BOUND);
+        some_next(before, COUNT_OF(before));
+        pinfold_result *result = take(liar);
+        assert_outcome(result, PINFOLD_OK);
+        rounds += *(const char *)result->segments[0].iov_base != '0';
+        pinfold_result_free(result);
+        for (size_t i = 0; i < COUNT_OF(after); i++) {
+            /* The one that it answered may have been handed to it by then, and then it is the liar's to answer. */
+            result = take(after[i]);
+            if (result->outcome == PINFOLD_OK && result->segments[0].iov_len == 1)
+                assert_value(result, "X");
+            else if (result->outcome == PINFOLD_OK)
+                assert_value(result, "value");
+            else
+                assert_true(result->outcome == PINFOLD_EXITED || result->outcome == PINFOLD_BAD_RESULT);
+            pinfold_result_free(result);
+        }
+    }
+}
+
 static void test_what_a_call_prints_is_its_own(void **state)
 {
     (void)state;
@@ -403,6 +435,7 @@ int main(void)
         POOL_TEST(test_a_deadline_spares_the_calls_behind_it),
         POOL_TEST(test_a_damaged_frame_spares_the_calls_behind_it),
         POOL_TEST(test_an_exit_spares_the_calls_behind_it),
+        POOL_TEST(test_a_worker_that_answers_what_it_has_not_begun_harms_nobody_else),
         POOL_TEST(test_what_a_call_prints_is_its_own),
         POOL_TEST(test_what_was_taken_back_leaves_room_for_the_next_call),
         POOL_TEST(test_what_is_cancelled_ahead_never_begins_and_harms_nobody),

@@ -3,8 +3,13 @@
 #include "rig.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+
+#include "pool.h"
 
 static char large[1 << 20]; /* more than fits a frame */
 
@@ -144,6 +149,91 @@ static void test_a_full_disk_is_told_and_lost_by_nobody(void **state)
     assert_int_equal(umount2(spill_dir, MNT_DETACH), 0);
 }
 
+/* None is to be had, whatever is closed meanwhile; until plenty_descriptors. */
+static void no_descriptors(void)
+{
+    struct rlimit limit;
+    scarce_descriptors(0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void test_whoever_waits_for_a_template_that_cannot_be_replaced_is_told(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    runs("upper", "x", PINFOLD_OK);
+    no_descriptors();
+    kill(stats().template_pid, SIGKILL);
+    pinfold_error error;
+    int r;
+    while ((r = pinfold_pool_wait_ready(pool, BOUND, &error)) == 0)
+        sched_yield();
+    plenty_descriptors();
+    assert_int_equal(r, -EMFILE);
+    assert_non_null(strstr(error.text, "Too many open files"));
+    runs("upper", "x", PINFOLD_OK);
+}
+
+static void test_a_limit_that_cannot_be_looked_after_is_internal(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    const struct iovec segment = {"spin", 4};
+    pinfold_call call = {.size = sizeof(call),
+                         .segments = &segment,
+                         .n_segments = 1,
+                         .deadline_ns = BOUND,
+                         .memory_bytes = 1 << 30};
+    uint64_t id;
+    assert_int_equal(pinfold_pool_submit(pool, &call, &id, NULL), 0);
+    wait_for_start(id);
+    no_descriptors();
+    pinfold_result *result = take(id);
+    plenty_descriptors();
+    assert_outcome(result, PINFOLD_INTERNAL);
+    assert_non_null(strstr(result->reason, "Too many open files"));
+    pinfold_result_free(result);
+}
+
+/* A socket that takes no frame of that size, as where the administrator has made all of them small. */
+static void test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_worker(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    runs("upper", "x", PINFOLD_OK);
+    pthread_mutex_lock(&pool->lock);
+    int r = setsockopt(TAILQ_FIRST(&pool->idle)->channel, SOL_SOCKET, SO_SNDBUF, &(int){8192}, sizeof(int));
+    pthread_mutex_unlock(&pool->lock);
+    assert_int_equal(r, 0);
+    static char text[50001];
+    memset(text, 'x', sizeof(text) - 1);
+    pinfold_result *result = take(submit("upper", text, BOUND));
+    assert_outcome(result, PINFOLD_INTERNAL);
+    assert_non_null(strstr(result->reason, "Message too long"));
+    pinfold_result_free(result);
+    runs("upper", "x", PINFOLD_OK);
+    assert_int_equal(stats().workers_started, 1);
+}
+
+/* SIGXFSZ, which a process that writes beyond it gets, would be the end of this one. */
+static void test_an_argument_larger_than_this_process_may_write_is_refused(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_FRESH, 1);
+    struct rlimit before, less;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    less = (struct rlimit){1 << 16, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &less);
+    uint64_t id;
+    pinfold_error error;
+    int r = submit_large(&id, &error);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(r, -EFBIG);
+    assert_non_null(strstr(error.text, "65536"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +241,10 @@ int main(void)
         POOL_TEST(test_a_call_without_descriptors_is_internal_and_the_next_one_runs),
         POOL_TEST(test_many_workers_start_with_descriptors_for_few),
         POOL_TEST(test_a_full_disk_is_told_and_lost_by_nobody),
+        POOL_TEST(test_whoever_waits_for_a_template_that_cannot_be_replaced_is_told),
+        POOL_TEST(test_a_limit_that_cannot_be_looked_after_is_internal),
+        POOL_TEST(test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_worker),
+        POOL_TEST(test_an_argument_larger_than_this_process_may_write_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
