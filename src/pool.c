@@ -108,13 +108,13 @@ static void hand_out(struct pinfold_pool *pool)
     while ((call = TAILQ_FIRST(&pool->waiting)) && pool->n_running < pool->config.max_workers &&
            (worker = TAILQ_FIRST(&pool->idle)) && (!pool->places || place_take(pool, worker))) {
         int r = worker_hand(pool, worker, call);
-        if (r == -EPIPE) {
-            worker_retire(pool, worker, "died");
+        if (r == -EMSGSIZE) { /* nor can any other be handed it */
+            pool_refuse_one(pool, "cannot hand the call to a worker: %s", strerror(-r));
         } else if (frame_may_yet_go(r) && pool->serving && pool->serving->state == TEMPLATE_SERVING) {
             template_rest(pool, pool->serving);
             break;
         } else if (r < 0) {
-            pool_refuse_one(pool, "cannot hand the call to a worker: %s", strerror(-r));
+            worker_retire(pool, worker, "died");
         }
     }
     ahead_fill(pool);
@@ -457,7 +457,8 @@ static void end_unopened(struct pinfold_pool *pool)
     struct template *template;
     while ((template = TAILQ_FIRST(&pool->templates_line))) {
         struct pollfd watched = {.fd = template->guard_pidfd, .events = POLLIN};
-        RETRY_EINTR(poll(&watched, 1, (watched.fd < 0 ? TEMPLATE_LOOK_NS : TEMPLATE_STUCK_NS) / NS_PER_MS));
+        int64_t most = watched.fd < 0 ? TEMPLATE_LOOK_NS : TEMPLATE_STUCK_NS;
+        RETRY_EINTR(poll(&watched, 1, (int)(most / NS_PER_MS)));
         template_due(pool, template);
     }
 }
