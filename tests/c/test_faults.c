@@ -173,6 +173,26 @@ static void test_an_idle_worker_that_dies_is_replaced(void **state)
     assert_int_equal(stats().outcomes[PINFOLD_OK], 10);
 }
 
+/* Its end of the channel is seen before it is known, or after, as it comes. */
+static void test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        rig_open_plain(PINFOLD_REUSE, 1);
+        uint64_t id = submit("upper", "x", BOUND);
+        for (bool cut = false; !cut; sched_yield()) {
+            pthread_mutex_lock(&pool->lock);
+            struct template *template = pool->serving;
+            struct worker *worker = template ? TAILQ_FIRST(&template->workers) : NULL;
+            cut = worker && (worker->state != WORKER_STARTING || shutdown(worker->channel, SHUT_RDWR) == 0);
+            pthread_mutex_unlock(&pool->lock);
+        }
+        ends(id, PINFOLD_OK);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
+}
+
 static void test_a_template_that_dies_with_nothing_to_do_is_replaced(void **state)
 {
     (void)state;
@@ -507,6 +527,7 @@ int main(void)
         POOL_TEST(test_what_the_guard_kills_is_lost_and_nothing_else),
         POOL_TEST(test_a_template_that_dies_before_its_guard_is_reaped),
         POOL_TEST(test_an_idle_worker_that_dies_is_replaced),
+        POOL_TEST(test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced),
         POOL_TEST(test_a_template_that_dies_with_nothing_to_do_is_replaced),
         POOL_TEST(test_random_kills_leave_every_call_with_one_right_outcome),
         POOL_TEST(test_the_evidence_of_a_death_is_waited_for),
