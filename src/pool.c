@@ -168,6 +168,16 @@ bool pool_hand_on(struct pinfold_pool *pool)
            !pool->renewal.argv && (!first || !TAILQ_NEXT(first, link));
 }
 
+bool pool_restore_spills(struct pinfold_pool *pool)
+{
+    if (!spill_dir_is_gone(&pool->spills) || spill_dir_restore(&pool->spills, pool->config.spill_dir) < 0)
+        return false;
+    if (!pool->closing && !pool->renewal.argv &&
+        (pool->renewal.argv = pool_copy_strings((const char *const *)pool->config.argv)))
+        reactor_wake(pool);
+    return true;
+}
+
 void pool_pump(struct pinfold_pool *pool)
 {
     hand_out(pool);
@@ -549,6 +559,13 @@ static int submit(pinfold_pool *pool, const pinfold_call *asked, int64_t patienc
         return -EBUSY;
     struct call *call;
     r = call_new(pool, asked, &call, error);
+    if (r < 0 && is_large(asked)) {
+        pthread_mutex_lock(&pool->lock);
+        bool restored = pool_restore_spills(pool);
+        pthread_mutex_unlock(&pool->lock);
+        if (restored)
+            r = call_new(pool, asked, &call, error);
+    }
     if (r < 0)
         return r;
     r = lock_within(pool, patience_ns);

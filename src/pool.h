@@ -169,6 +169,9 @@ void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attri
 /* A worker could not be started: not tried again for a while, and if nothing else is there to run it, the call that
  * waits longest is told. */
 void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code);
+/* If the spill directory was removed, it is made again, and so is the template, which holds the old one open as its workers
+ * do. True: it was. */
+bool pool_restore_spills(struct pinfold_pool *pool);
 bool pool_reuses(const struct pinfold_pool *pool);
 /* Copies of NULL-terminated argument lists; NULL: no memory. */
 char **pool_copy_strings(const char *const *strings);

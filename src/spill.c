@@ -103,6 +103,28 @@ void spill_dir_close(struct spill_dir *dir)
     close_fd(&dir->fd);
 }
 
+bool spill_dir_is_gone(const struct spill_dir *dir)
+{
+    struct stat status;
+    return fstat(dir->fd, &status) == 0 && status.st_nlink == 0;
+}
+
+int spill_dir_restore(struct spill_dir *dir, const char *path)
+{
+    struct spill_dir again;
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    int r = spill_dir_open(path, &again, NULL);
+    if (r < 0)
+        return r;
+    r = dup3(again.fd, dir->fd, O_CLOEXEC) < 0 ? -errno : 0;
+    close_fd(&again.fd);
+    again.fd = dir->fd;
+    if (r == 0)
+        *dir = again;
+    return r;
+}
+
 /* A file that its maker's umask(2) lets nobody read, not even him, can be opened again all the same: it is his. */
 static int reopen_own(int fd)
 {

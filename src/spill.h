@@ -30,6 +30,12 @@ struct spill_dir {
 int spill_dir_open(const char *path, struct spill_dir *ret_dir, pinfold_error *error);
 void spill_dir_close(struct spill_dir *dir);
 
+/* Whether somebody has removed it, a cleaner of /tmp say, to which it always looks empty: then no file can be made there. */
+bool spill_dir_is_gone(const struct spill_dir *dir);
+
+/* Makes it again, with the descriptor's number as it was, for whoever uses it meanwhile. As spill_dir_open. */
+int spill_dir_restore(struct spill_dir *dir, const char *path);
+
 /* "O_TMPFILE", "unlinked", "memfd". */
 const char *spill_kind_name(enum spill_kind kind);
 

@@ -417,6 +417,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         return;
     }
     uint32_t verdict = verdict_of(call, body);
+    if (verdict == PINFOLD_INTERNAL) /* it may have had nowhere to put its result */
+        pool_restore_spills(pool);
     if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
                       body->payload_size, call->result_bytes);

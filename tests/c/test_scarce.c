@@ -197,6 +197,33 @@ static void test_a_limit_that_cannot_be_looked_after_is_internal(void **state)
     pinfold_result_free(result);
 }
 
+static void test_a_spill_directory_that_was_removed_is_made_again(void **state)
+{
+    (void)state;
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        rig_open_plain(isolation, 1);
+        runs("big", "1000000", PINFOLD_OK);
+        assert_int_equal(rmdir(spill_dir), 0);
+        uint64_t id;
+        if (isolation != PINFOLD_SPAWN) { /* by who submits a large call, or by a worker that has a large result */
+            assert_int_equal(submit_large(&id, NULL), 0);
+            pinfold_result_free(take(id));
+        }
+        pinfold_result *result = NULL;
+        uint32_t outcome;
+        do {
+            result = take(submit("big", "1000000", BOUND));
+            outcome = result->outcome;
+            assert_true(outcome == PINFOLD_OK || outcome == PINFOLD_INTERNAL);
+            pinfold_result_free(result);
+        } while (outcome != PINFOLD_OK);
+        assert_int_equal(submit_large(&id, NULL), 0);
+        ends(id, PINFOLD_OK);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
+}
+
 /* A socket that takes no frame of that size, as where the administrator has made all of them small. */
 static void test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_worker(void **state)
 {
@@ -242,6 +269,7 @@ int main(void)
         POOL_TEST(test_many_workers_start_with_descriptors_for_few),
         POOL_TEST(test_a_full_disk_is_told_and_lost_by_nobody),
         POOL_TEST(test_whoever_waits_for_a_template_that_cannot_be_replaced_is_told),
+        POOL_TEST(test_a_spill_directory_that_was_removed_is_made_again),
         POOL_TEST(test_a_limit_that_cannot_be_looked_after_is_internal),
         POOL_TEST(test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_worker),
         POOL_TEST(test_an_argument_larger_than_this_process_may_write_is_refused),
