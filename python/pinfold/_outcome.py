@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
 from pinfold._check import shown
+from pinfold.codec.errors import is_shortage
 from pinfold.errors import (
     BadResult,
     CallTimeout,
@@ -38,7 +39,7 @@ _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime
 
 def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
     """Reads the result of a call. A value, or an account of a failure, that cannot be
-    read is ``bad_result``.
+    read is ``bad_result``; for want of memory or descriptors in this process, ``internal``.
 
     KeyboardInterrupt and the like pass through.
     """
@@ -60,8 +61,14 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
             failure = wire.unpack_failure(segments) if segments else None
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
-        reason = f"the call's {what} cannot be read: {error}"
-        outcome = "bad_result"
+        if is_shortage(error):
+            why = "out of memory" if isinstance(error, MemoryError) else str(error)
+            reason = f"call of {shown(record.call.function_name)}: its {what} cannot be read in"
+            reason += f" this process: {why}"
+            outcome = "internal"
+        else:
+            reason = f"the call's {what} cannot be read: {error}"
+            outcome = "bad_result"
     return WorkerResult(
         outcome,
         value,

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,43 @@ def test_a_value_that_damages_itself_when_it_is_read_is_a_bad_result(either: Loc
     assert result.error is not None
     assert "no number" in result.error.stderr
     assert either.submit(SQUARE).result(timeout=60).value == 49
+
+
+def test_a_caller_without_memory_for_a_value_does_not_blame_the_program(
+    either: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    for program in (SQUARE, call("raise ValueError('mine')")):
+        with monkeypatch.context() as short:
+            short.setattr("pinfold.codec.decode", full)
+            result = either.submit(program).result(timeout=60)
+        assert result.outcome == "internal"
+        assert result.error is not None
+        assert "cannot be read in this process: out of memory" in result.error.message
+        with pytest.raises(PoolError, match="call of 'f'"):
+            result.unwrap()
+
+
+def test_a_caller_without_descriptors_for_a_value_does_not_blame_the_program(
+    make_backend: MakeBackend,
+) -> None:
+    backend = make_backend(isolation="reuse")
+    zone = call("import zoneinfo\nreturn zoneinfo.ZoneInfo('Europe/Paris')")
+    paris = backend.submit(zone).result(timeout=60).value
+    zoneinfo.ZoneInfo.clear_cache()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    future = backend.submit(zone)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        result = future.result(timeout=60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert result.outcome == "internal"
+    assert result.error is not None
+    assert os.strerror(errno.EMFILE) in result.error.message
+    assert backend.submit(zone).result(timeout=60).value.key == paris.key
 
 
 # ---- refusals -----------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import decimal
+import errno
 import fractions
 import math
+import os
 import random
 import resource
 import subprocess
@@ -537,8 +539,68 @@ def test_bits_that_are_no_bool_or_character_are_refused(dtype: str) -> None:
 
 
 def test_numpy_is_asked_for_only_by_numpy_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("pinfold.codec.arrays")
-    monkeypatch.setitem(sys.modules, "pinfold.codec.arrays", None)
+    from pinfold.codec import arrays  # to be put back
+
+    monkeypatch.setitem(sys.modules, arrays.__name__, arrays)
+    monkeypatch.delattr(codec, "arrays")
+    monkeypatch.delitem(sys.modules, arrays.__name__)
+    monkeypatch.setitem(sys.modules, "numpy", None)
     assert read(b"\x01") == 1
     with pytest.raises(Malformed, match="there is no numpy here"):
         read_item(CBORTag(wire.SCALAR, ["<f8", b"\0" * 8]))
+
+
+def test_a_numpy_that_cannot_be_loaded_is_not_the_values_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loader of extensions tells a full table of descriptors as an ImportError."""
+    from pinfold.codec import arrays
+
+    class Full:
+        def find_spec(self, name: str, *_: object) -> None:
+            raise ImportError("libfortran.so: cannot open shared object file")
+
+    monkeypatch.delattr(codec, "arrays")
+    monkeypatch.delitem(sys.modules, arrays.__name__)
+    monkeypatch.setattr(sys, "meta_path", [Full()])
+    with pytest.raises(ImportError, match="cannot open"):
+        read_item(CBORTag(wire.SCALAR, ["<f8", b"\0" * 8]))
+
+
+def test_a_time_zone_that_cannot_be_opened_is_not_the_values_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(key: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", full)
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        read_item(CBORTag(wire.ZONE, "Europe/Paris"))
+
+
+def test_a_panic_of_the_decoder_is_the_bytes_only_where_there_is_memory_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class PanicException(BaseException):
+        pass
+
+    class Decoder:
+        def __init__(self, *_: Any, **options: Any) -> None:
+            pass
+
+        def decode(self) -> None:
+            raise PanicException("PyObject pointer is null")
+
+    monkeypatch.setattr(cbor2, "CBORDecoder", Decoder)
+    stream = b"\0" * (1 << 20)
+    with pytest.raises(Malformed, match="pointer is null"):
+        read(stream)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as statm:
+        mapped = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + (32 << 20), limits[1]))
+    try:
+        with pytest.raises(MemoryError):
+            read(stream)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)

@@ -61,7 +61,8 @@ def decode(segments: Sequence[memoryview], codec: str) -> object:
     on them, without a copy, and keep them alive; everything else is copied out.
 
     Raises `Malformed` (``data``) or `CannotDecode` (``pickle``, or a missing first segment there),
-    ValueError when `codec` is not one of `CODECS`, and MemoryError.
+    ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.errors.is_shortage`
+    knows: then it is this process that lacks something, and the value may be as good as any.
     """
     if codec == "data":
         return data.decode(segments)

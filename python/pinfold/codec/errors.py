@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether this process, not the value, is why it cannot be read: no memory, no descriptor, a
+    module that is there and cannot be loaded."""
+    if isinstance(error, OSError):
+        return error.errno in _SHORTAGES
+    return isinstance(error, (MemoryError, ImportError))
+
 
 def name_of(kind: type) -> str:
     """The module-qualified name of a type, without the module for builtins.

@@ -11,13 +11,17 @@ from typing import Any, NoReturn
 import cbor2
 
 from pinfold.codec import scalars, wire
-from pinfold.codec.errors import Malformed, name_of
+from pinfold.codec.errors import Malformed, is_shortage, name_of
 from pinfold.codec.wire import MAX_DEPTH
 from pinfold.codec.writing import CONTAINERS, carries
 
 # What our deepest value needs of cbor2's frames: three for a dict with other keys than text, and
 # the structs of one dtype.
 _FRAMES = 3 * MAX_DEPTH + 40
+
+# The most memory that the value of one byte of a stream takes: a dict of an empty text and an empty
+# list is some 300 bytes in a list, from three.
+_MOST_OF_A_BYTE = 128
 
 # The initial bytes of simple values 0 to 19, undefined and simple values above 31 (RFC 8949 section
 # 3.3); without any of them a stream cannot hold one.
@@ -72,7 +76,9 @@ class _Decoders(dict[int, "scalars.Decoder"]):
 def _arrays() -> Any:
     try:
         from pinfold.codec import arrays
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
         raise Malformed("a numpy value, and there is no numpy here") from error
     return arrays
 
@@ -126,7 +132,8 @@ _ALONE = _Reader((memoryview(b""),)).decoders()
 
 
 def decode(segments: Sequence[memoryview]) -> object:
-    """The value of `segments`; see `pinfold.codec.decode`. Raises `Malformed`."""
+    """The value of `segments`; see `pinfold.codec.decode`. Raises `Malformed`, or what
+    `is_shortage` knows."""
     if not segments:
         raise Malformed("no segments")
     stream = bytes(segments[0])
@@ -163,7 +170,7 @@ def _read(
             strict_hashable_types=True,
         ).decode()
     except BaseException as raised:
-        error = _malformed(raised)
+        error = _malformed(raised, len(stream))
     end = file.tell()
     if error is None and end != len(stream):
         error = Malformed(f"{len(stream) - end} bytes after the value")
@@ -172,16 +179,23 @@ def _read(
     return value, end, error
 
 
-def _malformed(raised: BaseException) -> Malformed:
-    """What cbor2 raised, as ours: it wraps what a decoder here raised, even an interrupt."""
+def _malformed(raised: BaseException, size: int) -> Malformed:
+    """What cbor2 raised on a stream of `size` bytes, as ours: it wraps what a decoder here raised,
+    even an interrupt."""
     if isinstance(raised, cbor2.CBORDecodeError) and raised.__cause__ is not None:
         raised = raised.__cause__
     if isinstance(raised, Malformed):
         return raised
-    if isinstance(raised, MemoryError) or not (
-        isinstance(raised, Exception) or type(raised).__name__ == "PanicException"
-    ):
+    panic = type(raised).__name__ == "PanicException"
+    if is_shortage(raised) or not (panic or isinstance(raised, Exception)):
         raise raised
+    if panic:
+        # For want of memory it panics as well, and says nothing of that. Where all that the stream
+        # could ask for is to be had, it is the bytes.
+        try:
+            bytes(size * _MOST_OF_A_BYTE)  # never touched: addresses, no pages
+        except MemoryError:
+            raise MemoryError from raised
     error = Malformed(f"{raised!s:.200}")
     error.__cause__ = raised
     return error

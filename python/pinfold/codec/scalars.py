@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from pinfold.codec import wire
-from pinfold.codec.errors import Malformed, name_of
+from pinfold.codec.errors import Malformed, is_shortage, name_of
 from pinfold.codec.wire import Unfit, exactly, fields
 
 if TYPE_CHECKING:
@@ -223,6 +223,8 @@ def _read_zone(item: object, immutable: bool) -> object:
     try:
         return zoneinfo.ZoneInfo(key)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError) as error:
+        if is_shortage(error):
+            raise
         raise Malformed(f"no time zone {key!r} on this machine") from error
 
 
