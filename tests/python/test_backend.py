@@ -358,6 +358,26 @@ def test_a_pool_whose_preload_fails_tells_its_traceback_each_time(
             result.unwrap()
 
 
+@pytest.mark.parametrize(
+    "setup",
+    [
+        r"import os; os.write(2, b'caf\xe9 \xff\n'); os._exit(3)",
+        # What there is no room for is cut off: two times of three inside a character.
+        *(
+            rf"import os; os.write(2, ('{'x' * n}' + '\u20ac' * 20000).encode()); os._exit(3)"
+            for n in range(3)
+        ),
+    ],
+)
+def test_a_pool_that_fails_with_a_text_that_is_no_utf_8_tells_it_all_the_same(
+    setup: str, make_backend: MakeBackend
+) -> None:
+    backend = make_backend(setup=setup)
+    assert backend.submit(SQUARE).result(timeout=60).outcome == "internal"
+    with pytest.raises(PoolError, match=r"caf\\xe9 \\xff|\u20ac"), backend:
+        pass
+
+
 def test_a_with_block_waits_until_the_pool_is_ready(make_backend: MakeBackend) -> None:
     with make_backend() as backend:
         assert backend.stats().template_pid > 0

@@ -13,9 +13,11 @@ struct binding *binding_of(PyObject *self)
 
 PyObject *raise_errno(int code, const pinfold_error *error)
 {
-    const char *text = error && error->text[0] ? error->text : strerror(-code);
+    const char *bytes = error && error->text[0] ? error->text : strerror(-code);
+    /* It holds what others printed and named, and is cut at a byte. */
+    PyObject *text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "backslashreplace");
     /* Called, not only set: OSError is then the subclass for the errno, for `except` as well (before 3.12). */
-    PyObject *raised = PyObject_CallFunction(PyExc_OSError, "is", -code, text);
+    PyObject *raised = text ? PyObject_CallFunction(PyExc_OSError, "iN", -code, text) : NULL;
     if (raised)
         PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
     Py_XDECREF(raised);

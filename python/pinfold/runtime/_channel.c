@@ -297,7 +297,8 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
         pinfold_error error;
         r = write_spill(&result->flags, segments, n, &spill, &result->payload_size, &error);
         if (r < 0) {
-            PyObject *arguments = Py_BuildValue("(is)", -r, error.text);
+            PyObject *text = PyUnicode_DecodeUTF8(error.text, (Py_ssize_t)strlen(error.text), "backslashreplace");
+            PyObject *arguments = text ? Py_BuildValue("(iN)", -r, text) : NULL;
             if (arguments)
                 PyErr_SetObject(PyExc_OSError, arguments);
             Py_XDECREF(arguments);
