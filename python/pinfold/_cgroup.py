@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import os
 import time
 from collections.abc import Iterator
@@ -16,33 +15,59 @@ _MADE = "pinfold-"
 _GONE_WITHIN_S = 5.0
 
 
+# With these the kernel says that it cannot now, not that it may not be.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EINTR)
+
+
 class NoCgroup(Exception):
-    """Why there is none."""
+    """Why there is none. `passing`: it may be another time, for all that is known."""
+
+    def __init__(self, why: str, *, passing: bool = False) -> None:
+        super().__init__(why)
+        self.passing = passing
 
 
-@functools.cache
+_known: Path | NoCgroup | None = None
+
+
 def find() -> Path | NoCgroup:
-    """As `_find`; the reason where there is none."""
+    """As `_find`; the reason where there is none. What is certain is found out once."""
+    global _known
+    if _known is not None:
+        return _known
     try:
-        return _find()
+        found: Path | NoCgroup = _find()
+    except OSError as error:
+        return _cannot(error)
     except NoCgroup as error:
-        return error
+        # Not the error itself: by its traceback it keeps all that stands in its callers' frames.
+        found = NoCgroup(str(error), passing=error.passing)
+        if found.passing:
+            return found
+    _known = found
+    return found
 
 
 def _find() -> Path:
     """The directory in which this process may make control groups with `CONTROLLERS`: its own
-    group's if that holds no process, else the one above. Raises `NoCgroup`."""
+    group's if that holds no process, else the one above. Raises `NoCgroup` and OSError."""
     mount = _mount()
     own = mount / _own().lstrip("/")
     reasons = []
+    passing = False
     for place in dict.fromkeys((own, own.parent if own != mount else own)):
         try:
             _prepare(place)
         except NoCgroup as error:
             reasons.append(f"{place}: {error}")
+            passing |= error.passing
         else:
             return place
-    raise NoCgroup("; ".join(reasons))
+    raise NoCgroup("; ".join(reasons), passing=passing)
+
+
+def _cannot(error: OSError) -> NoCgroup:
+    return NoCgroup(f"it cannot be used: {error.strerror}", passing=error.errno in _PASSING)
 
 
 def make(parent: Path) -> tuple[Path, int]:
@@ -54,9 +79,17 @@ def make(parent: Path) -> tuple[Path, int]:
                 _clear_stale(parent / name)
     made = parent / f"{_MADE}{os.getpid()}-{os.urandom(4).hex()}"
     made.mkdir()
-    lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    _enable(made)
+    lock = -1
+    try:
+        lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _enable(made)
+    except BaseException:
+        if lock >= 0:
+            os.close(lock)
+        with contextlib.suppress(OSError):
+            made.rmdir()
+        raise
     return made, lock
 
 
@@ -113,7 +146,10 @@ def _lines(path: str) -> Iterator[str]:
 
 def _prepare(place: Path) -> None:
     """See to it that what is made in `place` has the controllers."""
-    there = (place / "cgroup.controllers").read_text().split()
+    try:
+        there = (place / "cgroup.controllers").read_text().split()
+    except OSError as error:
+        raise _cannot(error) from None
     lacking = [name for name in CONTROLLERS if name not in there]
     if lacking:
         raise NoCgroup(f"it has no controller {' and no '.join(lacking)}")
@@ -135,7 +171,7 @@ def _prepare(place: Path) -> None:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise NoCgroup("it holds processes, and so cannot be divided") from None
-        raise NoCgroup(f"it cannot be used: {error.strerror}") from None
+        raise _cannot(error) from None
 
 
 def _enable(place: Path) -> None:

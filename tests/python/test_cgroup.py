@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +124,57 @@ def test_the_group_of_a_killed_pool_is_removed_by_the_next(parent: Path) -> None
     assert held.exists()
     _cgroup.remove(other, second)
     _cgroup.remove(held, lock)
+
+
+def test_a_group_that_cannot_be_set_up_leaves_nothing(tmp_path: Path) -> None:
+    """In a directory that is none of the kernel's, nothing is in a new one."""
+    for _ in range(3):
+        with pytest.raises(FileNotFoundError):
+            _cgroup.make(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_why_there_is_no_group_keeps_nothing_of_its_first_callers_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> Path:
+        raise _cgroup.NoCgroup("no cgroup v2 is mounted")
+
+    class Local:
+        pass
+
+    def ask() -> weakref.ref[Local]:
+        local = Local()
+        assert str(_cgroup.find()) == "no cgroup v2 is mounted"
+        return weakref.ref(local)
+
+    monkeypatch.setattr(_cgroup, "_known", None)
+    monkeypatch.setattr(_cgroup, "_find", refuse)
+    held = ask()
+    gc.collect()
+    assert held() is None
+
+
+def test_what_is_only_lacking_for_a_moment_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full() -> Path:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def full_within(_: Path) -> None:
+        raise _cgroup._cannot(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+
+    monkeypatch.setattr(_cgroup, "_known", None)
+    for name, short in (("_mount", full), ("_prepare", full_within)):
+        with monkeypatch.context() as moment:
+            moment.setattr(_cgroup, "_mount", lambda: tmp_path)
+            moment.setattr(_cgroup, "_own", lambda: "/")
+            moment.setattr(_cgroup, name, short)
+            assert os.strerror(errno.EMFILE) in str(_cgroup.find())
+    monkeypatch.setattr(_cgroup, "_mount", lambda: tmp_path)
+    monkeypatch.setattr(_cgroup, "_own", lambda: "/")
+    monkeypatch.setattr(_cgroup, "_prepare", lambda place: None)
+    assert _cgroup.find() == tmp_path
 
 
 def test_without_limits_no_group_is_made(spill_dir: Path) -> None:
