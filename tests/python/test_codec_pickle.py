@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import signal
 import sys
 import tempfile
 import threading
@@ -163,6 +165,53 @@ def test_one_thread_that_is_done_does_not_end_it_for_another(user_code: types.Mo
     del sys.modules["user_code"]
     arrived: Any = codec.decode(received(got[0]), "pickle")
     assert arrived[1].scaled() == 15
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_while_another_thread_pickles_can_pickle(
+    user_code: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the fork the other thread is pickling, and a third stands where it holds the lock."""
+    real = cloudpickle.list_registry_pickle_by_value
+    pickling, locked, go = threading.Event(), threading.Event(), threading.Event()
+
+    class Waits:
+        def __reduce__(self) -> Any:
+            pickling.set()
+            assert go.wait(60)
+            return int, ()
+
+    def list_registry() -> Any:
+        if threading.current_thread() is threads[1]:
+            locked.set()
+            assert go.wait(60)
+        return real()
+
+    threads = [
+        threading.Thread(target=codec.encode, args=(value, "pickle")) for value in (Waits(), 1)
+    ]
+    threads[0].start()
+    assert pickling.wait(60)
+    monkeypatch.setattr(cloudpickle, "list_registry_pickle_by_value", list_registry)
+    threads[1].start()
+    assert locked.wait(60)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            assert "user_code" not in real()
+            codec.encode(user_code.Node, "pickle")
+            assert "user_code" not in real()
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitpid(pid, 0)[1]
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_registration_ends_after_a_refusal_too(user_code: types.ModuleType) -> None:

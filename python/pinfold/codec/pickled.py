@@ -7,6 +7,7 @@ classes and functions of the module ``user_code``, which travel by value. Readin
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
 import threading
@@ -25,7 +26,8 @@ from pinfold.codec.wire import OUT_OF_LINE
 _TRIES = 1000
 
 _lock = threading.Lock()
-_users = 0
+_users: list[int] = []
+"""The threads that are pickling; one is in it as often as it does."""
 _registered: ModuleType | None = None
 
 
@@ -36,7 +38,7 @@ def _user_code_by_value() -> Iterator[None]:
     A module that is not in sys.modules travels by value anyway, and one that somebody else
     registered stays registered.
     """
-    global _users, _registered
+    global _registered
     with _lock:
         module = sys.modules.get(USER_MODULE)
         if (
@@ -44,18 +46,34 @@ def _user_code_by_value() -> Iterator[None]:
             and module.__name__ == USER_MODULE
             and USER_MODULE not in cloudpickle.list_registry_pickle_by_value()
         ):
-            cloudpickle.register_pickle_by_value(module)
             _registered = module
-        _users += 1
+            cloudpickle.register_pickle_by_value(module)
+        _users.append(threading.get_ident())
     try:
         yield
     finally:
         with _lock:
-            _users -= 1
-            if _users == 0 and _registered is not None:
-                module, _registered = _registered, None
-                if USER_MODULE in cloudpickle.list_registry_pickle_by_value():
-                    cloudpickle.unregister_pickle_by_value(module)
+            _users.remove(threading.get_ident())
+            _unregister()
+
+
+def _unregister() -> None:
+    global _registered
+    if not _users and _registered is not None:
+        if USER_MODULE in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.unregister_pickle_by_value(_registered)
+        _registered = None
+
+
+def _forget_other_threads() -> None:
+    """In a fork: those that were pickling, and may have held the lock, are not there."""
+    global _lock
+    _lock = threading.Lock()
+    _users[:] = [thread for thread in _users if thread == threading.get_ident()]
+    _unregister()
+
+
+os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
