@@ -89,8 +89,7 @@ PUT_BACK = {
         "import resource\n"
         "    for which in (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_CORE):\n"
         "        hard = resource.getrlimit(which)[1]\n"
-        "        resource.setrlimit(which, (50, hard))\n"
-        "    time.sleep(0.002)",
+        "        resource.setrlimit(which, (50, hard))",
         "[resource.getrlimit(i) for i in range(16)]",
     ),
     "decimal's default": (
@@ -352,6 +351,27 @@ def test_a_lowered_hard_limit_is_raised_again_or_retires_the_worker(worker: Proc
         pytest.skip("the hard limit of core files is 0 already")
     answer = worker.call(code)
     same = worker.probe("resource.getrlimit(resource.RLIMIT_CORE)") == before
+    assert same != answer.retires
+
+
+@pytest.mark.parametrize("change", ["setrlimit(which, most)", "prlimit(0, which, most)"])
+@pytest.mark.parametrize("kind", ["CPU", "FSIZE", "DATA", "NOFILE", "AS", "NPROC"])
+def test_a_limit_of_one_call_is_not_the_next_ones(worker: Process, kind: str, change: str) -> None:
+    code = f"""
+import resource
+which = resource.RLIMIT_{kind}
+def f(lasting):
+    soft, hard = resource.getrlimit(which)
+    lower = (1 << 40 if hard == resource.RLIM_INFINITY else hard) - 1
+    most = lower, lower if lasting else hard
+    resource.{change}
+"""
+    before = worker.probe("[resource.getrlimit(i) for i in range(16)]")
+    assert not worker.call(code, args=[False]).retires
+    assert worker.probe("[resource.getrlimit(i) for i in range(16)]") == before
+    answer = worker.call(code, args=[True])
+    assert answer.status == OK
+    same = worker.probe("[resource.getrlimit(i) for i in range(16)]") == before
     assert same != answer.retires
 
 

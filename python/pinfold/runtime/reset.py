@@ -18,6 +18,7 @@ import _thread
 import atexit
 import gc
 import linecache
+import resource
 import sys
 import warnings
 from collections.abc import Sequence
@@ -53,6 +54,7 @@ class Reset:
     def __init__(self) -> None:
         self._saved = False
         self._audited = False
+        self._limited = False
         self._collections = -1
         self._interpreter: tuple[Watch, ...] = ()
         self._library: tuple[Watch, ...] = ()
@@ -92,6 +94,8 @@ class Reset:
         `payload` are the segments of its arguments and its result, which are still there.
         """
         thorough = monotonic() - self._began > LONG or program is None or program.reaches_c
+        thorough |= self._limited
+        self._limited = False
         self._put_back_handlers(SIGNALS)
         if _thread._count() > self._threads:
             return ["a thread is left"]
@@ -137,6 +141,7 @@ class Reset:
         sys.path_importer_cache.pop(cwd, None)
         sys.modules.pop(NAME, None)
         self._guard_audit_hooks()
+        self._guard_limits()
         gc.freeze()
         self._state = State()
         self._threads = _thread._count()
@@ -180,6 +185,18 @@ class Reset:
             add(hook)
 
         sys.addaudithook = addaudithook
+
+    def _guard_limits(self) -> None:
+        # Reading all limits after every call would take a tenth of a trivial one's time.
+        def noting(change: Any) -> Any:
+            def noted(*arguments: Any) -> Any:
+                self._limited = True
+                return change(*arguments)
+
+            return noted
+
+        resource.setrlimit = noting(resource.setrlimit)
+        resource.prlimit = noting(resource.prlimit)
 
     def _put_back_handlers(self, signals: range) -> None:
         now = list(map(_signal.getsignal, signals))

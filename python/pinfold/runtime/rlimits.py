@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Mapping
+from resource import setrlimit  # as it was before `Reset` watches over it
 
 _KINDS = {
     "address_space_bytes": resource.RLIMIT_AS,
@@ -41,14 +42,18 @@ class RLimits:
             if hard != resource.RLIM_INFINITY:
                 most = min(most, hard)
             self._before[kind] = (soft, hard)
-            resource.setrlimit(kind, (most, most if self._lasting else hard))
+            setrlimit(kind, (most, most if self._lasting else hard))
+
+    def bounds(self, name: str) -> bool:
+        """Whether that one was set, and not lifted since."""
+        return _KINDS[name] in self._before
 
     def restore(self) -> None:
         """Lifts what was set, unless it is lasting."""
-        if self._before and not self._lasting:
+        if not self._lasting:
             for kind, limits in self._before.items():
-                resource.setrlimit(kind, limits)
-        self._before.clear()
+                setrlimit(kind, limits)
+            self._before.clear()
 
 
 def _tasks() -> int:
