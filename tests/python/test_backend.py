@@ -295,6 +295,51 @@ def test_a_caller_without_descriptors_for_a_value_does_not_blame_the_program(
     assert backend.submit(zone).result(timeout=60).value.key == paris.key
 
 
+@pytest.mark.parametrize("flags", ["os.O_NONBLOCK", "os.O_ASYNC", "os.O_NONBLOCK | os.O_ASYNC"])
+def test_descriptors_that_a_call_made_not_to_wait_or_to_signal_are_as_before(
+    flags: str, make_backend: MakeBackend
+) -> None:
+    backend = make_backend(isolation="reuse", max_workers=1)
+    change = call(f"""
+import fcntl, os
+for fd in range(256):
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(fd, fcntl.F_SETFL, {flags})
+    except OSError:
+        pass
+return os.getpid()
+""")
+    look = call("""
+import fcntl, os
+return os.getpid(), [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (1, 2)]
+""")
+    before = backend.submit(look).result(timeout=60).value
+    told = set()
+    for _ in range(30):
+        told.add(backend.submit(change).result(timeout=60).outcome)
+        # The worker waits for a call before the next one comes, or not.
+        result = backend.submit(look).result(timeout=60)
+        assert result.outcome == "ok", result
+        assert result.value[1] == before[1]
+    # A signal of its own channel may end the call that asked for it, and no other.
+    assert told <= ({"ok", "signalled"} if "ASYNC" in flags else {"ok"})
+
+
+def test_a_timer_that_a_call_left_does_not_end_the_next(make_backend: MakeBackend) -> None:
+    backend = make_backend(isolation="reuse", max_workers=1)
+    leave = call("""
+import ctypes, os, struct
+c = ctypes.CDLL(None)
+timer = ctypes.c_void_p()
+assert c.timer_create(0, None, ctypes.byref(timer)) == 0
+assert c.timer_settime(timer, 0, struct.pack("qqqq", 0, 0, 3600, 0), None) == 0
+return os.getpid()
+""")
+    left = backend.submit(leave).result(timeout=60).value
+    assert backend.submit(call("import os\nreturn os.getpid()")).result(timeout=60).value != left
+
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 

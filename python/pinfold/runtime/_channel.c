@@ -42,8 +42,12 @@ struct channel {
     struct slate *slate;         /* NULL: no call is handed ahead */
     int no_slate;                /* why there is none, though the pool sent one; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
+    int modes[3];                /* the status flags of the descriptors in kept[] */
     uint8_t *buffer;
 };
+
+/* Whose status flags a program may change, for all calls after it. */
+static const enum seat kept[] = {SEAT_CHANNEL, SEAT_OUT, SEAT_ERR};
 
 static void payload_dealloc(PyObject *self)
 {
@@ -124,6 +128,11 @@ static int next_call(struct channel *channel, struct frame *frame)
 {
     for (;;) {
         int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, frame);
+        if (r == -EAGAIN) { /* a process that an earlier call left, or took from us, made the socket so */
+            struct pollfd call = {seat_fd(SEAT_CHANNEL), POLLIN, 0};
+            poll(&call, 1, -1);
+            continue;
+        }
         if (r <= 0 && r != -EMFILE)
             return r;
         const struct frame_call *call = frame->body;
@@ -240,6 +249,24 @@ static bool is_quiet(const struct channel *channel)
            slate_is_quiet(channel->slate, channel->reads);
 }
 
+/* A program that made them not to wait, or to raise signals, did so for itself. Before the answer: what it makes come
+ * after that is the next call. */
+static void restore_modes(const struct channel *channel)
+{
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        int now = fcntl(seat_fd(kept[i]), F_GETFL);
+        if (now >= 0 && now != channel->modes[i])
+            fcntl(seat_fd(kept[i]), F_SETFL, channel->modes[i]);
+    }
+}
+
+/* proc(5), /proc/[pid]/timers: a line for each of timer_create(2). Nobody knows by which library. */
+static bool has_timers(void)
+{
+    char line;
+    return pread(seat_fd(SEAT_TIMERS), &line, 1, 0) > 0;
+}
+
 /* The next call may be one that was handed ahead only if nothing of this one is left. */
 static void go_on_or_wait(const struct channel *channel, struct frame_result *result)
 {
@@ -309,6 +336,10 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     if (has_children())
         result->flags |= RESULT_CHILDREN;
     measure(channel, result);
+    if (channel->reused) {
+        restore_modes(channel);
+        result->flags |= has_timers() ? RESULT_RETIRE : 0;
+    }
     go_on_or_wait(channel, result);
     stack_of_call(0);
     r = send_patiently(channel->call, result, spill < 0 ? inlined : NULL, spill);
@@ -459,6 +490,11 @@ PyObject *channel_new(PyObject *module, bool reused)
         int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
         if (fd >= 0)
             seat_put(SEAT_CLEAR_REFS, fd);
+        fd = open("/proc/self/timers", O_RDONLY | O_CLOEXEC); /* CONFIG_CHECKPOINT_RESTORE */
+        if (fd >= 0)
+            seat_put(SEAT_TIMERS, fd);
+        for (size_t i = 0; i < COUNT_OF(kept); i++)
+            channel->modes[i] = fcntl(seat_fd(kept[i]), F_GETFL);
     }
     stack_of_worker();
     if (r < 0) {

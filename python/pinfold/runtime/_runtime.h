@@ -38,6 +38,7 @@ enum seat {
     SEAT_STACK,
     SEAT_CLEAR_REFS,
     SEAT_SPILLS,
+    SEAT_TIMERS,
     SEATS
 };
 
