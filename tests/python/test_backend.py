@@ -340,6 +340,22 @@ return os.getpid()
     assert backend.submit(call("import os\nreturn os.getpid()")).result(timeout=60).value != left
 
 
+def test_a_worker_that_cannot_answer_at_all_does_not_blame_the_program(
+    either: LocalBackend,
+) -> None:
+    full = call("""
+import sys
+def flush():
+    raise MemoryError("no room")
+sys.modules["pinfold.runtime.worker"].flush = flush
+""")
+    result = either.submit(full).result(timeout=60)
+    assert result.outcome == "internal"
+    assert result.error is not None
+    assert "the worker cannot answer: MemoryError: no room" in result.error.message
+    assert either.submit(SQUARE).result(timeout=60).value == 49
+
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 

@@ -50,6 +50,11 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
     return Failure(kind, message, f"{heading}\n{text}" if heading else text, _returncode(error))
 
 
+def briefly(error: BaseException) -> tuple[str, str]:
+    """The type and the text of `error`."""
+    return _kind(error), _message(error)
+
+
 def not_found(function: str) -> Failure:
     """The source has no such function."""
     message = f"Function '{function}' not found or not callable"

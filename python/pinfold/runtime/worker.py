@@ -63,6 +63,9 @@ class Worker:
         try:
             while self._one():
                 pass
+        except BaseException as error:
+            if getpid() == self._pid:
+                give_up(error)
         finally:
             # Never the interpreter's own end: exit handlers are those of the template's modules.
             _exit(0)
@@ -95,6 +98,17 @@ class Worker:
         except BaseException as error:
             channel.send(channel.call, *failed(error, unsendable(error)), 0, self._last)
         return True
+
+
+def give_up(error: BaseException) -> None:
+    """There is no answer, not even that there is none: tell the pool so as one that cannot start
+    does, for an end alone would be the program's."""
+    text = b"the worker cannot answer"
+    with suppress(BaseException):  # no memory for the words
+        kind, message = report.briefly(error)
+        text += f": {kind}: {message}".encode("utf-8", "backslashreplace")
+    with suppress(BaseException):
+        _runtime.fail(text)
 
 
 def pin(cpus: list[int]) -> None:
