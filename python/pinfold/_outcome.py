@@ -123,7 +123,7 @@ def _error_of(
     signal = raw.signal or None
     stack = _own_frames(raw.stack)
     text = f"{reason}\n{stack}" if stack else reason
-    if signal:
+    if signal and outcome not in _LIMITS:
         returncode = -signal
     else:
         returncode = raw.exit_code if raw.exit_code >= 0 else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -150,13 +151,25 @@ def test_a_file_beyond_the_limit_ends_the_call_by_the_kernels_evidence(
     body = "with open(args[0], 'wb') as file:\n    file.truncate(args[1])\nreturn 1"
     limits = Limits(file_bytes=MIB)
     sparse = call(body, str(tmp_path / "large"), 1 << 40, limits=limits)
-    told = message(ended(either, sparse, "output_limit", OutputLimitExceeded))
-    assert str(MIB) in told
+    result = ended(either, sparse, "output_limit", OutputLimitExceeded)
+    assert str(MIB) in message(result)
+    assert result.error is not None
+    assert (result.error.returncode, result.error.signal) == (1, signal.SIGXFSZ)
     small = call(body, str(tmp_path / "small"), MIB, limits=limits)
     assert either.submit(small).result(timeout=60).value == 1
     # The next call has its own limits, or none.
     free = call(body, str(tmp_path / "free"), 2 * MIB)
     assert either.submit(free).result(timeout=60).value == 1
+
+
+def test_a_value_that_is_a_larger_file_than_allowed_is_an_output_limit(
+    backend: LocalBackend,
+) -> None:
+    large = call("return bytes(200_000)", limits=Limits(file_bytes=1000))
+    result = ended(backend, large, "output_limit", OutputLimitExceeded)
+    assert "larger than allowed" in message(result)
+    assert result.error is not None
+    assert result.error.returncode == 1
 
 
 def test_without_a_limit_on_files_death_by_that_signal_is_a_crash(either: LocalBackend) -> None:

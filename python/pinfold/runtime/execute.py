@@ -72,6 +72,11 @@ class Executor:
         self.note = b""
         self._limits = RLimits(lasting=isolation == "fresh")
 
+    @property
+    def bounds_files(self) -> bool:
+        """Whether the call that ended bounds the size of files still."""
+        return self._limits.bounds("file_bytes")
+
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
         """Run one call and return (status, segments, flags) of its result, as src/frame.h has them.
 
@@ -149,7 +154,7 @@ class Executor:
             result = codecs.encode(value, request.codec)
         except BaseException as error:
             return RESULT_BAD, pack_failure(report.unencodable(error, program))
-        size = _payload_size(result)
+        size = payload_size(result)
         if result_max and size > result_max:
             return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
         return RESULT_OK, result
@@ -165,7 +170,7 @@ def _set_environment(changes: Mapping[str, str | None]) -> None:
         time.tzset()
 
 
-def _payload_size(segments: Sequence[bytes | memoryview]) -> int:
+def payload_size(segments: Sequence[bytes | memoryview]) -> int:
     """As payload_size() of src/payload.c has it."""
     size = 8 + 8 * len(segments)
     for segment in segments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import sys
 from contextlib import suppress
 from os import _exit, getpid
@@ -19,6 +20,7 @@ from pinfold.runtime.execute import (
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
     Executor,
+    payload_size,
 )
 from pinfold.runtime.imports import Imports
 from pinfold.runtime.wire import Segments, pack_failure
@@ -70,6 +72,14 @@ class Worker:
             # Never the interpreter's own end: exit handlers are those of the template's modules.
             _exit(0)
 
+    def _unsendable(self, error: BaseException) -> int:
+        if isinstance(error, OverflowError):
+            return RESULT_TOO_LARGE
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            own = error.errno == errno.EFBIG and self._executor.bounds_files
+            return RESULT_TOO_LARGE if own else RESULT_BAD
+        return RESULT_EXCEPTION if isinstance(error, KeyboardInterrupt) else RESULT_INTERNAL
+
     def _one(self) -> bool:
         channel = self._channel
         try:
@@ -96,7 +106,9 @@ class Worker:
                 channel.note(self._executor.note)
             channel.send(channel.call, status, result, flags, result_max, self._last)
         except BaseException as error:
-            channel.send(channel.call, *failed(error, unsendable(error)), 0, self._last)
+            status = self._unsendable(error)
+            error = too_big_a_file(error, result)
+            channel.send(channel.call, *failed(error, status), 0, self._last)
         return True
 
 
@@ -139,12 +151,16 @@ def flush() -> None:
             continue
 
 
-def unsendable(error: BaseException) -> int:
-    if isinstance(error, OverflowError):
-        return RESULT_TOO_LARGE
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return RESULT_BAD
-    return RESULT_EXCEPTION if isinstance(error, KeyboardInterrupt) else RESULT_INTERNAL
+def too_big_a_file(error: BaseException, result: Segments) -> BaseException:
+    """An EFBIG as what it is, of a limit and not of the disk; else the error itself."""
+    if not isinstance(error, OSError) or error.errno != errno.EFBIG:
+        return error
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if most == resource.RLIM_INFINITY:  # it is the file system's own
+        return error
+    size = payload_size(result)
+    text = f"the result takes {size} bytes, and RLIMIT_FSIZE lets a file have {most}"
+    return OSError(errno.EFBIG, text)
 
 
 def failed(error: BaseException, status: int) -> tuple[int, Segments, int]:
