@@ -18,7 +18,7 @@ from pinfold._cpus import usable_cpus
 from pinfold._sandbox import cgroup_of, namespaces_of, plan_of
 from pinfold.call import FOREVER_NS
 from pinfold.config import MAX_WORKERS, THREAD_COUNTS
-from pinfold.errors import InvalidConfig
+from pinfold.errors import InvalidConfig, PoolError
 
 if TYPE_CHECKING:
     from pinfold.config import WorkerConfig
@@ -36,7 +36,7 @@ class Launch:
     """Everything that a pool needs, checked and captured.
 
     Raises `InvalidConfig` for an interpreter that cannot be run or a spill directory that cannot be
-    used.
+    used, and `PoolError` where this process lacks what it takes to find out.
     """
 
     __slots__ = ("cgroup", "config", "environment", "max_workers", "places", "plan", "python")
@@ -44,6 +44,13 @@ class Launch:
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self.places: list[list[int]] | None = None
+        self.cgroup: tuple[Path, int] | None = None
+        try:
+            self._capture(config)
+        except (OSError, ImportError) as error:  # of the modules that are loaded when they are used
+            raise PoolError(f"a backend cannot be made now: {error}") from error
+
+    def _capture(self, config: WorkerConfig) -> None:
         if config.cpus_per_worker is not None:
             self.places = places_of(config.cpus_per_worker, config.max_workers)
             self.max_workers = len(self.places)
@@ -53,7 +60,6 @@ class Launch:
         self.plan = plan_of(config)
         prepare_spill_dir(config.spill_dir)
         self.environment = _environment(config)
-        self.cgroup: tuple[Path, int] | None = None
         self._check_size()
 
     def open(self, *, events: bool) -> _pool.Pool:
@@ -222,6 +228,8 @@ def prepare_spill_dir(path: Path) -> None:
                 path.chmod(0o700)
         _try_file_in(path)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
         raise InvalidConfig(
             f"WorkerConfig: spill_dir: cannot write to {shown(str(path))}: {error.strerror}"
         ) from error

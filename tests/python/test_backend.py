@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -507,6 +508,26 @@ def test_a_pool_without_descriptors_says_so_and_works_when_there_are_some(
     assert result.error is not None
     assert os.strerror(errno.EMFILE) in result.error.message
     assert backend.submit(SQUARE).result(timeout=60).value == 49
+
+
+@pytest.mark.parametrize("free", range(3))
+def test_a_backend_that_cannot_be_made_for_want_of_descriptors_says_so(
+    free: int, make_backend: MakeBackend
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open("/dev/null", os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, limits[1]))
+    try:
+        if free == 0:
+            with pytest.raises(PoolError, match=os.strerror(errno.EMFILE)):
+                make_backend()
+        else:  # enough, or not; but never what is no error of this package
+            with contextlib.suppress(PoolError):
+                make_backend()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert make_backend().submit(SQUARE).result(timeout=60).value == 49
 
 
 # ---- two backends, forks, and forgetting --------------------------------------------------------
