@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -16,10 +17,14 @@ from pinfold.errors import (
 )
 
 _SHOWN = 200  # characters of a value that a message repeats
+_MOST_SECONDS = sys.float_info.max
+_BITS = 2048  # of an int; Python refuses to write out the largest (sys.set_int_max_str_digits)
 
 
 def shown(value: object) -> str:
     """The value as a message shows it: on one line, cut when it is long."""
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"an int of {value.bit_length()} bits"
     text = ascii(value) if isinstance(value, str | bytes) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
@@ -59,6 +64,10 @@ class Check:
         wanted = "a positive number of seconds"
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.wrong_type(name, value, wanted)
+        try:
+            value = float(value)
+        except OverflowError:
+            self.wrong_value(name, value, f"{wanted}, at most {_MOST_SECONDS:.2g} or infinite")
         if math.isnan(value) or value <= 0:
             self.wrong_value(name, value, wanted)
         return value

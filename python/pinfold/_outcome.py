@@ -49,7 +49,8 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
     reason = raw.reason or outcome
     metrics = _metrics_of(raw, origin)
     if outcome == "timeout":  # the library knows what was left of the deadline when it got the call
-        reason = f"the deadline of {record.deadline_ns / 1e9:g} s passed"
+        left_ns = 0 if record.deadline_ns == 1 else record.deadline_ns  # 1: none was left
+        reason = f"the deadline of {left_ns / 1e9:g} s passed"
         reason += "" if metrics else " before a worker was free"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(record.call.function_name)}: {reason}"

@@ -86,7 +86,10 @@ def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:
         return FOREVER_NS
     if isinstance(deadline_s, bool) or not hasattr(type(deadline_s), "__float__"):
         call_check.wrong_type(name, deadline_s, "a number of seconds or None")
-    seconds = float(deadline_s)  # type: ignore[arg-type]
+    try:
+        seconds = float(deadline_s)  # type: ignore[arg-type]
+    except OverflowError:
+        call_check.wrong_value(name, deadline_s, "a number of seconds that fits a float, or None")
     if math.isnan(seconds) or seconds < 0:
         call_check.wrong_value(name, deadline_s, "a number of seconds, not negative, or None")
     return FOREVER_NS if seconds >= FOREVER_NS / 1e9 else max(1, int(seconds * 1e9))

@@ -80,7 +80,7 @@ class Limits:
         """`cpu_s` in nanoseconds; 0: no bound."""
         if self.cpu_s is None or not math.isfinite(self.cpu_s):
             return 0
-        return min(max(1, int(self.cpu_s * 1e9)), _MOST)
+        return _MOST if self.cpu_s >= _MOST / 1e9 else max(1, int(self.cpu_s * 1e9))
 
     def of_kernel(self) -> dict[str, int]:
         """Those that are set in the worker, by name."""

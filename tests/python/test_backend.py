@@ -170,7 +170,10 @@ def test_a_timeout_tells_the_function_and_where_it_stood(either: LocalBackend) -
 
 
 def test_a_deadline_of_zero_has_passed(either: LocalBackend) -> None:
-    assert either.submit(SQUARE, deadline_s=0).result(timeout=60).outcome == "timeout"
+    result = either.submit(SQUARE, deadline_s=0).result(timeout=60)
+    assert result.outcome == "timeout"
+    assert result.error is not None
+    assert "the deadline of 0 s passed" in result.error.message
 
 
 def test_the_time_in_the_queue_counts_for_the_deadline(make_backend: MakeBackend) -> None:

@@ -95,7 +95,11 @@ def test_a_deadline_is_a_number_of_seconds(deadline_s: Any, ns: int) -> None:
     assert deadline_ns(deadline_s) == ns
 
 
-@pytest.mark.parametrize("deadline_s", [-1, -1e-9, float("-inf"), float("nan")])
+# So large that Python does not write it out.
+BEYOND = pytest.param(-(10**5000), id="beyond")
+
+
+@pytest.mark.parametrize("deadline_s", [-1, -1e-9, float("-inf"), float("nan"), 10**400, BEYOND])
 def test_a_deadline_that_is_none_is_refused_at_once(deadline_s: Any, backend: LocalBackend) -> None:
     with pytest.raises(InvalidCall, match="deadline_s"):
         backend.submit(SQUARE, deadline_s=deadline_s)

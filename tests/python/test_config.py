@@ -107,6 +107,10 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("idle_timeout_s", 0),
         ("idle_timeout_s", -1.0),
         ("idle_timeout_s", float("nan")),
+        ("idle_timeout_s", 10**400),
+        # So large that Python does not write it out.
+        pytest.param("setup_timeout_s", 10**5000, id="setup_timeout_s-beyond"),
+        pytest.param("max_workers", 10**5000, id="max_workers-beyond"),
         ("spill_dir", ""),
         ("spill_dir", "a\0b"),
         ("env_whitelist", {"A\0"}),
@@ -177,6 +181,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(name: str, value: Any) -> 
     [
         {"memory_bytes": -1},
         {"cpu_s": 0.0},
+        {"cpu_s": 10**400},
         {"processes": 0},
         {"open_files": 3},
         {"file_bytes": 0},
@@ -190,6 +195,14 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(name: str, value: Any) -> 
 def test_a_limit_that_cannot_be_kept_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig, match=next(iter(limits))):
         Limits(**limits)
+
+
+def test_processor_time_beyond_all_bounds_is_a_bound() -> None:
+    assert [Limits(cpu_s=cpu_s).cpu_ns for cpu_s in (1e305, 10**305, 5)] == [
+        2**62,
+        2**62,
+        5 * 10**9,
+    ]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
