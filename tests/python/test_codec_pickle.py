@@ -225,6 +225,20 @@ class Holder:
         self.held = held
 
 
+class Exits(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
+def read() -> None:
+    raise Exits
+
+
+class Reads:
+    def __reduce__(self) -> Any:
+        return read, ()
+
+
 class Raises:
     def __reduce__(self) -> Any:
         raise KeyError("no")
@@ -299,6 +313,12 @@ def test_what_unpickling_raises_is_the_cause_of_one_error(stream: bytes, cause: 
     with pytest.raises(CannotDecode) as caught:
         codec.decode(received([stream]), "pickle")
     assert isinstance(caught.value.__cause__, cause)
+
+
+def test_an_exit_in_the_text_of_what_unpickling_raises_is_held_as_well() -> None:
+    with pytest.raises(CannotDecode, match=r"Exits: \(its text raised\)") as caught:
+        codec.decode(received([pickle.dumps(Reads())]), "pickle")
+    assert type(caught.value.__cause__) is Exits
 
 
 def test_no_segments_is_an_error() -> None:

@@ -174,5 +174,7 @@ def decode(segments: Sequence[memoryview]) -> object:
 def _text(error: BaseException) -> str:
     try:
         return f"{error!s:.200}"
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # it is code of the value's author, like what raised
         return "(its text raised)"
