@@ -375,6 +375,14 @@ def f(lasting):
     assert same != answer.retires
 
 
+def test_what_sets_limits_is_pickled_by_its_name(worker: Process) -> None:
+    code = "from resource import prlimit, setrlimit\ndef f(): return lambda: (prlimit, setrlimit)"
+    worker.call("def f(): pass")
+    answer = worker.call(code, codec="pickle")
+    assert answer.status == OK, answer.text
+    assert answer.value() == (resource.prlimit, resource.setrlimit)
+
+
 def test_a_raised_niceness_is_lowered_again_or_retires_the_worker(worker: Process) -> None:
     before = worker.probe("os.getpriority(os.PRIO_PROCESS, 0)")
     answer = worker.call("import os\ndef f(): os.nice(1)")

@@ -8,7 +8,7 @@ keep inside, such as numpy's print options.
 
 After each call everything is compared, by identity where that is possible, and only what differs is
 touched. A few comparisons cost more than a trivial call. They are made when the call gave reason
-to: it took long, or imported something, or its source names the way there.
+to: it took long, or imported something, or set a limit, or its source names the way there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextvars import Context, copy_context
+from functools import wraps
 from time import monotonic, tzset
 from typing import Any
 
@@ -189,6 +190,7 @@ class Reset:
     def _guard_limits(self) -> None:
         # Reading all limits after every call would take a tenth of a trivial one's time.
         def noting(change: Any) -> Any:
+            @wraps(change)  # cloudpickle finds it by its name, as it does the original
             def noted(*arguments: Any) -> Any:
                 self._limited = True
                 return change(*arguments)
