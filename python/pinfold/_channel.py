@@ -41,7 +41,7 @@ class Channel:
             raise
 
     def _take(self) -> None:
-        self._engine.settle_all(self.queue.take(), self.loop)
+        self._engine.settle(self.queue.take, here=self.loop)
 
     def close(self) -> None:
         """From any thread."""
@@ -88,20 +88,20 @@ class LoopCall(Record):
         return self.future.get_loop() is loop
 
     def deliver(self, result: WorkerResult, here: asyncio.AbstractEventLoop | None) -> None:
-        self.backend = None
         loop = self.future.get_loop()
         if here is loop:
             self._finish(result)
         else:
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(self._finish, result)
+        self.backend = None
 
     def give_up(self) -> None:
         # Whoever awaits it knows, or sits in a loop that was closed, or in one whose backend was
         # torn down around it.
-        self.backend = None
         with contextlib.suppress(RuntimeError):
             self.future.get_loop().call_soon_threadsafe(self.future.cancel)
+        self.backend = None
 
     def _finish(self, result: WorkerResult) -> None:
         if not self.future.done():

@@ -5,10 +5,14 @@
  future.result()  --> waits for this one call in C ----------------|    then whoever waits is told
  map() in a thread -> a queue of its own, waited on in C ----------'
 
-A pending call is in a table from before its submit until somebody *claims* it by taking it out; who
-claims it settles it, so every call is settled once, in whatever thread its end came up. Tables are
-changed by single operations on dicts, each of them atomic; nothing here holds a lock while it calls
-a handler or waits.
+A pending call is in a table from before its submit until its caller was told. Whoever settles it
+*claims* it (`Pool.claimed`), so every call is settled once, in whatever thread its end came up.
+Tables are changed by single operations on dicts, each of them atomic; nothing here holds a lock
+while it calls a handler or waits.
+
+An exception may come anywhere: a signal handler raises, or a callback. So results stay in line in
+the binding until their callers were told (`Pool.told`), and a record notes how far that went
+(`Record.result`): whoever is thrown out in the middle leaves both to whoever comes next.
 """
 
 from __future__ import annotations
@@ -18,13 +22,11 @@ import contextlib
 import errno
 import os
 import threading
-from collections import deque
-from collections.abc import Iterable
 from enum import Enum
 from itertools import count
 from threading import get_ident
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pinfold import _pool
 from pinfold._hooks import Hooks
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from pinfold.result import WorkerResult
 
 _DEBUG = 10  # logging.DEBUG
+_claimed = _pool.Pool.claimed
 _STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
 
 
@@ -54,28 +57,6 @@ class State(Enum):
     OPEN = "open"
     DRAINING = "shutting down"
     CLOSED = "shut down"
-
-
-class Claim:
-    """Takes a call out of the table, to settle it; None if somebody else did."""
-
-    __slots__ = ("_engine", "_key")
-
-    def __init__(self, engine: Engine, key: int) -> None:
-        self._engine = engine
-        self._key = key
-
-    def __enter__(self) -> Record | None:
-        engine = self._engine
-        engine._settling[self] = get_ident()
-        return engine._pending.pop(self._key, None)
-
-    def __exit__(self, *_: object) -> None:
-        engine = self._engine
-        del engine._settling[self]
-        if engine.state is not State.OPEN:
-            with engine._idle:
-                engine._idle.notify_all()
 
 
 class Engine:
@@ -97,8 +78,7 @@ class Engine:
         self._prepared = False
         self._pool: _pool.Pool | None = None
         self._pending: dict[int, Record] = {}
-        self._settling: dict[Claim, int] = {}  # and the thread that holds it
-        self._taken: deque[_pool.Result] = deque()  # out of the library, not settled yet
+        self._settling: dict[int, int] = {}  # keys that are claimed, and the thread that has them
         self._counts: dict[str, object] = {}
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
@@ -187,17 +167,18 @@ class Engine:
         A call that the pool cannot take for reasons of its own ends ``internal``. Raises
         PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
         """
-        if self.hooks.submit:
-            self.hooks.call("submit", record.call)
         record.key = next(self._keys)
         self._pending[record.key] = record
         try:
+            if self.hooks.submit:
+                self.hooks.call("submit", record.call)
             pool = self.pool()
             queue = record.queue_in(pool)
             left = record.deadline_ns
             if left != FOREVER_NS:
                 left = max(1, left - (monotonic_ns() - began))
-            record.call_id = pool.submit(
+            pool.submit(
+                record,
                 segments,
                 queue,
                 record.key,
@@ -210,7 +191,7 @@ class Engine:
                 limits.file_bytes or 0,
             )
         except BaseException as error:
-            self._not_taken(record, error)
+            _claimed(self._settling, record.key, self._not_taken, record, error)
 
     def has_room(self) -> bool:
         """Whether the pool's queue would take one more call, as things are."""
@@ -222,19 +203,22 @@ class Engine:
         return True
 
     def _not_taken(self, record: Record, error: BaseException) -> None:
-        with Claim(self, record.key) as claimed:
-            if claimed is None:  # it was closed under our hands, and the call with it
-                return
-            from pinfold._outcome import failed
+        if record.key not in self._pending:  # it was closed under our hands, and the call with it
+            return None
+        from pinfold._outcome import failed
 
-            told = self._refusal(error) if isinstance(error, OSError) else error
-            result = failed("internal", str(told))
-            if type(told) is not PoolError:
-                self._tell(record, result, told)
-                raise told from (None if told is not error else error.__cause__)
+        told = self._refusal(error) if isinstance(error, OSError) else error
+        result = failed("internal", str(told))
+        if type(told) is PoolError:
             told.result = result
+            return self._finish(record, result, told)
+        try:
+            if self._pool is not None and record.call_id:  # it was taken before the interrupt came
+                self._pool.cancel(record.call_id)
             self._tell(record, result, told)
-            record.deliver(result, None)
+        finally:
+            self._pending.pop(record.key, None)
+        raise told from (None if told is not error else error.__cause__)
 
     def _refusal(self, error: OSError) -> BaseException:
         if error.errno == errno.EAGAIN:
@@ -249,41 +233,98 @@ class Engine:
 
     # ---- settling -----------------------------------------------------------------------------
 
-    def settle_all(self, raws: Iterable[_pool.Result], here: AbstractEventLoop | None) -> None:
-        """Settles results that were taken, in order. A handler that closes the backend settles the
-        rest from inside."""
-        taken = self._taken
-        taken.extend(raws)
-        while taken:
+    def settle(
+        self,
+        take: Callable[..., list[_pool.Result]],
+        *args: Any,
+        here: AbstractEventLoop | None = None,
+    ) -> bool:
+        """Settles the results that ``take(*args)`` takes out of the library, in order; False if
+        there was none. A handler that waits for a call, or closes the backend, settles the rest
+        from inside. What is raised on the way is raised when all are settled. `here`: the loop that
+        this thread runs."""
+        first: BaseException | None = None
+        try:
+            raws = take(*args)
+            if not raws:
+                return False
             try:
-                raw = taken.popleft()
-            except IndexError:  # another thread was faster
-                return
-            self.settle(raw, here)
+                self.tell_events()
+            except BaseException as error:
+                first = error
+            for raw in raws:
+                try:
+                    _claimed(self._settling, raw.key, self._settle, raw, here)
+                except BaseException as error:
+                    if first is None:
+                        first = error
+            if first is not None:
+                raise first
+            return True
+        except BaseException:
+            self._leave()
+            raise
+        finally:
+            first = None  # it refers to this frame
+            if self.state is not State.OPEN:
+                self._news()
 
-    def settle(self, raw: _pool.Result, here: AbstractEventLoop | None = None) -> None:
-        """Makes of a result what the caller is told, and tells it. `here`: the loop that this
-        thread runs. A result of a call that was given up is dropped."""
-        self.tell_events()
-        with Claim(self, raw.key) as record:
-            if record is None:
-                return
+    def _settle(self, raw: _pool.Result, here: AbstractEventLoop | None) -> None:
+        """Makes of a result what the caller is told, and tells it. A result of a call that was
+        given up is dropped."""
+        record = self._pending.get(raw.key)
+        if record is None:
+            raw.told()
+            return
+        result = record.ended
+        if result is None:
             try:
                 result = self._result_of(raw, record, self.origin)
-                if self.learner is not None:
-                    self.learner.take(self._pool, raw.note, result.metrics)
             except BaseException as error:  # an interrupt came while the value was read
                 from pinfold._outcome import failed
 
-                self._finish(record, failed("internal", f"interrupted: {error!r}"), here)
+                self._finish(record, failed("internal", f"interrupted: {error!r}"), None, here)
                 raise
-            self._finish(record, result, here)
+        self._finish(record, result, None, here)
+        raw.told()
+        if self.learner is not None:
+            self.learner.take(self._pool, raw.note, result.metrics)
 
-    def _finish(self, record: Record, result: WorkerResult, here: AbstractEventLoop | None) -> None:
+    def _finish(
+        self,
+        record: Record,
+        result: WorkerResult,
+        error: BaseException | None,
+        here: AbstractEventLoop | None = None,
+        *,
+        given_up: bool = False,
+    ) -> None:
+        """Tells the handlers, if they were not told before, and whoever waits."""
         try:
-            self._tell(record, result, None)
+            if record.ended is None:
+                record.ended = result
+                self._tell(record, result, error)
         finally:  # Ctrl-C in a handler
-            record.deliver(result, here)
+            try:
+                if given_up:
+                    record.give_up()
+                else:
+                    record.deliver(result, here)
+            finally:
+                if record.backend is None:  # it was told, whatever a callback raised
+                    self._pending.pop(record.key, None)
+
+    def _leave(self) -> None:
+        """An exception drives this thread out: the completer settles what it leaves."""
+        pool = self._pool
+        if pool is not None and pool.leave():
+            self.need_completer(pool)
+            pool.wake()
+
+    def _news(self) -> None:
+        """Whoever ends the backend looks again."""
+        with self._idle:
+            self._idle.notify_all()
 
     def _tell(self, record: Record, result: WorkerResult, error: BaseException | None) -> None:
         if self.hooks.complete:
@@ -300,30 +341,38 @@ class Engine:
         it has ended, or somebody is just settling it."""
         if os.getpid() != self._pid:
             return False
-        self.tell_events()
-        with Claim(self, record.key) as claimed:
-            if claimed is None:
-                return False
+        try:
+            self.tell_events()
+        finally:
+            done = _claimed(self._settling, record.key, self._abandon, record)
+            if self.state is not State.OPEN:
+                self._news()
+        return bool(done)
+
+    def _abandon(self, record: Record) -> bool:
+        if record.key not in self._pending or record.ended is not None:
+            return False
+        from pinfold._outcome import cancelled_error, failed
+
+        try:
             if self._pool is not None and record.call_id:
                 self._pool.cancel(record.call_id)
-            from pinfold._outcome import cancelled_error, failed
-
-            try:
-                result = failed("cancelled", "cancelled by the caller")
-                self._tell(record, result, cancelled_error())
-            finally:
-                record.give_up()
-            return True
+        finally:
+            result = failed("cancelled", "cancelled by the caller")
+            self._finish(record, result, cancelled_error(), given_up=True)
+        return True
 
     def wait_for(self, record: Record, timeout_ns: int) -> None:
-        """Waits for this one call and settles it; returns early if somebody else takes its result.
-        Raises TimeoutError."""
+        """Waits for this one call and settles it; returns early if somebody else settles it. Before
+        it waits, settles what a handler of this thread stands in the way of. Raises
+        TimeoutError."""
         if os.getpid() != self._pid:
             self.check_open()
-        if self._pool is not None and record.call_id:
-            raw = self._pool.wait(record.call_id, timeout_ns)
-            if raw is not None:
-                self.settle(raw)
+        pool = self._pool
+        if pool is not None and record.call_id:
+            if pool.taken(False):
+                self.settle(pool.taken, False)
+            self.settle(pool.wait, record.call_id, timeout_ns)
 
     # ---- events -------------------------------------------------------------------------------
 
@@ -350,7 +399,7 @@ class Engine:
         worker = Worker(worker_id, self.origin.node_id, pid)
         if kind == _pool.EVENT_CALL_START:
             record = self._pending.get(key)
-            if record is not None:
+            if record is not None and key not in self._settling:
                 self.hooks.call("start", record.call, worker)
         elif kind == _pool.EVENT_WORKER_START:
             self.hooks.call("worker_start", worker)
@@ -385,7 +434,7 @@ class Engine:
             pool.poll()
             try:
                 self.tell_events()
-                self.settle_all(pool.take(), None)
+                self.settle(pool.take)
             except (
                 BaseException
             ):  # of a handler or a callback: whoever else waits must be told, too
@@ -490,7 +539,8 @@ class Engine:
         """Returns when no call is pending and no handler runs, but in this thread or the one beside
         it. After patience_s without news, gives up the calls of which there will be none."""
         while True:
-            self.settle_all((), None)
+            if self._pool is not None:
+                self.settle(self._pool.taken, True)
             for record in list(self._pending.values()):
                 self.wait_for(record, FOREVER_NS)
             with self._idle:
@@ -502,7 +552,8 @@ class Engine:
                     self.abandon(record)
 
     def _is_idle(self, but: set[int]) -> bool:
-        return not self._pending and but.issuperset(list(self._settling.values()))
+        settling = self._settling.copy()
+        return but.issuperset(settling.values()) and settling.keys() >= set(self._pending)
 
     def _tear_down(self, beside: int) -> None:
         with self._lock:

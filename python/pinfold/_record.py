@@ -24,12 +24,13 @@ class Record:
     """What all kinds of pending calls have in common.
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
-    name for it, 0 until the submit has returned. `deadline_ns` counts from the submit. The backend
-    is held as long as the call is pending, so that nobody who waits for a call loses it to the
-    garbage collector.
+    name for it, 0 until it has taken the call. `deadline_ns` counts from the submit. `ended` is how
+    it ended, once the handlers were told. The backend is held until whoever waits was told, so that
+    nobody who waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of
+    it last, and may be called again if an exception came before.
     """
 
-    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "key")
+    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key")
 
     backend: LocalBackend | None
     call: WorkerCall
@@ -37,6 +38,7 @@ class Record:
     deadline_ns: int
     key: int
     call_id: int
+    ended: WorkerResult | None
 
     def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
         self.backend = backend
@@ -45,6 +47,7 @@ class Record:
         self.deadline_ns = 0
         self.key = 0
         self.call_id = 0
+        self.ended = None
 
     def queue_in(self, pool: Pool) -> Queue | None:
         """Where its end shall be told; None: to the completer thread. May raise OSError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pinfold.call import WorkerCall
 
 T = TypeVar("T")
+
+_log = logging.getLogger("concurrent.futures")  # where the base class would tell it
 
 _PENDING = "PENDING"
 _CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -133,24 +136,42 @@ class CallFuture(Record, Future[WorkerResult]):
         return None
 
     def deliver(self, result: WorkerResult, here: AbstractEventLoop | None) -> None:
-        self._worker_result = result
+        if self._state is not _CANCELLED:
+            self._worker_result = result
         self._settle(_FINISHED)
 
     def give_up(self) -> None:
         self._settle(_CANCELLED)
 
     def _settle(self, state: str) -> None:
-        self.backend = None
-        self._state = state
+        again = self._state is not _PENDING  # an exception came when whoever waits was being told
+        if not again:
+            self._state = state
         # Whoever makes the condition from here on sees the new state and does not wait.
         condition = self.__dict__.get("condition")
-        if condition is None:
-            return
-        with condition:
-            for waiter in self._waiters:
-                if state is _CANCELLED:
-                    waiter.add_cancelled(self)
-                else:
-                    waiter.add_result(self)
-            condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        if condition is not None:
+            with condition:
+                for waiter in self._waiters:
+                    if again and self in waiter.finished_futures:
+                        continue
+                    if self._state is _CANCELLED:
+                        waiter.add_cancelled(self)
+                    else:
+                        waiter.add_result(self)
+                condition.notify_all()
+            self._call_back()
+        self.backend = None
+
+    def _call_back(self) -> None:
+        """Calls every callback, once, whatever one of them raises."""
+        callbacks = self._done_callbacks
+        while callbacks:
+            callback = callbacks[0]
+            del callbacks[0]
+            try:
+                callback(self)
+            except Exception:
+                _log.exception("exception calling callback for %r", self)
+            except BaseException:
+                self._call_back()
+                raise

@@ -137,7 +137,8 @@ class _Flight:
             self.backend._engine.abandon(record)
 
     def tell(self, record: _MapCall, result: WorkerResult, here: object) -> None:
-        self.finished[record] = result
+        if record in self.flying:
+            self.finished[record] = result
         if self.loop is not None:
             if here is self.loop:
                 self._wake_up()
@@ -174,8 +175,8 @@ class _MapCall(Record):
         return self.flight.loop is loop
 
     def deliver(self, result: WorkerResult, here: asyncio.AbstractEventLoop | None) -> None:
-        self.backend = None
         self.flight.tell(self, result, here)
+        self.backend = None
 
     def give_up(self) -> None:
         from pinfold._outcome import failed
@@ -208,9 +209,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                     return
                 time.sleep(_NAP_S)
                 continue
-            raw = flight.queue.wait() if flight.queue is not None else None
-            if raw is not None:
-                engine.settle(raw)
+            if flight.queue is not None and engine.settle(flight.queue.wait):
                 continue
             # The backend is closing: whoever closes it settles our calls.
             with flight.news:

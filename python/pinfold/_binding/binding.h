@@ -7,6 +7,8 @@
 #include <pinfold.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
 
 /* The module's state: its types. */
 struct binding {
@@ -15,6 +17,47 @@ struct binding {
     PyTypeObject *result;
     PyTypeObject *segment;
 };
+
+/* pinfold._pool.Result */
+struct result {
+    PyObject ob_base;
+    pinfold_result *result; /* owned; NULL while it is kept in reserve */
+    TAILQ_ENTRY(result) link;
+    struct result *next; /* in the reserve */
+    struct line *line;   /* in which it stands; else NULL */
+    unsigned long taker; /* the thread that has taken it, and will settle it; 0: whoever comes next */
+};
+
+/* Results that were taken out of the library, and whose callers were not told yet: line.c. Under the GIL. */
+struct line {
+    TAILQ_HEAD(, result) results; /* a reference to each */
+    struct result *reserve;       /* empty ones for the next line_take */
+    int n_reserve;
+};
+
+void line_init(struct line *line);
+void line_clear(struct line *line);
+
+/* Fills `empty`, whose reference it takes, with what it owns from now on, and puts it in line for this thread. */
+void line_join(struct line *line, struct result *empty, pinfold_result *result);
+
+/* Takes it out of its line. Idempotent. */
+void line_drop(struct result *result);
+
+/* Leaves what this thread has taken to whoever comes next. False: nothing is left so. */
+bool line_leave(struct line *line);
+
+/* A list of what this thread has taken, what was left to whoever comes, and the call's of this id (0: none); or of all
+ * there is. They stay in line, and what another thread has taken may be left now by either. */
+PyObject *line_list(struct line *line, bool everybodys, uint64_t id);
+
+#define TAKE_MOST 64 /* results that one take() takes: a burst must not keep an event loop for long */
+
+/* Takes at most TAKE_MOST results out of the library and counts them; a negative errno when there is no more. */
+typedef int take_function(void *from, pinfold_result **taken, int *n);
+
+/* Puts in line what `take`, called without the GIL, takes. What line_list() gives, or NULL with an exception. */
+PyObject *line_take(struct line *line, struct binding *binding, take_function *take, void *from);
 
 /* Lets threads in until it is shut, and knows when the last one has left. Needs no GIL. */
 struct gate {
@@ -47,6 +90,8 @@ struct pool {
     pid_t pid;            /* of the process that opened it: a forked child must keep off */
     int wake_fd;          /* eventfd: ends a poll() */
     struct queue *queues; /* the open ones; under the gate's mutex */
+    struct line line;
+    PyObject *call_id; /* the name */
 };
 
 /* pinfold._pool.Queue */
@@ -70,15 +115,12 @@ PyObject *raise_errno(int code, const pinfold_error *error);
 /* Raises ValueError: the pool, or the queue, is closed. Returns NULL. */
 PyObject *raise_closed(void);
 
-/* A Result that owns `result`, which is freed when that fails. */
-PyObject *py_result_new(struct binding *binding, pinfold_result *result);
+/* An empty Result, which no method may be called of. */
+struct result *py_result_new(struct binding *binding);
 
-/* Takes what waits in a queue: a list of Results, at most `most`. */
-PyObject *py_queue_take(struct binding *binding, int (*next)(void *queue, pinfold_result **ret), void *queue,
-                        int most);
-
-/* Pool.submit, a method of its own file. */
+/* Pool.submit and Pool.claimed, methods of files of their own. */
 PyObject *py_pool_submit(PyObject *pool, PyObject *args);
+PyObject *py_claimed(PyObject *ignored, PyObject *const *args, Py_ssize_t n);
 
 PyObject *py_queue_new(struct pool *pool);
 void py_queue_shut(struct queue *queue);

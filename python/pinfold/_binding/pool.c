@@ -106,6 +106,12 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     struct pool *self = (struct pool *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
+    line_init(&self->line);
+    self->call_id = PyUnicode_InternFromString("call_id");
+    if (!self->call_id) {
+        Py_DECREF(self);
+        return NULL;
+    }
     int code = gate_init(&self->gate);
     if (code == 0) {
         self->pid = getpid();
@@ -173,6 +179,8 @@ static void pool_dealloc(PyObject *op)
         close(self->wake_fd);
     if (self->pid == getpid())
         gate_destroy(&self->gate);
+    line_clear(&self->line);
+    Py_XDECREF(self->call_id);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -227,38 +235,57 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
     long long timeout_ns;
     if (!PyArg_ParseTuple(args, "KL:wait", &id, &timeout_ns))
         return NULL;
+    struct result *empty = py_result_new(binding_of(op));
+    if (!empty)
+        return NULL;
     int64_t end = end_of_wait(timeout_ns);
-    for (;;) {
+    int code;
+    do {
         pinfold_result *result = NULL;
-        int code = -ENOENT;
+        code = -ENOENT;
         Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
         {
             code = pinfold_pool_wait(self->pool, id, left_until(end), &result);
             gate_leave(&self->gate);
         }
-        Py_END_ALLOW_THREADS if (code >= 0) return py_result_new(binding_of(op), result);
-        if (code == -ENOENT || code == -EBUSY)
-            Py_RETURN_NONE;
-        if (code != -EINTR)
-            return raise_errno(code, NULL);
-        if (PyErr_CheckSignals() < 0)
-            return NULL;
-    }
+        Py_END_ALLOW_THREADS if (code >= 0)
+        {
+            line_join(&self->line, empty, result);
+            return line_list(&self->line, false, id);
+        }
+    } while (code == -EINTR && PyErr_CheckSignals() == 0);
+    Py_DECREF(&empty->ob_base);
+    if (code == -ENOENT || code == -EBUSY)
+        return line_list(&self->line, false, id);
+    return code == -EINTR ? NULL : raise_errno(code, NULL);
 }
 
-static int next_of_pool(void *pool, pinfold_result **ret)
+static int take_results(void *from, pinfold_result **taken, int *n)
 {
-    return pinfold_pool_next(pool, ret);
+    struct pool *self = from;
+    int code = -ESHUTDOWN;
+    if (!gate_enter(&self->gate))
+        return code;
+    while (*n < TAKE_MOST && (code = pinfold_pool_next(self->pool, &taken[*n])) >= 0)
+        ++*n;
+    gate_leave(&self->gate);
+    return code;
 }
 
 static PyObject *take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
-    if (!gate_enter(&self->gate))
-        return PyList_New(0);
-    PyObject *results = py_queue_take(binding_of(op), next_of_pool, self->pool, 64);
-    gate_leave(&self->gate);
-    return results;
+    return line_take(&self->line, binding_of(op), take_results, self);
+}
+
+static PyObject *taken(PyObject *op, PyObject *everybodys)
+{
+    return line_list(&((struct pool *)op)->line, everybodys == Py_True, 0);
+}
+
+static PyObject *leave(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(line_leave(&((struct pool *)op)->line));
 }
 
 static PyObject *pool_poll(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -429,13 +456,24 @@ static PyObject *shutdown_pool(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyMethodDef methods[] = {
     {"wait_ready", wait_ready, METH_O, "wait_ready(timeout_ns): waits until the template serves."},
     {"submit", py_pool_submit, METH_VARARGS,
-     "submit(segments, queue, key, deadline_ns, and the limits output_bytes, result_bytes, memory_bytes, cpu_ns,\n"
-     "processes, file_bytes) -> the call's id."},
+     "submit(record, segments, queue, key, deadline_ns, and the limits output_bytes, result_bytes, memory_bytes,\n"
+     "cpu_ns, processes, file_bytes): sets record.call_id."},
     {"cancel", cancel, METH_O, "cancel(id): False if it has ended already."},
     {"wait", wait_call, METH_VARARGS,
-     "wait(id, timeout_ns): the call's Result, or None if another thread takes it."},
+     "wait(id, timeout_ns): waits for the call, puts its Result in line, and is taken(), with this call's Result "
+     "if\n"
+     "another thread took it."},
     {"queue", queue, METH_NOARGS, "Opens one more completion queue."},
-    {"take", take, METH_NOARGS, "The Results that wait in the pool's own queue, at most 64."},
+    {"take", take, METH_NOARGS,
+     "Puts the Results that wait in the pool's own queue in line, at most 64, and is taken()."},
+    {"taken", taken, METH_O,
+     "taken(everybodys): the Results in line that this thread took, or nobody cares for; or all. They stay in "
+     "line."},
+    {"leave", leave, METH_NOARGS,
+     "Leaves what this thread took to whoever comes next. False: nothing is left so."},
+    {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_STATIC,
+     "claimed(claims, key, function, *args): what function(*args) returns, while claims[key] is this thread.\n"
+     "None, and it is not called, if another call of claimed() has the key."},
     {"poll", pool_poll, METH_NOARGS, "Waits for a Result in the pool's own queue, an event, wake() or close()."},
     {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
     {"watch", watch, METH_NOARGS, "Keeps events from now on."},

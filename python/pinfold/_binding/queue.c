@@ -4,34 +4,6 @@
 #include <errno.h>
 #include <stdint.h>
 
-#define TAKE_MOST 64 /* results that one take() returns: a burst must not keep an event loop for long */
-
-PyObject *py_queue_take(struct binding *binding, int (*next)(void *queue, pinfold_result **ret), void *queue,
-                        int most)
-{
-    pinfold_result *taken[TAKE_MOST];
-    int n = 0;
-    int code = 0;
-    if (most > TAKE_MOST)
-        most = TAKE_MOST;
-    Py_BEGIN_ALLOW_THREADS while (n < most && (code = next(queue, &taken[n])) >= 0) n++;
-    Py_END_ALLOW_THREADS if (n == 0 && code < 0 && code != -EAGAIN) return raise_errno(code, NULL);
-
-    PyObject *list = PyList_New(n);
-    for (int i = 0; i < n; i++) {
-        if (!list) {
-            pinfold_result_free(taken[i]);
-            continue;
-        }
-        PyObject *result = py_result_new(binding, taken[i]);
-        if (result)
-            PyList_SET_ITEM(list, i, result);
-        else
-            Py_CLEAR(list);
-    }
-    return list;
-}
-
 /* Both gates: a queue lives only as long as its pool. */
 static bool enter(struct queue *self)
 {
@@ -126,40 +98,50 @@ static void queue_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-static int next_of_queue(void *queue, pinfold_result **ret)
+static int take_results(void *from, pinfold_result **taken, int *n)
 {
-    return pinfold_queue_next(queue, ret);
+    struct queue *self = from;
+    int code = -ESHUTDOWN;
+    if (!enter(self))
+        return code;
+    while (*n < TAKE_MOST && (code = pinfold_queue_next(self->queue, &taken[*n])) >= 0)
+        ++*n;
+    leave(self);
+    return code;
 }
 
 static PyObject *take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    if (!enter(self))
-        return PyList_New(0);
-    PyObject *results = py_queue_take(binding_of(op), next_of_queue, self->queue, TAKE_MOST);
-    leave(self);
-    return results;
+    return line_take(&self->pool->line, binding_of(op), take_results, self);
 }
 
 static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    for (;;) {
+    struct line *line = &self->pool->line;
+    struct result *empty = py_result_new(binding_of(op));
+    if (!empty)
+        return NULL;
+    int code;
+    do {
         pinfold_result *result = NULL;
-        int code = -ESHUTDOWN;
+        code = -ESHUTDOWN;
         Py_BEGIN_ALLOW_THREADS if (enter(self))
         {
             code = pinfold_queue_wait(self->queue, PINFOLD_FOREVER, &result);
             leave(self);
         }
-        Py_END_ALLOW_THREADS if (code >= 0) return py_result_new(binding_of(op), result);
-        if (code == -ESHUTDOWN)
-            Py_RETURN_NONE;
-        if (code != -EINTR)
-            return raise_errno(code, NULL);
-        if (PyErr_CheckSignals() < 0)
-            return NULL;
-    }
+        Py_END_ALLOW_THREADS if (code >= 0)
+        {
+            line_join(line, empty, result);
+            return line_list(line, false, 0);
+        }
+    } while (code == -EINTR && PyErr_CheckSignals() == 0);
+    Py_DECREF(&empty->ob_base);
+    if (code == -ESHUTDOWN)
+        return line_list(line, false, 0);
+    return code == -EINTR ? NULL : raise_errno(code, NULL);
 }
 
 static PyObject *interrupt(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -183,8 +165,10 @@ static PyObject *queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-    {"take", take, METH_NOARGS, "The Results that wait, at most 64; none once the queue is closed."},
-    {"wait", queue_wait, METH_NOARGS, "Waits for the next Result; None after interrupt() or close()."},
+    {"take", take, METH_NOARGS, "Puts the Results that wait in line, at most 64, and is Pool.taken()."},
+    {"wait", queue_wait, METH_NOARGS,
+     "Waits for the next Result, puts it in line, and is Pool.taken(). Does not wait after interrupt() or "
+     "close()."},
     {"interrupt", interrupt, METH_NOARGS, "Makes wait() return None."},
     {"fileno", queue_fileno, METH_NOARGS, "A descriptor that polls readable while Results wait; the queue's."},
     {"close", queue_close, METH_NOARGS, "Closes the queue; its calls end unseen. Idempotent."},

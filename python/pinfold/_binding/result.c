@@ -3,25 +3,14 @@
 
 #define LARGE 1048576u /* bytes; from here on, giving memory back takes long enough to let others run */
 
-struct result {
-    PyObject ob_base;
-    pinfold_result *result;
-};
-
 static const pinfold_result *of(PyObject *self)
 {
     return ((struct result *)self)->result;
 }
 
-PyObject *py_result_new(struct binding *binding, pinfold_result *result)
+struct result *py_result_new(struct binding *binding)
 {
-    struct result *self = (struct result *)binding->result->tp_alloc(binding->result, 0);
-    if (!self) {
-        pinfold_result_free(result);
-        return NULL;
-    }
-    self->result = result;
-    return &self->ob_base;
+    return (struct result *)binding->result->tp_alloc(binding->result, 0);
 }
 
 static void result_dealloc(PyObject *self)
@@ -60,6 +49,12 @@ static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (!(of(self)->flags & PINFOLD_HAS_WAITS))
         Py_RETURN_NONE;
     return Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+}
+
+static PyObject *told(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    line_drop((struct result *)self);
+    Py_RETURN_NONE;
 }
 
 static PyObject *get_key(PyObject *self, void *Py_UNUSED(closure))
@@ -130,6 +125,7 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef methods[] = {
     {"segments", result_segments, METH_NOARGS, "Writable views of the value's segments; they own the memory."},
+    {"told", told, METH_NOARGS, "Takes it out of its pool's line: its caller was told. Idempotent."},
     {"waits", result_waits, METH_NOARGS, "(cpu_wait_ns, preemptions), or None."},
     {"metrics", result_metrics, METH_NOARGS, "The figures in the order of pinfold_metrics, or None."},
     {NULL, NULL, 0, NULL},

@@ -52,10 +52,24 @@ static int hold(struct held *held, PyObject *list)
     return 0;
 }
 
+/* Tells the record the call's id, before anything can be raised; the call does not go on if that is not possible. */
+static int tell_id(struct pool *self, PyObject *record, uint64_t id)
+{
+    PyObject *number = PyLong_FromUnsignedLongLong(id);
+    int code = number ? PyObject_SetAttr(record, self->call_id, number) : -1;
+    Py_XDECREF(number);
+    if (code < 0 && gate_enter(&self->gate)) {
+        pinfold_pool_cancel(self->pool, id);
+        gate_leave(&self->gate);
+    }
+    return code;
+}
+
 PyObject *py_pool_submit(PyObject *op, PyObject *args)
 {
     struct pool *self = (struct pool *)op;
     struct binding *binding = binding_of(op);
+    PyObject *record;
     PyObject *list;
     PyObject *queue;
     unsigned long long key;
@@ -66,7 +80,7 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     long long cpu_ns;
     unsigned processes;
     unsigned long long file_bytes;
-    if (!PyArg_ParseTuple(args, "O!OKLKKKLIK:submit", &PyList_Type, &list, &queue, &key, &deadline_ns,
+    if (!PyArg_ParseTuple(args, "OO!OKLKKKLIK:submit", &record, &PyList_Type, &list, &queue, &key, &deadline_ns,
                           &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes))
         return NULL;
     if (queue != Py_None && !Py_IS_TYPE(queue, binding->queue)) {
@@ -109,6 +123,9 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         }
         gate_leave(&self->gate);
     }
+    int told = code < 0 ? -1 : tell_id(self, record, id);
     release(&held);
-    return code < 0 ? raise_errno(code, &error) : PyLong_FromUnsignedLongLong(id);
+    if (code < 0)
+        return raise_errno(code, &error);
+    return told < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -1,0 +1,117 @@
+/* The line of a pool: results that are out of the library, and whose callers were not told yet.
+ *
+ * A signal handler may raise between any two steps of a Python function, also between a call into this module and the
+ * moment at which what it returned has a name. So a result is never only returned: it stands in line until told() takes
+ * it out, and whoever drops it on the way leaves it to whoever comes next. Nothing here can fail once the library has
+ * given a result away: the Python object that will hold it is made before. All under the GIL.
+ */
+#include "binding.h"
+
+#include <errno.h>
+
+static struct result *unlink_first(struct result **chain)
+{
+    struct result *first = *chain;
+    *chain = first->next;
+    return first;
+}
+
+static void drop_chain(struct result *chain)
+{
+    while (chain)
+        Py_DECREF(&unlink_first(&chain)->ob_base);
+}
+
+void line_init(struct line *line)
+{
+    TAILQ_INIT(&line->results);
+}
+
+void line_clear(struct line *line)
+{
+    struct result *result;
+    while ((result = TAILQ_FIRST(&line->results)))
+        line_drop(result);
+    drop_chain(line->reserve);
+    line->reserve = NULL;
+}
+
+void line_join(struct line *line, struct result *empty, pinfold_result *result)
+{
+    empty->result = result;
+    empty->line = line;
+    empty->taker = PyThread_get_thread_ident();
+    TAILQ_INSERT_TAIL(&line->results, empty, link);
+}
+
+void line_drop(struct result *result)
+{
+    if (!result->line)
+        return;
+    TAILQ_REMOVE(&result->line->results, result, link);
+    result->line = NULL;
+    Py_DECREF(&result->ob_base);
+}
+
+bool line_leave(struct line *line)
+{
+    unsigned long here = PyThread_get_thread_ident();
+    bool left = false;
+    struct result *result;
+    TAILQ_FOREACH (result, &line->results, link) {
+        if (result->taker == here)
+            result->taker = 0;
+        left |= result->taker == 0;
+    }
+    return left;
+}
+
+PyObject *line_list(struct line *line, bool everybodys, uint64_t id)
+{
+    unsigned long here = PyThread_get_thread_ident();
+    PyObject *list = PyList_New(0); /* may run a collection, and with it anything: before the first look */
+    struct result *result;
+    TAILQ_FOREACH (result, &line->results, link) {
+        if (!list)
+            break;
+        if (!everybodys && result->taker != 0 && result->taker != here && result->result->call_id != id)
+            continue;
+        if (result->taker != here)
+            result->taker = 0;
+        if (PyList_Append(list, &result->ob_base) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+PyObject *line_take(struct line *line, struct binding *binding, take_function *take, void *from)
+{
+    /* Most takes find one or two results, so what is not used is kept for the next one. */
+    struct result *empty = line->reserve;
+    int n_empty = empty ? line->n_reserve : 0;
+    line->reserve = NULL;
+    for (; n_empty < TAKE_MOST; n_empty++) {
+        struct result *more = py_result_new(binding);
+        if (!more) {
+            drop_chain(empty);
+            return NULL;
+        }
+        more->next = empty;
+        empty = more;
+    }
+
+    pinfold_result *taken[TAKE_MOST];
+    int n = 0;
+    int code;
+    Py_BEGIN_ALLOW_THREADS code = take(from, taken, &n);
+    Py_END_ALLOW_THREADS for (int i = 0; i < n; i++) line_join(line, unlink_first(&empty), taken[i]);
+    if (line->reserve) {
+        drop_chain(empty); /* another thread was faster */
+    } else {
+        line->reserve = empty;
+        line->n_reserve = n_empty - n;
+    }
+    if (n == 0 && code != -EAGAIN && code != -ESHUTDOWN)
+        return raise_errno(code, NULL);
+    return line_list(line, false, 0);
+}

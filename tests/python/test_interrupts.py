@@ -1,0 +1,289 @@
+"""What a signal handler raises, or a function of the caller, and the end of memory: no call is lost
+by any of them, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures as cf
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from conftest import MakeBackend
+from pinfold import CallFuture, Limits, LocalBackend, WorkerCall
+from pinfold._pool import FOREVER, Pool, Queue
+from programs import SLEEP, SQUARE, square
+
+pytestmark = pytest.mark.extension
+
+BASES = [SystemExit, asyncio.CancelledError, KeyboardInterrupt]
+
+
+class Alarm(KeyboardInterrupt):
+    """What a signal handler raises; asyncio lets it through."""
+
+
+@contextmanager
+def alarm_after(name: str) -> Iterator[list[str]]:
+    """Raises Alarm, once, in this thread, when the binding's function has returned and before what
+    it returned is kept: where a signal handler may run. Gives the list of what was hit."""
+    hit: list[str] = []
+
+    def look(frame: Any, event: str, function: Any) -> None:
+        if event == "c_return" and function.__name__ == name:
+            owner = function.__self__
+            if not hit and isinstance(owner, (Pool, Queue)):
+                hit.append(name)
+                sys.setprofile(None)
+                raise Alarm
+
+    sys.setprofile(look)
+    try:
+        yield hit
+    finally:
+        sys.setprofile(None)
+
+
+def until_ended(backend: LocalBackend, n: int) -> None:
+    """Waits until the library knows the end of n calls."""
+    while sum(backend.stats().outcomes.values()) < n:
+        threading.Event().wait(0.001)
+
+
+@contextmanager
+def held_completer(backend: LocalBackend) -> Iterator[None]:
+    """Keeps the thread that settles for those who do not wait in a handler, so that what ends
+    meanwhile is taken together."""
+    inside, go = threading.Event(), threading.Event()
+
+    @backend.on_complete
+    def _(*args: object) -> None:
+        inside.set()
+        go.wait(60)
+
+    backend.submit(SQUARE)
+    assert inside.wait(60)
+    try:
+        yield
+    finally:
+        go.set()
+
+
+def test_a_result_that_came_together_with_an_interrupt_is_not_lost(either: LocalBackend) -> None:
+    told: list[WorkerCall] = []
+    either.on_complete(lambda call, metrics, error: told.append(call))
+    future = either.submit(SQUARE)
+    with alarm_after("wait") as hit, pytest.raises(Alarm):
+        future.result()
+    assert hit
+    assert cf.wait([future], timeout=60).done
+    assert future.result(timeout=60).value == 49
+    assert len(told) == 1
+
+
+def test_what_an_event_loop_took_as_an_interrupt_came_reaches_its_tasks(
+    either: LocalBackend,
+) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def start() -> list[asyncio.Task[Any]]:
+        return [asyncio.ensure_future(either.execute(square(n))) for n in range(10)]
+
+    async def values(tasks: list[asyncio.Task[Any]]) -> list[int]:
+        return await asyncio.wait_for(asyncio.gather(*tasks), 60)
+
+    try:
+        tasks = loop.run_until_complete(start())
+        with alarm_after("take") as hit, pytest.raises(Alarm):
+            loop.run_until_complete(values(tasks))
+        assert hit
+        assert loop.run_until_complete(values(tasks)) == [n * n for n in range(10)]
+    finally:
+        loop.close()
+
+
+def test_a_call_that_was_taken_as_an_interrupt_came_is_killed(
+    make_backend: MakeBackend,
+) -> None:
+    backend = make_backend(max_workers=1)
+    assert backend.submit(SQUARE).result(timeout=60).value == 49
+    told: list[BaseException | None] = []
+    backend.on_complete(lambda call, metrics, error: told.append(error))
+    with alarm_after("submit") as hit, pytest.raises(Alarm):
+        backend.submit(SLEEP)
+    assert hit
+    assert [type(error) for error in told] == [Alarm]
+    assert backend.submit(SQUARE).result(timeout=60).value == 49
+
+
+def test_a_cancel_that_is_interrupted_has_ended_the_call(either: LocalBackend) -> None:
+    told: list[BaseException | None] = []
+    future = either.submit(SLEEP)
+    either.on_complete(lambda call, metrics, error: told.append(error))
+    with alarm_after("cancel") as hit, pytest.raises(Alarm):
+        future.cancel()
+    assert hit
+    assert future.cancelled()
+    assert [type(error) for error in told] == [asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_what_a_callback_raises_keeps_no_other_call_waiting(
+    kind: type[BaseException], either: LocalBackend
+) -> None:
+    def fail(future: CallFuture) -> None:
+        raise kind
+
+    with held_completer(either):
+        futures = [either.submit(square(n)) for n in range(8)]
+        for future in futures:
+            future.add_done_callback(fail)
+        until_ended(either, 9)
+    assert not cf.wait(futures, timeout=60).not_done
+    assert [future.result(timeout=60).value for future in futures] == [n * n for n in range(8)]
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_the_other_callbacks_of_a_future_are_called_whatever_one_raises(
+    kind: type[BaseException], either: LocalBackend
+) -> None:
+    called = threading.Event()
+
+    def fail(future: CallFuture) -> None:
+        raise kind
+
+    with held_completer(either):
+        future = either.submit(SQUARE)
+        future.add_done_callback(fail)
+        future.add_done_callback(lambda future: called.set())
+    assert called.wait(60)
+
+
+def test_a_callback_may_wait_for_a_call_that_ended_together_with_its_own(
+    either: LocalBackend,
+) -> None:
+    values: list[int] = []
+    called = threading.Event()
+
+    def wait(future: CallFuture) -> None:
+        try:
+            values.extend(other.result(timeout=60).value for other in futures)
+        finally:
+            called.set()
+
+    with held_completer(either):
+        futures = [either.submit(square(n)) for n in range(8)]
+        futures[0].add_done_callback(wait)
+        until_ended(either, 9)
+    assert called.wait(90)
+    assert values == [n * n for n in range(8)]
+
+
+def test_an_interrupt_in_an_on_start_handler_loses_no_result(make_backend: MakeBackend) -> None:
+    backend = make_backend(isolation="reuse", max_workers=1)
+    here = threading.get_ident()
+    raised: list[int] = []
+
+    with held_completer(backend):
+        future = backend.submit(SQUARE)
+        until_ended(backend, 2)
+
+        @backend.on_start
+        def _(call: WorkerCall, worker: object) -> None:
+            if threading.get_ident() == here and not raised:
+                raised.append(here)
+                raise KeyboardInterrupt
+
+        future = backend.submit(SQUARE)
+        until_ended(backend, 3)
+        with pytest.raises(KeyboardInterrupt):
+            future.result()
+    assert raised
+    assert future.result(timeout=60).value == 49
+
+
+class Asked:
+    """What a pool of the library tells a call's id to."""
+
+    call_id = 0
+
+
+@pytest.mark.parametrize("way", ["wait", "take", "wait in a queue", "take from a queue"])
+def test_a_result_is_still_there_when_memory_ran_out_as_it_was_taken(
+    way: str, backend: LocalBackend
+) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    backend._engine.prepare()
+    pool = backend._engine.pool()
+    segments = backend._engine.request_of(SQUARE, "data", Limits())
+    queue = pool.queue() if way.endswith("queue") else None
+    for failing in range(12):
+        asked = Asked()
+        pool.submit(asked, segments, queue, 1000 + failing, FOREVER, 0, 0, 0, FOREVER, 0, 0)
+        until_ended(backend, failing + 1)
+        take: Callable[..., Any]
+        if queue is not None:
+            take = queue.wait if way.startswith("wait") else queue.take
+        else:
+            take = pool.take
+        args = (asked.call_id, FOREVER) if way == "wait" else ()
+        if args:
+            take = pool.wait
+        testcapi.set_nomemory(failing, failing + 1)
+        try:
+            take(*args)
+        except MemoryError:
+            pass
+        finally:
+            testcapi.remove_mem_hooks()
+        results = pool.taken(True) or take(*args)
+        assert [result.key for result in results] == [1000 + failing]
+        results[0].told()
+        assert not pool.taken(True)
+    if queue is not None:
+        queue.close()
+
+
+COLLECTED = """
+import gc, sys
+import pinfold
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[1]))
+
+class Owner:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        backend.close()
+        print("closed")
+
+backend.submit(pinfold.WorkerCall("def f(): return 1", "f")).result()
+take = backend._engine.pool().take if sys.argv[2] == "pool" else backend._engine.pool().queue().take
+gc.disable()
+kept = [[] for _ in range(200)]  # no list is left in reserve
+gc.collect()
+Owner()
+gc.set_threshold(1, 1, 1)
+gc.enable()
+take()
+gc.disable()
+gc.collect()
+"""
+
+
+@pytest.mark.parametrize("whose", ["pool", "queue"])
+def test_a_collection_while_results_are_taken_may_close_the_backend(
+    whose: str, spill_dir: Any
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTED, spill_dir, whose],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
