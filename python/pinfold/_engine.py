@@ -288,7 +288,10 @@ class Engine:
         self._finish(record, result, None, here)
         raw.told()
         if self.learner is not None:
-            self.learner.take(self._pool, raw.note, result.metrics)
+            try:
+                self.learner.take(self._pool, raw.note, result.metrics)
+            except Exception:
+                self._log.exception("%s: nothing was learned from a call", self.origin.pool_id)
 
     def _finish(
         self,

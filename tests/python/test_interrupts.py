@@ -207,6 +207,16 @@ def test_an_interrupt_in_an_on_start_handler_loses_no_result(make_backend: MakeB
     assert future.result(timeout=60).value == 49
 
 
+def test_a_learner_that_fails_changes_no_result(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = make_backend(preload="auto")
+    assert backend._engine.learner is not None
+    monkeypatch.setattr(backend._engine.learner, "take", lambda *args: 1 / 0)
+    assert [backend.submit(SQUARE).result(timeout=60).value for _ in range(3)] == [49] * 3
+    assert "ZeroDivisionError" in caplog.text
+
+
 class Asked:
     """What a pool of the library tells a call's id to."""
 
