@@ -95,8 +95,9 @@ class Engine:
         self._completer: threading.Thread | None = None
         self._completer_ends = False
         self._idle = threading.Condition()  # told about every settled call once we drain
-        self._closer: int | None = None  # the thread that tears down
-        self._closed = threading.Event()
+        self._closing: dict[int, int] = {}  # the claim to close it, and the thread that has it
+        self._shutdown_told = False
+        self._closed = False
 
     # ---- submitting ---------------------------------------------------------------------------
 
@@ -503,11 +504,14 @@ class Engine:
         if os.getpid() != self._pid:
             return self._forget()
         self.refuse()
-        if self._closer is not None and not wait:
+        if (self._closing or self._closed) and not wait:
             return None
         if wait:
-            self._drain(None, beside)
-            return self.close(beside)
+            error = self._drain(beside, to_the_end=True)
+            self.close(beside)
+            if error is not None:
+                raise error
+            return None
         if self._pool is None:
             return self.close()
         # Not a daemon: the interpreter waits for it at its end.
@@ -521,36 +525,57 @@ class Engine:
     def close(self, beside: int = 0) -> None:
         """Ends every call and every process, and returns when they are gone and everybody is told.
         If that is under way already, a handler that calls it does not wait for it: it would wait
-        for itself."""
+        for itself. If an exception ends it, whoever waits for it, or calls it next, goes on."""
         if os.getpid() != self._pid:
             return self._forget()
         self.refuse()
         if self._pool is not None:
             self._pool.shutdown()
-        with self._lock:
-            mine = self._closer is None
-            if mine:
-                self._closer = get_ident()
-        if mine:
-            self._drain(_STRAY_S, beside)
-            self._tear_down(beside)
-        elif not {get_ident(), beside} & {self._closer, *list(self._settling.values())}:
-            self._closed.wait()
+        while not self._closed:
+            try:
+                if _claimed(self._closing, 0, self._end, beside):
+                    return None
+            finally:
+                self._news()
+            busy = {*list(self._closing.values()), *list(self._settling.values())}
+            if {get_ident(), beside} & busy:
+                return None
+            with self._idle:
+                if self._closing and not self._closed:
+                    self._idle.wait(_STRAY_S)
         return None
 
-    def _drain(self, patience_s: float | None, beside: int) -> None:
+    def _end(self, beside: int) -> bool:
+        error = self._drain(beside, to_the_end=False)
+        self._tear_down(beside)
+        if error is not None:
+            raise error
+        return True
+
+    def _drain(self, beside: int, *, to_the_end: bool) -> BaseException | None:
         """Returns when no call is pending and no handler runs, but in this thread or the one beside
-        it. After patience_s without news, gives up the calls of which there will be none."""
+        it. Unless `to_the_end`, gives up calls of which there is no news: there will be none.
+        What a handler or a callback raises does not end it; the first is returned."""
+        first: BaseException | None = None
         while True:
-            if self._pool is not None:
-                self.settle(self._pool.taken, True)
+            try:
+                if self._pool is not None:
+                    self.settle(self._pool.taken, True)
+            except BaseException as error:
+                first = first or error
             for record in list(self._pending.values()):
-                self.wait_for(record, FOREVER_NS)
+                try:
+                    self.wait_for(record, FOREVER_NS)
+                except BaseException as error:
+                    if record.backend is not None:  # it came while we waited
+                        raise
+                    first = first or error
             with self._idle:
                 if self._is_idle({get_ident(), beside}):
-                    return
-                news = self._idle.wait(patience_s)
-            if not news:
+                    return first
+                # Not for ever: whoever has news may be thrown out before it tells.
+                news = self._idle.wait(_STRAY_S)
+            if not news and not to_the_end:
                 for record in list(self._pending.values()):
                     self.abandon(record)
 
@@ -559,24 +584,32 @@ class Engine:
         return but.issuperset(settling.values()) and settling.keys() >= set(self._pending)
 
     def _tear_down(self, beside: int) -> None:
+        """May be called again if an exception came before its end."""
         with self._lock:
             self.state = State.CLOSED
             self._completer_ends = True
-            channels = list(self._channels.values())
-            self._channels.clear()
-        if self._pool is not None:
+        pool = self._pool
+        try:
             self.tell_events()
-            self._pool.wake()
-            if self._completer is not None and self._completer.ident not in (get_ident(), beside):
-                self._completer.join()
-            for channel in channels:
-                channel.close()
-            self.counts()  # stay to be read
-            self._pool.close()
-            self.launch.clean()
-            atexit.unregister(self.close)
-        self.hooks.call("shutdown")
-        self._closed.set()
+        finally:
+            if pool is not None:
+                pool.wake()
+                completer = self._completer
+                if completer is not None and completer.ident not in (get_ident(), beside):
+                    completer.join()
+                for loop, channel in list(self._channels.items()):
+                    channel.close()
+                    self._channels.pop(loop, None)
+                self.counts()  # stay to be read
+                pool.close()
+        self.launch.clean()
+        atexit.unregister(self.close)
+        try:
+            if not self._shutdown_told:
+                self._shutdown_told = True
+                self.hooks.call("shutdown")
+        finally:
+            self._closed = True
 
     def _forget(self) -> None:
         """In a forked child: gives back what this process holds, and touches nothing else."""

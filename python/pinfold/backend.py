@@ -368,9 +368,10 @@ class LocalBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._engine.shutdown(wait=True)
-        else:
+        try:
+            if kind is None:
+                self._engine.shutdown(wait=True)
+        finally:  # Ctrl-C in the wait: nobody would come to end it
             self.close()
 
     async def __aenter__(self) -> LocalBackend:

@@ -18,6 +18,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pinfold._record import Record
+from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, QueueFull
 from pinfold.result import WorkerResult
 
@@ -30,6 +31,7 @@ Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
 Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
 
 _END: Any = object()
+_LOOK_S = 1.0  # between looks whether another thread still settles our calls
 _NAP_S = 0.01  # between looks at a queue that other callers have filled
 
 
@@ -211,10 +213,14 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 continue
             if flight.queue is not None and engine.settle(flight.queue.wait):
                 continue
-            # The backend is closing: whoever closes it settles our calls.
+            # Another thread has settled a call of ours: the backend is closing. It may do so with
+            # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.
+            awaited = next((each for each in flight.flying if each not in flight.finished), None)
+            if awaited is not None:
+                engine.wait_for(awaited, FOREVER_NS)
             with flight.news:
-                while flight.landed() is None:
-                    flight.news.wait()
+                if flight.landed() is None:
+                    flight.news.wait(_LOOK_S)
     finally:
         flight.cancel()
         if flight.queue is not None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from conftest import MakeBackend
 from pinfold import CallFuture, Limits, LocalBackend, WorkerCall
 from pinfold._pool import FOREVER, Pool, Queue
-from programs import SLEEP, SQUARE, square
+from programs import SLEEP, SQUARE, call, square
 
 pytestmark = pytest.mark.extension
 
@@ -76,7 +76,7 @@ def held_completer(backend: LocalBackend) -> Iterator[None]:
 
 def test_a_result_that_came_together_with_an_interrupt_is_not_lost(either: LocalBackend) -> None:
     told: list[WorkerCall] = []
-    either.on_complete(lambda call, metrics, error: told.append(call))
+    either.on_complete(lambda what, metrics, error: told.append(what))
     future = either.submit(SQUARE)
     with alarm_after("wait") as hit, pytest.raises(Alarm):
         future.result()
@@ -113,7 +113,7 @@ def test_a_call_that_was_taken_as_an_interrupt_came_is_killed(
     backend = make_backend(max_workers=1)
     assert backend.submit(SQUARE).result(timeout=60).value == 49
     told: list[BaseException | None] = []
-    backend.on_complete(lambda call, metrics, error: told.append(error))
+    backend.on_complete(lambda what, metrics, error: told.append(error))
     with alarm_after("submit") as hit, pytest.raises(Alarm):
         backend.submit(SLEEP)
     assert hit
@@ -124,7 +124,7 @@ def test_a_call_that_was_taken_as_an_interrupt_came_is_killed(
 def test_a_cancel_that_is_interrupted_has_ended_the_call(either: LocalBackend) -> None:
     told: list[BaseException | None] = []
     future = either.submit(SLEEP)
-    either.on_complete(lambda call, metrics, error: told.append(error))
+    either.on_complete(lambda what, metrics, error: told.append(error))
     with alarm_after("cancel") as hit, pytest.raises(Alarm):
         future.cancel()
     assert hit
@@ -205,6 +205,97 @@ def test_an_interrupt_in_an_on_start_handler_loses_no_result(make_backend: MakeB
             future.result()
     assert raised
     assert future.result(timeout=60).value == 49
+
+
+@pytest.mark.parametrize("where", ["shutdown", "taken", "wake", "stats", "close"])
+def test_a_close_that_is_interrupted_goes_on_with_the_next_one(
+    where: str, either: LocalBackend, leftovers: Callable[[], None]
+) -> None:
+    told: list[str] = []
+    either.on_shutdown(lambda: told.append("shutdown"))
+    future = either.submit(SLEEP)
+    with alarm_after(where) as hit, pytest.raises(Alarm):
+        either.close()
+    assert hit
+    either.close()
+    assert future.done()
+    leftovers()
+    assert told == ["shutdown"]
+    assert either.stats().state == "shut down"
+
+
+def test_whoever_waits_for_a_close_that_is_interrupted_goes_on_with_it(
+    either: LocalBackend, leftovers: Callable[[], None]
+) -> None:
+    told: list[str] = []
+    either.on_shutdown(lambda: told.append("shutdown"))
+    other = threading.Thread(target=either.close, daemon=True)
+    either.on_complete(lambda what, metrics, error: other.start())
+    either.submit(SLEEP)
+    with alarm_after("close") as hit, pytest.raises(Alarm):
+        either.close()
+    assert hit
+    other.join(60)
+    assert not other.is_alive()
+    leftovers()
+    assert told == ["shutdown"]
+
+
+@pytest.mark.parametrize("kind", BASES)
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_backend_ends_whatever_its_handlers_and_callbacks_raise(
+    wait: bool,
+    kind: type[BaseException],
+    either: LocalBackend,
+    leftovers: Callable[[], None],
+) -> None:
+    def fail(*args: object) -> None:
+        raise kind
+
+    ended = threading.Event()
+    either.on_shutdown(ended.set)
+    futures = [either.submit(SLEEP) for _ in range(4)]
+    for future in futures:
+        future.add_done_callback(fail)
+    either.on_complete(fail)
+    if wait:
+        with suppress(kind):  # or another thread was told
+            either.close()
+    else:
+        asyncio.run(either.shutdown(wait=False))
+    assert ended.wait(60)
+    assert [future.result(timeout=60).outcome for future in futures] == ["cancelled"] * 4
+    leftovers()
+
+
+def test_an_interrupt_at_the_end_of_a_with_block_ends_the_backend(
+    either: LocalBackend, leftovers: Callable[[], None]
+) -> None:
+    with pytest.raises(Alarm), alarm_after("wait") as hit, either:
+        futures = [either.submit(SQUARE), either.submit(SLEEP)]
+    assert hit
+    assert [future.result(timeout=60).outcome for future in futures] == ["ok", "cancelled"]
+    leftovers()
+
+
+def test_a_map_goes_on_when_the_shutdown_that_waits_for_it_is_interrupted(
+    either: LocalBackend,
+) -> None:
+    outcomes: list[str] = []
+    nap = call("import time; time.sleep(0.3)")
+
+    def use() -> None:
+        outcomes.extend(result.outcome for _, result in either.map([nap] * 6))
+
+    thread = threading.Thread(target=use, daemon=True)
+    thread.start()
+    while either.stats().submitted < 6:
+        threading.Event().wait(0.001)
+    with alarm_after("wait") as hit, pytest.raises(Alarm):
+        either._engine.shutdown(wait=True)
+    assert hit
+    thread.join(60)
+    assert outcomes == ["ok"] * 6
 
 
 def test_a_learner_that_fails_changes_no_result(
