@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,3 +212,62 @@ def test_a_shutdown_from_a_callback_of_a_future_ends_all(
     assert ended.wait(60)
     assert all(other.result(timeout=60).outcome in ("ok", "cancelled") for other in others)
     leftovers()
+
+
+FORGOTTEN = """
+import sys, threading
+import pinfold
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[1]))
+for _ in range(20):
+    pool = backend._engine.launch.open(events=False)
+    queues = [pool.queue() for _ in range(200)]
+    go = threading.Event()
+
+    def forget():
+        go.wait()
+        while queues:
+            queues.pop()
+
+    threads = [threading.Thread(target=forget), threading.Thread(target=pool.close)]
+    threads[0].start()
+    go.set()
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+print("closed")
+"""
+
+FORKED = """
+import os, sys
+import pinfold
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[1]))
+queue = backend._engine.pool().queue()
+pid = os.fork()
+if pid == 0:
+    backend.close()
+    assert queue.take() == queue.wait() == []
+    queue.interrupt()
+    queue.close()
+    del queue
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+backend.close()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "prints"),
+    [(FORGOTTEN, "closed\n"), (FORKED, "0\nclosed\n")],
+    ids=["forgotten", "forked"],
+)
+def test_the_queues_of_a_pool_may_outlive_it(script: str, prints: str, spill_dir: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", script, spill_dir],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONMALLOC": "debug"},  # what was freed is overwritten
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, prints, "")

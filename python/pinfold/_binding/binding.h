@@ -77,30 +77,41 @@ void gate_leave(struct gate *gate);
 /* Lets nobody in any more. True for the first to shut it. */
 bool gate_shut(struct gate *gate);
 
+/* In a forked child, where another thread may have held it at the fork: shuts it. */
+void gate_forget(struct gate *gate);
+
 /* Waits until nobody is inside a gate that was shut. */
 void gate_drain(struct gate *gate);
 
-struct queue;
+struct open_queue;
 
 /* pinfold._pool.Pool */
 struct pool {
     PyObject ob_base;
     struct gate gate; /* who is inside may use `pool` and the queues */
     pinfold_pool *pool;
-    pid_t pid;            /* of the process that opened it: a forked child must keep off */
-    int wake_fd;          /* eventfd: ends a poll() */
-    struct queue *queues; /* the open ones; under the gate's mutex */
+    pid_t pid;                 /* of the process that opened it: a forked child must keep off */
+    int wake_fd;               /* eventfd: ends a poll() */
+    struct open_queue *queues; /* under the gate's mutex */
     struct line line;
     PyObject *call_id; /* the name */
+};
+
+/* What a Queue stands for. Of the Queue and the pool that has it among its open ones, the last frees it: the pool may be
+ * closing it, without the GIL, while the Queue is forgotten. */
+struct open_queue {
+    struct gate gate;
+    pinfold_queue
+        *queue;     /* NULL: it was closed, and the pool knows it no more; under the gate's mutex of the pool */
+    bool forgotten; /* no Queue refers to it; under the same */
+    struct open_queue *next;
 };
 
 /* pinfold._pool.Queue */
 struct queue {
     PyObject ob_base;
     struct pool *pool; /* a reference */
-    struct gate gate;
-    pinfold_queue *queue;
-    struct queue *next; /* of the pool's open queues */
+    struct open_queue *open;
 };
 
 extern PyType_Spec py_pool_spec;
@@ -123,6 +134,11 @@ PyObject *py_pool_submit(PyObject *pool, PyObject *args);
 PyObject *py_claimed(PyObject *ignored, PyObject *const *args, Py_ssize_t n);
 
 PyObject *py_queue_new(struct pool *pool);
-void py_queue_shut(struct queue *queue);
+
+/* Closes the queue. Whoever calls it is inside the pool's gate, or has shut it and waited until nobody is. */
+void open_queue_shut(struct pool *pool, struct open_queue *queue);
+
+/* In a forked child, after the pool was closed: nobody touches its queues any more. */
+void open_queues_forget(struct pool *pool);
 
 #endif

@@ -139,42 +139,54 @@ static void wake(struct pool *self)
 /* Ends everything, once. Needs no GIL. */
 static void pool_shut(struct pool *self)
 {
-    if (self->pid != getpid()) {
-        pinfold_pool_close(self->pool);
-        self->pool = NULL;
-        return;
-    }
     if (!gate_shut(&self->gate))
         return;
     pinfold_pool_shutdown(self->pool);
     wake(self);
     pthread_mutex_lock(&self->gate.mutex);
-    for (struct queue *queue = self->queues; queue; queue = queue->next)
+    for (struct open_queue *queue = self->queues; queue; queue = queue->next)
         pinfold_queue_interrupt(queue->queue);
     pthread_mutex_unlock(&self->gate.mutex);
     gate_drain(&self->gate);
     while (self->queues)
-        py_queue_shut(self->queues);
+        open_queue_shut(self, self->queues);
     pinfold_pool_close(self->pool);
     self->pool = NULL;
     close(self->wake_fd);
     self->wake_fd = -1;
 }
 
+/* In a forked child: gives back what this process holds. Under the GIL. */
+static void pool_forget(struct pool *self)
+{
+    gate_forget(&self->gate);
+    pinfold_pool_close(self->pool);
+    self->pool = NULL;
+    open_queues_forget(self);
+}
+
+static void end(struct pool *self)
+{
+    if (self->pid != getpid()) {
+        pool_forget(self);
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS pool_shut(self);
+    Py_END_ALLOW_THREADS
+}
+
 static PyObject *pool_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    Py_BEGIN_ALLOW_THREADS pool_shut((struct pool *)op);
-    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+    end((struct pool *)op);
+    Py_RETURN_NONE;
 }
 
 static void pool_dealloc(PyObject *op)
 {
     struct pool *self = (struct pool *)op;
     PyTypeObject *type = Py_TYPE(op);
-    if (self->pool) {
-        Py_BEGIN_ALLOW_THREADS pool_shut(self);
-        Py_END_ALLOW_THREADS
-    }
+    if (self->pool)
+        end(self);
     if (self->pid && self->wake_fd >= 0)
         close(self->wake_fd);
     if (self->pid == getpid())

@@ -9,7 +9,7 @@ static bool enter(struct queue *self)
 {
     if (!gate_enter(&self->pool->gate))
         return false;
-    if (gate_enter(&self->gate))
+    if (gate_enter(&self->open->gate))
         return true;
     gate_leave(&self->pool->gate);
     return false;
@@ -17,8 +17,42 @@ static bool enter(struct queue *self)
 
 static void leave(struct queue *self)
 {
-    gate_leave(&self->gate);
+    gate_leave(&self->open->gate);
     gate_leave(&self->pool->gate);
+}
+
+static void open_queue_free(struct open_queue *queue)
+{
+    gate_destroy(&queue->gate);
+    free(queue);
+}
+
+static int open_queue_new(struct pool *pool, struct open_queue **ret)
+{
+    struct open_queue *queue = calloc(1, sizeof(*queue));
+    if (!queue)
+        return -ENOMEM;
+    int code = gate_init(&queue->gate);
+    if (code < 0) {
+        free(queue);
+        return code;
+    }
+    code = -ESHUTDOWN;
+    if (gate_enter(&pool->gate)) {
+        code = pinfold_queue_open(pool->pool, &queue->queue);
+        if (code >= 0) {
+            pthread_mutex_lock(&pool->gate.mutex);
+            queue->next = pool->queues;
+            pool->queues = queue;
+            pthread_mutex_unlock(&pool->gate.mutex);
+        }
+        gate_leave(&pool->gate);
+    }
+    if (code < 0)
+        open_queue_free(queue);
+    else
+        *ret = queue;
+    return code;
 }
 
 PyObject *py_queue_new(struct pool *pool)
@@ -27,25 +61,9 @@ PyObject *py_queue_new(struct pool *pool)
     struct queue *self = (struct queue *)binding->queue->tp_alloc(binding->queue, 0);
     if (!self)
         return NULL;
-    int code = gate_init(&self->gate);
-    if (code < 0) {
-        Py_DECREF(self);
-        return raise_errno(code, NULL);
-    }
     self->pool = (struct pool *)Py_NewRef(&pool->ob_base);
-
-    code = -ESHUTDOWN;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&pool->gate))
-    {
-        code = pinfold_queue_open(pool->pool, &self->queue);
-        if (code >= 0) {
-            pthread_mutex_lock(&pool->gate.mutex);
-            self->next = pool->queues;
-            pool->queues = self;
-            pthread_mutex_unlock(&pool->gate.mutex);
-        }
-        gate_leave(&pool->gate);
-    }
+    int code;
+    Py_BEGIN_ALLOW_THREADS code = open_queue_new(pool, &self->open);
     Py_END_ALLOW_THREADS if (code < 0)
     {
         Py_DECREF(self);
@@ -54,46 +72,73 @@ PyObject *py_queue_new(struct pool *pool)
     return &self->ob_base;
 }
 
-/* Closes the queue itself. Whoever calls it is inside the pool's gate, or has shut it. */
-void py_queue_shut(struct queue *self)
+void open_queue_shut(struct pool *pool, struct open_queue *queue)
 {
-    struct pool *pool = self->pool;
-    if (!gate_shut(&self->gate) || !self->queue)
+    if (!gate_shut(&queue->gate))
         return;
-    pinfold_queue_interrupt(self->queue);
-    gate_drain(&self->gate);
+    pinfold_queue_interrupt(queue->queue);
+    gate_drain(&queue->gate);
+    pinfold_queue *closed = queue->queue;
     pthread_mutex_lock(&pool->gate.mutex);
-    for (struct queue **at = &pool->queues; *at; at = &(*at)->next)
-        if (*at == self) {
-            *at = self->next;
+    for (struct open_queue **at = &pool->queues; *at; at = &(*at)->next)
+        if (*at == queue) {
+            *at = queue->next;
             break;
         }
+    queue->queue = NULL;
+    bool forgotten = queue->forgotten;
     pthread_mutex_unlock(&pool->gate.mutex);
-    pinfold_queue_close(self->queue);
-    self->queue = NULL;
+    pinfold_queue_close(closed);
+    if (forgotten)
+        open_queue_free(queue);
+}
+
+void open_queues_forget(struct pool *pool)
+{
+    for (struct open_queue *queue; (queue = pool->queues);) {
+        pool->queues = queue->next;
+        queue->queue = NULL;
+        gate_forget(&queue->gate);
+    }
+}
+
+static void close_inside(struct queue *self)
+{
+    if (gate_enter(&self->pool->gate)) {
+        open_queue_shut(self->pool, self->open);
+        gate_leave(&self->pool->gate);
+    }
 }
 
 static PyObject *queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    Py_BEGIN_ALLOW_THREADS if (self->pool->pid == getpid() && gate_enter(&self->pool->gate))
-    {
-        py_queue_shut(self);
-        gate_leave(&self->pool->gate);
-    }
+    Py_BEGIN_ALLOW_THREADS if (self->pool->pid == getpid()) close_inside(self);
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+/* Leaves the queue to the pool if that is about to close it. */
+static void forget(struct queue *self)
+{
+    pthread_mutex_lock(&self->pool->gate.mutex);
+    self->open->forgotten = true;
+    bool last = !self->open->queue;
+    pthread_mutex_unlock(&self->pool->gate.mutex);
+    if (last)
+        open_queue_free(self->open);
 }
 
 static void queue_dealloc(PyObject *op)
 {
     struct queue *self = (struct queue *)op;
     PyTypeObject *type = Py_TYPE(op);
-    if (self->pool) {
-        Py_XDECREF(queue_close(op, NULL));
-        if (self->pool->pid == getpid())
-            gate_destroy(&self->gate);
-        Py_DECREF(&self->pool->ob_base);
+    if (self->open && self->pool->pid == getpid()) {
+        Py_BEGIN_ALLOW_THREADS close_inside(self);
+        forget(self);
+        Py_END_ALLOW_THREADS
     }
+    if (self->pool)
+        Py_DECREF(&self->pool->ob_base);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -104,7 +149,7 @@ static int take_results(void *from, pinfold_result **taken, int *n)
     int code = -ESHUTDOWN;
     if (!enter(self))
         return code;
-    while (*n < TAKE_MOST && (code = pinfold_queue_next(self->queue, &taken[*n])) >= 0)
+    while (*n < TAKE_MOST && (code = pinfold_queue_next(self->open->queue, &taken[*n])) >= 0)
         ++*n;
     leave(self);
     return code;
@@ -129,7 +174,7 @@ static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
         code = -ESHUTDOWN;
         Py_BEGIN_ALLOW_THREADS if (enter(self))
         {
-            code = pinfold_queue_wait(self->queue, PINFOLD_FOREVER, &result);
+            code = pinfold_queue_wait(self->open->queue, PINFOLD_FOREVER, &result);
             leave(self);
         }
         Py_END_ALLOW_THREADS if (code >= 0)
@@ -148,7 +193,7 @@ static PyObject *interrupt(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
     if (enter(self)) {
-        pinfold_queue_interrupt(self->queue);
+        pinfold_queue_interrupt(self->open->queue);
         leave(self);
     }
     Py_RETURN_NONE;
@@ -159,7 +204,7 @@ static PyObject *queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
     struct queue *self = (struct queue *)op;
     if (!enter(self))
         return raise_closed();
-    int fd = pinfold_queue_fd(self->queue);
+    int fd = pinfold_queue_fd(self->open->queue);
     leave(self);
     return fd < 0 ? raise_errno(fd, NULL) : PyLong_FromLong(fd);
 }

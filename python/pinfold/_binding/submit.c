@@ -108,7 +108,7 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     error.text[0] = '\0'; /* the rest need not be cleared for every call */
     uint64_t id = 0;
     int code = -ESHUTDOWN;
-    struct queue *to = queue == Py_None ? NULL : (struct queue *)queue;
+    struct open_queue *to = queue == Py_None ? NULL : ((struct queue *)queue)->open;
     if (gate_enter(&self->gate)) {
         if (!to || gate_enter(&to->gate)) {
             call.queue = to ? to->queue : NULL;
