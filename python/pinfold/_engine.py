@@ -140,12 +140,17 @@ class Engine:
             self.check_open()
             if self._pool is None:
                 watching = self.hooks.of_workers
-                self._pool = self.launch.open(events=watching)
-                self._watching = watching
+                opened = self.launch.open(events=watching)
+                if self.state is not State.OPEN:  # a signal handler has closed the backend
+                    opened.close()
+                    self.launch.clean()
+                    self.check_open()
                 atexit.register(self.close)
+                self._pool = opened
+                self._watching = watching
                 if watching:
-                    self._start_completer(self._pool)
-                stats = self._pool.stats()
+                    self._start_completer(opened)
+                stats = opened.stats()
                 if stats["spill_in_memory"]:
                     from pinfold._log import log
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from conftest import MakeBackend
-from pinfold import CallFuture, Limits, LocalBackend, WorkerCall
+from pinfold import CallFuture, Limits, LocalBackend, PoolClosed, WorkerCall
+from pinfold._launch import Launch
 from pinfold._pool import FOREVER, Pool, Queue
 from programs import SLEEP, SQUARE, call, square
 
@@ -205,6 +206,22 @@ def test_an_interrupt_in_an_on_start_handler_loses_no_result(make_backend: MakeB
             future.result()
     assert raised
     assert future.result(timeout=60).value == 49
+
+
+def test_a_backend_that_a_signal_handler_closes_while_it_opens_is_closed(
+    either: LocalBackend, leftovers: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Launch.open
+
+    def opened(self: Launch, *, events: bool) -> Pool:
+        pool = real(self, events=events)
+        either.close()
+        return pool
+
+    monkeypatch.setattr(Launch, "open", opened)
+    with pytest.raises(PoolClosed):
+        either.submit(SQUARE)
+    leftovers()
 
 
 @pytest.mark.parametrize("where", ["shutdown", "taken", "wake", "stats", "close"])
