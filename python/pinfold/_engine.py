@@ -460,9 +460,12 @@ class Engine:
 
             channel = Channel(self, pool, loop)
             with self._lock:
-                if self.state is State.CLOSED:
-                    raise PoolClosed("the backend is shut down; it takes no more calls")
-                self._channels[loop] = channel
+                closed = self.state is State.CLOSED
+                if not closed:
+                    self._channels[loop] = channel
+            if closed:
+                channel.close()
+                raise PoolClosed("the backend is shut down; it takes no more calls")
         return channel
 
     def _forget_closed_loops(self) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from conftest import MakeBackend
-from pinfold import ExecRunnerError, LocalBackend, WorkerCall
+from pinfold import ExecRunnerError, LocalBackend, PoolClosed, WorkerCall
+from pinfold._channel import Channel
 from programs import HANG, SLEEP, SQUARE, call, square
 
 pytestmark = pytest.mark.extension
@@ -228,3 +229,35 @@ def test_errors_of_calls_at_once_do_not_mix(either: LocalBackend) -> None:
     for n, text in enumerate(asyncio.run(main())):
         assert text.count("ValueError") >= 1
         assert f"ValueError: {n}\n" in text
+
+
+def test_a_loop_whose_backend_is_closed_under_its_hands_watches_nothing_of_it(
+    either: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Channel.__init__
+
+    def make(self: Channel, *args: Any) -> None:
+        real(self, *args)
+        either.close()
+
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        added: list[int] = []
+        add, remove = loop.add_reader, loop.remove_reader
+
+        def adding(fd: Any, *args: Any) -> None:
+            added.append(fd)
+            add(fd, *args)
+
+        def removing(fd: Any) -> bool:
+            added.remove(fd)
+            return remove(fd)
+
+        monkeypatch.setattr(loop, "add_reader", adding)
+        monkeypatch.setattr(loop, "remove_reader", removing)
+        with pytest.raises((PoolClosed, asyncio.CancelledError)):
+            await either.run(SQUARE)
+        return added
+
+    monkeypatch.setattr(Channel, "__init__", make)
+    assert asyncio.run(main()) == []
