@@ -113,16 +113,19 @@ class Engine:
 
     def prepare(self) -> None:
         """Before the first call: starts the pool, and imports what calls need while the template's
-        interpreter starts in a process of its own. Why a pool cannot be started, `start` tells."""
+        interpreter starts in a process of its own. Why a pool cannot be started, `start` tells.
+        Raises PoolError."""
         if self._prepared:
             return
-        with contextlib.suppress(OSError, PoolClosed):
+        with contextlib.suppress(OSError, PoolError):
             self.pool()
-
-        from pinfold._log import log
-        from pinfold._outcome import exception_of, result_of
-        from pinfold._request import request_of
-        from pinfold.futures import CallFuture
+        try:
+            from pinfold._log import log
+            from pinfold._outcome import exception_of, result_of
+            from pinfold._request import request_of
+            from pinfold.futures import CallFuture
+        except (OSError, ImportError) as error:  # no descriptors left, say
+            raise PoolError(f"the pool could not load what calls need: {error}") from error
 
         self.future = CallFuture
         self.request_of = request_of
@@ -327,7 +330,8 @@ class Engine:
         """An exception drives this thread out: the completer settles what it leaves."""
         pool = self._pool
         if pool is not None and pool.leave():
-            self.need_completer(pool)
+            with contextlib.suppress(PoolError):  # whoever waits for a result still gets it
+                self.need_completer(pool)
             pool.wake()
 
     def _news(self) -> None:
@@ -418,7 +422,7 @@ class Engine:
     # ---- the completer thread, and the channels of event loops -----------------------------------
 
     def need_completer(self, pool: _pool.Pool) -> None:
-        """Makes sure that somebody takes what comes to the pool's own queue."""
+        """Makes sure that somebody takes what comes to the pool's own queue. Raises PoolError."""
         if self._completer is None:
             with self._lock:
                 self._start_completer(pool)
@@ -433,10 +437,11 @@ class Engine:
             )
             try:
                 self._completer.start()
-            except (
-                RuntimeError
-            ):  # at the interpreter's end; whoever waits for a result still gets it
+            except RuntimeError as error:
                 self._completer = None
+                # At the interpreter's end whoever waits for a result still gets it.
+                if threading.main_thread().is_alive():
+                    raise PoolError(f"the pool could not start a thread: {error}") from None
 
     def _complete(self, pool: _pool.Pool) -> None:
         while not self._completer_ends:

@@ -233,3 +233,59 @@ def test_ctrl_c_ends_a_wait_of_the_main_thread(way: str, spill_dir: Path) -> Non
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+def test_a_call_for_which_no_thread_can_be_started_ends_as_internal(
+    either: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(either.run(SQUARE))  # which needs none
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        future = either.submit(SQUARE)
+    done, _ = cf.wait([future], timeout=60)
+    assert done
+    result = future.result(timeout=0)
+    assert result.outcome == "internal"
+    assert result.error is not None
+    assert result.error.message == "the pool could not start a thread: can't start new thread"
+    assert not cf.wait([either.submit(SQUARE)], timeout=60).not_done
+
+
+NO_DESCRIPTORS = """
+import os, resource, sys
+import pinfold
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[1]))
+call = pinfold.WorkerCall("def f(): return 1", "f")
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+try:
+    backend.submit(call)
+except pinfold.PoolError as error:
+    print("PoolError")
+for fd in held:
+    os.close(fd)
+print(backend.submit(call).result().value)
+backend.close()
+"""
+
+
+def test_a_submit_without_descriptors_to_load_what_it_needs_raises_pool_error(
+    spill_dir: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_DESCRIPTORS, spill_dir],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "PoolError\n1\n", "")
