@@ -13,14 +13,14 @@ from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError
 from pinfold.protocols import ExecutorBackend
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: a signal handler may come while it is held
 _backend: LocalBackend | None = None
 _owner = 0  # the process that made it
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()  # another thread of the parent may have held it
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -33,10 +33,11 @@ def default_backend() -> LocalBackend:
     """
     global _backend, _owner
     with _lock:
-        if _backend is None or _owner != os.getpid():
-            _backend = LocalBackend(WorkerConfig.from_env())
-            _owner = os.getpid()
-        return _backend
+        while (backend := _backend) is None or _owner != os.getpid():
+            made = LocalBackend(WorkerConfig.from_env())
+            if _backend is backend:  # else a signal handler was faster
+                _backend, _owner = made, os.getpid()
+        return backend
 
 
 def shutdown_executor(wait: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -218,3 +219,27 @@ def test_a_forked_child_gets_a_default_backend_of_its_own() -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert run("def f(): return 3") == 3
+
+
+def test_a_signal_handler_may_use_and_drop_the_default_backend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = pinfold.WorkerConfig.from_env
+    inner: list[pinfold.LocalBackend] = []
+
+    def from_env() -> pinfold.WorkerConfig:
+        monkeypatch.setattr(pinfold.WorkerConfig, "from_env", real)
+        signal.raise_signal(signal.SIGUSR1)  # while the lock is held
+        return real()
+
+    def handle(*args: object) -> None:
+        shutdown_executor()
+        inner.append(default_backend())
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        monkeypatch.setattr(pinfold.WorkerConfig, "from_env", from_env)
+        assert [default_backend()] == inner
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert run("def f(): return 5") == 5
