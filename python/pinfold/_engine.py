@@ -528,12 +528,23 @@ class Engine:
         if self._pool is None:
             return self.close()
         # Not a daemon: the interpreter waits for it at its end.
-        closer = threading.Thread(target=self.close, name=f"pinfold-{self.origin.pool_id}-close")
+        closer = threading.Thread(
+            target=self._close_beside, name=f"pinfold-{self.origin.pool_id}-close"
+        )
         try:
             closer.start()
         except RuntimeError:  # the interpreter is at its end already
             self.close()
         return None
+
+    def _close_beside(self) -> None:
+        """What a thread of its own does."""
+        try:
+            self.close()
+        except BaseException:  # of a handler or a callback
+            from pinfold._log import log
+
+            log.exception("%s was closed with an error", self.origin.pool_id)
 
     def close(self, beside: int = 0) -> None:
         """Ends every call and every process, and returns when they are gone and everybody is told.
