@@ -351,7 +351,8 @@ class LocalBackend:
 
     def close(self) -> None:
         """Take no more calls, end those that are outstanding as ``cancelled``, kill every process
-        and return when nothing is left. Idempotent; from any thread."""
+        and return when nothing is left. Idempotent; from any thread. Should an exception end it, as
+        of a signal handler, the next one goes on."""
         self._engine.close()
 
     def __enter__(self) -> LocalBackend:
