@@ -449,9 +449,7 @@ class Engine:
             try:
                 self.tell_events()
                 self.settle(pool.take)
-            except (
-                BaseException
-            ):  # of a handler or a callback: whoever else waits must be told, too
+            except BaseException:  # of a handler or a callback: others wait to be told, too
                 from pinfold._log import log
 
                 log.exception("the completer thread goes on after an error")
