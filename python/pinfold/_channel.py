@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class Channel:
         self._fd = -1
         try:
             self._fd = os.dup(self.queue.fileno())
+            _open.add(self)
             loop.add_reader(self._fd, self._take)
         except BaseException:
             self._close_fd()
@@ -69,6 +71,18 @@ class Channel:
 
     def __del__(self) -> None:
         self._close_fd()
+
+
+_open: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a fork, as the library does: the number may soon be another's there."""
+    for channel in list(_open):
+        channel._close_fd()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class LoopCall(Record):

@@ -22,6 +22,7 @@ import contextlib
 import errno
 import os
 import threading
+import weakref
 from enum import Enum
 from itertools import count
 from threading import get_ident
@@ -150,6 +151,7 @@ class Engine:
                     self.check_open()
                 atexit.register(self.close)
                 self._pool = opened
+                _open.add(self)
                 self._watching = watching
                 if watching:
                     self._start_completer(opened)
@@ -639,3 +641,16 @@ class Engine:
         if self._pool is not None:
             self._pool.close()
             atexit.unregister(self.close)
+
+
+_open: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a fork: what is left open there is closed while its number still means what it did."""
+    for engine in list(_open):
+        if engine._pool is not None:
+            engine._pool.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -221,6 +221,26 @@ def test_a_forked_child_gets_a_default_backend_of_its_own() -> None:
     assert run("def f(): return 3") == 3
 
 
+def test_a_daemon_that_closes_every_descriptor_keeps_those_that_it_opens_then() -> None:
+    assert run("def f(): return 1") == 1
+    highest = max(map(int, os.listdir("/proc/self/fd"))) + 1
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.closerange(3, highest)
+            own = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]
+            assert run("def f(): return 2") == 2
+            pinfold.shutdown_executor(wait=True)
+            assert {os.readlink(f"/proc/self/fd/{fd}") for fd in own} == {"/dev/null"}
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_a_signal_handler_may_use_and_drop_the_default_backend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -175,6 +175,16 @@ static void end(struct pool *self)
     Py_END_ALLOW_THREADS
 }
 
+static PyObject *let_go(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct pool *self = (struct pool *)op;
+    if (self->pid != getpid() && self->wake_fd >= 0) {
+        close(self->wake_fd);
+        self->wake_fd = -1;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *pool_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     end((struct pool *)op);
@@ -486,6 +496,7 @@ static PyMethodDef methods[] = {
     {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_STATIC,
      "claimed(claims, key, function, *args): what function(*args) returns, while claims[key] is this thread.\n"
      "None, and it is not called, if another call of claimed() has the key."},
+    {"let_go", let_go, METH_NOARGS, "In a fork: closes the copy of its descriptor, as the library does at once."},
     {"poll", pool_poll, METH_NOARGS, "Waits for a Result in the pool's own queue, an event, wake() or close()."},
     {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
     {"watch", watch, METH_NOARGS, "Keeps events from now on."},
