@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -232,6 +233,7 @@ def test_a_daemon_that_closes_every_descriptor_keeps_those_that_it_opens_then() 
             own = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]
             assert run("def f(): return 2") == 2
             pinfold.shutdown_executor(wait=True)
+            gc.collect()
             assert {os.readlink(f"/proc/self/fd/{fd}") for fd in own} == {"/dev/null"}
             status = 0
         except BaseException:
