@@ -45,8 +45,8 @@ static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool 
     }
     if (r == 0)
         r = sweep_children_of(pid, find, tree);
-    if (error_is_ours(
-            r)) /* after any other it is gone: what it used is its parent's to tell, if that waited for it */
+    /* After any other error it is gone: what it used is its parent's to tell, if that waited for it. */
+    if (error_is_ours(r))
         tree->failure = r;
 }
 
