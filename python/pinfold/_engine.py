@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 _DEBUG = 10  # logging.DEBUG
 _claimed = _pool.Pool.claimed
+_TRIES = 10  # to close in the background, when handlers raise what is no Exception
 _STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
 
 
@@ -249,11 +250,12 @@ class Engine:
         take: Callable[..., list[_pool.Result]],
         *args: Any,
         here: AbstractEventLoop | None = None,
+        errors: list[BaseException] | None = None,
     ) -> bool:
         """Settles the results that ``take(*args)`` takes out of the library, in order; False if
         there was none. A handler that waits for a call, or closes the backend, settles the rest
-        from inside. What is raised on the way is raised when all are settled. `here`: the loop that
-        this thread runs."""
+        from inside. What handlers and callbacks raise goes to `errors`, or the first of it is
+        raised when all are settled. `here`: the loop that this thread runs."""
         first: BaseException | None = None
         try:
             raws = take(*args)
@@ -270,7 +272,9 @@ class Engine:
                     if first is None:
                         first = error
             if first is not None:
-                raise first
+                if errors is None:
+                    raise first
+                errors.append(first)
             return True
         except BaseException:
             self._leave()
@@ -377,17 +381,19 @@ class Engine:
             self._finish(record, result, cancelled_error(), given_up=True)
         return True
 
-    def wait_for(self, record: Record, timeout_ns: int) -> None:
+    def wait_for(
+        self, record: Record, timeout_ns: int, errors: list[BaseException] | None = None
+    ) -> None:
         """Waits for this one call and settles it; returns early if somebody else settles it. Before
-        it waits, settles what a handler of this thread stands in the way of. Raises
-        TimeoutError."""
+        it waits, settles what a handler of this thread stands in the way of. `errors` is as for
+        `settle`. Raises TimeoutError."""
         if os.getpid() != self._pid:
             self.check_open()
         pool = self._pool
         if pool is not None and record.call_id:
             if pool.taken(False):
-                self.settle(pool.taken, False)
-            self.settle(pool.wait, record.call_id, timeout_ns)
+                self.settle(pool.taken, False, errors=errors)
+            self.settle(pool.wait, record.call_id, timeout_ns, errors=errors)
 
     # ---- events -------------------------------------------------------------------------------
 
@@ -538,13 +544,16 @@ class Engine:
         return None
 
     def _close_beside(self) -> None:
-        """What a thread of its own does."""
-        try:
-            self.close()
-        except BaseException:  # of a handler or a callback
-            from pinfold._log import log
+        """What a thread of its own does: nobody else would go on where a handler has ended it."""
+        for _ in range(_TRIES):
+            try:
+                self.close()
+            except BaseException:  # of a handler or a callback
+                from pinfold._log import log
 
-            log.exception("%s was closed with an error", self.origin.pool_id)
+                log.exception("%s was closed with an error", self.origin.pool_id)
+            if self._closed:
+                break
 
     def close(self, beside: int = 0) -> None:
         """Ends every call and every process, and returns when they are gone and everybody is told.
@@ -580,28 +589,23 @@ class Engine:
         """Returns when no call is pending and no handler runs, but in this thread or the one beside
         it. Unless `to_the_end`, gives up calls of which there is no news: there will be none.
         What a handler or a callback raises does not end it; the first is returned."""
-        first: BaseException | None = None
+        errors: list[BaseException] = []
         while True:
-            try:
-                if self._pool is not None:
-                    self.settle(self._pool.taken, True)
-            except BaseException as error:
-                first = first or error
+            if self._pool is not None:
+                self.settle(self._pool.taken, True, errors=errors)
             for record in list(self._pending.values()):
-                try:
-                    self.wait_for(record, FOREVER_NS)
-                except BaseException as error:
-                    if record.backend is not None:  # it came while we waited
-                        raise
-                    first = first or error
+                self.wait_for(record, FOREVER_NS, errors)
             with self._idle:
                 if self._is_idle({get_ident(), beside}):
-                    return first
+                    return errors[0] if errors else None
                 # Not for ever: whoever has news may be thrown out before it tells.
                 news = self._idle.wait(_STRAY_S)
             if not news and not to_the_end:
                 for record in list(self._pending.values()):
-                    self.abandon(record)
+                    try:
+                        self.abandon(record)
+                    except BaseException as error:
+                        errors.append(error)
 
     def _is_idle(self, but: set[int]) -> bool:
         settling = self._settling.copy()
