@@ -1,6 +1,7 @@
 """Lets every call that our objects make to the kernel and to the allocator fail in turn.
 
-    python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION] BUILD SCENARIO [...]
+    python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION] [--brief]
+                          BUILD SCENARIO [ARGUMENT ...]
 
 BUILD is a build directory with -Dfaults=enabled; SCENARIO a program that uses a pool, and exits
 with 0 if all is as it should be. A first run, in which nothing fails, tells at which places the
@@ -8,7 +9,7 @@ objects call what may fail, how often, and with how many errors. Then, for each 
 errors and each of its calls from the first to the last, the scenario runs once more and that one
 call fails. `--calls`: only the first N calls of each place. `--short`: only the first, and only
 with its first error. `--jobs`: so many runs at a time. `--only`: only places whose name, as it is
-printed, the expression finds.
+printed, the expression finds. `--brief`: do not tell which places were not reached.
 """
 
 from __future__ import annotations
@@ -208,6 +209,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=sys.maxsize)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="")
+    parser.add_argument("--brief", action="store_true")
     parser.add_argument("build", type=Path)
     parser.add_argument("scenario", nargs="+")
     options = parser.parse_args()
@@ -246,7 +248,7 @@ def main() -> int:
                     print(f"\n== {trouble}", flush=True)
     print(f"{runs} failures in {time.monotonic() - began:.0f} s, {failed} of them not survived")
     print(f"the slowest: {slowest[0]:.1f} s, {slowest[1]}")
-    for file in sorted({site.file for site in sites}):
+    for file in [] if options.brief else sorted({site.file for site in sites}):
         reached = {site.offset for site in sites if site.file == file}
         every = set(objects.calls(file))
         print(f"{file}: {len(reached)} of {len(every)} places reached; not:")

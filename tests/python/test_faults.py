@@ -22,18 +22,30 @@ BUILD = Path(_runtime.__file__).parents[4]  # if this is the package that `make 
     not (BUILD / "build.ninja").exists(), reason="needs a build in which calls can be made to fail"
 )
 @pytest.mark.parametrize(
-    ("place", "calls"),
+    ("place", "of_these", "sandbox"),
     [
-        pytest.param("frame_send", 5, id="the kernel cannot take a result"),
-        pytest.param("seat_copy", 7, id="a worker cannot take its descriptors"),
-        pytest.param("frame_receive", 4, id="what belongs to a call does not come with it"),
+        pytest.param(r"_runtime\..* frame_send", ["--calls", "5"], "none", id="a result"),
+        pytest.param(r"_runtime\..* seat_copy", ["--calls", "7"], "none", id="its descriptors"),
+        pytest.param(r"_runtime\..* frame_receive", ["--calls", "4"], "none", id="what comes"),
+        pytest.param(r"_runtime\..* channel_new", ["--short"], "none", id="a new worker"),
+        pytest.param(r"_runtime\..* seat_open", ["--short"], "none", id="a new template"),
+        pytest.param(r"_box\..* (probe_\w+|put|attempt)", ["--short"], "standard", id="the probe"),
     ],
 )
-def test_a_failure_of_ours_is_never_the_fault_of_the_program(place: str, calls: int) -> None:
+def test_a_failure_of_ours_is_never_the_fault_of_the_program(
+    place: str, of_these: list[str], sandbox: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, FAULTS / "every_fault.py", "--calls", str(calls)]
-        + ["--only", rf"^_runtime\..* {place}\(\)", BUILD]
-        + [sys.executable, FAULTS / "scenario.py", "reuse", "none"],
+        [
+            sys.executable,
+            FAULTS / "every_fault.py",
+            "--brief",
+            *of_these,
+            "--only",
+            rf"^{place}\(\)",
+            BUILD,
+        ]
+        + [sys.executable, FAULTS / "scenario.py", "reuse", sandbox],
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
