@@ -1,15 +1,16 @@
 """Lets every call that our objects make to the kernel and to the allocator fail in turn.
 
-    python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION] [--brief]
-                          BUILD SCENARIO [ARGUMENT ...]
+    python every_fault.py [--short] [--first N] [--calls N] [--jobs N] [--only EXPRESSION]
+                          [--brief] BUILD SCENARIO [ARGUMENT ...]
 
 BUILD is a build directory with -Dfaults=enabled; SCENARIO a program that uses a pool, and exits
 with 0 if all is as it should be. A first run, in which nothing fails, tells at which places the
 objects call what may fail, how often, and with how many errors. Then, for each place, each of its
 errors and each of its calls from the first to the last, the scenario runs once more and that one
-call fails. `--calls`: only the first N calls of each place. `--short`: only the first, and only
-with its first error. `--jobs`: so many runs at a time. `--only`: only places whose name, as it is
-printed, the expression finds. `--brief`: do not tell which places were not reached.
+call fails. `--calls`: only the first N calls of each place; `--first`: none before that one.
+`--short`: only the first, and only with its first error. `--jobs`: so many runs at a time.
+`--only`: only places whose name, as it is printed, the expression finds. `--brief`: do not tell
+which places were not reached.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SITE = struct.Struct("<QQII48s32s")
 SITES = 1024
 
 HANGS_AFTER_S = 60
+WITHOUT_SANITIZERS = {**os.environ, "LD_PRELOAD": ""}
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -89,6 +91,7 @@ class Objects:
         if (file, offset) not in self._lines:
             told = subprocess.run(
                 ["addr2line", "-f", "-e", self._files[file], hex(offset - 1)],
+                env=WITHOUT_SANITIZERS,
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
@@ -101,6 +104,7 @@ class Objects:
         """The offsets to which the wrapped calls of a file return."""
         code = subprocess.run(
             ["objdump", "--disassemble", "--no-show-raw-insn", self._files[file]],
+            env=WITHOUT_SANITIZERS,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -183,9 +187,9 @@ def start(command: list[str], directory: str) -> None:
     _scenario = Scenario(command, Page(f"{directory}/{os.getpid()}"))
 
 
-def fail_each(site: Site, error: int, most: int, place: str) -> Failures:
+def fail_each(site: Site, error: int, first: int, most: int, place: str) -> Failures:
     troubles = []
-    runs = call = 0
+    runs, call = 0, first - 1
     slowest = (0.0, "")
     while call < most:
         call += 1
@@ -206,6 +210,7 @@ def fail_each(site: Site, error: int, most: int, place: str) -> Failures:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--calls", type=int, default=sys.maxsize)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="")
@@ -235,7 +240,7 @@ def main() -> int:
         ) as jobs:
             most = 1 if options.short else options.calls
             for done in as_completed(
-                jobs.submit(fail_each, site, error, most, place)
+                jobs.submit(fail_each, site, error, options.first, most, place)
                 for site, place in places.items()
                 if re.search(options.only, place)
                 for error in range(1 if options.short else site.errors)

@@ -24,9 +24,18 @@ BUILD = Path(_runtime.__file__).parents[4]  # if this is the package that `make 
 @pytest.mark.parametrize(
     ("place", "of_these", "sandbox"),
     [
-        pytest.param(r"_runtime\..* frame_send", ["--calls", "5"], "none", id="a result"),
-        pytest.param(r"_runtime\..* seat_copy", ["--calls", "7"], "none", id="its descriptors"),
-        pytest.param(r"_runtime\..* frame_receive", ["--calls", "4"], "none", id="what comes"),
+        pytest.param(
+            r"_runtime\..* frame_send", ["--first", "4", "--calls", "4"], "none", id="a result"
+        ),
+        pytest.param(
+            r"_runtime\..* seat_copy",
+            ["--first", "7", "--calls", "7"],
+            "none",
+            id="its descriptors",
+        ),
+        pytest.param(
+            r"_runtime\..* frame_receive", ["--first", "3", "--calls", "4"], "none", id="what comes"
+        ),
         pytest.param(r"_runtime\..* channel_new", ["--short"], "none", id="a new worker"),
         pytest.param(r"_runtime\..* seat_open", ["--short"], "none", id="a new template"),
         pytest.param(r"_box\..* (probe_\w+|put|attempt)", ["--short"], "standard", id="the probe"),
