@@ -389,6 +389,7 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
 
 void pool_let_go(struct pinfold_pool *pool)
 {
+    /* The epoll instance first: it is shared with the other process, whose watches would end with the rest. */
     int *const own[] = {&pool->epoll,     &pool->wake,      &pool->timer,       &pool->ready,
                         &pool->spills.fd, &pool->cgroup.fd, &pool->queue.notify};
     for (size_t i = 0; i < COUNT_OF(own); i++)
@@ -478,6 +479,7 @@ void pinfold_pool_close(pinfold_pool *pool)
     if (!pool)
         return;
     if (pool->owner != getpid()) {
+        pool_let_go(pool); /* as the fork did, if it went by way of the C library: _Fork(3) does not */
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);

@@ -214,7 +214,7 @@ static PyMethodDef methods[] = {
     {"wait", queue_wait, METH_NOARGS,
      "Waits for the next Result, puts it in line, and is Pool.taken(). Does not wait after interrupt() or "
      "close()."},
-    {"interrupt", interrupt, METH_NOARGS, "Makes wait() return None."},
+    {"interrupt", interrupt, METH_NOARGS, "Makes wait() return at once, now and from now on."},
     {"fileno", queue_fileno, METH_NOARGS, "A descriptor that polls readable while Results wait; the queue's."},
     {"close", queue_close, METH_NOARGS, "Closes the queue; its calls end unseen. Idempotent."},
     {NULL, NULL, 0, NULL},
