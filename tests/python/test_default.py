@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ pytestmark = [pytest.mark.extension, pytest.mark.usefixtures("default")]
 def run(code: str, *, timeout: float | None = 60, **options: Any) -> Any:
     options.setdefault("function_name", "f")
     return asyncio.run(run_exec_runner(code=code, timeout=timeout, **options))
+
+
+def succeeds_in_a_fork(child: Callable[[], None]) -> None:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            child()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_it_returns_the_value_itself() -> None:
@@ -207,40 +222,29 @@ def test_it_is_dropped_by_an_atexit_handler(wait: bool) -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_gets_a_default_backend_of_its_own() -> None:
     assert run("def f(): return 1") == 1
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            assert run("def f(): return 2") == 2
-            pinfold.shutdown_executor(wait=True)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def child() -> None:
+        assert run("def f(): return 2") == 2
+        pinfold.shutdown_executor(wait=True)
+
+    succeeds_in_a_fork(child)
     assert run("def f(): return 3") == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_daemon_that_closes_every_descriptor_keeps_those_that_it_opens_then() -> None:
     assert run("def f(): return 1") == 1
     highest = max(map(int, os.listdir("/proc/self/fd"))) + 1
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            os.closerange(3, highest)
-            own = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]
-            assert run("def f(): return 2") == 2
-            pinfold.shutdown_executor(wait=True)
-            gc.collect()
-            assert {os.readlink(f"/proc/self/fd/{fd}") for fd in own} == {"/dev/null"}
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def child() -> None:
+        os.closerange(3, highest)
+        own = [os.open("/dev/null", os.O_RDONLY) for _ in range(highest)]
+        assert run("def f(): return 2") == 2
+        pinfold.shutdown_executor(wait=True)
+        gc.collect()
+        assert {os.readlink(f"/proc/self/fd/{fd}") for fd in own} == {"/dev/null"}
+
+    succeeds_in_a_fork(child)
 
 
 def test_a_signal_handler_may_use_and_drop_the_default_backend(
