@@ -141,12 +141,26 @@ static uint32_t workers_missing(struct pinfold_pool *pool)
     return pool->spares_wanted > coming ? pool->spares_wanted - coming : 0;
 }
 
-void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code)
+/* With other workers there it is a matter of time; without, nothing would ever come. */
+static void cannot_start(struct pinfold_pool *pool, struct template *template, uint32_t others, const char *text,
+                         size_t size)
 {
     template_rest(pool, template);
-    /* With other workers alive it is a matter of time; without, nothing would ever come. */
-    if (pool->n_running + pool->n_idle + pool->n_starting + pool->n_ending == 0)
-        pool_refuse_one(pool, "cannot start a worker: %s", strerror(-code));
+    if (others == 0)
+        pool_refuse_one(pool, "cannot start a worker: %.*s", (int)size, text);
+}
+
+void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code)
+{
+    const char *text = strerror(-code);
+    /* one that ends makes room */
+    cannot_start(pool, template, pool->n_running + pool->n_idle + pool->n_starting + pool->n_ending, text,
+                 strlen(text));
+}
+
+void pool_worker_failed(struct pinfold_pool *pool, struct template *template, const char *text, size_t size)
+{
+    cannot_start(pool, template, pool->n_running + pool->n_idle + pool->n_starting, text, size);
 }
 
 static void start_workers(struct pinfold_pool *pool)

@@ -98,7 +98,8 @@ struct pinfold_pool {
     TAILQ_HEAD(, pinfold_queue) queues;
     STAILQ_HEAD(, event) events;
 
-    uint32_t barren; /* templates that ended since a worker was made last */
+    uint32_t barren;    /* templates that ended since a worker was made last */
+    uint32_t stillborn; /* spawned workers that ended before they were ready since one was ready last */
 
     /* Who is woken when the one that takes events has let go of `lock`, and not to wait for it. */
     SLIST_HEAD(waiters, waiter) awaited;
@@ -169,6 +170,8 @@ void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...) __attri
 /* A worker could not be started: not tried again for a while, and if nothing else is there to run it, the call that
  * waits longest is told. */
 void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code);
+/* The same of one that was started, and is of no use; it is ending. */
+void pool_worker_failed(struct pinfold_pool *pool, struct template *template, const char *text, size_t size);
 /* If the spill directory was removed, it is made again, and so is the template, which holds the old one open as its workers
  * do. True: it was. */
 bool pool_restore_spills(struct pinfold_pool *pool);

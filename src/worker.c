@@ -493,11 +493,16 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 {
     const char *text = (const char *)frame->tail;
     switch (worker->state) {
-    case WORKER_STARTING: /* the next one would load the same, and fail as well */
-        template_end(pool, worker->template, text, frame->tail_size);
-        return true;
+    case WORKER_STARTING: /* a forked one too, whose word was faster than its template's */
+        if (pool->config.isolation == PINFOLD_SPAWN && pool->n_running + pool->n_idle == 0) {
+            /* the next one would load the same, and fail as well */
+            template_end(pool, worker->template, text, frame->tail_size);
+            return true;
+        }
+        /* fall through */
     case WORKER_IDLE:
         worker_retire(pool, worker, "killed: it could not start");
+        pool_worker_failed(pool, worker->template, text, frame->tail_size);
         break;
     case WORKER_BUSY: /* it had its call before it was known */
         if (worker->answered)
@@ -544,6 +549,7 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         break;
     case FRAME_READY: /* it cannot be killed before its template has told who it is */
         worker->ready = true;
+        pool->stillborn = 0;
         if (worker->pid)
             worker_step(pool, worker, WORKER_READY);
         break;
@@ -609,7 +615,7 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
     }
     if (pid < 0) { /* what could not be killed, or looked at, is not used; its closed channel ends it */
         worker_retire(pool, worker, "no descriptor for it");
-        pool_start_failed(pool, worker->template, pid);
+        pool_worker_failed(pool, worker->template, strerror(-pid), strlen(strerror(-pid)));
         return;
     }
     worker->pid = pid ? pid : body->pid; /* 0: it is dead already */
@@ -677,6 +683,15 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             TAILQ_INSERT_TAIL(&template->sweeping, call, swept);
         }
         call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);
+    }
+    if (worker->state == WORKER_STARTING && ++pool->stillborn >= WORKERS_STILLBORN) {
+        struct template *template = worker->template;
+        char text[128];
+        int n = snprintf(text, sizeof(text), "one after another ended before it was ready, the last of them: %s",
+                         worker->exit_reason);
+        worker_step(pool, worker, WORKER_EXITED);
+        pool_worker_failed(pool, template, text, (size_t)n);
+        return;
     }
     worker_step(pool, worker, WORKER_EXITED);
 }

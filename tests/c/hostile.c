@@ -2,12 +2,16 @@
  * the example's runtime with more functions; `hostile MODE` is a template that does not serve. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -704,6 +708,44 @@ static int disappoint(const char *mode)
     return 0;
 }
 
+/* Starts `good` workers. Those after them say that they cannot start, and are seen to, before the template has told of
+ * them. */
+static int decline_to_start(int good)
+{
+    static struct frame frame;
+    static char directory[4096];
+    int fds[3];
+    size_t size = frame_receive(CONTROL, &frame, NULL, 0);
+    size_t path_at = sizeof(struct head) + sizeof(struct setup);
+    const int isolation = (int)frame.body.setup.isolation;
+    memcpy(directory, (const char *)&frame + path_at, size - path_at);
+    frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    for (; frame_receive(CONTROL, &frame, fds, 3) > 0; good--) {
+        struct started started = {.pid = fork()};
+        if (started.pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            dup2(fds[0], CHANNEL);
+            syscall(SYS_close_range, CHANNEL + 1, ~0U, 0);
+            if (good <= 0)
+                decline(NULL);
+            if (isolation == ISOLATION_SPAWN)
+                frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+            worker_serve(isolation, directory, (const struct function *const[]){functions, hostile, NULL});
+        }
+        int pidfd = (int)syscall(SYS_pidfd_open, started.pid, 0);
+        if (good <= 0)
+            poll(&(struct pollfd){fds[0], POLLRDHUP, 0}, 1, -1);
+        frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
+        struct exited exited = {0};
+        if (good <= 0 && waitpid(started.pid, &exited.status, 0) > 0)
+            frame_send(CONTROL, EXITED, frame.head.id, &exited, sizeof(exited), NULL, 0, NULL, 0);
+        close(pidfd);
+        for (int i = 0; i < 3; i++)
+            close(fds[i]);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
@@ -717,6 +759,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "hangs") == 0)
         wait_to_be_killed();
+    if (strcmp(mode, "declines") == 0)
+        return decline_to_start(0);
+    if (strcmp(mode, "declines next") == 0)
+        return decline_to_start(1);
     if (*mode == '/') { /* serves, when somebody has opened this named pipe for writing */
         int fd = open(mode, O_RDONLY | O_CLOEXEC);
         argv[1] = NULL;

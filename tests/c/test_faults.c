@@ -408,6 +408,29 @@ static void test_a_template_that_can_make_no_worker_ends_the_calls_that_wait(voi
     makes_no_worker("refuses", "Resource temporarily unavailable");
     makes_no_worker("dies", "one template after another ended");
     makes_no_worker("damages", "one template after another ended");
+    makes_no_worker("declines", "cannot start a worker: no memory");
+}
+
+static void test_a_worker_that_cannot_start_costs_no_neighbour(void **state)
+{
+    (void)state;
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        pinfold_config config = rig_config("declines next");
+        config.isolation = isolation;
+        config.max_workers = 2;
+        rig_open(&config);
+        char *path = make_fifo("gate");
+        uint64_t id = submit("gate", path, BOUND);
+        wait_for_start(id);
+        uint64_t waiting = submit("upper", "x", BOUND);
+        assert_string_equal(next_event(PINFOLD_EVENT_WORKER_EXIT).reason, "killed: it could not start");
+        assert_int_equal(stats().queued, 1); /* it has a worker to wait for */
+        cancel(waiting);
+        open_gate(path);
+        ends(id, PINFOLD_OK);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
 }
 
 /* ---- the caller ----------------------------------------------------------------------------------------------- */
@@ -540,6 +563,7 @@ int main(void)
         POOL_TEST(test_a_command_that_cannot_be_executed_is_named),
         POOL_TEST(test_a_guard_that_is_none_fails_the_start),
         POOL_TEST(test_a_template_that_can_make_no_worker_ends_the_calls_that_wait),
+        POOL_TEST(test_a_worker_that_cannot_start_costs_no_neighbour),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed_with_its_template),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed_with_its_guard),

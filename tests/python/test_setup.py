@@ -73,6 +73,23 @@ def test_a_set_up_that_starts_a_thread_is_told(make_backend: MakeBackend, isolat
     assert 'isolation="spawn"' in text
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("os._exit(3)", "exited: 3"), ("os.kill(os.getpid(), 9)", "died: signal 9")],
+)
+def test_a_set_up_that_ends_every_spawned_worker_is_told(
+    make_backend: MakeBackend, end: str, reason: str
+) -> None:
+    backend = make_backend(setup=f"import os\n{end}", isolation="spawn")
+    calls = [backend.submit(LENGTH, deadline_s=60) for _ in range(3)]
+    for result in [future.result() for future in calls]:
+        assert result.outcome == "internal"
+        assert "cannot start a worker: one after another ended before it was ready" in str(
+            result.error
+        )
+        assert reason in str(result.error)
+
+
 # In a view of its own, where a file stands for the device.
 GPU = """
 import ctypes, os
