@@ -2,11 +2,14 @@
  * the example's runtime with more functions; `hostile MODE` is a template that does not serve. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -586,6 +589,19 @@ static void out_of_turn(const struct request *request)
     answer_bytes(request, "in turn", 7);
 }
 
+/* Dies of SIGABRT, which takes long: it has 6 GiB of page tables to take down, all of the same 64 MiB. */
+static void die_slowly(const struct request *request)
+{
+    (void)request;
+    const size_t size = 64 << 20;
+    int fd = memfd_create("shared", MFD_CLOEXEC);
+    for (int i = 0; ftruncate(fd, (off_t)size) == 0 && i < 96; i++)
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    signal(SIGABRT, SIG_DFL);
+    close(CHANNEL);
+    raise(SIGABRT);
+}
+
 /* Says that it cannot start, and exits. */
 static void decline(const struct request *request)
 {
@@ -669,6 +685,7 @@ static const struct function hostile[] = {
     {"note_too_long", note_too_long},
     {"out_of_turn", out_of_turn},
     {"decline", decline},
+    {"die_slowly", die_slowly},
     {"lie", lie},
     {NULL, NULL},
 };
@@ -708,9 +725,44 @@ static int disappoint(const char *mode)
     return 0;
 }
 
-/* Starts `good` workers. Those after them say that they cannot start, and are seen to, before the template has told of
- * them. */
-static int decline_to_start(int good)
+/* A pidfd of a process that is dead. */
+static int open_dead(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    waitpid(pid, NULL, 0);
+    return pidfd;
+}
+
+/* The pid of a process with 64 MiB of its own. */
+static pid_t make_large(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        wait_to_be_killed();
+    }
+    return pid;
+}
+
+/* Says that it is ready, and waits until that is received. */
+static void be_ready(int socket)
+{
+    frame_send(socket, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    for (int unread = 1; ioctl(socket, SIOCOUTQ, &unread) == 0 && unread > 0;)
+        sched_yield();
+}
+
+/* Serves, and tells of its workers in an odd way:
+ * "declines": they say that they cannot start, and are seen to, before the template has told of them;
+ * "declines next": those after the first do;
+ * "ready first": they are ready, and are seen to be, before that;
+ * "another's pid": they have a large process's pid, and are dead: a pid used again;
+ * "without guard": not oddly, but in namespaces, too, from where a guard cannot be seen. */
+static int serve_oddly(const char *mode)
 {
     static struct frame frame;
     static char directory[4096];
@@ -720,24 +772,32 @@ static int decline_to_start(int good)
     const int isolation = (int)frame.body.setup.isolation;
     memcpy(directory, (const char *)&frame + path_at, size - path_at);
     frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
-    for (; frame_receive(CONTROL, &frame, fds, 3) > 0; good--) {
+    for (int n = 0; frame_receive(CONTROL, &frame, fds, 3) > 0; n++) {
+        const int declines = strcmp(mode, "declines") == 0 || (strcmp(mode, "declines next") == 0 && n > 0);
         struct started started = {.pid = fork()};
         if (started.pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             dup2(fds[0], CHANNEL);
             syscall(SYS_close_range, CHANNEL + 1, ~0U, 0);
-            if (good <= 0)
+            if (declines)
                 decline(NULL);
-            if (isolation == ISOLATION_SPAWN)
-                frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+            if (isolation == ISOLATION_SPAWN && strcmp(mode, "ready first") != 0)
+                be_ready(CHANNEL);
             worker_serve(isolation, directory, (const struct function *const[]){functions, hostile, NULL});
         }
         int pidfd = (int)syscall(SYS_pidfd_open, started.pid, 0);
-        if (good <= 0)
-            poll(&(struct pollfd){fds[0], POLLRDHUP, 0}, 1, -1);
-        frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
         struct exited exited = {0};
-        if (good <= 0 && waitpid(started.pid, &exited.status, 0) > 0)
+        if (declines) {
+            poll(&(struct pollfd){fds[0], POLLRDHUP, 0}, 1, -1);
+        } else if (strcmp(mode, "ready first") == 0) {
+            be_ready(fds[0]);
+        } else if (strcmp(mode, "another's pid") == 0) {
+            close(pidfd);
+            pidfd = open_dead();
+            started.pid = make_large();
+        }
+        frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
+        if (declines && waitpid(started.pid, &exited.status, 0) > 0)
             frame_send(CONTROL, EXITED, frame.head.id, &exited, sizeof(exited), NULL, 0, NULL, 0);
         close(pidfd);
         for (int i = 0; i < 3; i++)
@@ -759,10 +819,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "hangs") == 0)
         wait_to_be_killed();
-    if (strcmp(mode, "declines") == 0)
-        return decline_to_start(0);
-    if (strcmp(mode, "declines next") == 0)
-        return decline_to_start(1);
+    static const char *const odd[] = {"declines", "declines next", "ready first", "another's pid",
+                                      "without guard"};
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+        if (strcmp(mode, odd[i]) == 0)
+            return serve_oddly(mode);
     if (*mode == '/') { /* serves, when somebody has opened this named pipe for writing */
         int fd = open(mode, O_RDONLY | O_CLOEXEC);
         argv[1] = NULL;

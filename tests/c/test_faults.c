@@ -272,6 +272,16 @@ static void test_the_evidence_of_a_death_is_waited_for(void **state)
     pinfold_result_free(result);
 }
 
+static void test_a_death_that_takes_long_is_told_as_what_it_is(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    pinfold_result *result = take(submit("die_slowly", "", BOUND));
+    assert_outcome(result, PINFOLD_SIGNALLED);
+    assert_int_equal(result->signal, SIGABRT);
+    pinfold_result_free(result);
+}
+
 static void test_a_template_that_hangs_is_replaced(void **state)
 {
     (void)state;
@@ -433,6 +443,82 @@ static void test_a_worker_that_cannot_start_costs_no_neighbour(void **state)
     }
 }
 
+/* A call that waits for the only worker until its deadline, so that so much time has passed. */
+static void let_pass(int64_t time_ns)
+{
+    ends(submit("upper", "x", time_ns), PINFOLD_TIMEOUT);
+}
+
+static void test_a_worker_that_is_ready_before_its_template_has_told_of_it_is_not_loading(void **state)
+{
+    (void)state;
+    pinfold_config config = rig_config("ready first");
+    config.isolation = PINFOLD_SPAWN;
+    config.max_workers = 1;
+    config.open_timeout_ns = SECOND;
+    rig_open(&config);
+    char *path = make_fifo("gate");
+    uint64_t id = submit("gate", path, BOUND);
+    wait_for_start(id);
+    let_pass(5 * SECOND / 4);
+    open_gate(path);
+    ends(id, PINFOLD_OK);
+}
+
+static void test_a_pid_that_is_used_again_is_not_held_against_the_call(void **state)
+{
+    (void)state;
+    pinfold_config config = rig_config("another's pid");
+    config.isolation = PINFOLD_REUSE;
+    config.max_workers = 1;
+    rig_open(&config);
+    char *path = make_fifo("gate");
+    const struct iovec segments[] = {{"gate", 4}, {path, strlen(path)}};
+    pinfold_call call = {
+        .size = sizeof(call),
+        .segments = segments,
+        .n_segments = 2,
+        .deadline_ns = BOUND,
+        .memory_bytes = 32 << 20,
+    };
+    uint64_t id;
+    pinfold_error error;
+    if (pinfold_pool_submit(pool, &call, &id, &error) < 0)
+        fail_msg("%s", error.text);
+    wait_for_start(id);
+    let_pass(SECOND / 5);
+    open_gate(path);
+    ends(id, PINFOLD_OK);
+}
+
+static void test_a_pid_that_cannot_be_read_is_no_worker(void **state)
+{
+    (void)state;
+    pinfold_config config = rig_config("without guard");
+    config.isolation = PINFOLD_REUSE;
+    config.max_workers = 1;
+    config.namespaces = CLONE_NEWUSER | CLONE_NEWPID;
+    rig_open(&config);
+    pinfold_error error;
+    if (pinfold_pool_wait_ready(pool, BOUND, &error) < 0) {
+        print_message("no namespaces here: %s\n", error.text);
+        skip();
+    }
+    pid_t template = stats().template_pid;
+    kill(template, SIGSTOP);
+    uint64_t id = submit("upper", "x", BOUND);
+    while (stats().workers_started == 0)
+        sched_yield();
+    scarce_descriptors(1); /* for the worker's pidfd */
+    kill(template, SIGCONT);
+    pinfold_result *result = take(id);
+    plenty_descriptors();
+    assert_outcome(result, PINFOLD_INTERNAL);
+    assert_string_equal(result->reason, "cannot start a worker: Too many open files");
+    pinfold_result_free(result);
+    runs("upper", "x", PINFOLD_OK);
+}
+
 /* ---- the caller ----------------------------------------------------------------------------------------------- */
 
 /* The child of a fork has a pool with calls of every kind, tells the pids of its processes, and waits to be killed. */
@@ -554,6 +640,7 @@ int main(void)
         POOL_TEST(test_a_template_that_dies_with_nothing_to_do_is_replaced),
         POOL_TEST(test_random_kills_leave_every_call_with_one_right_outcome),
         POOL_TEST(test_the_evidence_of_a_death_is_waited_for),
+        POOL_TEST(test_a_death_that_takes_long_is_told_as_what_it_is),
         POOL_TEST(test_a_template_that_hangs_is_replaced),
         POOL_TEST(test_a_template_that_makes_no_worker_is_replaced),
         POOL_TEST(test_a_template_that_says_why_it_failed_is_quoted),
@@ -564,6 +651,9 @@ int main(void)
         POOL_TEST(test_a_guard_that_is_none_fails_the_start),
         POOL_TEST(test_a_template_that_can_make_no_worker_ends_the_calls_that_wait),
         POOL_TEST(test_a_worker_that_cannot_start_costs_no_neighbour),
+        POOL_TEST(test_a_worker_that_is_ready_before_its_template_has_told_of_it_is_not_loading),
+        POOL_TEST(test_a_pid_that_is_used_again_is_not_held_against_the_call),
+        POOL_TEST(test_a_pid_that_cannot_be_read_is_no_worker),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed_with_its_template),
         POOL_TEST(test_nothing_outlives_a_caller_that_is_killed_with_its_guard),

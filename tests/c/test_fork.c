@@ -298,6 +298,23 @@ static void test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_a
         close(tell[i]), close(go_on[i]);
 }
 
+/* Neither the C library's handlers nor ours run in it. */
+static void test_a_copy_that_no_handler_has_seen_is_freed_and_harms_nobody(void **state)
+{
+    (void)state;
+    rig_open_plain(PINFOLD_REUSE, 1);
+    runs("upper", "x", PINFOLD_OK);
+    pid_t child = _Fork();
+    if (child == 0) {
+        pinfold_pool_close(pool);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    runs("upper", "x", PINFOLD_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +324,7 @@ int main(void)
         POOL_TEST(test_a_fork_while_the_pool_is_shut_down_frees_its_copy),
         POOL_TEST(test_a_fork_that_closes_every_descriptor_and_opens_others_keeps_them),
         POOL_TEST(test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_alive),
+        POOL_TEST(test_a_copy_that_no_handler_has_seen_is_freed_and_harms_nobody),
         POOL_TEST(test_forks_at_any_moment_of_a_busy_pool_do_it_and_them_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
