@@ -59,6 +59,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """What is there for good is not looked at again in the collections of every test."""
+    gc.collect()
+    gc.freeze()
+
+
 def count(spill_dirs: list[Path]) -> Count:
     """What there is, in this process, in those that descend from it or carry the mark, and in the
     directories."""
@@ -67,9 +73,8 @@ def count(spill_dirs: list[Path]) -> Count:
     mark = f"{MARK}={os.environ[MARK]}".encode()
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-            parents[pid] = int(stat.rpartition(")")[2].split()[1])
-            marked = mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            parents[pid] = int(_read(pid, "stat").rpartition(b")")[2].split()[1])
+            marked = mark in _read(pid, "environ").split(b"\0")
         except OSError:
             continue
         if pid != os.getpid() and marked:
@@ -94,11 +99,16 @@ def count(spill_dirs: list[Path]) -> Count:
     return now
 
 
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+        return file.readall()
+
+
 def _describe(pid: int) -> str:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+        lines = _read(pid, "status").decode(errors="replace").splitlines()
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        command = _read(pid, "cmdline").replace(b"\0", b" ")
     except OSError:
         return "gone"
     return f"{status['Name']} ({status['State']}) of {status['PPid']}: {command[:120]!r}"
