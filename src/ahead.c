@@ -124,6 +124,7 @@ static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call 
     }
     call->offered = true;
     call->worker = worker;
+    worker->handed_last = false;
     call_step(pool, call, CALL_OFFER);
     TAILQ_INSERT_TAIL(&ahead->calls, call, link);
     ahead->n++;
@@ -151,14 +152,6 @@ static void remove_call(struct ahead *ahead, struct call *call)
     ahead->n--;
 }
 
-static void take_back(struct pinfold_pool *pool, struct call *call)
-{
-    call->offered = false;
-    call->worker = NULL;
-    call->started = 0;
-    call_step(pool, call, CALL_RECALL);
-}
-
 void ahead_recall(struct pinfold_pool *pool, struct worker *worker)
 {
     struct ahead *ahead = &worker->ahead;
@@ -169,12 +162,12 @@ void ahead_recall(struct pinfold_pool *pool, struct worker *worker)
     struct call *call;
     while ((call = TAILQ_LAST(&ahead->calls, call_line)) && !slate_is_before(call->turn, from)) {
         remove_call(ahead, call);
-        take_back(pool, call);
+        call_return(pool, call);
     }
     call = worker->call;
     if (call && call->state == CALL_RUNNING && call->offered && !slate_is_before(call->turn, from)) {
         worker->call = NULL;
-        take_back(pool, call);
+        call_return(pool, call);
         worker_step(pool, worker, WORKER_RETURN);
     }
 }

@@ -283,6 +283,17 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
     call->worker = NULL;
 }
 
+void call_return(struct pinfold_pool *pool, struct call *call)
+{
+    reactor_drop(pool, &call->sample);
+    call->offered = false;
+    call->worker = NULL;
+    call->started = 0;
+    call->result->told.metrics = (pinfold_metrics){0};
+    call->result->told.flags &= ~PINFOLD_HAS_WAITS;
+    call_step(pool, call, CALL_RECALL);
+}
+
 /* A payload that waited for its writers' death is looked at now. */
 static void settle(struct pinfold_pool *pool, struct call *call)
 {

@@ -74,6 +74,8 @@ extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
 #define CALL_PATIENCE_NS (5 * INT64_C(1000000)) /* how long a kill's sweep may hold up the news of it */
 #define CALL_SWEEP_NS (1000 * INT64_C(1000000)) /* the same for a call that ended by itself */
 
+#define CALL_RETURNS 4u /* so many workers may die before they have begun a call */
+
 struct worker;
 struct pinfold_queue;
 
@@ -89,12 +91,13 @@ struct call {
     struct worker *worker; /* that has it, from HANDED until the worker is gone or free again */
     struct waiter *waiter; /* the thread that sleeps in pinfold_pool_wait for it */
     struct result *result; /* being built; whole when DONE */
-    void *payload;         /* the request, inline; or NULL */
+    void *payload;         /* the request, inline, until the call ends; or NULL */
     uint64_t payload_size;
-    int spill;     /* the request's spill, or -1 */
-    uint32_t turn; /* on its worker's slate, if `offered` */
-    bool offered;  /* it was handed ahead, and keeps its payload for when it is taken back */
-    bool told;     /* the event of its start was */
+    int spill;       /* the request's spill, until it is handed to a worker; or -1 */
+    uint32_t turn;   /* on its worker's slate, if `offered` */
+    bool offered;    /* it was handed ahead */
+    bool told;       /* the event of its start was */
+    uint8_t returns; /* workers that died before they had begun it */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
     uint8_t verdict; /* what the event at hand would make of it */
@@ -117,6 +120,9 @@ void call_sample(struct pinfold_pool *pool, struct call *call);
 
 /* The one place where a call's state changes. */
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event);
+
+/* No worker has begun it, nor will the one that has it: it waits as before, and the worker has let go of it. */
+void call_return(struct pinfold_pool *pool, struct call *call);
 
 /* Raises DUE or CANCEL, once it is certain what its worker is at, and so whom that hits. False: it had an outcome by
  * then, or is gone. */

@@ -170,6 +170,12 @@ static bool at_end(int socket)
 
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame)
 {
+    return frame_receive_noting(socket, flags, allowed, buffer, ret_frame, &(bool){false});
+}
+
+int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame,
+                         bool *ret_unread)
+{
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
@@ -182,9 +188,11 @@ int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, 
         .msg_controllen = sizeof(control),
     };
     ssize_t size;
-    do /* a reset is told once, ahead of what the peer sent before it died with something unread */
+    do {
         size = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-    while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+        if (size < 0 && errno == ECONNRESET) /* told ahead of what the peer sent before */
+            *ret_unread = true;
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size < 0)
         return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 

@@ -133,6 +133,10 @@ bool frame_may_yet_go(int r);
  * -EPROTO for a frame that breaks a rule; -EMFILE for a good one whose descriptors this process has no room for: they
  * are lost, and *ret_frame has all but them. */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
+/* The same; *ret_unread is set to true if the peer has died, or closed its end, with a message unread, which must then be
+ * the last that it was sent. The kernel tells that once. */
+int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame,
+                         bool *ret_unread);
 
 /* Checks a message of `size` bytes in `buffer` that came with frame->n_fds descriptors, and fills in the rest of
  * *frame: what frame_receive does after the system call. 0 or -EPROTO; closes nothing. */

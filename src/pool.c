@@ -114,7 +114,9 @@ static void hand_out(struct pinfold_pool *pool)
             template_rest(pool, pool->serving);
             break;
         } else if (r < 0) {
-            worker_retire(pool, worker, "died");
+            worker_idle_died(pool, worker);
+            if (++call->returns > CALL_RETURNS)
+                pool_refuse_one(pool, "one worker after another ended before it had begun the call");
         }
     }
     ahead_fill(pool);
@@ -160,7 +162,10 @@ void pool_start_failed(struct pinfold_pool *pool, struct template *template, int
 
 void pool_worker_failed(struct pinfold_pool *pool, struct template *template, const char *text, size_t size)
 {
-    cannot_start(pool, template, pool->n_running + pool->n_idle + pool->n_starting, text, size);
+    if (pool_restore_spills(pool)) /* which it wanted */
+        return;
+    /* those that start may be no better */
+    cannot_start(pool, template, pool->n_running + pool->n_idle, text, size);
 }
 
 static void start_workers(struct pinfold_pool *pool)

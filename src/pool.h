@@ -99,7 +99,7 @@ struct pinfold_pool {
     STAILQ_HEAD(, event) events;
 
     uint32_t barren;    /* templates that ended since a worker was made last */
-    uint32_t stillborn; /* spawned workers that ended before they were ready since one was ready last */
+    uint32_t stillborn; /* workers that ended by themselves without having begun a call, since one answered last */
 
     /* Who is woken when the one that takes events has let go of `lock`, and not to wait for it. */
     SLIST_HEAD(waiters, waiter) awaited;

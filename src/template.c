@@ -93,6 +93,8 @@ static int send_setup(const struct pinfold_pool *pool, int control)
 /* Makes the sockets and the pipe, starts the guard on their far ends, and watches the near ones. */
 static int launch(struct pinfold_pool *pool, struct template *template, char **argv, pinfold_error *error)
 {
+    if (spill_dir_is_gone(&pool->spills)) /* it opens it by its name; if that fails, it says so */
+        (void)spill_dir_restore(&pool->spills, pool->config.spill_dir);
     _cleanup_close_ int lifeline = -1, control = -1, log = -1;
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)

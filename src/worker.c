@@ -3,10 +3,12 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -310,8 +312,8 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    free(TAKE_PTR(call->payload));
-    close_fd(&call->spill);
+    close_fd(&call->spill); /* large; and what is inline waits for the call to end, or to be returned */
+    worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
     return 0;
@@ -351,6 +353,30 @@ void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, 
         reactor_close(pool, &worker->pipes[stream]);
 }
 
+/* It ended, or is of no use, before it was ready. */
+static void never_ready(struct pinfold_pool *pool, struct template *template, const char *how)
+{
+    if (++pool->stillborn < WORKERS_STILLBORN)
+        return;
+    char text[160];
+    int n = snprintf(text, sizeof(text), "one after another ended before it was ready, the last of them: %s", how);
+    pool_worker_failed(pool, template, text, (size_t)n);
+}
+
+/* It ended by itself before it had begun a call. The next one may be no better. */
+static void never_used(struct pinfold_pool *pool, struct template *template)
+{
+    if (++pool->stillborn >= WORKERS_STILLBORN)
+        template_rest(pool, template);
+}
+
+void worker_idle_died(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (!worker->calls)
+        never_used(pool, worker->template);
+    worker_retire(pool, worker, "died");
+}
+
 /* The channel is at its end although the template has not reported a death: it may be on its way, or the program
  * closed a descriptor that is not its own. */
 static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
@@ -360,7 +386,7 @@ static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
     if (worker->state == WORKER_BUSY)
         reactor_set(pool, &worker->timer, now_ns() + WORKER_CLOSED_NS);
     else if (worker->state == WORKER_IDLE)
-        worker_retire(pool, worker, "died");
+        worker_idle_died(pool, worker);
 }
 
 void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what)
@@ -376,7 +402,10 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
     if (call)
         result_drop(call->result);
     worker->answered = false;
+    const bool loading = worker->state == WORKER_STARTING;
     worker_retire(pool, worker, "killed: %s", what);
+    if (loading)
+        never_ready(pool, worker->template, what);
 }
 
 static uint32_t verdict_of(const struct call *call, const struct frame_result *body)
@@ -440,6 +469,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     }
     worker->calls++;
     worker->answered = true;
+    pool->stillborn = 0;
     /* One that is dead already is told of by its template, any moment. */
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
@@ -494,7 +524,7 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
     const char *text = (const char *)frame->tail;
     switch (worker->state) {
     case WORKER_STARTING: /* a forked one too, whose word was faster than its template's */
-        if (pool->config.isolation == PINFOLD_SPAWN && pool->n_running + pool->n_idle == 0) {
+        if (pool->config.isolation == PINFOLD_SPAWN && !worker->template->loaded) {
             /* the next one would load the same, and fail as well */
             template_end(pool, worker->template, text, frame->tail_size);
             return true;
@@ -521,7 +551,8 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     struct frame frame;
-    int r = frame_receive(worker->channel, MSG_DONTWAIT, FRAME_FROM_WORKER, pool->buffer, &frame);
+    int r = frame_receive_noting(worker->channel, MSG_DONTWAIT, FRAME_FROM_WORKER, pool->buffer, &frame,
+                                 &worker->unread);
     if (r == -EAGAIN)
         return false;
     if (r == 0) {
@@ -548,8 +579,7 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         take_note(worker, &frame);
         break;
     case FRAME_READY: /* it cannot be killed before its template has told who it is */
-        worker->ready = true;
-        pool->stillborn = 0;
+        worker->ready = worker->template->loaded = true;
         if (worker->pid)
             worker_step(pool, worker, WORKER_READY);
         break;
@@ -632,6 +662,24 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
         worker_step(pool, worker, WORKER_READY);
 }
 
+/* Its call lies in its socket, unread, and it is dead, or has at least been sent SIGKILL: it was killed when it was idle,
+ * say. */
+static bool never_begun(const struct worker *worker)
+{
+    return worker->unread && worker->handed_last && worker->call->state == CALL_RUNNING && !worker->call->declined;
+}
+
+/* Then the call is for another one. */
+static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
+{
+    struct call *call = worker->call;
+    if (!call || !never_begun(worker) || !call->payload || call->returns >= CALL_RETURNS)
+        return;
+    call->returns++;
+    worker->call = NULL;
+    call_return(pool, call);
+}
+
 void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report)
 {
     /* What it sent before it died counts: a result is a result. */
@@ -651,11 +699,15 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         else
             snprintf(worker->exit_reason, sizeof(worker->exit_reason), "died: signal %d", WTERMSIG(status));
     }
+    return_unbegun(pool, worker);
     struct call *call = worker->call;
+    struct template *template = worker->template;
+    const bool loading = worker->state == WORKER_STARTING;
+    const bool unused = !call && !worker->calls && worker->state != WORKER_ENDING;
     if (call) {
         uint64_t peak;
         bool tree = report->flags & EXITED_ORPHANS;
-        struct template *template = worker->template;
+        pool->stillborn = 0;
         if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || pool_distrusts(pool) ||
             !call->result->told.metrics.peak_rss_kb)
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
@@ -663,6 +715,10 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             /* it is known how the call ended; how its worker was brought down says nothing more */
         } else if (WIFEXITED(status) && call->declined) {
             /* it has said why */
+        } else if (never_begun(worker)) {
+            call_evidence(call, call->returns ? PINFOLD_INTERNAL : PINFOLD_LOST,
+                          "%s ended before it had begun the call (%s)",
+                          call->returns ? "one worker after another" : "the worker", worker->exit_reason);
         } else if (WIFEXITED(status)) {
             call->result->told.exit_code = WEXITSTATUS(status);
             call_evidence(call, PINFOLD_EXITED, "the process ended by itself with status %d", WEXITSTATUS(status));
@@ -684,16 +740,13 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         }
         call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);
     }
-    if (worker->state == WORKER_STARTING && ++pool->stillborn >= WORKERS_STILLBORN) {
-        struct template *template = worker->template;
-        char text[128];
-        int n = snprintf(text, sizeof(text), "one after another ended before it was ready, the last of them: %s",
-                         worker->exit_reason);
-        worker_step(pool, worker, WORKER_EXITED);
-        pool_worker_failed(pool, template, text, (size_t)n);
-        return;
-    }
+    char how[sizeof(worker->exit_reason)];
+    memcpy(how, worker->exit_reason, sizeof(how));
     worker_step(pool, worker, WORKER_EXITED);
+    if (loading)
+        never_ready(pool, template, how);
+    else if (unused)
+        never_used(pool, template);
 }
 
 void worker_lost(struct pinfold_pool *pool, struct worker *worker)
@@ -703,6 +756,11 @@ void worker_lost(struct pinfold_pool *pool, struct worker *worker)
     if (worker->channel >= 0 && worker->state == WORKER_BUSY)
         worker_receive(pool, worker);
     ahead_abandon(pool, worker);
+    send_signal(worker, SIGKILL);
+    int left;
+    if (worker->channel >= 0 && ioctl(worker->channel, SIOCOUTQ, &left) == 0 && left > 0)
+        worker->unread = true;
+    return_unbegun(pool, worker);
     if (worker->call)
         call_step(pool, worker->call, CALL_LOST);
     if (!worker->exit_reason[0])
@@ -715,9 +773,10 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
     switch (worker->state) {
     case WORKER_STARTING:
         if (worker->pid) {
-            pool_refuse_one(pool, "a worker was not ready within %.3g s",
-                            (double)pool->config.open_timeout_ns / 1e9);
             worker_retire(pool, worker, "killed: not ready in time");
+            if (pool->n_running + pool->n_idle == 0)
+                pool_refuse_one(pool, "a worker was not ready within %.3g s",
+                                (double)pool->config.open_timeout_ns / 1e9);
         } else {
             template_lost(pool, worker->template);
         }

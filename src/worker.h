@@ -65,7 +65,7 @@ extern const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS];
 #define WORKER_STUCK_NS                                                                                           \
     (10 * INT64_C(1000000000)) /* a START, or a death, not reported after so long: the template hangs */
 #define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* a closed channel without a death: killed after so long */
-#define WORKERS_STILLBORN 3u /* so many in a row that end before they are ready are a failure to start */
+#define WORKERS_STILLBORN 3u /* so many in a row that end before they are of any use: no more at once */
 
 enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
 
@@ -87,6 +87,8 @@ struct worker {
     int pidfd; /* -1 until STARTED */
     pid_t pid; /* 0 until STARTED */
     uint8_t state;
+    bool handed_last;      /* nothing was sent to it after its present call */
+    bool unread;           /* it died with the last message that it was sent unread */
     bool answered;         /* its call has a result, which is told when its channel is empty */
     bool ready;            /* it has loaded, if it was spawned */
     bool quiet;            /* that call printed nothing, and what is in the pipes is another's */
@@ -108,6 +110,9 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
 /* WORKER_RETIRE, noting why, unless it is ending already. */
 void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* An idle one's end was seen. */
+void worker_idle_died(struct pinfold_pool *pool, struct worker *worker);
 
 /* Sends it the call. -EPIPE: it is dead and will be reported so; the call is untouched. */
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);

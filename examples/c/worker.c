@@ -1,6 +1,7 @@
 /* worker.c - the process that runs calls. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,6 +190,9 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
     watch_signals();
     do {
         int spill;
+        /* Not in recvmsg, which takes a message even as the process is killed: then the pool could not learn that the
+         * call was never begun. */
+        poll(&(struct pollfd){CHANNEL, POLLIN, 0}, 1, -1);
         if (frame_receive(CHANNEL, &frame, &spill, 1) == 0)
             break;
         if (frame.head.kind == SLATE) {

@@ -760,6 +760,7 @@ static void be_ready(int socket)
  * "declines": they say that they cannot start, and are seen to, before the template has told of them;
  * "declines next": those after the first do;
  * "ready first": they are ready, and are seen to be, before that;
+ * "stillborn": they end at once;
  * "another's pid": they have a large process's pid, and are dead: a pid used again;
  * "without guard": not oddly, but in namespaces, too, from where a guard cannot be seen. */
 static int serve_oddly(const char *mode)
@@ -774,6 +775,7 @@ static int serve_oddly(const char *mode)
     frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
     for (int n = 0; frame_receive(CONTROL, &frame, fds, 3) > 0; n++) {
         const int declines = strcmp(mode, "declines") == 0 || (strcmp(mode, "declines next") == 0 && n > 0);
+        const int stillborn = strcmp(mode, "stillborn") == 0;
         struct started started = {.pid = fork()};
         if (started.pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -781,6 +783,8 @@ static int serve_oddly(const char *mode)
             syscall(SYS_close_range, CHANNEL + 1, ~0U, 0);
             if (declines)
                 decline(NULL);
+            if (stillborn)
+                _exit(3);
             if (isolation == ISOLATION_SPAWN && strcmp(mode, "ready first") != 0)
                 be_ready(CHANNEL);
             worker_serve(isolation, directory, (const struct function *const[]){functions, hostile, NULL});
@@ -796,12 +800,12 @@ static int serve_oddly(const char *mode)
             pidfd = open_dead();
             started.pid = make_large();
         }
-        frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
-        if (declines && waitpid(started.pid, &exited.status, 0) > 0)
-            frame_send(CONTROL, EXITED, frame.head.id, &exited, sizeof(exited), NULL, 0, NULL, 0);
-        close(pidfd);
         for (int i = 0; i < 3; i++)
             close(fds[i]);
+        frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
+        if ((declines || stillborn) && waitpid(started.pid, &exited.status, 0) > 0)
+            frame_send(CONTROL, EXITED, frame.head.id, &exited, sizeof(exited), NULL, 0, NULL, 0);
+        close(pidfd);
     }
     return 0;
 }
@@ -819,8 +823,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "hangs") == 0)
         wait_to_be_killed();
-    static const char *const odd[] = {"declines", "declines next", "ready first", "another's pid",
-                                      "without guard"};
+    static const char *const odd[] = {"declines",  "declines next", "ready first",
+                                      "stillborn", "another's pid", "without guard"};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
         if (strcmp(mode, odd[i]) == 0)
             return serve_oddly(mode);

@@ -68,7 +68,9 @@ extern atomic_int failures;
         }                                                                                                         \
     } while (0)
 
-/* Waits until the pool has given the call to a worker; that worker's pid. Needs PINFOLD_EVENTS. */
+/* Waits until the pool has handed the call to a worker; that worker's pid. Needs PINFOLD_EVENTS. */
+pid_t wait_for_hand(uint64_t id);
+/* The same, and until that has received it. */
 pid_t wait_for_start(uint64_t id);
 
 /* Cancels the call and takes its result. */

@@ -130,8 +130,10 @@ static void test_a_worker_that_answers_what_it_has_not_begun_harms_nobody_else(v
             after[i] = submit("upper", "x", BOUND);
         some_next(before, COUNT_OF(before));
         pinfold_result *result = take(liar);
-        assert_outcome(result, PINFOLD_OK);
-        rounds += *(const char *)result->segments[0].iov_base != '0';
+        /* On a busy machine both of its results are there before the pool looks. */
+        if (result->outcome != PINFOLD_BAD_RESULT)
+            assert_outcome(result, PINFOLD_OK);
+        rounds += result->outcome == PINFOLD_OK && *(const char *)result->segments[0].iov_base != '0';
         pinfold_result_free(result);
         for (size_t i = 0; i < COUNT_OF(after); i++) {
             /* The one that it answered may have been handed to it by then, and then it is the liar's to answer. */

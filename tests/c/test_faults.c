@@ -174,6 +174,75 @@ static void test_an_idle_worker_that_dies_is_replaced(void **state)
 }
 
 /* Its end of the channel is seen before it is known, or after, as it comes. */
+/* The pid of the one worker that there is, which is idle. */
+static pid_t idle_worker(void)
+{
+    while (stats().idle == 0)
+        sched_yield();
+    pid_t pid = 0;
+    for (pinfold_event event; pinfold_pool_next_event(pool, &event) == 0;)
+        if (event.kind == PINFOLD_EVENT_WORKER_START)
+            pid = event.worker_pid;
+    return pid;
+}
+
+/* Hands the call to the idle worker as that is killed: it has not begun it. */
+static uint64_t submit_to_a_killed_worker(const pinfold_call *call)
+{
+    runs("upper", "x", PINFOLD_OK);
+    pid_t worker = idle_worker();
+    kill(worker, SIGSTOP);
+    uint64_t id;
+    pinfold_error error;
+    if (pinfold_pool_submit(pool, call, &id, &error) < 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(wait_for_hand(id), worker);
+    kill(worker, SIGKILL);
+    return id;
+}
+
+static void test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_nothing(void **state)
+{
+    (void)state;
+    static char large[1 << 20]; /* more than fits a frame */
+    const struct iovec small_one[] = {{"upper", 5}, {"x", 1}}, large_one[] = {{"echo", 4}, {large, sizeof(large)}};
+    pinfold_call call = {.size = sizeof(call), .n_segments = 2, .deadline_ns = BOUND, .memory_bytes = 1 << 30};
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        rig_open_plain(isolation, 1);
+        call.segments = small_one;
+        ends(submit_to_a_killed_worker(&call), PINFOLD_OK);
+        /* Its request is a spill, which is gone with the worker. */
+        call.segments = large_one;
+        pinfold_result *result = take(submit_to_a_killed_worker(&call));
+        assert_outcome(result, PINFOLD_LOST);
+        assert_string_equal(result->reason, "the worker ended before it had begun the call (died: signal 9)");
+        pinfold_result_free(result);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
+}
+
+static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun(void **state)
+{
+    (void)state;
+    const struct iovec segments[] = {{"upper", 5}, {"x", 1}};
+    const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
+    for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
+        rig_open_plain(isolation, 1);
+        runs("upper", "x", PINFOLD_OK);
+        pid_t worker = idle_worker();
+        kill(worker, SIGSTOP);
+        uint64_t id;
+        assert_int_equal(pinfold_pool_submit(pool, &call, &id, NULL), 0);
+        assert_int_equal(wait_for_hand(id), worker);
+        kill(stats().template_pid, SIGKILL);
+        ends(id, PINFOLD_OK);
+        assert_int_equal(stats().templates_started, 2);
+        pinfold_pool_close(pool);
+        pool = NULL;
+    }
+}
+
 static void test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced(void **state)
 {
     (void)state;
@@ -395,7 +464,7 @@ static void test_a_guard_that_is_none_fails_the_start(void **state)
     opens_in_vain(&config, (const char *const[]){"ended before it was ready", NULL});
 }
 
-static void makes_no_worker(const char *mode, const char *word)
+static void makes_no_worker(const char *mode, const char *word, int most)
 {
     pinfold_config config = rig_config(mode);
     rig_open(&config);
@@ -407,7 +476,7 @@ static void makes_no_worker(const char *mode, const char *word)
     }
     /* It was tried again, but not all the time. */
     assert_in_range(stats().templates_started, 1, 6);
-    assert_in_range(stats().workers_started, 1, 50);
+    assert_in_range(stats().workers_started, 1, most);
     pinfold_pool_close(pool);
     pool = NULL;
 }
@@ -415,10 +484,11 @@ static void makes_no_worker(const char *mode, const char *word)
 static void test_a_template_that_can_make_no_worker_ends_the_calls_that_wait(void **state)
 {
     (void)state;
-    makes_no_worker("refuses", "Resource temporarily unavailable");
-    makes_no_worker("dies", "one template after another ended");
-    makes_no_worker("damages", "one template after another ended");
-    makes_no_worker("declines", "cannot start a worker: no memory");
+    makes_no_worker("refuses", "Resource temporarily unavailable", 50);
+    makes_no_worker("dies", "one template after another ended", 50);
+    makes_no_worker("damages", "one template after another ended", 50);
+    makes_no_worker("declines", "cannot start a worker: no memory", 50);
+    makes_no_worker("stillborn", "one worker after another ended before it had begun the call", 100);
 }
 
 static void test_a_worker_that_cannot_start_costs_no_neighbour(void **state)
@@ -636,6 +706,8 @@ int main(void)
         POOL_TEST(test_what_the_guard_kills_is_lost_and_nothing_else),
         POOL_TEST(test_a_template_that_dies_before_its_guard_is_reaped),
         POOL_TEST(test_an_idle_worker_that_dies_is_replaced),
+        POOL_TEST(test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_nothing),
+        POOL_TEST(test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun),
         POOL_TEST(test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced),
         POOL_TEST(test_a_template_that_dies_with_nothing_to_do_is_replaced),
         POOL_TEST(test_random_kills_leave_every_call_with_one_right_outcome),

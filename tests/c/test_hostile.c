@@ -187,7 +187,7 @@ static void test_a_worker_that_kills_its_template_is_lost_and_the_pool_goes_on(v
     (void)state;
     rig_open_plain(isolation, 2);
     uint64_t neighbour = submit("spin", "", PINFOLD_FOREVER);
-    assert_int_equal(next_event(PINFOLD_EVENT_CALL_START).call_id, neighbour);
+    wait_for_start(neighbour);
     runs("kill_template", "", PINFOLD_LOST);
     ends(neighbour, PINFOLD_LOST);
     runs("upper", "after", PINFOLD_OK);

@@ -220,7 +220,7 @@ static void test_a_worker_that_is_killed_by_somebody_else_is_signalled(void **st
     (void)state;
     open_here();
     uint64_t id = submit("spin", "", PINFOLD_FOREVER);
-    kill(next_event(PINFOLD_EVENT_CALL_START).worker_pid, SIGKILL);
+    kill(wait_for_start(id), SIGKILL);
     pinfold_result *result = take(id);
     assert_outcome(result, PINFOLD_SIGNALLED);
     assert_int_equal(result->signal, SIGKILL);

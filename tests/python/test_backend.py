@@ -641,6 +641,39 @@ worker.reseed = no_room
     assert "MemoryError: no room" in result.error.message
 
 
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_spill_directory_that_is_removed_is_made_again_for_whoever_starts(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    backend = make_backend(isolation=isolation, max_workers=1)
+    name = WorkerCall("import os\ndef f(): return os.getpid(), os.getppid()", "f")
+    worker, template = backend.submit(name).result().unwrap()
+    shutil.rmtree(backend.config.spill_dir)
+    os.kill(worker if isolation == "spawn" else template, signal.SIGKILL)
+    outcomes = {"lost"}
+    while "ok" not in outcomes:
+        outcomes.add(backend.submit(name, deadline_s=60).result().outcome)
+        assert outcomes <= {"lost", "signalled", "ok"}
+    large = WorkerCall("def f(): return bytes(1 << 20)", "f")
+    assert backend.submit(large).result().unwrap() == bytes(1 << 20)
+
+
+def test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_nothing(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    backend = make_backend(isolation=isolation, max_workers=1)
+    name = WorkerCall("import os\ndef f(): return os.getpid()", "f")
+    started: list[int] = []
+    backend.on_worker_start(lambda worker: started.append(worker.pid))
+    for _ in range(20):
+        backend.submit(name).result().unwrap()
+        while not backend.stats().idle:
+            backend.stats()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(started[-1], signal.SIGKILL)
+        assert backend.submit(name, deadline_s=60).result().outcome == "ok"
+
+
 def test_what_the_processes_cost_is_told_when_it_is_asked_for(make_backend: MakeBackend) -> None:
     backend = make_backend(setup="DATA = bytes([1]) * (64 << 20)", isolation="reuse")
     assert backend.stats(memory=True).memory is None

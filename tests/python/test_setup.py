@@ -11,6 +11,7 @@ import pytest
 from conftest import MakeBackend
 from pinfold import InvalidConfig, LocalBackend, PoolError, WorkerCall, WorkerConfig
 
+NOTHING = WorkerCall("def f(): pass", "f")
 LENGTH = WorkerCall("import pinfold_setup\ndef f(): return len(pinfold_setup.TEXT)", "f")
 
 PARENT = WorkerCall(
@@ -80,14 +81,120 @@ def test_a_set_up_that_starts_a_thread_is_told(make_backend: MakeBackend, isolat
 def test_a_set_up_that_ends_every_spawned_worker_is_told(
     make_backend: MakeBackend, end: str, reason: str
 ) -> None:
-    backend = make_backend(setup=f"import os\n{end}", isolation="spawn")
-    calls = [backend.submit(LENGTH, deadline_s=60) for _ in range(3)]
+    setup = f"import os, random, time\ntime.sleep(0.2 * random.random())\n{end}"
+    backend = make_backend(setup=setup, isolation="spawn", max_workers=4)
+    calls = [backend.submit(LENGTH, deadline_s=60) for _ in range(4)]
     for result in [future.result() for future in calls]:
         assert result.outcome == "internal"
         assert "cannot start a worker: one after another ended before it was ready" in str(
             result.error
         )
         assert reason in str(result.error)
+
+
+def test_one_that_hangs_as_it_loads_costs_nothing_while_others_run(
+    make_backend: MakeBackend, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    setup = f"""
+import os, time
+try:
+    os.close(os.open({str(first)!r}, os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    time.sleep(1000)
+"""
+    nap = WorkerCall("import time\ndef f(): time.sleep(0.6)", "f")
+    backend = make_backend(setup=setup, isolation="spawn", setup_timeout_s=0.5)
+    backend.submit(nap).result().unwrap()
+    for future in [backend.submit(nap) for _ in range(4)]:
+        future.result().unwrap()
+    assert backend.stats().workers_started > 1
+
+
+@pytest.mark.parametrize("sandbox", ["none", "standard", "strict"])
+def test_a_process_that_a_set_up_leaves_is_none_of_the_calls(
+    make_backend: MakeBackend, sandbox: str
+) -> None:
+    setup = "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])"
+    backend = make_backend(
+        setup=setup, isolation="spawn", max_workers=1, sandbox=sandbox, sandbox_required=False
+    )
+    code = "import pinfold_setup\ndef f(): return pinfold_setup.child.poll() is None"
+    found = [backend.submit(WorkerCall(code, "f")).result().unwrap() for _ in range(3)]
+    assert found == [False] * 3
+    assert backend.stats().workers_started == 1
+
+
+@pytest.mark.parametrize("child", ["pass", "sys.exit(0)", "raise ValueError"])
+@pytest.mark.parametrize("isolation", ["fresh", "spawn"])
+def test_a_child_that_a_set_up_forks_and_that_comes_back_is_no_template(
+    make_backend: MakeBackend, isolation: str, child: str
+) -> None:
+    setup = f"import os, sys\nif os.fork() == 0:\n    {child}"
+    backend = make_backend(setup=setup, isolation=isolation)
+    calls = [backend.submit(WorkerCall("def f(): return 1", "f")) for _ in range(10)]
+    assert [future.result().unwrap() for future in calls] == [1] * 10
+    assert backend.stats().templates_started == 1
+
+
+@pytest.mark.parametrize(
+    "timer",
+    [
+        "signal.setitimer(signal.ITIMER_REAL, 0.2)",
+        "signal.setitimer(signal.ITIMER_PROF, 0.2)",
+        "faulthandler.dump_traceback_later(0.2, exit=True)",
+    ],
+)
+@pytest.mark.parametrize("isolation", ["fresh", "spawn"])
+def test_a_timer_that_a_set_up_leaves_ends_nothing(
+    make_backend: MakeBackend, isolation: str, timer: str
+) -> None:
+    backend = make_backend(setup=f"import faulthandler, signal\n{timer}", isolation=isolation)
+    code = "import time\ndef f():\n    end = time.process_time() + 0.4\n"
+    code += "    while time.process_time() < end: pass"
+    assert backend.submit(WorkerCall(code, "f")).result().outcome == "ok"
+    assert backend.stats().templates_started == 1
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_what_c_code_prints_in_a_set_up_is_no_output_of_a_call(
+    make_backend: MakeBackend, isolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    setup = "import ctypes\nctypes.CDLL(None).printf(b'from the set-up')"
+    backend = make_backend(setup=setup, isolation=isolation)
+    assert backend.submit(NOTHING).result().stdout == ""
+
+
+@pytest.mark.parametrize("isolation", ["reuse", "spawn"])
+@pytest.mark.parametrize(
+    "broken", ["import os; os.environ = {}", "import builtins as b; del b.open"]
+)
+def test_what_a_set_up_broke_is_not_blamed_on_the_program(
+    make_backend: MakeBackend, isolation: str, broken: str
+) -> None:
+    backend = make_backend(setup=broken, isolation=isolation)
+    assert backend.submit(NOTHING).result().outcome == "internal"
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "spawn"])
+def test_an_error_that_cannot_be_formatted_is_told(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    backend = make_backend(setup="raise SyntaxError('x', ('f', 1, 1, 5))", isolation=isolation)
+    result = backend.submit(NOTHING, deadline_s=60).result()
+    assert result.outcome == "internal"
+    assert "SyntaxError: 'x'" in str(result.error)
+
+
+def test_workers_that_end_as_they_are_forked_are_not_the_programs_fault(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    setup = "import os\nos.register_at_fork(after_in_child=lambda: os._exit(3))"
+    backend = make_backend(setup=setup, isolation=isolation)
+    result = backend.submit(NOTHING, deadline_s=60).result()
+    assert result.outcome == "internal"
+    assert "one worker after another ended before it had begun the call" in str(result.error)
 
 
 # In a view of its own, where a file stands for the device.

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,12 +124,16 @@ static void reset_peak(const struct channel *channel)
         return; /* then the peak is that of the worker's life, an upper bound */
 }
 
-/* The next call that this worker may begin. As frame_receive; what went wrong with a slate is told of the first call. */
+/* The next call that this worker may begin. As frame_receive; what went wrong with a slate is told of the first call.
+ *
+ * It waits in poll, and not in recvmsg, which takes a message even as the process is killed: a call that is handed to a
+ * worker that is being killed stays in the socket, where the pool learns of it. */
 static int next_call(struct channel *channel, struct frame *frame)
 {
     for (;;) {
-        int r = frame_receive(seat_fd(SEAT_CHANNEL), 0, FRAME_FROM_POOL, channel->buffer + BUFFER_OFFSET, frame);
-        if (r == -EAGAIN) { /* a process that an earlier call left, or took from us, made the socket so */
+        int r = frame_receive(seat_fd(SEAT_CHANNEL), MSG_DONTWAIT, FRAME_FROM_POOL,
+                              channel->buffer + BUFFER_OFFSET, frame);
+        if (r == -EAGAIN) {
             struct pollfd call = {seat_fd(SEAT_CHANNEL), POLLIN, 0};
             poll(&call, 1, -1);
             continue;

@@ -186,6 +186,13 @@ static PyObject *fail(PyObject *module, PyObject *text)
                    "cannot tell the pool of a failure");
 }
 
+static PyObject *flush(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    fflush(NULL);
+    Py_RETURN_NONE;
+}
+
 static PyObject *arm(PyObject *module, PyObject *above)
 {
     (void)module;
@@ -309,6 +316,7 @@ static PyMethodDef methods[] = {
     {"arm", arm, METH_O,
      "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
      "write to fd."},
+    {"flush", flush, METH_NOARGS, "flush()\n\nWrites out what C code has printed with the C library's buffers."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"use_berths", home_use_berths, METH_VARARGS,
      "use_berths(held, abi, network, scratch or None, lock, filter or None)\n\n"

@@ -87,7 +87,11 @@ class Executor:
         if reset is None:
             outcome, error = shield(self._call, segments, result_max)
         else:
-            outcome, error = shield(reset.before().run, self._call, segments, result_max)
+            try:
+                context = reset.before()
+            except Exception as broken:  # a set-up left nothing to begin with
+                return RESULT_INTERNAL, pack_failure(report.raised(broken, None)), RESULT_RETIRE
+            outcome, error = shield(context.run, self._call, segments, result_max)
             shield(reset.flush)
             reset.rebind()
         if error is not None:

@@ -103,6 +103,9 @@ def spawned_worker(
         faulthandler.enable(2)
         worker_type = import_worker(settings, "spawn")
         load(settings, forks=False)
+        from pinfold.runtime import leftovers
+
+        leftovers.end_children()  # a call would be taken to have left them
         settle()
         join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, spill_dir, -1)
@@ -169,17 +172,22 @@ def make_box(settings: Settings, base: str, lock: int) -> Box:
 
 
 def give_up(error: BaseException) -> NoReturn:
-    text = (
-        str(error) if isinstance(error, CannotLoad) else "".join(traceback.format_exception(error))
-    )
     try:
-        _runtime.fail(text.encode("utf-8", "backslashreplace"))
+        if _loader in (0, os.getpid()):  # else a process that a set-up forked, and that is not ours
+            text = str(error) if isinstance(error, CannotLoad) else traceback_of(error)
+            _runtime.fail(text.encode("utf-8", "backslashreplace"))
     finally:
         os._exit(1)
 
 
+# The process that loads; 0: none does.
+_loader = 0
+
+
 def load(settings: Settings, *, forks: bool) -> None:
     """Import the modules, and run the set-up. Raises `CannotLoad`."""
+    global _loader
+    _loader = os.getpid()
     plan = settings.get("box")
     if plan is not None and not plan["namespaces"]:
         # Semaphores need /dev/shm, which calls do not have. joblib looks when it is imported, and
@@ -220,6 +228,9 @@ def load(settings: Settings, *, forks: bool) -> None:
             raise CannotLoad(f"setup failed:\n{told(error)}") from None
         look("setup")
         gc.collect()  # it may have worked for long, with the collector off
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    faulthandler.cancel_dump_traceback_later()
     if forks and threads.any():
         # OpenBLAS, for one, stops its threads at a fork and starts new ones at need; others do not.
         _runtime.rehearse()
@@ -227,13 +238,23 @@ def load(settings: Settings, *, forks: bool) -> None:
     for number, handler in dispositions.items():
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if os.getpid() != _loader:  # a set-up forked, and this is the child
+        os._exit(0)
+    _loader = 0
 
 
 def told(error: BaseException) -> str:
     """The traceback without this file's own frame at its top."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
-    return "".join(traceback.format_exception(error))
+    return traceback_of(error)
+
+
+def traceback_of(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # a SyntaxError of somebody's own making, say
+        return f"{type(error).__name__}: {'; '.join(map(repr, error.args))}"
 
 
 def set_up(source: str) -> None:
@@ -300,6 +321,7 @@ def settle() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.flush()
             stream.reconfigure(line_buffering=True)
+    _runtime.flush()
     faulthandler.disable()
     file = _runtime.arm(False)
     faulthandler.enable(file, all_threads=True)
