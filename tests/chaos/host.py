@@ -42,6 +42,9 @@ KNOWN_LATE_S = 2.0  # that a template is dead, which others may have stopped
 JUMP_S = 100  # of the clock, for a moment
 FULL = ("does not fit", "No space left", "cannot make a spill")
 NO_TEMPLATE = ("the pool could not start", "cannot start a worker")
+NO_WORKER = "one after another ended before it was ready", "one worker after another ended before"
+NOT_BEGUN = "the worker ended before it had begun the call"
+IN_A_ROW = 3  # so many workers that end before they are of any use
 
 SOURCE = """
 import os, time
@@ -123,7 +126,7 @@ class Havoc:
         self.random = random.Random(seed)
         self.reaps = reaps  # whether a child's status can be had
         self.lives = lives  # this program, until its pool is closed; `alone`: who else kills
-        self.killed: set[int] = set()  # workers
+        self.killed: dict[int, float] = {}  # workers, and when
         self.cut: list[float] = []  # when a template or a guard died, or a socket
         self.wrong: list[str] = []
         self.kills = 0
@@ -160,7 +163,7 @@ class Havoc:
         if not pid or not parent:
             return False
         if name == "worker":
-            self.killed.add(pid)  # before: its end may be told at once
+            self.killed[pid] = time.monotonic()  # before: its end may be told at once
         else:
             self.cut.append(time.monotonic())
         if not hit(pid, parent, signal.SIGKILL):
@@ -369,8 +372,15 @@ class Load:
             return "" if pid in havoc.killed else f"nobody killed it: {told}"
         if result.outcome == OUTCOMES[asked.name]:
             return ""
+        if result.outcome == "lost" and NOT_BEGUN in text:
+            return "" if pid in havoc.killed else f"nobody killed it: {told}"
         if result.outcome == "lost" or (result.outcome == "exited" and error is not None):
             return "" if cut else f"nothing was cut off: {told}"
+        since = asked.began - KNOWN_LATE_S
+        if any(reason in text for reason in NO_WORKER) and (
+            sum(since <= at <= asked.ended for at in havoc.killed.values()) >= IN_A_ROW
+        ):
+            return ""
         if result.outcome == "internal" and any(reason in text for reason in NO_TEMPLATE):
             return "" if cut else f"nothing was cut off: {told}"
         if full and asked.name == "large" and any(reason in text for reason in FULL):
