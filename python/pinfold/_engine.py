@@ -23,10 +23,11 @@ import errno
 import os
 import threading
 import weakref
+from collections import deque
 from enum import Enum
 from itertools import count
 from threading import get_ident
-from time import monotonic_ns
+from time import monotonic_ns, sleep
 from typing import TYPE_CHECKING, Any
 
 from pinfold import _pool
@@ -53,6 +54,8 @@ _DEBUG = 10  # logging.DEBUG
 _claimed = _pool.Pool.claimed
 _TRIES = 10  # to close in the background, when handlers raise what is no Exception
 _STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
+_HANDLER_S = 0.05  # how long a result waits for an event's handler in another thread
+_NAP_S = 0.0001  # the first of the naps that it takes
 
 
 class State(Enum):
@@ -91,7 +94,9 @@ class Engine:
         # Opening, channels, the completer, the order of closing. Reentrant, because a collection in
         # the middle of it may be what forgets the backend.
         self._lock = threading.RLock()
-        self._events_lock = threading.RLock()  # one thread at a time tells events, in their order
+        self._telling: dict[int, int] = {}  # the claim to tell events, and the thread that has it
+        self._untold: deque[_pool.Event] = deque()  # what is left of a pool that was closed
+        self._late: dict[int, WorkerCall] = {}  # calls that were settled before those were told
         self._watching = False
         self._channels: dict[AbstractEventLoop, Channel] = {}
         self._completer: threading.Thread | None = None
@@ -262,7 +267,9 @@ class Engine:
             if not raws:
                 return False
             try:
-                self.tell_events()
+                if not self.tell_events():
+                    for raw in raws:
+                        self._is_late(raw.key)
             except BaseException as error:
                 first = error
             for raw in raws:
@@ -361,7 +368,8 @@ class Engine:
         if os.getpid() != self._pid:
             return False
         try:
-            self.tell_events()
+            if not self.tell_events():
+                self._is_late(record.key)
         finally:
             done = _claimed(self._settling, record.key, self._abandon, record)
             if self.state is not State.OPEN:
@@ -406,22 +414,68 @@ class Engine:
             self._watching = True
             self._start_completer(self._pool)
 
-    def tell_events(self) -> None:
-        """Tells the handlers what happened to workers so far."""
-        if not self._watching or self._pool is None:
-            return
-        with self._events_lock:
-            while (event := self._pool.next_event()) is not None:
-                self._tell_event(*event)
+    def tell_events(self, most_s: float = _HANDLER_S) -> bool:
+        """Tells the handlers what happened to workers so far, in its order: one thread at a time
+        does. False if another one is at it for longer than `most_s`: it is in a handler, which may
+        wait for this thread. It tells the rest when that is done. What handlers raise is raised,
+        the first of it, when all are told."""
+        pool = self._pool
+        if not self._watching or pool is None:
+            return True
+        if self._telling.get(0) == get_ident():  # we are in a handler
+            return self._tell_all(pool)
+        waited, nap = 0.0, _NAP_S
+        while not _claimed(self._telling, 0, self._tell_all, pool):
+            if waited >= most_s:
+                return False
+            sleep(nap)
+            waited, nap = waited + nap, 2 * nap
+        return not self._untold or self.tell_events(most_s)
+
+    def _tell_all(self, pool: _pool.Pool) -> bool:
+        first: BaseException | None = None
+        late = list(self._late)  # what happened to these is in line already
+        try:
+            while (event := self._next_event(pool)) is not None:
+                try:
+                    self._tell_event(*event)
+                except BaseException as error:
+                    if first is None:
+                        first = error
+            for key in late:
+                self._late.pop(key, None)
+            if first is not None:
+                raise first
+            return True
+        finally:
+            first = None  # it refers to this frame
+
+    def _next_event(self, pool: _pool.Pool) -> _pool.Event | None:
+        return self._untold.popleft() if self._untold else pool.next_event()
+
+    def _keep_events(self, pool: _pool.Pool) -> None:
+        """Before the pool is closed: whoever is telling them finds the rest here."""
+        while (event := pool.next_event()) is not None:
+            self._untold.append(event)
+        self.tell_events(0)
+
+    def _is_late(self, key: int) -> None:
+        """This call is settled, and the event of its start is not told yet."""
+        record = self._pending.get(key)
+        if record is not None and self.hooks.start:
+            self._late[key] = record.call
 
     def _tell_event(self, kind: int, pid: int, key: int, worker_id: str, reason: str) -> None:
         from pinfold.result import Worker
 
         worker = Worker(worker_id, self.origin.node_id, pid)
         if kind == _pool.EVENT_CALL_START:
+            call = self._late.pop(key, None)
             record = self._pending.get(key)
-            if record is not None and key not in self._settling:
-                self.hooks.call("start", record.call, worker)
+            if call is None and record is not None and key not in self._settling:
+                call = record.call
+            if call is not None:
+                self.hooks.call("start", call, worker)
         elif kind == _pool.EVENT_WORKER_START:
             self.hooks.call("worker_start", worker)
         elif kind == _pool.EVENT_WORKER_EXIT:
@@ -570,13 +624,17 @@ class Engine:
                     return None
             finally:
                 self._news()
-            busy = {*list(self._closing.values()), *list(self._settling.values())}
-            if {get_ident(), beside} & busy:
+            if {get_ident(), beside} & self._busy():
                 return None
             with self._idle:
                 if self._closing and not self._closed:
                     self._idle.wait(_STRAY_S)
         return None
+
+    def _busy(self) -> set[int]:
+        """The threads that close it, settle a call or tell an event: they may be in a handler."""
+        claims = (self._closing, self._settling, self._telling)
+        return {thread for each in claims for thread in each.copy().values()}
 
     def _end(self, beside: int) -> bool:
         error = self._drain(beside, to_the_end=False)
@@ -618,7 +676,8 @@ class Engine:
             self._completer_ends = True
         pool = self._pool
         try:
-            self.tell_events()
+            if not self.tell_events(_STRAY_S) and pool is not None:
+                self._keep_events(pool)
         finally:
             if pool is not None:
                 pool.wake()

@@ -1,0 +1,133 @@
+"""Handlers that wait and close: in a process of its own each, which would stand still for ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.extension
+
+START = """
+import asyncio, sys, threading
+import pinfold
+from pinfold import LocalBackend, WorkerCall, WorkerConfig
+
+def made(**fields):
+    return LocalBackend(WorkerConfig(spill_dir=sys.argv[1], **{"max_workers": 1, **fields}))
+
+def until(true):
+    while not true():
+        threading.Event().wait(0.001)
+
+def ended(backend, n):
+    until(lambda: sum(backend.stats().outcomes.values()) >= n)
+
+here = threading.current_thread()
+call = WorkerCall("def f(*args): return args", "f")
+"""
+
+
+def prints(script: str, spill_dir: Path, *args: str) -> str:
+    """What a program prints that ends, and ends well."""
+    done = subprocess.run(
+        [sys.executable, "-c", START + script, spill_dir, *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+BOTH_CLOSE = """
+backend = made()
+inside = threading.Event()
+
+@getattr(backend, sys.argv[2])
+def _(*args):
+    if threading.current_thread() is not here and not inside.is_set():
+        inside.set()
+        until(lambda: backend._engine._closing)
+        backend.close()
+
+backend.submit(call)
+inside.wait()
+backend.close()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("event", ["on_start", "on_worker_start", "on_worker_exit"])
+def test_a_handler_may_close_what_another_thread_closes(event: str, spill_dir: Path) -> None:
+    assert prints(BOTH_CLOSE, spill_dir, event) == "closed\n"
+
+
+NEEDS_A_LOCK = """
+backend = made()
+lock, inside = threading.Lock(), threading.Event()
+told = []
+
+@backend.on_start
+def _(call, worker):
+    if threading.current_thread() is not here:
+        inside.set()
+        with lock:
+            told.append(call.args)
+
+with lock:
+    first = backend.submit(WorkerCall(call.code, "f", args=[1]))
+    inside.wait()
+    second = backend.submit(WorkerCall(call.code, "f", args=[2]))
+    print(first.result(30).value, second.result(30).value)
+    third = backend.submit(WorkerCall("import time; time.sleep(3600)", "f", args=[3]))
+    until(lambda: backend.stats().running)
+    print(third.cancel())
+backend.close()
+print(told)
+"""
+
+
+def test_a_handler_that_waits_for_the_thread_that_waits_for_a_call_holds_up_nothing(
+    spill_dir: Path,
+) -> None:
+    assert prints(NEEDS_A_LOCK, spill_dir) == "(1,) (2,)\nTrue\n[[1], [2], [3]]\n"
+
+
+NEEDS_THE_LOOP = """
+backend = made()
+asked = threading.Event()
+told = []
+
+async def note():
+    for _ in range(3):
+        await asyncio.sleep(0)
+    told.append("noted")
+
+async def main():
+    loop = asyncio.get_running_loop()
+
+    @backend.on_start
+    def _(call, worker):
+        if threading.current_thread() is not here and not asked.is_set():
+            noted = asyncio.run_coroutine_threadsafe(note(), loop)
+            asked.set()
+            noted.result()
+
+    task = asyncio.ensure_future(backend.run(call))
+    await asyncio.sleep(0)
+    asked.wait()
+    ended(backend, 1)
+    print((await task).outcome)
+    await backend.shutdown(wait=True)
+
+asyncio.run(main())
+print(told)
+"""
+
+
+def test_a_handler_may_wait_for_the_loop_that_waits_for_a_call(spill_dir: Path) -> None:
+    assert prints(NEEDS_THE_LOOP, spill_dir) == "ok\n['noted']\n"
