@@ -103,6 +103,7 @@ class Engine:
         self._completer_ends = False
         self._idle = threading.Condition()  # told about every settled call once we drain
         self._closing: dict[int, int] = {}  # the claim to close it, and the thread that has it
+        self._ending: list[tuple[int, int]] = []  # the threads that wait for its end, with `beside`
         self._shutdown_told = False
         self._closed = False
 
@@ -580,11 +581,7 @@ class Engine:
         if (self._closing or self._closed) and not wait:
             return None
         if wait:
-            error = self._drain(beside, to_the_end=True)
-            self.close(beside)
-            if error is not None:
-                raise error
-            return None
+            return self._as_one_that_ends(self._shutdown, beside)
         if self._pool is None:
             return self.close()
         # Not a daemon: the interpreter waits for it at its end.
@@ -596,6 +593,12 @@ class Engine:
         except RuntimeError:  # the interpreter is at its end already
             self.close()
         return None
+
+    def _shutdown(self, beside: int) -> None:
+        error = self._drain(beside, to_the_end=True)
+        self.close(beside)
+        if error is not None:
+            raise error
 
     def _close_beside(self) -> None:
         """What a thread of its own does: nobody else would go on where a handler has ended it."""
@@ -618,22 +621,37 @@ class Engine:
         self.refuse()
         if self._pool is not None:
             self._pool.shutdown()
+        return self._as_one_that_ends(self._close, beside)
+
+    def _close(self, beside: int) -> None:
         while not self._closed:
             try:
                 if _claimed(self._closing, 0, self._end, beside):
                     return None
             finally:
                 self._news()
-            if {get_ident(), beside} & self._busy():
+            busy = self._in_handlers() | set(self._closing.copy().values())
+            if {get_ident(), beside} & busy:
                 return None
             with self._idle:
                 if self._closing and not self._closed:
                     self._idle.wait(_STRAY_S)
         return None
 
-    def _busy(self) -> set[int]:
-        """The threads that close it, settle a call or tell an event: they may be in a handler."""
-        claims = (self._closing, self._settling, self._telling)
+    def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
+        """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""
+        this = (get_ident(), beside)
+        try:
+            self._ending.append(this)
+            self._news()
+            end(beside)
+        finally:
+            with contextlib.suppress(ValueError):
+                self._ending.remove(this)
+
+    def _in_handlers(self) -> set[int]:
+        """The threads that settle a call or tell an event: they may be in a handler."""
+        claims = (self._settling, self._telling)
         return {thread for each in claims for thread in each.copy().values()}
 
     def _end(self, beside: int) -> bool:
@@ -645,8 +663,9 @@ class Engine:
 
     def _drain(self, beside: int, *, to_the_end: bool) -> BaseException | None:
         """Returns when no call is pending and no handler runs, but in this thread or the one beside
-        it. Unless `to_the_end`, gives up calls of which there is no news: there will be none.
-        What a handler or a callback raises does not end it; the first is returned."""
+        it, or where it would wait for this one. Unless `to_the_end`, gives up calls of which there
+        is no news: there will be none. What a handler or a callback raises does not end it; the
+        first is returned."""
         errors: list[BaseException] = []
         while True:
             if self._pool is not None:
@@ -654,7 +673,7 @@ class Engine:
             for record in list(self._pending.values()):
                 self.wait_for(record, FOREVER_NS, errors)
             with self._idle:
-                if self._is_idle({get_ident(), beside}):
+                if self._is_idle(beside):
                     return errors[0] if errors else None
                 # Not for ever: whoever has news may be thrown out before it tells.
                 news = self._idle.wait(_STRAY_S)
@@ -665,7 +684,12 @@ class Engine:
                     except BaseException as error:
                         errors.append(error)
 
-    def _is_idle(self, but: set[int]) -> bool:
+    def _is_idle(self, beside: int) -> bool:
+        """Whether there is nothing to wait for. Where this thread is in a handler, others that wait
+        for the end in theirs may wait for it."""
+        but = {get_ident(), beside}
+        if but & self._in_handlers():
+            but.update(*self._ending.copy())
         settling = self._settling.copy()
         return but.issuperset(settling.values()) and settling.keys() >= set(self._pending)
 

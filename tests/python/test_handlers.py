@@ -131,3 +131,40 @@ print(told)
 
 def test_a_handler_may_wait_for_the_loop_that_waits_for_a_call(spill_dir: Path) -> None:
     assert prints(NEEDS_THE_LOOP, spill_dir) == "ok\n['noted']\n"
+
+
+MEET = """
+backend = made(max_workers=2)
+both = threading.Barrier(2)
+end = {
+    "wait": lambda: backend._engine.shutdown(wait=True),
+    "close": backend.close,
+}[sys.argv[2]]
+
+def done(future):
+    both.wait()
+    backend._engine.shutdown(wait=True)
+    end()
+
+def use(wait):
+    future = backend.submit(WorkerCall("import time\\ndef f(): time.sleep(0.2)", "f"))
+    future.add_done_callback(done)
+    if wait:
+        future.result()
+
+threads = [threading.Thread(target=use, args=[wait]) for wait in (True, sys.argv[3] == "two")]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+backend.close()
+print(backend.stats().state)
+"""
+
+
+@pytest.mark.parametrize("end", ["wait", "close"])
+@pytest.mark.parametrize("threads", ["two", "one and the completer"])
+def test_callbacks_in_two_threads_may_wait_for_the_end_of_all_calls(
+    end: str, threads: str, spill_dir: Path
+) -> None:
+    assert prints(MEET, spill_dir, end, threads) == "shut down\n"
