@@ -29,10 +29,10 @@ class Channel:
     """
 
     def __init__(self, engine: Engine, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+        self._fd = -1  # before anything is raised: see __del__
         self.loop = loop
         self.queue = pool.queue()
         self._engine = engine
-        self._fd = -1
         try:
             self._fd = os.dup(self.queue.fileno())
             _open.add(self)
