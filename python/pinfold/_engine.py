@@ -84,6 +84,7 @@ class Engine:
         self._pool: _pool.Pool | None = None
         self._pending: dict[int, Record] = {}
         self._settling: dict[int, int] = {}  # keys that are claimed, and the thread that has them
+        self._submitting: dict[int, int] = {}  # the same, while handlers are told of the submit
         self._counts: dict[str, object] = {}
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
@@ -189,7 +190,7 @@ class Engine:
         self._pending[record.key] = record
         try:
             if self.hooks.submit:
-                self.hooks.call("submit", record.call)
+                _claimed(self._submitting, record.key, self.hooks.call, "submit", record.call)
             pool = self.pool()
             queue = record.queue_in(pool)
             left = record.deadline_ns
@@ -650,8 +651,8 @@ class Engine:
                 self._ending.remove(this)
 
     def _in_handlers(self) -> set[int]:
-        """The threads that settle a call or tell an event: they may be in a handler."""
-        claims = (self._settling, self._telling)
+        """The threads that take in, settle or tell something: they may be in a handler."""
+        claims = (self._submitting, self._settling, self._telling)
         return {thread for each in claims for thread in each.copy().values()}
 
     def _end(self, beside: int) -> bool:
@@ -690,8 +691,9 @@ class Engine:
         but = {get_ident(), beside}
         if but & self._in_handlers():
             but.update(*self._ending.copy())
-        settling = self._settling.copy()
-        return but.issuperset(settling.values()) and settling.keys() >= set(self._pending)
+        settling, submitting = self._settling.copy(), self._submitting.copy()
+        ours = {key for key, thread in submitting.items() if thread in but}
+        return but.issuperset(settling.values()) and settling.keys() | ours >= set(self._pending)
 
     def _tear_down(self, beside: int) -> None:
         """May be called again if an exception came before its end."""

@@ -168,3 +168,36 @@ def test_callbacks_in_two_threads_may_wait_for_the_end_of_all_calls(
     end: str, threads: str, spill_dir: Path
 ) -> None:
     assert prints(MEET, spill_dir, end, threads) == "shut down\n"
+
+
+FROM_ON_SUBMIT = """
+backend = made()
+if sys.argv[2] == "running":
+    backend.submit(call).result()
+told = []
+backend.on_complete(lambda call, metrics, error: told.append(type(error).__name__))
+
+@backend.on_submit
+def _(call):
+    backend._engine.shutdown(wait=True)
+    print(backend.stats().state)
+
+try:
+    if sys.argv[3] == "submit":
+        backend.submit(call)
+    elif sys.argv[3] == "run":
+        asyncio.run(backend.run(call))
+    else:
+        list(backend.map([call]))
+except pinfold.PoolClosed:
+    print("refused", told)
+"""
+
+
+@pytest.mark.parametrize("state", ["new", "running"])
+@pytest.mark.parametrize("way", ["submit", "run", "map"])
+def test_an_on_submit_handler_may_wait_for_the_end_of_all_other_calls(
+    state: str, way: str, spill_dir: Path
+) -> None:
+    told = "shut down\nrefused ['PoolClosed']\n"
+    assert prints(FROM_ON_SUBMIT, spill_dir, state, way) == told
