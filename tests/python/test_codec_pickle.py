@@ -6,6 +6,7 @@ import gc
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -165,6 +166,48 @@ def test_one_thread_that_is_done_does_not_end_it_for_another(user_code: types.Mo
     del sys.modules["user_code"]
     arrived: Any = codec.decode(received(got[0]), "pickle")
     assert arrived[1].scaled() == 15
+
+
+INTERRUPTED = """
+import sys, types
+import cloudpickle
+from pinfold import codec
+
+module = types.ModuleType("user_code")
+sys.modules["user_code"] = module
+exec("class Node: pass", vars(module))
+real = getattr(cloudpickle, sys.argv[1])
+asked = []
+
+def interrupted(*args):
+    asked.append(args)
+    if len(asked) == int(sys.argv[2]):  # where a signal handler may run
+        asked.append(codec.encode(module.Node, "pickle"))
+    return real(*args)
+
+setattr(cloudpickle, sys.argv[1], interrupted)
+got = codec.encode(module.Node, "pickle")
+assert "user_code" not in cloudpickle.list_registry_pickle_by_value()
+del sys.modules["user_code"]
+print([codec.decode(each, "pickle").__name__ for each in (got, *asked) if isinstance(each, list)])
+"""
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize(
+    "where",
+    ["list_registry_pickle_by_value", "register_pickle_by_value", "unregister_pickle_by_value"],
+)
+def test_a_signal_handler_may_pickle_at_any_time(where: str, n: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, where, str(n)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout in ("['Node', 'Node']\n", "['Node']\n")
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

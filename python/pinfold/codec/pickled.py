@@ -25,7 +25,7 @@ from pinfold.codec.wire import OUT_OF_LINE
 # How many parts of a value are tried one by one for the error's path.
 _TRIES = 1000
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: a signal handler, or a collection, may pickle, too
 _users: list[int] = []
 """The threads that are pickling; one is in it as often as it does."""
 _registered: ModuleType | None = None
@@ -39,17 +39,18 @@ def _user_code_by_value() -> Iterator[None]:
     registered stays registered.
     """
     global _registered
-    with _lock:
-        module = sys.modules.get(USER_MODULE)
-        if (
-            isinstance(module, ModuleType)
-            and module.__name__ == USER_MODULE
-            and USER_MODULE not in cloudpickle.list_registry_pickle_by_value()
-        ):
-            _registered = module
-            cloudpickle.register_pickle_by_value(module)
+    with _lock:  # before the rest, which what pickles in the middle of it shall not undo
         _users.append(threading.get_ident())
     try:
+        with _lock:
+            module = sys.modules.get(USER_MODULE)
+            if (
+                isinstance(module, ModuleType)
+                and module.__name__ == USER_MODULE
+                and USER_MODULE not in cloudpickle.list_registry_pickle_by_value()
+            ):
+                _registered = module
+                cloudpickle.register_pickle_by_value(module)
         yield
     finally:
         with _lock:
@@ -59,16 +60,16 @@ def _user_code_by_value() -> Iterator[None]:
 
 def _unregister() -> None:
     global _registered
-    if not _users and _registered is not None:
-        if USER_MODULE in cloudpickle.list_registry_pickle_by_value():
-            cloudpickle.unregister_pickle_by_value(_registered)
-        _registered = None
+    if not _users:
+        module, _registered = _registered, None
+        if module is not None and USER_MODULE in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _forget_other_threads() -> None:
     """In a fork: those that were pickling, and may have held the lock, are not there."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _users[:] = [thread for thread in _users if thread == threading.get_ident()]
     _unregister()
 
