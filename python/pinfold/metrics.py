@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from asyncio import CancelledError
 from dataclasses import asdict, fields
@@ -43,8 +42,8 @@ class JsonlWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()
-        self._fd = -1
+        # No lock: a signal handler may come while it is held, and wait for a thread that needs it.
+        self._file: _File | None = None
 
     def attach(self, backend: LifecycleObservable) -> Self:
         """Write a line for each call that ends in this backend from now on."""
@@ -66,10 +65,7 @@ class JsonlWriter:
 
     def close(self) -> None:
         """Close the file. A later line opens it again."""
-        with self._lock:
-            fd, self._fd = self._fd, -1
-            if fd >= 0:
-                os.close(fd)
+        self._file = None
 
     def __enter__(self) -> Self:
         return self
@@ -77,33 +73,37 @@ class JsonlWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def _write(self, line: bytes) -> None:
-        with self._lock:
-            if self._fd < 0 or not self._is_current():
-                self._reopen()
-            # One write, at the end: lines of several processes do not mix.
-            if os.write(self._fd, line) != len(line):
-                os.write(self._fd, b"\n")  # the disk was full half way; end the torn line
+        file = self._file
+        if file is None or not file.is_at(self.path):
+            self._file = file = _File(self.path)
+        # One write, at the end: lines of several threads and processes do not mix.
+        if os.write(file.fd, line) != len(line):
+            os.write(file.fd, b"\n")  # the disk was full half way; end the torn line
 
-    def _is_current(self) -> bool:
-        """Whether the open file is still the one of that name."""
+
+class _File:
+    """A file that is open until nobody writes to it any more."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, path: Path) -> None:
+        self.fd = -1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether it still is the one of that name."""
         try:
-            named = os.stat(self.path)
+            named = os.stat(path)
         except FileNotFoundError:
             return False
-        opened = os.fstat(self._fd)
+        opened = os.fstat(self.fd)
         return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
-    def _reopen(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        fd = os.open(self.path, flags, 0o666)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = fd
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 def _outcome(exc: BaseException | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,54 @@ def test_a_file_that_cannot_be_written_hurts_no_call(
     JsonlWriter(tmp_path).attach(either)
     assert either.submit(SQUARE).result(timeout=60).value == 49
     assert "on_complete" in caplog.text
+
+
+INTERRUPTED = """
+import sys, threading
+from pinfold import WorkerCall
+from pinfold.metrics import JsonlWriter
+
+writer = JsonlWriter(sys.argv[1])
+line = (WorkerCall("", "f"), None, None)
+writer(*line)
+
+def interrupt(frame, event, function):
+    if event == sys.argv[2] and function.__name__ == sys.argv[3]:
+        sys.setprofile(None)
+        thread = threading.Thread(target=writer, args=line)
+        thread.start()
+        thread.join()
+        writer(*line)
+        writer.close()
+        print("interrupted")
+
+sys.setprofile(interrupt)
+writer(*line)
+sys.setprofile(None)
+"""
+
+
+@pytest.mark.parametrize("function", ["stat", "fstat", "write"])
+@pytest.mark.parametrize("event", ["c_call", "c_return"])
+def test_a_signal_handler_may_wait_for_a_thread_that_writes(
+    event: str, function: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, path, event, function],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+    assert len(lines(path)) == 4
+
+
+def test_what_is_no_path_is_refused_without_a_word_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    with pytest.raises(TypeError):
+        JsonlWriter(5)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""
