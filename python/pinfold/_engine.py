@@ -391,6 +391,16 @@ class Engine:
             self._finish(record, result, cancelled_error(), given_up=True)
         return True
 
+    def abandon_all(self, records: list[Record]) -> BaseException | None:
+        """Cancels calls, whatever handlers and callbacks raise; the first of it is returned."""
+        errors: list[BaseException] = []
+        for record in records:
+            try:
+                self.abandon(record)
+            except BaseException as error:
+                errors.append(error)
+        return errors[0] if errors else None
+
     def wait_for(
         self, record: Record, timeout_ns: int, errors: list[BaseException] | None = None
     ) -> None:
@@ -541,10 +551,12 @@ class Engine:
             return
         for loop, channel in list(self._channels.items()):
             if loop.is_closed() and self._channels.pop(loop, None) is not None:
-                for record in list(self._pending.values()):
-                    if record.waits_in(loop):
-                        self.abandon(record)
+                error = self.abandon_all(
+                    [each for each in list(self._pending.values()) if each.waits_in(loop)]
+                )
                 channel.close()
+                if error is not None:
+                    raise error
 
     # ---- the end ------------------------------------------------------------------------------
 
@@ -679,11 +691,9 @@ class Engine:
                 # Not for ever: whoever has news may be thrown out before it tells.
                 news = self._idle.wait(_STRAY_S)
             if not news and not to_the_end:
-                for record in list(self._pending.values()):
-                    try:
-                        self.abandon(record)
-                    except BaseException as error:
-                        errors.append(error)
+                error = self.abandon_all(list(self._pending.values()))
+                if error is not None:
+                    errors.append(error)
 
     def _is_idle(self, beside: int) -> bool:
         """Whether there is nothing to wait for. Where this thread is in a handler, others that wait

@@ -45,14 +45,29 @@ class Hooks:
         return bool(self.start or self.worker_start or self.worker_exit)
 
     def call(self, event: str, *args: Any) -> None:
+        """Calls every handler, whatever one raises. An Exception is logged; of what is none (a
+        signal handler exits, say, while a handler runs) the first is raised."""
+        first: BaseException | None = None
         for handler in getattr(self, event):
             try:
                 handler(*args)
-            except KeyboardInterrupt:
-                raise
-            except (
-                BaseException
-            ):  # SystemExit and CancelledError, too, are the handler's own affair
+            except BaseException as error:
+                if not isinstance(error, Exception) and not _is_cancel(error):
+                    if first is None:
+                        first = error
+                    continue
                 from pinfold._log import log
 
                 log.exception("an on_%s handler raised: %r", event, handler)
+        try:
+            if first is not None:
+                raise first
+        finally:
+            first = None  # it refers to this frame
+
+
+def _is_cancel(error: BaseException) -> bool:
+    """Of something that the handler has waited for: its own affair."""
+    from asyncio import CancelledError
+
+    return isinstance(error, CancelledError)

@@ -135,8 +135,11 @@ class _Flight:
         return record.call, self.finished.pop(record)
 
     def cancel(self) -> None:
-        for record in list(self.flying):
-            self.backend._engine.abandon(record)
+        error = self.backend._engine.abandon_all(list(self.flying))
+        if self.queue is not None:
+            self.queue.close()
+        if error is not None:
+            raise error
 
     def tell(self, record: _MapCall, result: WorkerResult, here: object) -> None:
         if record in self.flying:
@@ -223,8 +226,6 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                     flight.news.wait(_LOOK_S)
     finally:
         flight.cancel()
-        if flight.queue is not None:
-            flight.queue.close()
 
 
 async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:

@@ -49,9 +49,10 @@ class LifecycleObservable(Protocol):
 
     Each method registers one more handler and returns it, so that it serves as a decorator. The
     handlers of an event are called in the order of registration, in whatever thread the event came
-    up in: they should be quick and must not assume an event loop. One that raises is logged with
-    the event's name, and hurts neither its siblings nor the call. Every call that is announced by
-    `on_submit` has exactly one `on_complete`.
+    up in: they should be quick and must not assume an event loop. An exception of one is logged
+    with the event's name, and hurts neither its siblings nor the call; what is no `Exception` (but
+    a CancelledError) comes out of the method in which the event came up, when the siblings were
+    called. Every call that is announced by `on_submit` has exactly one `on_complete`.
     """
 
     def on_submit(self, handler: S) -> S:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as cf
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -208,6 +210,82 @@ def test_an_interrupt_in_an_on_start_handler_loses_no_result(make_backend: MakeB
             future.result()
     assert raised
     assert future.result(timeout=60).value == 49
+
+
+@contextmanager
+def exit_on_signal() -> Iterator[None]:
+    """The usual way to end on SIGTERM, with another signal."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("event", ["on_submit", "on_start", "on_complete", "on_shutdown"])
+def test_an_exit_of_a_signal_handler_comes_out_while_a_handler_runs(
+    event: str, either: LocalBackend
+) -> None:
+    told: Counter[str] = Counter()
+    hit: list[str] = []
+
+    def handler(*args: object) -> None:
+        if threading.current_thread() is threading.main_thread() and not hit:
+            hit.append(event)
+            signal.raise_signal(signal.SIGUSR1)
+
+    either.submit(SQUARE).result(timeout=60)
+    futures: list[CallFuture] = []
+    with exit_on_signal(), pytest.raises(SystemExit):
+        with held_completer(either):
+            getattr(either, event)(handler)
+            for each in ("on_submit", "on_start", "on_complete", "on_shutdown"):
+                getattr(either, each)(lambda *_, name=each: told.update([name]))
+            futures.append(either.submit(SQUARE))
+            futures[0].result(timeout=60)
+        either.close()
+    assert hit
+    assert [future.result(timeout=60).value for future in futures] == [49] * len(futures)
+    either.close()
+    assert told["on_submit"] == told["on_complete"] == told["on_shutdown"] == 1
+    assert told["on_start"] == len(futures)
+
+
+def test_the_completer_outlives_handlers_that_exit(
+    either: LocalBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Semaphore(0)
+    for event in ("on_start", "on_complete", "on_worker_start", "on_worker_exit"):
+        getattr(either, event)(lambda *args: sys.exit(1))
+    either.on_complete(lambda *args: ended.release())
+    for _ in range(3):
+        future = either.submit(SQUARE)
+        assert ended.acquire(timeout=60)
+        assert not cf.wait([future], timeout=60).not_done
+        assert future.result(timeout=60).value == 49
+    with suppress(SystemExit):
+        either.close()
+    either.close()
+    assert "the completer thread goes on" in caplog.text
+
+
+def test_a_map_that_is_left_cancels_every_call_whatever_handlers_raise(
+    either: LocalBackend,
+) -> None:
+    told: list[object] = []
+
+    def fail(call: WorkerCall, metrics: object, error: object) -> None:
+        told.append(error)
+        if isinstance(error, asyncio.CancelledError):
+            raise SystemExit
+
+    either.on_complete(fail)
+    pairs = iter(either.map([SQUARE, *[SLEEP] * 3]))
+    assert isinstance(pairs, Generator)
+    assert next(pairs)[1].value == 49
+    with pytest.raises(SystemExit):
+        pairs.close()
+    assert [type(error) for error in told] == [type(None), *[asyncio.CancelledError] * 3]
 
 
 def test_a_backend_that_a_signal_handler_closes_while_it_opens_is_closed(
