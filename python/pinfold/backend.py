@@ -247,7 +247,8 @@ class LocalBackend:
         call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
         `calls` may be a generator of a million: it is asked for the next call when there is room
         for it. `deadline_s` counts from each call's own submit. Leaving the loop early cancels what
-        is in flight.
+        is in flight. An error of `calls`, or of a call that cannot be made, comes after the results
+        of the calls before it.
         """
         from pinfold.mapping import CallMap
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pinfold._record import Record
 from pinfold.call import FOREVER_NS
-from pinfold.errors import CallTypeError, QueueFull
+from pinfold.errors import CallTypeError, PoolClosed, QueueFull
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class CallMap:
     ``async for``. Each item is a pair of a call and its `WorkerResult`.
 
     Leaving the loop early cancels what is in flight, at the latest when the iterator is closed:
-    `close` and `aclose` do it at once.
+    `close` and `aclose` do it at once. An error of the iterable of calls, or of a call that cannot
+    be made, is raised when the results of those before it were handed out; `PoolClosed`, when those
+    that have ended were.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class _Flight:
         self.flying: dict[_MapCall, None] = {}
         self.finished: dict[_MapCall, WorkerResult] = {}
         self.held: WorkerCall | None = None  # refused by a full queue: later
+        self.error: Exception | None = None  # why there are no more calls
         self.news = threading.Condition()
         self.queue: Queue | None = None  # of a `for` loop
         self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
@@ -104,7 +107,11 @@ class _Flight:
         self.thread = threading.get_ident()
 
     def has_room(self) -> bool:
-        return len(self.flying) < self.window and self.backend._engine.has_room()
+        return (
+            self.error is None
+            and len(self.flying) < self.window
+            and self.backend._engine.has_room()
+        )
 
     def submit(self, call: WorkerCall) -> None:
         record = _MapCall(self, call)
@@ -125,10 +132,23 @@ class _Flight:
 
     def landed(self) -> _MapCall | None:
         """A call to hand out, if there is one."""
-        if self.ordered:
-            first = next(iter(self.flying), None)
-            return first if first in self.finished else None
-        return next(iter(self.finished), None)
+        if not self.ordered:
+            return next(iter(list(self.finished)), None)  # others may add to it meanwhile
+        if isinstance(self.error, PoolClosed):
+            return next((each for each in self.flying if each in self.finished), None)
+        first = next(iter(self.flying), None)
+        return first if first in self.finished else None
+
+    def raise_error(self) -> None:
+        """If there are no more calls because of an error, and nothing is left to be handed out. Of
+        a backend that is shut down nothing is waited for."""
+        error = self.error
+        try:
+            if error is not None and (not self.flying or isinstance(error, PoolClosed)):
+                self.error = None
+                raise error
+        finally:
+            error = None  # it refers to this frame
 
     def hand_out(self, record: _MapCall) -> Pair:
         del self.flying[record]
@@ -195,20 +215,26 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
     more = True
     try:
         while True:
-            while flight.has_room() and (more or flight.held is not None):
-                if flight.held is not None:
-                    flight.submit_held()
-                    continue
-                call = next(calls, _END)
-                if call is _END:
-                    more = False
-                else:
-                    flight.submit(call)
+            try:
+                while flight.has_room() and (more or flight.held is not None):
+                    if flight.held is not None:
+                        flight.submit_held()
+                        continue
+                    call = next(calls, _END)
+                    if call is _END:
+                        more = False
+                    else:
+                        flight.submit(call)
+            except Exception as error:
+                flight.error = error
+                if flight.queue is not None:
+                    engine.settle(flight.queue.take)
             record = flight.landed()
             if record is not None:
                 yield flight.hand_out(record)
                 flight.thread = threading.get_ident()
                 continue
+            flight.raise_error()
             if not flight.flying:
                 if not more and flight.held is None:
                     return
@@ -233,19 +259,23 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
     source = _Source(calls)
     try:
         while True:
-            while flight.has_room() and (source.more or flight.held is not None):
-                if flight.held is not None:
-                    flight.submit_held()
-                    continue
-                if not source.ready():
-                    break
-                call = source.take()
-                if call is not _END:
-                    flight.submit(call)
+            try:
+                while flight.has_room() and (source.more or flight.held is not None):
+                    if flight.held is not None:
+                        flight.submit_held()
+                        continue
+                    if not source.ready():
+                        break
+                    call = source.take()
+                    if call is not _END:
+                        flight.submit(call)
+            except Exception as error:
+                flight.error = error
             record = flight.landed()
             if record is not None:
                 yield flight.hand_out(record)
                 continue
+            flight.raise_error()
             if not flight.flying:
                 if not source.more and flight.held is None:
                     return

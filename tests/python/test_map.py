@@ -112,30 +112,88 @@ def test_an_asynchronous_generator_is_asked_while_results_come(either: LocalBack
         list(either.map(calls()))
 
 
-def test_an_error_of_the_calls_generator_comes_through(mode: str, either: LocalBackend) -> None:
+def until_error(backend: LocalBackend, calls: Any, mode: str, **options: Any) -> list[Any]:
+    """The values that come, and the type of the error after them."""
+    got: list[Any] = []
+
+    async def main() -> None:
+        async for _, result in backend.map(calls, **options):
+            got.append(result.value)
+
+    try:
+        if mode == "async":
+            asyncio.run(main())
+        else:
+            for _, result in backend.map(calls, **options):
+                got.append(result.value)
+    except Exception as error:
+        got.append(type(error))
+    return got
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_an_error_of_the_calls_generator_comes_after_the_results_of_the_calls_before_it(
+    ordered: bool, mode: str, either: LocalBackend
+) -> None:
+    naps = [call("import time; time.sleep(args[0]); return args[0]", s) for s in (0.3, 0, 0)]
+    values = [0.3, 0, 0] if ordered else [0, 0, 0.3]
+
     def calls() -> Iterator[WorkerCall]:
-        yield SQUARE
+        yield from naps
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        collect(either, calls(), mode)
+    assert until_error(either, calls(), mode, ordered=ordered) == [*values, ZeroDivisionError]
 
     async def slow_calls() -> AsyncIterator[WorkerCall]:
-        yield SQUARE
+        for nap in naps:
+            yield nap
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        collect(either, slow_calls(), "async")
+    got = until_error(either, slow_calls(), "async", ordered=ordered)
+    assert got == [*values, ZeroDivisionError]
+    calls_and_a_bad_one = [*naps, call("", object()), SQUARE]
+    got = until_error(either, calls_and_a_bad_one, mode, ordered=ordered)
+    assert got == [*values, InvalidCall]
 
 
-def test_a_call_that_cannot_be_made_ends_the_map_and_cancels_the_rest(
-    mode: str, either: LocalBackend
-) -> None:
+def test_what_is_no_exception_ends_a_map_at_once(mode: str, either: LocalBackend) -> None:
     completed: list[BaseException | None] = []
     either.on_complete(lambda call, metrics, exc: completed.append(exc))
-    with pytest.raises(InvalidCall):
-        collect(either, [SLEEP, SLEEP, call("", object())], mode)
+
+    def calls() -> Iterator[WorkerCall]:
+        yield from [SLEEP, SLEEP]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(either, calls(), mode)
     assert [type(exc) for exc in completed] == [asyncio.CancelledError] * 2
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_has_ended_comes_before_the_error_of_a_backend_that_was_shut_down(
+    ordered: bool, mode: str, make_backend: MakeBackend
+) -> None:
+    backend = make_backend(max_workers=1)
+    window = 6 if ordered else 4
+    values: list[int] = []
+
+    async def main() -> None:
+        pairs = aiter(backend.map((square(n) for n in range(20)), ordered=ordered))
+        values.append((await anext(pairs))[1].value)
+        await backend.shutdown(wait=True)
+        async for _, result in pairs:
+            values.append(result.value)
+
+    if mode == "async":
+        with pytest.raises(PoolClosed):
+            asyncio.run(main())
+    else:
+        pairs = iter(backend.map((square(n) for n in range(20)), ordered=ordered))
+        values.append(next(pairs)[1].value)
+        backend._engine.shutdown(wait=True)
+        with pytest.raises(PoolClosed):
+            values.extend(result.value for _, result in pairs)
+    assert values == [n * n for n in range(window)]
 
 
 def test_leaving_the_loop_early_cancels_what_is_in_flight(mode: str, either: LocalBackend) -> None:
