@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import zoneinfo
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from email.mime.text import MIMEText
 from fractions import Fraction
 from typing import Any
@@ -60,6 +60,13 @@ def test_a_value_arrives_with_its_type_all_the_way_down(value: Any) -> None:
 )
 def test_an_edge_case_arrives_exactly(value: Any) -> None:
     assert same(sent(value), value)
+
+
+def test_a_decimal_arrives_whatever_the_context_of_the_thread() -> None:
+    values = [Decimal(text) for text in ("1E+10", "-1.5E-100", "sNaN12", "-Infinity", "-0", "2.50")]
+    with localcontext() as context:
+        context.capitals = 0
+        assert same(sent(values), values)
 
 
 def test_a_million_floats_arrive() -> None:

@@ -232,9 +232,10 @@ def _read_zone(item: object, immutable: bool) -> object:
 
 
 def _decimal(encoder: CBOREncoder, value: Any) -> None:
-    # As text, not as tag 4: that one has no signed zero, no NaN and no infinity.
+    # As text, not as tag 4: that one has no signed zero, no NaN and no infinity. A thread's context
+    # may have it written with a small e.
     encoder.encode_length(6, wire.DECIMAL)
-    encoder.encode_string(str(value))
+    encoder.encode_string(str(value).replace("e", "E"))
 
 
 def _fraction(encoder: CBOREncoder, value: Any) -> None:
