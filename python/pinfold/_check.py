@@ -96,12 +96,15 @@ class Check:
             self.wrong_value(name, value, "without a NUL character")
         return text
 
-    def choice(self, name: str, value: object, choices: tuple[str, ...]) -> None:
+    def choice(self, name: str, value: object, choices: tuple[str, ...]) -> str:
+        """One of these. Of a subclass of str, an enumeration's member say, what it is without it."""
         wanted = "one of " + ", ".join(map(repr, choices))
         if not isinstance(value, str):
             self.wrong_type(name, value, wanted)
-        if value not in choices:
+        text = str.__str__(value)
+        if text not in choices:
             self.wrong_value(name, value, wanted)
+        return text
 
     def path(self, name: str, value: object) -> str:
         """A path of str, without a NUL and not empty."""

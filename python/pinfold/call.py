@@ -65,7 +65,9 @@ class WorkerCall:
             if value is not None:
                 check.plain(f"env[{variable!r}]", value, empty=True)
         if self.codec is not None:
-            check.choice("codec", self.codec, CODECS)
+            codec = check.choice("codec", self.codec, CODECS)
+            if type(self.codec) is not str:
+                object.__setattr__(self, "codec", codec)
         if self.limits is not None and not isinstance(self.limits, Limits):
             check.wrong_type("limits", self.limits, "a Limits or None")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import enum
 import pickle
 from decimal import Decimal
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conftest import MakeBackend
 from pinfold import CallTypeError, InvalidCall, Limits, LocalBackend, WorkerCall
 from pinfold.call import FOREVER_NS, deadline_ns
 from programs import SQUARE
@@ -93,6 +96,26 @@ def test_a_field_of_the_wrong_type_is_refused_by_name(name: str, value: Any) -> 
 )
 def test_a_deadline_is_a_number_of_seconds(deadline_s: Any, ns: int) -> None:
     assert deadline_ns(deadline_s) == ns
+
+
+class Word(str, enum.Enum):
+    DATA = "data"
+    PICKLE = "pickle"
+    REUSE = "reuse"
+    NONE = "none"
+
+
+def test_a_word_may_be_the_member_of_an_enumeration(make_backend: MakeBackend) -> None:
+    config: Any = {"codec": Word.DATA, "isolation": Word.REUSE, "sandbox": Word.NONE}
+    backend = make_backend(**config)
+    fields = [getattr(backend.config, name) for name in config]
+    assert list(map(type, fields)) == [str] * 3
+    assert fields == ["data", "reuse", "none"]
+    assert backend.submit(SQUARE).result(timeout=60).value == 49
+    codec: Any = Word.PICKLE
+    picky = dataclasses.replace(SQUARE, codec=codec)
+    assert type(picky.codec) is str
+    assert backend.submit(picky).result(timeout=60).value == 49
 
 
 # So large that Python does not write it out.

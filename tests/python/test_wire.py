@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ def test_a_request_comes_out_as_it_went_in(name: str) -> None:
     args, kwargs = wire.unpack_arguments(read)
     assert list(args) == [1, "two"]
     assert kwargs == {"k": b"v"}
+
+
+class Word(str, enum.Enum):
+    DATA = "data"
+    F = "f"
+
+
+def test_what_is_a_kind_of_str_comes_out_as_a_str() -> None:
+    read = wire.unpack_request(
+        received(request(function=Word.F, codec=Word.DATA, python_path=[Word.F], env={"A": Word.F}))
+    )
+    assert read[1:5] == ("f", ["f"], {"A": "f"}, "data")
+    assert {type(text) for text in (read[1], *read[2], *read[3].values(), read[4])} == {str}
 
 
 def test_the_head_is_one_segment_however_large_the_source_is() -> None:

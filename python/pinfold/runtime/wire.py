@@ -71,7 +71,7 @@ def pack_request(
     paths = [_text(os.fspath(path)) for path in python_path]
     changes = {_text(name): None if value is None else _text(value) for name, value in env.items()}
     bounds = {name: int(most) for name, most in limits.items()} if limits else {}
-    head = (_text(code), _text(function), paths, changes, codec, bounds)
+    head = (_text(code), _text(function), paths, changes, _text(codec), bounds)
     return [marshal.dumps(head, 2), *codecs.encode([args, dict(kwargs)], codec, "arguments")]
 
 
