@@ -6,7 +6,7 @@ import threading
 import weakref
 from dataclasses import dataclass, fields
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pinfold._engine import Engine
 from pinfold._hooks import Hooks
@@ -163,6 +163,12 @@ class LocalBackend:
         return (
             f"<{type(self).__name__} {self.pool_id} {self._config.isolation}"
             f" {self._engine.state.value}>"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a LocalBackend cannot be copied or pickled: its processes are its own; make another"
+            " one with its config"
         )
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pinfold._record import Record
 from pinfold._text import escaped
@@ -58,6 +58,9 @@ class CallFuture(Record, Future[WorkerResult]):
         if self._worker_result is not None:
             state = self._worker_result.outcome
         return f"<{type(self).__name__} of {escaped(self.call.function_name)} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a CallFuture cannot be copied or pickled: nobody would tell the copy")
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]

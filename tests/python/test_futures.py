@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as cf
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,17 @@ def test_submit_returns_a_future_of_the_standard_library(either: LocalBackend) -
     assert not future.cancel()
     assert future.exception() is None
     assert repr(future) == "<CallFuture of f ok>"
+
+
+@pytest.mark.parametrize("do", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_future_and_a_backend_are_not_copied(
+    do: Callable[[object], object], backend: LocalBackend
+) -> None:
+    future = backend.submit(SQUARE)
+    for live in (future, backend):
+        with pytest.raises(TypeError, match=f"a {type(live).__name__} cannot be copied"):
+            do(live)
+    assert future.result(timeout=60).value == 49
 
 
 def test_wait_and_as_completed_need_nobody_who_waits_for_a_result(either: LocalBackend) -> None:
