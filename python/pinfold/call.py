@@ -53,10 +53,8 @@ class WorkerCall:
         for name in self.kwargs:
             if not isinstance(name, str):
                 check.wrong_type("kwargs", name, "a dict with names of str")
-        if self.python_path:
+        if type(self.python_path) is not list or self.python_path:
             self._check_path()
-        elif isinstance(self.python_path, str | bytes) or self.python_path is None:
-            check.wrong_type("python_path", self.python_path, "a list of paths")
         if not isinstance(self.env, Mapping):
             check.wrong_type("env", self.env, "a dict")
         for variable, value in self.env.items():
@@ -92,6 +90,10 @@ def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:
         seconds = float(deadline_s)  # type: ignore[arg-type]
     except OverflowError:
         call_check.wrong_value(name, deadline_s, "a number of seconds that fits a float, or None")
+    except TypeError:  # an array, say
+        call_check.wrong_type(name, deadline_s, "a number of seconds or None")
+    except ValueError:  # a signaling NaN
+        call_check.wrong_value(name, deadline_s, "a number of seconds, not negative, or None")
     if math.isnan(seconds) or seconds < 0:
         call_check.wrong_value(name, deadline_s, "a number of seconds, not negative, or None")
     return FOREVER_NS if seconds >= FOREVER_NS / 1e9 else max(1, int(seconds * 1e9))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pinfold._check import Check
 from pinfold.backend import LocalBackend
 from pinfold.call import WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
-from pinfold.errors import CallTypeError
+from pinfold.errors import CallTypeError, InvalidCall
 from pinfold.protocols import ExecutorBackend
+
+_check = Check("run_exec_runner", InvalidCall, CallTypeError)
+_NO_ITEMS = (str, bytes, bytearray, memoryview)
 
 _lock = threading.RLock()  # reentrant: a signal handler may come while it is held
 _backend: LocalBackend | None = None
@@ -54,6 +58,23 @@ def shutdown_executor(wait: bool = False) -> None:
         backend._engine.shutdown(wait=wait)
 
 
+def _items(name: str, value: object) -> list[Any]:
+    """A string is none: it is taken for the mistake that it is."""
+    if value is None:
+        return []
+    if isinstance(value, _NO_ITEMS) or not isinstance(value, Sequence | Iterator):
+        _check.wrong_type(name, value, "a list, a tuple or None")
+    return list(value)
+
+
+def _fields(name: str, value: object) -> dict[Any, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        _check.wrong_type(name, value, "a dict or None")
+    return dict(value)
+
+
 async def run_exec_runner(
     *,
     code: str,
@@ -89,12 +110,14 @@ async def run_exec_runner(
     call = WorkerCall(
         code=code,
         function_name=function_name,
-        args=list(args or ()),
-        kwargs=dict(kwargs or {}),
-        python_path=[os.fspath(path) for path in python_path or ()],
+        args=_items("args", args),
+        kwargs=_fields("kwargs", kwargs),
+        python_path=[
+            _check.path("python_path", path) for path in _items("python_path", python_path)
+        ],
         env={
             name: None if value is None else str(value)
-            for name, value in (env_updates or {}).items()
+            for name, value in _fields("env_updates", env_updates).items()
         },
         codec="pickle",
     )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import MakeBackend
@@ -68,6 +69,8 @@ def test_a_field_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         ("python_path", [3]),
         ("python_path", [b"/tmp"]),
         ("python_path", None),
+        ("python_path", 0),
+        ("python_path", np.array(["/tmp", "/usr"])),
         ("env", None),
         ("env", {"A": 1}),
         ("env", {1: "A"}),
@@ -122,7 +125,10 @@ def test_a_word_may_be_the_member_of_an_enumeration(make_backend: MakeBackend) -
 BEYOND = pytest.param(-(10**5000), id="beyond")
 
 
-@pytest.mark.parametrize("deadline_s", [-1, -1e-9, float("-inf"), float("nan"), 10**400, BEYOND])
+@pytest.mark.parametrize(
+    "deadline_s",
+    [-1, -1e-9, float("-inf"), float("nan"), 10**400, BEYOND, Decimal("NaN"), Decimal("sNaN")],
+)
 def test_a_deadline_that_is_none_is_refused_at_once(deadline_s: Any, backend: LocalBackend) -> None:
     with pytest.raises(InvalidCall, match="deadline_s"):
         backend.submit(SQUARE, deadline_s=deadline_s)
@@ -130,7 +136,7 @@ def test_a_deadline_that_is_none_is_refused_at_once(deadline_s: Any, backend: Lo
         backend.map([SQUARE], deadline_s=deadline_s)
 
 
-@pytest.mark.parametrize("deadline_s", ["1", True, 1j, [1]])
+@pytest.mark.parametrize("deadline_s", ["1", True, 1j, [1], np.array([1, 2])])
 def test_a_deadline_that_is_no_number_is_refused_at_once(
     deadline_s: Any, backend: LocalBackend
 ) -> None:

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pinfold
@@ -98,6 +100,38 @@ def test_paths_and_environment_reach_the_candidate(
 def test_a_timeout_that_is_none_is_refused_by_name(timeout: float) -> None:
     with pytest.raises(InvalidCall, match="timeout"):
         run("def f(): return 1", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("args", "abc"),
+        ("args", ""),
+        ("args", b"abc"),
+        ("args", 5),
+        ("args", {"a": 1}),
+        ("args", np.array([1, 2])),
+        ("kwargs", [1]),
+        ("kwargs", "a"),
+        ("python_path", "/tmp"),
+        ("python_path", Path("/tmp")),
+        ("python_path", 3),
+        ("python_path", [object()]),
+        ("python_path", [b"/tmp"]),
+        ("env_updates", [1]),
+        ("timeout", np.array([1, 2])),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(CallTypeError, match=name):
+        run("def f(*args): return args", **{name: value})
+
+
+def test_arguments_may_be_any_sequence() -> None:
+    code = "def f(*args): return args"
+    for args in ((1, 2), [1, 2], deque([1, 2]), range(1, 3), iter([1, 2])):
+        assert run(code, args=args) == (1, 2)
+    assert run(code, args=None, kwargs=None, python_path=(), env_updates=None) == ()
 
 
 def test_it_takes_anything_with_the_shape_of_a_backend() -> None:
