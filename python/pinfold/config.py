@@ -54,8 +54,18 @@ SANDBOXES = ("none", "standard", "strict")
 
 
 def default_spill_dir() -> Path:
-    """``$TMPDIR/pinfold-<uid>``; without TMPDIR, the system's directory for temporary files."""
-    return Path(os.environ.get("TMPDIR") or _temporary()).resolve() / f"pinfold-{os.getuid()}"
+    """``$TMPDIR/pinfold-<uid>``; without TMPDIR, the system's directory for temporary files. Raises
+    `InvalidConfig`."""
+    return _resolved(os.environ.get("TMPDIR") or _temporary()) / f"pinfold-{os.getuid()}"
+
+
+def _resolved(path: str | Path) -> Path:
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError) as error:  # there is no current directory; a loop of links
+        raise InvalidConfig(
+            f"WorkerConfig: spill_dir: {shown(str(path))} cannot be used: {error}"
+        ) from None
 
 
 def _temporary() -> str:
@@ -66,7 +76,10 @@ def _temporary() -> str:
         return "/tmp"
     import tempfile
 
-    return tempfile.gettempdir()
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        raise InvalidConfig(f"WorkerConfig: spill_dir: none is given, and {error}") from None
 
 
 def _host_name() -> str:
@@ -234,11 +247,11 @@ class WorkerConfig:
             "enable_pdeathsig": source.read("DISABLE_PDEATHSIG", _is_off, "1 or 0"),
             "isolation": source.read("ISOLATION", str.lower, "a word"),
         }
-        # One by one, so that the error can name the variable.
+        # One by one, so that the error can name the variable; with a directory that is there.
         for name, variable in zip(fields, source.names, strict=True):
             if fields[name] is not None:
                 try:
-                    cls(**{name: fields[name]})  # type: ignore[arg-type]
+                    cls(**{"spill_dir": "/", name: fields[name]})  # type: ignore[arg-type]
                 except InvalidConfig as error:
                     raise InvalidConfig(
                         f"{variable}={shown(source.values[variable])}: {error}"
@@ -296,5 +309,5 @@ def _spill_path(path: str) -> Path:
     # The last part of the default is not resolved: that it is no link is checked when it is used.
     given = Path(path)
     if given.name == f"pinfold-{os.getuid()}":
-        return given.parent.resolve() / given.name
-    return given.resolve()
+        return _resolved(given.parent) / given.name
+    return _resolved(given)

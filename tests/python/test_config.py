@@ -57,6 +57,29 @@ assert pinfold.config.default_spill_dir().parent == pathlib.Path("/" if {other} 
     subprocess.run([sys.executable, "-c", source], env=environment, check=True)
 
 
+@pytest.mark.parametrize("given", ["TMPDIR", "spill_dir"])
+@pytest.mark.parametrize("how", ["loop", "gone"])
+def test_a_spill_directory_that_cannot_be_told_is_refused(
+    how: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    path = str(tmp_path / "loop") if how == "loop" else "spills"
+    if given == "TMPDIR":
+        monkeypatch.setenv("TMPDIR", path)
+    with pytest.raises(InvalidConfig, match="spill_dir"):
+        LocalBackend(WorkerConfig(spill_dir=path) if given == "spill_dir" else None)  # type: ignore[arg-type]
+    monkeypatch.setenv("PINFOLD_MAX_WORKERS", "3")
+    monkeypatch.setenv("PINFOLD_SPILL_DIR", str(tmp_path))
+    assert WorkerConfig.from_env().spill_dir == tmp_path
+    if given == "TMPDIR":
+        monkeypatch.delenv("PINFOLD_SPILL_DIR")
+        with pytest.raises(InvalidConfig, match=r"^WorkerConfig: spill_dir"):
+            LocalBackend(WorkerConfig.from_env())
+
+
 def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", "/tmp")
     config = WorkerConfig()
