@@ -97,7 +97,7 @@ class Check:
         return text
 
     def choice(self, name: str, value: object, choices: tuple[str, ...]) -> str:
-        """One of these. Of a subclass of str, an enumeration's member say, what it is without it."""
+        """One of these. Of a subclass of str, of an enumeration's say, what it is without it."""
         wanted = "one of " + ", ".join(map(repr, choices))
         if not isinstance(value, str):
             self.wrong_type(name, value, wanted)

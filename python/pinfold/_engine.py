@@ -38,7 +38,7 @@ from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from logging import Logger
 
     from pinfold._channel import Channel
@@ -62,6 +62,16 @@ class State(Enum):
     OPEN = "open"
     DRAINING = "shutting down"
     CLOSED = "shut down"
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """What is imported when it is used may not be there: no descriptors are left, say. Raises
+    PoolError."""
+    try:
+        yield
+    except (OSError, ImportError) as error:
+        raise PoolError(f"the pool could not load what calls need: {error}") from error
 
 
 class Engine:
@@ -128,13 +138,11 @@ class Engine:
             return
         with contextlib.suppress(OSError, PoolError):
             self.pool()
-        try:
+        with loading():
             from pinfold._log import log
             from pinfold._outcome import exception_of, result_of
             from pinfold._request import request_of
             from pinfold.futures import CallFuture
-        except (OSError, ImportError) as error:  # no descriptors left, say
-            raise PoolError(f"the pool could not load what calls need: {error}") from error
 
         self.future = CallFuture
         self.request_of = request_of
@@ -640,16 +648,16 @@ class Engine:
         while not self._closed:
             try:
                 if _claimed(self._closing, 0, self._end, beside):
-                    return None
+                    return
             finally:
                 self._news()
             busy = self._in_handlers() | set(self._closing.copy().values())
             if {get_ident(), beside} & busy:
-                return None
+                return
             with self._idle:
                 if self._closing and not self._closed:
                     self._idle.wait(_STRAY_S)
-        return None
+        return
 
     def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
         """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold._engine import Engine
+from pinfold._engine import Engine, loading
 from pinfold._hooks import Hooks
 from pinfold._launch import Launch
 from pinfold._sandbox import Isolation, isolation_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from types import TracebackType
 
+    from pinfold._channel import LoopCall
     from pinfold._record import Record
     from pinfold.futures import CallFuture
     from pinfold.mapping import CallMap
@@ -147,6 +148,8 @@ class LocalBackend:
         InvalidConfig: the interpreter cannot be run, or the spill directory cannot be used.
     """
 
+    _loop_call: type[LoopCall] | None = None  # see `run`
+
     def __init__(self, config: WorkerConfig | None = None) -> None:
         if config is None:
             config = WorkerConfig()
@@ -220,9 +223,11 @@ class LocalBackend:
         Cancelling the task that awaits it kills the call.
         """
         times = self._accept(call, deadline_s)
-        from pinfold._channel import LoopCall
-
-        record = LoopCall(self, call, "")
+        if (kind := self._loop_call) is None:
+            with loading():
+                from pinfold._channel import LoopCall
+            kind = self._loop_call = LoopCall
+        record = kind(self, call, "")
         self._hand_in(record, *times)
         try:
             return await record.future
@@ -256,7 +261,8 @@ class LocalBackend:
         is in flight. An error of `calls`, or of a call that cannot be made, comes after the results
         of the calls before it.
         """
-        from pinfold.mapping import CallMap
+        with loading():
+            from pinfold.mapping import CallMap
 
         deadline_ns(deadline_s)
         return CallMap(self, calls, deadline_s, ordered)
@@ -383,9 +389,10 @@ class LocalBackend:
             self.close()
 
     async def __aenter__(self) -> LocalBackend:
-        from pinfold._channel import in_a_thread
-
         try:
+            with loading():
+                from pinfold._channel import in_a_thread
+
             await in_a_thread(self._ready)
         except BaseException:
             await self._end(wait=False)
@@ -402,13 +409,14 @@ class LocalBackend:
 
     async def _end(self, *, wait: bool) -> None:
         """Ends it, of its own accord or by force, and returns when it is done."""
-        from pinfold._channel import in_a_thread
-
+        try:
+            from pinfold._channel import in_a_thread
+        except (OSError, ImportError):  # no descriptors left: nothing runs in a loop, so this may
+            return self._engine.shutdown(wait=True) if wait else self._engine.close()
         here = threading.get_ident()
         if wait:
-            await in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
-        else:
-            await in_a_thread(lambda: self._engine.close(beside=here))
+            return await in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
+        return await in_a_thread(lambda: self._engine.close(beside=here))
 
     def _ready(self) -> None:
         """Opens the pool and waits until its template serves. Raises PoolError."""

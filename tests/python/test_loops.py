@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import gc
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +131,53 @@ def test_wait_for_kills_the_call_it_gives_up(either: LocalBackend) -> None:
 
     asyncio.run(main())
     assert either.stats().outcomes["cancelled"] == 1
+
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, os, resource, sys
+import pinfold
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+call = pinfold.WorkerCall("def f(): return 1", "f")
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[1]))
+backend.submit(call).result()
+
+async def main():
+    held = []
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        pass
+    for attempt in (lambda: backend.run(call), lambda: aiter(backend.map([call])).__anext__()):
+        try:
+            await attempt()
+        except pinfold.PoolError as error:
+            print("refused", error)
+    for fd in held:
+        os.close(fd)
+    print((await backend.run(call)).outcome)
+    async for each, result in backend.map([call]):
+        print(result.outcome)
+    await backend.shutdown(wait=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_call_for_which_there_are_no_descriptors_is_told_so_in_a_loop(spill_dir: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS, spill_dir],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert all("refused the pool could not load" in line for line in lines[:2])
+    assert lines[2:] == ["ok", "ok"]
 
 
 def test_a_loop_that_is_closed_with_calls_in_it_hurts_nobody(either: LocalBackend) -> None:
