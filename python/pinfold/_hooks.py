@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -68,6 +69,5 @@ class Hooks:
 
 def _is_cancel(error: BaseException) -> bool:
     """Of something that the handler has waited for: its own affair."""
-    from asyncio import CancelledError
-
-    return isinstance(error, CancelledError)
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
