@@ -55,7 +55,7 @@ _claimed = _pool.Pool.claimed
 _TRIES = 10  # to close in the background, when handlers raise what is no Exception
 _STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
 _HANDLER_S = 0.05  # how long a result waits for an event's handler in another thread
-_NAP_S = 0.0001  # the first of the naps that it takes
+_NAP_S, _LONGEST_NAP_S = 0.0001, 0.01  # the naps that it takes
 
 
 class State(Enum):
@@ -449,7 +449,7 @@ class Engine:
             if waited >= most_s:
                 return False
             sleep(nap)
-            waited, nap = waited + nap, 2 * nap
+            waited, nap = waited + nap, min(2 * nap, _LONGEST_NAP_S)
         return not self._untold or self.tell_events(most_s)
 
     def _tell_all(self, pool: _pool.Pool) -> bool:
@@ -727,7 +727,7 @@ class Engine:
                 pool.wake()
                 completer = self._completer
                 if completer is not None and completer.ident not in (get_ident(), beside):
-                    completer.join()
+                    self._join(completer)
                 for loop, channel in list(self._channels.items()):
                     channel.close()
                     self._channels.pop(loop, None)
@@ -741,6 +741,13 @@ class Engine:
                 self.hooks.call("shutdown")
         finally:
             self._closed = True
+
+    def _join(self, completer: threading.Thread) -> None:
+        """But for one in an event's handler that does not end: it may wait for this thread."""
+        while completer.is_alive():
+            completer.join(_STRAY_S)
+            if completer.ident in self._telling.copy().values():
+                break
 
     def _forget(self) -> None:
         """In a forked child: gives back what this process holds, and touches nothing else."""

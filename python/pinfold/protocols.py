@@ -60,7 +60,9 @@ class LifecycleObservable(Protocol):
         ...
 
     def on_start(self, handler: T) -> T:
-        """``handler(call, worker)``: a worker was given the call."""
+        """``handler(call, worker)``: a worker was given the call. Before its `on_complete`, unless
+        a handler of this or of workers' events takes its time in another thread: whoever waits for
+        a call goes on without it after 50 ms, and `close` after a second."""
         ...
 
     def on_complete(self, handler: C) -> C:

@@ -97,6 +97,32 @@ def test_a_handler_that_waits_for_the_thread_that_waits_for_a_call_holds_up_noth
     assert prints(NEEDS_A_LOCK, spill_dir) == "(1,) (2,)\nTrue\n[[1], [2], [3]]\n"
 
 
+CLOSES_WITH_THE_LOCK = """
+backend = made()
+lock, inside = threading.Lock(), threading.Event()
+told = []
+
+@backend.on_start
+def _(call, worker):
+    inside.set()
+    with lock:
+        told.append("start")
+
+backend.on_worker_exit(lambda worker, reason: told.append("exit"))
+with lock:
+    future = backend.submit(call)
+    inside.wait()
+    backend.close()
+    print(future.result().outcome in ("ok", "cancelled"), backend.stats().state, told)
+until(lambda: threading.active_count() == 1)
+print(told[0], "exit" in told)
+"""
+
+
+def test_a_handler_that_waits_for_the_thread_that_closes_does_not_keep_it(spill_dir: Path) -> None:
+    assert prints(CLOSES_WITH_THE_LOCK, spill_dir) == "True shut down []\nstart True\n"
+
+
 NEEDS_THE_LOOP = """
 backend = made()
 asked = threading.Event()
