@@ -2,19 +2,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-#include "pool.h"
 
 atomic_int failures;
 pinfold_pool *pool;
@@ -258,20 +254,6 @@ pid_t wait_for_hand(uint64_t id)
         event = next_event(PINFOLD_EVENT_CALL_START);
     while (event.call_id != id);
     return event.worker_pid;
-}
-
-pid_t wait_for_start(uint64_t id)
-{
-    pid_t pid = wait_for_hand(id);
-    for (int unread = 1; unread > 0; sched_yield()) {
-        pthread_mutex_lock(&pool->lock);
-        const struct call *call = handle_get(&pool->calls, id);
-        const int channel = call && call->worker ? call->worker->channel : -1;
-        if (channel < 0 || ioctl(channel, SIOCOUTQ, &unread) < 0)
-            unread = 0;
-        pthread_mutex_unlock(&pool->lock);
-    }
-    return pid;
 }
 
 void cancel(uint64_t id)

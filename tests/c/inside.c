@@ -1,0 +1,22 @@
+/* inside.c - what of the rig looks into a pool, and so is not for one in a shared library. */
+#include <linux/sockios.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
+#include "pool.h"
+#include "rig.h"
+
+pid_t wait_for_start(uint64_t id)
+{
+    pid_t pid = wait_for_hand(id);
+    for (int unread = 1; unread > 0; sched_yield()) {
+        pthread_mutex_lock(&pool->lock);
+        const struct call *call = handle_get(&pool->calls, id);
+        const int channel = call && call->worker ? call->worker->channel : -1;
+        if (channel < 0 || ioctl(channel, SIOCOUTQ, &unread) < 0)
+            unread = 0;
+        pthread_mutex_unlock(&pool->lock);
+    }
+    return pid;
+}
