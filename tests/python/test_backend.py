@@ -658,6 +658,23 @@ def test_a_spill_directory_that_is_removed_is_made_again_for_whoever_starts(
     assert backend.submit(large).result().unwrap() == bytes(1 << 20)
 
 
+@pytest.mark.parametrize("isolation", ["reuse", "spawn"])
+def test_a_worker_in_which_a_call_could_not_be_run_is_given_no_other(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    config = {"sandbox": "standard", "sandbox_required": False}
+    backend = make_backend(isolation=isolation, max_workers=1, **config)
+    call = WorkerCall("def f(): return 1", "f")
+    assert backend.submit(call).result().unwrap() == 1
+    scratch = list(backend.config.spill_dir.glob("box-*/scratch/*"))
+    if not scratch:
+        pytest.skip("no box here")
+    for directory in scratch:
+        shutil.rmtree(directory)
+    assert backend.submit(call).result().outcome == "internal"
+    assert backend.submit(call).result().unwrap() == 1
+
+
 def test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_nothing(
     make_backend: MakeBackend, isolation: str
 ) -> None:

@@ -108,8 +108,9 @@ class Executor:
             unclean = None
             if self._box is not None and self._box.entered:
                 _, unclean = shield(self._box.leave)
-            # No reasons at all, not even none: something went wrong, and was not put back.
-            if unclean or unlimited or reasons != []:
+            # No reasons at all, not even none: something went wrong, and was not put back. And
+            # where this call could not be run, the next one might fare no better.
+            if unclean or unlimited or reasons != [] or status == RESULT_INTERNAL:
                 flags = RESULT_RETIRE
             else:
                 reset.resume()
