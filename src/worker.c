@@ -663,17 +663,18 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
 }
 
 /* Its call lies in its socket, unread, and it is dead, or has at least been sent SIGKILL: it was killed when it was idle,
- * say. */
-static bool never_begun(const struct worker *worker)
+ * say. But a start that was told is one: whoever kills a worker because of it has killed that call. */
+static bool never_begun(const struct pinfold_pool *pool, const struct worker *worker)
 {
-    return worker->unread && worker->handed_last && worker->call->state == CALL_RUNNING && !worker->call->declined;
+    return worker->unread && worker->handed_last && worker->call->state == CALL_RUNNING &&
+           !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
 /* Then the call is for another one. */
 static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    if (!call || !never_begun(worker) || !call->payload || call->returns >= CALL_RETURNS)
+    if (!call || !never_begun(pool, worker) || !call->payload || call->returns >= CALL_RETURNS)
         return;
     call->returns++;
     worker->call = NULL;
@@ -715,7 +716,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             /* it is known how the call ended; how its worker was brought down says nothing more */
         } else if (WIFEXITED(status) && call->declined) {
             /* it has said why */
-        } else if (never_begun(worker)) {
+        } else if (never_begun(pool, worker)) {
             call_evidence(call, call->returns ? PINFOLD_INTERNAL : PINFOLD_LOST,
                           "%s ended before it had begun the call (%s)",
                           call->returns ? "one worker after another" : "the worker", worker->exit_reason);
