@@ -34,7 +34,10 @@ BUILD = Path(_runtime.__file__).parents[4]  # if this is the package that `make 
             id="its descriptors",
         ),
         pytest.param(
-            r"_runtime\..* frame_receive", ["--first", "3", "--calls", "4"], "none", id="what comes"
+            r"_runtime\..* frame_receive_noting",
+            ["--first", "3", "--calls", "6"],
+            "none",
+            id="what comes",
         ),
         pytest.param(r"_runtime\..* channel_new", ["--short"], "none", id="a new worker"),
         pytest.param(r"_runtime\..* seat_open", ["--short"], "none", id="a new template"),
