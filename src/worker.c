@@ -740,27 +740,28 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             TAILQ_INSERT_TAIL(&template->sweeping, call, swept);
         }
         call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);
+    } else if (worker->state == WORKER_STARTING) {
+        never_ready(pool, worker->template, worker->exit_reason);
+    } else if (!worker->calls && worker->state != WORKER_ENDING) {
+        never_used(pool, worker->template);
     }
-    char how[sizeof(worker->exit_reason)];
-    memcpy(how, worker->exit_reason, sizeof(how));
     worker_step(pool, worker, WORKER_EXITED);
-    if (loading)
-        never_ready(pool, template, how);
-    else if (unused)
-        never_used(pool, template);
 }
 
 void worker_lost(struct pinfold_pool *pool, struct worker *worker)
 {
     /* It may be alive yet, and begin one call after another until they are taken back. */
     ahead_recall(pool, worker);
-    if (worker->channel >= 0 && worker->state == WORKER_BUSY)
+    if (worker->channel >= 0 && worker->state == WORKER_BUSY) {
+        /* What is unread after the kill, its program never sees. If nothing is, because it has died of it, its channel
+         * says whether there was. */
+        send_signal(worker, SIGKILL);
+        int left;
+        if (ioctl(worker->channel, SIOCOUTQ, &left) == 0 && left > 0)
+            worker->unread = true;
         worker_receive(pool, worker);
+    }
     ahead_abandon(pool, worker);
-    send_signal(worker, SIGKILL);
-    int left;
-    if (worker->channel >= 0 && ioctl(worker->channel, SIOCOUTQ, &left) == 0 && left > 0)
-        worker->unread = true;
     return_unbegun(pool, worker);
     if (worker->call)
         call_step(pool, worker->call, CALL_LOST);
