@@ -644,8 +644,9 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
             pid = pid_here(worker->pidfd);
     }
     if (pid < 0) { /* what could not be killed, or looked at, is not used; its closed channel ends it */
+        const char *text = strerror(-pid);
         worker_retire(pool, worker, "no descriptor for it");
-        pool_worker_failed(pool, worker->template, strerror(-pid), strlen(strerror(-pid)));
+        pool_worker_failed(pool, worker->template, text, strlen(text));
         return;
     }
     worker->pid = pid ? pid : body->pid; /* 0: it is dead already */
@@ -702,12 +703,10 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     }
     return_unbegun(pool, worker);
     struct call *call = worker->call;
-    struct template *template = worker->template;
-    const bool loading = worker->state == WORKER_STARTING;
-    const bool unused = !call && !worker->calls && worker->state != WORKER_ENDING;
     if (call) {
         uint64_t peak;
         bool tree = report->flags & EXITED_ORPHANS;
+        struct template *template = worker->template;
         pool->stillborn = 0;
         if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || pool_distrusts(pool) ||
             !call->result->told.metrics.peak_rss_kb)

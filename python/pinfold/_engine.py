@@ -657,7 +657,6 @@ class Engine:
             with self._idle:
                 if self._closing and not self._closed:
                     self._idle.wait(_STRAY_S)
-        return
 
     def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
         """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""

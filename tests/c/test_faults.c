@@ -200,19 +200,24 @@ static pid_t idle_worker(void)
     return pid;
 }
 
-/* Hands the call to the idle worker as that is killed: it has not begun it. */
-static uint64_t submit_to_a_killed_worker(const pinfold_call *call)
+/* Hands the call to the idle worker, which is stopped and so does not begin it. That worker's pid. */
+static pid_t hand_to_a_stopped_worker(const pinfold_call *call, uint64_t *ret_id)
 {
     runs("upper", "x", PINFOLD_OK);
     pid_t worker = idle_worker();
     kill(worker, SIGSTOP);
-    uint64_t id;
     pinfold_error error;
-    if (pinfold_pool_submit(pool, call, &id, &error) < 0)
+    if (pinfold_pool_submit(pool, call, ret_id, &error) < 0)
         fail_msg("%s", error.text);
     while (stats().running == 0)
         sched_yield();
-    kill(worker, SIGKILL);
+    return worker;
+}
+
+static uint64_t submit_to_a_killed_worker(const pinfold_call *call)
+{
+    uint64_t id;
+    kill(hand_to_a_stopped_worker(call, &id), SIGKILL);
     return id;
 }
 
@@ -244,13 +249,8 @@ static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun
     const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
         open_unwatched(isolation);
-        runs("upper", "x", PINFOLD_OK);
-        pid_t worker = idle_worker();
-        kill(worker, SIGSTOP);
         uint64_t id;
-        assert_int_equal(pinfold_pool_submit(pool, &call, &id, NULL), 0);
-        while (stats().running == 0)
-            sched_yield();
+        hand_to_a_stopped_worker(&call, &id);
         kill(stats().template_pid, SIGKILL);
         ends(id, PINFOLD_OK);
         assert_int_equal(stats().templates_started, 2);
@@ -262,11 +262,11 @@ static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun
 static void test_a_start_that_was_told_is_one(void **state)
 {
     (void)state;
+    const struct iovec segments[] = {{"upper", 5}, {"x", 1}};
+    const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
     rig_open_plain(PINFOLD_REUSE, 1);
-    runs("upper", "x", PINFOLD_OK);
-    pid_t worker = idle_worker();
-    kill(worker, SIGSTOP);
-    uint64_t id = submit("upper", "x", BOUND);
+    uint64_t id;
+    pid_t worker = hand_to_a_stopped_worker(&call, &id);
     assert_int_equal(wait_for_hand(id), worker);
     kill(worker, SIGKILL);
     ends(id, PINFOLD_SIGNALLED);

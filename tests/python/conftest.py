@@ -10,6 +10,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -149,6 +151,21 @@ def _end(before: Count, spill_dirs: list[Path]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def output_of(script: str, *args: str | Path, **options: Any) -> str:
+    """What a program of its own prints, which ends within a minute, and ends well. `options` are
+    those of subprocess.run."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 MakeBackend = Callable[..., pinfold.LocalBackend]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import (
     OUTCOMES,
     BadResult,
@@ -616,14 +616,7 @@ future = backend.submit(WorkerCall("import time\\ndef f(): time.sleep(3600)", "f
     ],
 )
 def test_an_interpreter_that_ends_closes_its_backends(rest: str, spill_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT + rest, spill_dir],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "shut down\n", "")
+    assert output_of(SCRIPT + rest, spill_dir) == "shut down\n"
 
 
 def test_a_worker_that_cannot_be_set_up_does_not_blame_the_program(

@@ -6,7 +6,6 @@ import gc
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 
 from codec_support import received, same, sent
+from conftest import output_of
 from pinfold import codec
 from pinfold.codec import CannotDecode, NotCarried
 from pinfold.codec.wire import OUT_OF_LINE
@@ -199,15 +199,8 @@ print([codec.decode(each, "pickle").__name__ for each in (got, *asked) if isinst
     ["list_registry_pickle_by_value", "register_pickle_by_value", "unregister_pickle_by_value"],
 )
 def test_a_signal_handler_may_pickle_at_any_time(where: str, n: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, where, str(n)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout in ("['Node', 'Node']\n", "['Node']\n")
+    printed = output_of(INTERRUPTED, where, str(n))
+    assert printed in ("['Node', 'Node']\n", "['Node']\n")
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import pinfold
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import (
     CallTypeError,
     ExecRunnerError,
@@ -221,10 +221,7 @@ atexit.register(last)
 
 
 def test_calls_can_be_made_from_an_atexit_handler() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n1\n", "")
+    assert output_of(AT_THE_END) == "1\n1\n"
 
 
 ATEXIT = """
@@ -243,14 +240,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("wait", [False, True])
 def test_it_is_dropped_by_an_atexit_handler(wait: bool) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ATEXIT.format(wait=wait)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "1\nend\n", "")
+    assert output_of(ATEXIT.format(wait=wait)) == "1\nend\n"
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -8,8 +8,6 @@ import copy
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import CallFuture, LocalBackend, WorkerResult
 from programs import HANG, SLEEP, SQUARE, call, square
 
@@ -238,15 +236,13 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("way", ["result", "map", "run"])
 def test_ctrl_c_ends_a_wait_of_the_main_thread(way: str, spill_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, spill_dir, way],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    printed = output_of(
+        INTERRUPTED,
+        spill_dir,
+        way,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+    assert printed == "interrupted\n"
 
 
 def test_a_call_for_which_no_thread_can_be_started_ends_as_internal(
@@ -295,11 +291,4 @@ backend.close()
 def test_a_submit_without_descriptors_to_load_what_it_needs_raises_pool_error(
     spill_dir: Path,
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", NO_DESCRIPTORS, spill_dir],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "PoolError\n1\n", "")
+    assert output_of(NO_DESCRIPTORS, spill_dir) == "PoolError\n1\n"

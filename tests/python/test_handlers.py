@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from conftest import output_of
 
 pytestmark = pytest.mark.extension
 
@@ -31,16 +31,7 @@ call = WorkerCall("def f(*args): return args", "f")
 
 
 def prints(script: str, spill_dir: Path, *args: str) -> str:
-    """What a program prints that ends, and ends well."""
-    done = subprocess.run(
-        [sys.executable, "-c", START + script, spill_dir, *args],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return output_of(START + script, spill_dir, *args)
 
 
 BOTH_CLOSE = """

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures as cf
 import signal
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import CallFuture, Limits, LocalBackend, PoolClosed, WorkerCall
 from pinfold._launch import Launch
 from pinfold._pool import FOREVER, Pool, Queue
@@ -477,11 +476,4 @@ gc.collect()
 def test_a_collection_while_results_are_taken_may_close_the_backend(
     whose: str, spill_dir: Any
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", COLLECTED, spill_dir, whose],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+    assert output_of(COLLECTED, spill_dir, whose) == "closed\n"

@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import gc
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import ExecRunnerError, LocalBackend, PoolClosed, WorkerCall
 from pinfold._channel import Channel
 from programs import HANG, SLEEP, SQUARE, call, square
@@ -166,15 +164,7 @@ asyncio.run(main())
 
 
 def test_a_call_for_which_there_are_no_descriptors_is_told_so_in_a_loop(spill_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_DESCRIPTORS, spill_dir],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+    lines = output_of(WITHOUT_DESCRIPTORS, spill_dir).splitlines()
     assert len(lines) == 4
     assert all("refused the pool could not load" in line for line in lines[:2])
     assert lines[2:] == ["ok", "ok"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 import pinfold
+from conftest import output_of
 from pinfold import ExecutionMetrics, LocalBackend, WorkerCall
 from pinfold.metrics import JsonlWriter
 from programs import HANG, SLEEP, SQUARE, call, square
@@ -133,14 +133,7 @@ def test_a_signal_handler_may_wait_for_a_thread_that_writes(
     event: str, function: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "calls.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, path, event, function],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+    assert output_of(INTERRUPTED, path, event, function) == "interrupted\n"
     assert len(lines(path)) == 4
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import LocalBackend, PoolClosed
 from programs import SLEEP, SQUARE, call, square
 
@@ -262,12 +260,11 @@ print("closed")
     ids=["forgotten", "forked"],
 )
 def test_the_queues_of_a_pool_may_outlive_it(script: str, prints: str, spill_dir: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", script, spill_dir],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONMALLOC": "debug"},  # what was freed is overwritten
+    assert (
+        output_of(
+            script,
+            spill_dir,
+            env={**os.environ, "PYTHONMALLOC": "debug"},  # what was freed is overwritten
+        )
+        == prints
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, prints, "")
