@@ -141,13 +141,15 @@ static void start(struct template *template, uint64_t number, int *fds)
         close(pidfd);
 }
 
-/* The pool or the guard is gone: so are we, after all that is below us. */
-static void end(struct template *template)
+/* The pool or the guard is gone: so are we, after all that is below us. By _exit, since what exit() runs may stop this
+ * process to look at it (LeakSanitizer), and hang if the SIGCONT of the guard's death comes in between. */
+static _Noreturn void end(struct template *template)
 {
     template->workers = NULL;
     do
         kill_orphans(template);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+    _exit(0);
 }
 
 int template_serve(char **argv, const struct function *const *tables)
@@ -200,5 +202,4 @@ int template_serve(char **argv, const struct function *const *tables)
         }
     }
     end(&template);
-    return 0;
 }
