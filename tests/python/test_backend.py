@@ -653,6 +653,26 @@ def test_a_spill_directory_that_is_removed_is_made_again_for_whoever_starts(
     assert backend.submit(large).result().unwrap() == bytes(1 << 20)
 
 
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+@pytest.mark.parametrize("sandbox", ["standard", "strict"])
+def test_a_directory_of_boxes_that_is_removed_is_made_again(
+    make_backend: MakeBackend, sandbox: str, isolation: str
+) -> None:
+    config = {"sandbox": sandbox, "sandbox_required": False}
+    backend = make_backend(isolation=isolation, max_workers=1, max_calls_per_worker=1, **config)
+    large = WorkerCall("def f(): return bytes(1 << 20)", "f")
+    assert backend.submit(large).result().unwrap() == bytes(1 << 20)
+    bases = list(backend.config.spill_dir.glob("box-*"))
+    if not bases:
+        pytest.skip("no box here")
+    for base in bases:
+        shutil.rmtree(base)
+    # Spares that were made before have no directory, and a program may find that before we do.
+    outcomes = [backend.submit(large, deadline_s=60).result().outcome for _ in range(6)]
+    assert set(outcomes[:-2]) <= {"ok", "internal", "lost"}
+    assert outcomes[-2:] == ["ok", "ok"]
+
+
 @pytest.mark.parametrize("isolation", ["reuse", "spawn"])
 def test_a_worker_in_which_a_call_could_not_be_run_is_given_no_other(
     make_backend: MakeBackend, isolation: str

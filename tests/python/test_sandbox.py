@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from conftest import MakeBackend
 from pinfold import InvalidConfig, LocalBackend, WorkerCall, WorkerConfig, _sandbox
+from pinfold.runtime import box
 from programs import SQUARE, call
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
@@ -395,6 +397,21 @@ def test_the_doctor_tells_each_mechanism_as_text_and_json() -> None:
     assert names["no_new_privileges"] == "active"
     text = doctor()
     assert all(name in text for name in names)
+
+
+def test_a_box_for_which_there_is_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, mode: int) -> None:
+        if path.endswith("trash"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        make(path, mode)
+
+    make = os.mkdir
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        box.make_base(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_machine_that_could_not_be_probed_is_asked_again(spill_dir: Path) -> None:

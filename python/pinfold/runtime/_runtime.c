@@ -21,6 +21,7 @@
 
 struct spill_dir runtime_spills = {.fd = -1};
 
+bool runtime_has_base;
 bool runtime_has_scratch;
 
 static int to_pool = -1; /* the descriptor to which a failure to start is told */
@@ -169,6 +170,7 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
         r = sit(SEAT_SCRATCH, base, "scratch");
     if (r == 0 && swept)
         r = sit(SEAT_TRASH, base, "trash");
+    runtime_has_base = r == 0;
     runtime_has_scratch = r == 0 && swept;
     return none_or(r, "cannot use the directory of the box");
 }

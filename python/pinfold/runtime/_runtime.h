@@ -94,6 +94,7 @@ struct runtime {
 };
 struct runtime *runtime_of(PyObject *module);
 extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS */
+extern bool runtime_has_base;           /* that is a directory of the boxes, which nobody makes again */
 
 /* _home.c */
 PyObject *home_use_berths(PyObject *module, PyObject *arguments);

@@ -11,6 +11,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TypedDict
 
 from pinfold.runtime import _box, _runtime
@@ -59,12 +60,17 @@ def make_base(spill_dir: str) -> tuple[str, int]:
     clear_stale(spill_dir)
     token = os.urandom(6).hex()
     new, base = f"{spill_dir}/.new-{token}", f"{spill_dir}/box-{token}"
-    os.mkdir(new, 0o700)
-    lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    for name in ("spills", "scratch", "trash", "root"):
-        os.mkdir(f"{new}/{name}", 0o700)
-    os.rename(new, base)  # from here on others may see it, and it is locked
+    with ExitStack() as undo:
+        os.mkdir(new, 0o700)
+        undo.callback(os.rmdir, new)
+        lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
+        undo.callback(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in ("spills", "scratch", "trash", "root"):
+            os.mkdir(f"{new}/{name}", 0o700)
+            undo.callback(os.rmdir, f"{new}/{name}")
+        os.rename(new, base)  # from here on others may see it, and it is locked
+        undo.pop_all()
     return base, lock
 
 
