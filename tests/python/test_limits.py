@@ -10,6 +10,7 @@ import pytest
 
 from conftest import MakeBackend
 from pinfold import (
+    BadResult,
     CpuLimitExceeded,
     ExecRunnerError,
     Limits,
@@ -197,6 +198,19 @@ except OSError as error:
         assert (code, len(spilled)) == (24, 100_000)
         assert last < most
     assert either.submit(call(body)).result(timeout=60).unwrap()[1] >= 100
+
+
+def test_no_descriptor_for_a_result_is_the_doing_of_the_program(
+    backend: LocalBackend,
+) -> None:
+    body = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+return bytes(1 << 20)
+"""
+    result = ended(backend, call(body), "bad_result", BadResult)
+    assert result.error is not None
+    assert "Too many open files" in result.error.message
 
 
 def test_address_space_beyond_the_limit_is_a_memory_error(either: LocalBackend) -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pinfold.runtime.box import Box
     from pinfold.runtime.preload import Settings
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE)
+"""EMFILE: even with our descriptors there is none, so the program has lowered its limit."""
 
 
 class Worker:
@@ -107,8 +108,10 @@ class Worker:
             channel.send(channel.call, status, result, flags, result_max, self._last)
         except BaseException as error:
             status = self._unsendable(error)
+            retire = RESULT_RETIRE if isinstance(error, OSError) else 0  # descriptors may be gone
             error = too_big_a_file(error, result)
-            channel.send(channel.call, *failed(error, status), 0, self._last)
+            status, result, flags = failed(error, status)
+            channel.send(channel.call, status, result, flags | retire, 0, self._last)
         return True
 
 
