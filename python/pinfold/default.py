@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pinfold._check import Check
+from pinfold._engine import State
 from pinfold.backend import LocalBackend
 from pinfold.call import WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
@@ -31,13 +32,18 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def default_backend() -> LocalBackend:
-    """The process-wide backend, made on first use with `WorkerConfig.from_env`.
+    """The process-wide backend, made on first use with `WorkerConfig.from_env`, and again on the
+    first use after it was shut down.
 
     A child made by fork gets one of its own. Raises `InvalidConfig`.
     """
     global _backend, _owner
     with _lock:
-        while (backend := _backend) is None or _owner != os.getpid():
+        while (
+            (backend := _backend) is None
+            or _owner != os.getpid()
+            or backend._engine.state is not State.OPEN
+        ):
             made = LocalBackend(WorkerConfig.from_env())
             if _backend is backend:  # else a signal handler was faster
                 _backend, _owner = made, os.getpid()

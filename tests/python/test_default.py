@@ -65,6 +65,14 @@ def test_values_are_pickled() -> None:
     assert run("def f(g): return g(20)", args=[lambda n: n + 1]) == 21
 
 
+def test_one_that_was_closed_is_followed_by_another() -> None:
+    with default_backend() as first:
+        assert run("def f(): return 1") == 1
+    assert run("def f(): return 2") == 2
+    assert default_backend() is not first
+    assert default_backend() is default_backend()
+
+
 def test_it_raises_exec_runner_error_with_all_of_stderr() -> None:
     with pytest.raises(ExecRunnerError) as caught:
         run("def f():\n    print('printed')\n    raise KeyError('x' * 10_000)")
