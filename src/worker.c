@@ -257,6 +257,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     worker->template = template;
     worker->channel = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
     worker->timer.kind = DEADLINE_WORKER;
+    output_reset(&worker->output[WORKER_ERR], LOADING_ERR_BYTES);
     int r = make_id(worker->id);
     if (r == 0)
         r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 1);
@@ -354,13 +355,18 @@ void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, 
 }
 
 /* It ended, or is of no use, before it was ready. */
-static void never_ready(struct pinfold_pool *pool, struct template *template, const char *how)
+static void never_ready(struct pinfold_pool *pool, struct worker *worker, const char *how)
 {
     if (++pool->stillborn < WORKERS_STILLBORN)
         return;
-    char text[160];
-    int n = snprintf(text, sizeof(text), "one after another ended before it was ready, the last of them: %s", how);
-    pool_worker_failed(pool, template, text, (size_t)n);
+    worker_drain(pool, worker, WORKER_ERR, true);
+    size_t size = 0;
+    bool truncated;
+    _cleanup_free_ char *printed = output_take(&worker->output[WORKER_ERR], &size, &truncated);
+    char text[LOADING_ERR_BYTES + 256];
+    int n = snprintf(text, sizeof(text), "one after another ended before it was ready, the last of them: %s%s%s",
+                     how, size ? "\nIt printed:\n" : "", size ? printed : "");
+    pool_worker_failed(pool, worker->template, text, strnlen(text, (size_t)n));
 }
 
 /* It ended by itself before it had begun a call. The next one may be no better. */
@@ -405,7 +411,7 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
     const bool loading = worker->state == WORKER_STARTING;
     worker_retire(pool, worker, "killed: %s", what);
     if (loading)
-        never_ready(pool, worker->template, what);
+        never_ready(pool, worker, what);
 }
 
 static uint32_t verdict_of(const struct call *call, const struct frame_result *body)
@@ -740,7 +746,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         }
         call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);
     } else if (worker->state == WORKER_STARTING) {
-        never_ready(pool, worker->template, worker->exit_reason);
+        never_ready(pool, worker, worker->exit_reason);
     } else if (!worker->calls && worker->state != WORKER_ENDING) {
         never_used(pool, worker->template);
     }

@@ -65,6 +65,8 @@ extern const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS];
 #define WORKER_STUCK_NS                                                                                           \
     (10 * INT64_C(1000000000)) /* a START, or a death, not reported after so long: the template hangs */
 #define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* a closed channel without a death: killed after so long */
+#define LOADING_ERR_BYTES                                                                                         \
+    2048                     /* of what a worker prints on stderr before it is ready, kept to tell why it ended */
 #define WORKERS_STILLBORN 3u /* so many in a row that end before they are of any use: no more at once */
 
 enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };

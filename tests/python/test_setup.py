@@ -81,7 +81,12 @@ def test_a_set_up_that_starts_a_thread_is_told(make_backend: MakeBackend, isolat
 def test_a_set_up_that_ends_every_spawned_worker_is_told(
     make_backend: MakeBackend, end: str, reason: str
 ) -> None:
-    setup = f"import os, random, time\ntime.sleep(0.2 * random.random())\n{end}"
+    setup = f"""
+import os, random, sys, time
+time.sleep(0.2 * random.random())
+print("the last words", file=sys.stderr)
+{end}
+"""
     backend = make_backend(setup=setup, isolation="spawn", max_workers=4)
     calls = [backend.submit(LENGTH, deadline_s=60) for _ in range(4)]
     for result in [future.result() for future in calls]:
@@ -89,7 +94,7 @@ def test_a_set_up_that_ends_every_spawned_worker_is_told(
         assert "cannot start a worker: one after another ended before it was ready" in str(
             result.error
         )
-        assert reason in str(result.error)
+        assert f"{reason}\nIt printed:\nthe last words" in result.error.message
 
 
 def test_one_that_hangs_as_it_loads_costs_nothing_while_others_run(
