@@ -399,6 +399,15 @@ def test_the_doctor_tells_each_mechanism_as_text_and_json() -> None:
     assert all(name in text for name in names)
 
 
+def test_a_caller_that_ignores_the_ends_of_children_has_the_same_levels(level: str) -> None:
+    script = f"""
+import signal, pinfold
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+pinfold.LocalBackend(pinfold.WorkerConfig(sandbox={level!r})).close()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_a_box_for_which_there_is_no_room_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
