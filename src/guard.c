@@ -1,10 +1,10 @@
 /* pinfold-guard - stands above a template, and sees to it that nothing outlives a pool.
  *
- *     pinfold-guard CALLER-PID:MARK:NAMESPACES TEMPLATE-COMMAND...
+ *     pinfold-guard CALLER-PID:MARK:NAMESPACES SPILL-DIRECTORY TEMPLATE-COMMAND...
  *
  * MARK and NAMESPACES are hexadecimal, and may be 0. The mark (sweep.h) is for the pool, should both this process and the
  * template be killed. The namespaces are CLONE_NEW* of clone(2): the template starts in new ones, the guard stays
- * outside.
+ * outside. What a template left in the spill directory (scratch.h) is removed.
  *
  * Descriptors: 0 /dev/null; 1 and 2 the log; 3 the lifeline, a socket to the pool; 4 the template's end of its
  * control socket, which becomes the template's descriptor 3. The environment is the template's.
@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 
 #include "frame.h"
+#include "scratch.h"
 #include "sweep.h"
 #include "util.h"
 
@@ -168,9 +169,11 @@ int main(int argc, char **argv)
     int caller, end = 0;
     uint64_t mark;
     unsigned namespaces;
-    if (argc < 3 || sscanf(argv[1], "%d:%" SCNx64 ":%x%n", &caller, &mark, &namespaces, &end) != 3 ||
+    if (argc < 4 || sscanf(argv[1], "%d:%" SCNx64 ":%x%n", &caller, &mark, &namespaces, &end) != 3 ||
         argv[1][end] || caller <= 0) {
-        fputs("usage: pinfold-guard CALLER-PID:MARK:NAMESPACES TEMPLATE-COMMAND...; a pool starts it\n", stderr);
+        fputs("usage: pinfold-guard CALLER-PID:MARK:NAMESPACES SPILL-DIRECTORY TEMPLATE-COMMAND...; a pool starts "
+              "it\n",
+              stderr);
         return 2;
     }
     syscall(SYS_close_range, FIRST_UNKNOWN, ~0U, 0);
@@ -185,9 +188,10 @@ int main(int argc, char **argv)
     if (mark)
         sweep_mark(mark);
 
+    char **command = argv + 3;
     int exec_pipe[2];
     if (pipe2(exec_pipe, O_CLOEXEC) < 0) {
-        tell_failure("no pipe to start", argv[2], errno);
+        tell_failure("no pipe to start", command[0], errno);
         return 1;
     }
     uid_t uid = geteuid();
@@ -195,20 +199,24 @@ int main(int argc, char **argv)
     /* Not fork(), which knows no namespaces. What glibc does not know of this child, its exec forgets. */
     pid_t guard = getpid(), child = (pid_t)syscall(SYS_clone, (unsigned long)namespaces | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
-        become_template(argv + 2, guard, exec_pipe[1], namespaces != 0, uid, gid);
+        become_template(command, guard, exec_pipe[1], namespaces != 0, uid, gid);
     if (child < 0) {
-        tell_failure(namespaces ? "cannot make the namespaces to start" : "cannot fork to start", argv[2], errno);
+        tell_failure(namespaces ? "cannot make the namespaces to start" : "cannot fork to start", command[0],
+                     errno);
         return 1;
     }
     /* The pool shall see an end-of-file there when the template dies. */
     close(CONTROL);
     close(exec_pipe[1]);
-    watch(caller_pidfd, child, exec_pipe[0], argv[2]);
+    watch(caller_pidfd, child, exec_pipe[0], command[0]);
     /* The template last, and stopped until then, so that it tells nobody of deaths that are this one's doing. If this
      * process is killed before it is done, the template goes on, and sweeps what is left. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
     sweep_all(SWEEP_FOREVER);
+    int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (spill_dir >= 0)
+        scratch_clear_bases(spill_dir);
     /* Not exit(): LeakSanitizer stops a process there, and waits for that for ever if the SIGCONT of the caller's death
      * comes in between. */
     _exit(0);

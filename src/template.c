@@ -39,12 +39,13 @@ static int spawn_guard(const struct config *config, char **command, uint64_t mar
         n++;
     char caller[48];
     snprintf(caller, sizeof(caller), "%d:%" PRIx64 ":%x", getpid(), mark, config->namespaces);
-    _cleanup_free_ char **argv = calloc(n + 3, sizeof(char *));
+    _cleanup_free_ char **argv = calloc(n + 4, sizeof(char *));
     if (!argv)
         return -ENOMEM;
     argv[0] = config->guard;
     argv[1] = caller;
-    memcpy(argv + 2, command, n * sizeof(char *));
+    argv[2] = config->spill_dir;
+    memcpy(argv + 3, command, n * sizeof(char *));
 
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;

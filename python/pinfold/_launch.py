@@ -116,11 +116,11 @@ class Launch:
             )
 
     def clean(self) -> None:
-        """After the pool was closed: what its template could not remove."""
+        """After the pool was closed: what its template and its guard could not remove."""
         if self.plan is not None:
-            from pinfold.runtime.box import clear_stale
+            from pinfold.runtime import _box
 
-            clear_stale(str(self.config.spill_dir))
+            _box.clear_bases(str(self.config.spill_dir))
         self._remove_cgroup()
 
     def _remove_cgroup(self) -> None:

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,11 +15,13 @@
 #include <sys/wait.h>
 
 #include "frame.h"
+#include "scratch.h"
 
 #define PATIENCE_MS 30000
 #define ALARM_S 60 /* what a failed test leaves behind ends by itself */
 
-static const char *self; /* the path of this program */
+static const char *self;                         /* the path of this program */
+static const char *spill_dir = "/no/such/place"; /* which only a template would miss */
 
 struct guard {
     pid_t pid;
@@ -29,10 +32,10 @@ struct guard {
 
 static void become_guard(const int *lifeline, const int *control, pid_t caller, char *const *command)
 {
-    char number[32], *argv[8] = {(char *)GUARD, number};
+    char number[32], *argv[8] = {(char *)GUARD, number, (char *)spill_dir};
     snprintf(number, sizeof(number), "%d:0:0", caller);
     for (int i = 0; command[i]; i++)
-        argv[2 + i] = command[i];
+        argv[3 + i] = command[i];
     /* Out of the way of 3 and 4, and then there; a stray descriptor and an odd signal state come along. */
     int high_lifeline = fcntl(lifeline[1], F_DUPFD, 50), high_control = fcntl(control[1], F_DUPFD, 50);
     dup2(high_lifeline, 3);
@@ -186,6 +189,52 @@ static void test_daemons_of_a_killed_template_are_swept(void **state)
     close(guard.lifeline);
 }
 
+/* Opened; *ret_path is the caller's. */
+static int make_in(const char *directory, const char *name, char **ret_path)
+{
+    assert_true(asprintf(ret_path, "%s/%s", directory, name) > 0);
+    assert_int_equal(mkdir(*ret_path, 0700), 0);
+    int fd = open(*ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void test_what_a_template_left_in_the_spill_directory_is_removed(void **state)
+{
+    (void)state;
+    char *directory = make_directory(), *left, *held, *other, *scratch;
+    close(make_in(directory, BASE_NAME "left", &left));
+    close(make_in(directory, "other", &other));
+    int fd = make_in(left, "scratch", &scratch);
+    close(openat(fd, "file", O_WRONLY | O_CREAT, 0));
+    assert_int_equal(symlinkat("/", fd, "link"), 0);
+    for (int depth = 0, below; depth < 100; depth++, fd = below) {
+        assert_int_equal(mkdirat(fd, "deeper", 0700), 0);
+        below = openat(fd, "deeper", O_RDONLY | O_DIRECTORY);
+        assert_int_equal(fchmod(fd, depth % 2 ? 0 : 0700), 0);
+        close(fd);
+    }
+    close(fd);
+    int lock = make_in(directory, BASE_NAME "held", &held);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+
+    spill_dir = directory;
+    struct guard guard = start("look");
+    int pidfd;
+    kill(template_of(&guard, &pidfd), SIGKILL);
+    close(pidfd);
+    assert_ends(&guard, 0);
+    close(guard.lifeline);
+    spill_dir = "/no/such/place";
+
+    assert_int_equal(access(left, F_OK), -1);
+    assert_int_equal(rmdir(held), 0);
+    assert_int_equal(rmdir(other), 0);
+    close(lock);
+    free(left), free(held), free(other), free(scratch);
+    remove_directory(directory);
+}
+
 static void test_a_template_that_ends_by_itself_ends_the_guard(void **state)
 {
     (void)state;
@@ -336,6 +385,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_command_that_cannot_be_executed_is_told),
         cmocka_unit_test(test_the_end_of_the_lifeline_ends_the_template_and_its_daemons),
         cmocka_unit_test(test_daemons_of_a_killed_template_are_swept),
+        cmocka_unit_test(test_what_a_template_left_in_the_spill_directory_is_removed),
         cmocka_unit_test(test_a_template_that_ends_by_itself_ends_the_guard),
         cmocka_unit_test(test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeline),
         cmocka_unit_test(test_a_guard_whose_caller_died_first_starts_nothing),

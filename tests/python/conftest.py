@@ -1,8 +1,8 @@
 """What every test stands on: fixtures that make backends, and the count of what a test left behind.
 
 A test fails if anything is there after it that was not there before: processes, descriptors,
-threads, mappings of spills, files in spill directories. The count waits for what goes away by
-itself, because a shutdown may end in the background; a leftover is what stays.
+threads, mappings of spills, files and directories in spill directories. The count waits for what
+goes away by itself, because a shutdown may end in the background; a leftover is what stays.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def count(spill_dirs: list[Path]) -> Count:
         if any(str(path) in rest for path in spill_dirs) or "memfd:" in rest:
             now.mappings[place] = rest
     for directory in spill_dirs:
-        for place, _, found in os.walk(directory):  # which passes over what vanishes meanwhile
+        for place, below, found in os.walk(directory):  # which passes over what vanishes meanwhile
+            if directory != default_spill_dir():  # where others may have pools
+                found += below
             now.files |= {os.path.join(place, name): "" for name in found}
     return now
 

@@ -1,7 +1,7 @@
-"""A caller with a mixed load, to be killed: python mixed_load.py SPILL_DIR ISOLATION.
+"""A caller with a mixed load, to be killed: python mixed_load.py SPILL_DIR ISOLATION SANDBOX.
 
 Prints a line when calls run, then goes on for ever: short calls, sleepers, daemons that leave their
-session, large arguments and results, crashes.
+session, large arguments and results, crashes, files in a scratch directory.
 """
 
 from __future__ import annotations
@@ -35,16 +35,31 @@ def large(data):
 
 def crash(i):
     os.abort()
+
+def write(i):
+    if os.environ.get("TMPDIR") == os.getcwd():  # a scratch directory
+        os.makedirs("a/b/c")
+        with open("a/b/c/file", "w") as file:
+            file.write("x" * 100_000)
+        os.symlink("/", "a/link")
+        os.chmod("a/b", 0)
+    time.sleep(i % 12 / 50)
 """
 
 
 def main() -> None:
-    config = pinfold.WorkerConfig(max_workers=4, spill_dir=sys.argv[1], isolation=sys.argv[2])
+    spill_dir, isolation, sandbox = sys.argv[1:]
+    config = pinfold.WorkerConfig(
+        max_workers=4,
+        spill_dir=spill_dir,
+        isolation=isolation,  # type: ignore[arg-type]
+        sandbox=sandbox,  # type: ignore[arg-type]
+    )
     backend = pinfold.LocalBackend(config)
 
     def calls() -> itertools.chain[pinfold.WorkerCall]:
         for i in itertools.count():
-            name = ("short", "daemon", "large", "sleeper", "crash", "short")[i % 6]
+            name = ("short", "daemon", "large", "sleeper", "crash", "write")[i % 6]
             yield pinfold.WorkerCall(SOURCE, name, args=[b"x" * 300_000 if name == "large" else i])
 
     for n, _ in enumerate(backend.map(calls(), deadline_s=0.2)):

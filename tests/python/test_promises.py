@@ -21,6 +21,7 @@ import pytest
 import pinfold
 from conftest import MakeBackend
 from pinfold import WorkerCall
+from test_sandbox import level_is_there
 
 HERE = Path(__file__).parent
 ROUNDS = int(os.environ.get("PINFOLD_KILL_ROUNDS", "100"))
@@ -42,9 +43,9 @@ def test_sleepers_time_out_and_a_thousand_short_calls_beside_them_are_ok(
     assert [result.value for result in results] == list(range(1000))
 
 
-def _caller(spill_dir: Path, isolation: str) -> subprocess.Popen[str]:
+def _caller(spill_dir: Path, isolation: str, sandbox: str = "none") -> subprocess.Popen[str]:
     caller = subprocess.Popen(
-        [sys.executable, str(HERE / "mixed_load.py"), str(spill_dir), isolation],
+        [sys.executable, str(HERE / "mixed_load.py"), str(spill_dir), isolation, sandbox],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -91,15 +92,34 @@ def _below(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("isolation", ["fresh", "reuse"])
-@pytest.mark.parametrize("victims", ["template", "guard", "both"])
-def test_caller_and_the_processes_next_to_it_killed_at_once_leave_nothing_behind(
-    spill_dir: Path, leftovers: Callable[[], None], isolation: str, victims: str
+@pytest.mark.parametrize("victim", ["guard", "template"])
+def test_a_caller_and_the_process_next_to_it_killed_at_once_leave_nothing_behind(
+    spill_dir: Path, leftovers: Callable[[], None], isolation: str, victim: str
 ) -> None:
     for _ in range(5):
         caller = _caller(spill_dir, isolation)
         guard, template = _below(caller.pid)[:2]
-        _kill_after(caller, 0.05, *{"guard": (guard,), "template": (template,)}.get(victims, ()))
+        _kill_after(caller, 0.05, guard if victim == "guard" else template)
         leftovers()
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+@pytest.mark.parametrize(
+    ("level", "victim"),
+    # The guard of a strict box takes its template along, and then nobody is left.
+    [(level, victim) for level in ("standard", "strict") for victim in ("", "template")]
+    + [("standard", "guard")],
+)
+def test_a_killed_caller_leaves_nothing_of_its_boxes(
+    spill_dir: Path, leftovers: Callable[[], None], isolation: str, level: str, victim: str
+) -> None:
+    if not level_is_there(level):
+        pytest.skip("not to be had here")
+    caller = _caller(spill_dir, isolation, level)
+    guard, template = _below(caller.pid)[:2]
+    assert list(spill_dir.glob("box-*/*"))
+    _kill_after(caller, 0.3, *{"": (), "guard": (guard,), "template": (template,)}[victim])
+    leftovers()
 
 
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])

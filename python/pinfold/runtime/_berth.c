@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "_runtime.h"
-#include "_scratch.h"
+#include "scratch.h"
 #include "util.h"
 
 #define STILL_NS 20000000 /* longer than a file system's clock stands still: 10 ms at most */
@@ -33,7 +33,6 @@ static struct {
     const struct held *held; /* NULL: there are no berths */
     int abi;
     bool network;
-    int lock;
     const struct filter *filter;
     char scratch[PATH_MAX]; /* "": no directories */
     int mine;               /* of the worker that is made; -1: none */
@@ -59,8 +58,7 @@ static bool has_true_times(const char *path)
     return false;
 }
 
-void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock,
-               const struct filter *filter)
+void berth_use(const struct held *held, int abi, bool network, const char *scratch, const struct filter *filter)
 {
     if (scratch && (strlen(scratch) >= sizeof(harbour.scratch) || !has_true_times(scratch)))
         return;
@@ -68,7 +66,6 @@ void berth_use(const struct held *held, int abi, bool network, const char *scrat
     harbour.held = held;
     harbour.abi = abi;
     harbour.network = network;
-    harbour.lock = lock;
     harbour.filter = filter;
 }
 
@@ -255,7 +252,6 @@ int berth_draft(void)
 {
     if (!is_all_of_the_box())
         return 0;
-    close(harbour.lock);
     int r = landlock_allow(berth_fd(harbour.held, harbour.mine), harbour.abi, "/proc/self", LANDLOCK_READ);
     if (r == 0 || r == -ENOENT) /* where there is no such thing it is one right less */
         r = harbour.filter ? filter_load(harbour.filter) : 0;

@@ -22,10 +22,9 @@
 
 #include "_box.h"
 
-/* `scratch`: the path of the directory that SEAT_SCRATCH is; NULL: the berths have no directories. Keeps `held`. `lock`
- * is the template's, and its workers do not keep it. `filter`, NULL or kept: what each loads besides the template's. */
-void berth_use(const struct held *held, int abi, bool network, const char *scratch, int lock,
-               const struct filter *filter);
+/* `scratch`: the path of the directory that SEAT_SCRATCH is; NULL: the berths have no directories. Keeps `held`.
+ * `filter`, NULL or kept: what each worker loads besides the template's. */
+void berth_use(const struct held *held, int abi, bool network, const char *scratch, const struct filter *filter);
 
 #define BERTH_PATH (PATH_MAX + 16) /* room for the path of a directory */
 

@@ -5,11 +5,13 @@
 #include "_box.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "_scratch.h"
+#include "scratch.h"
+#include "util.h"
 
 #define PATHS_MAX 512
 
@@ -252,6 +254,19 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
     return r < 0 ? failed(r, "cannot empty a directory") : PyBool_FromLong(r);
 }
 
+static PyObject *clear_bases(PyObject *module, PyObject *path)
+{
+    (void)module;
+    PyObject *bytes;
+    if (!PyUnicode_FSConverter(path, &bytes))
+        return NULL;
+    _cleanup_close_ int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Py_DECREF(bytes);
+    if (spill_dir >= 0)
+        scratch_clear_bases(spill_dir);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI) -> filter"},
@@ -268,6 +283,8 @@ static PyMethodDef methods[] = {
      "part(back or -1, [path, ...], scratch, bytes)\n\nA mount namespace of this worker's own, made from the "
      "one that it is in, or from `back`."},
     {"clear", clear, METH_VARARGS, "clear(directory, budget) -> whether more is left"},
+    {"clear_bases", clear_bases, METH_O,
+     "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
     {NULL, NULL, 0, NULL},
 };
 

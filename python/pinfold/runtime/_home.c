@@ -14,9 +14,9 @@ PyObject *home_use_berths(PyObject *module, PyObject *arguments)
 {
     (void)module;
     PyObject *capsule, *rest;
-    int abi, network, lock;
+    int abi, network;
     const char *scratch;
-    if (!PyArg_ParseTuple(arguments, "OipziO", &capsule, &abi, &network, &scratch, &lock, &rest))
+    if (!PyArg_ParseTuple(arguments, "OipzO", &capsule, &abi, &network, &scratch, &rest))
         return NULL;
     const struct held *held = PyCapsule_GetPointer(capsule, "held");
     const struct filter *filter = rest == Py_None ? NULL : PyCapsule_GetPointer(rest, "filter");
@@ -24,7 +24,7 @@ PyObject *home_use_berths(PyObject *module, PyObject *arguments)
         return NULL;
     Py_INCREF(capsule); /* for as long as this process is a template */
     Py_INCREF(rest);
-    berth_use(held, abi, network, scratch, lock, filter);
+    berth_use(held, abi, network, scratch, filter);
     Py_RETURN_NONE;
 }
 

@@ -151,21 +151,26 @@ static int sit(enum seat seat, const char *base, const char *name)
     return fd < 0 ? -errno : seat_put(seat, fd);
 }
 
-PyDoc_STRVAR(use_base_doc,
-             "use_base(base, swept)\n\n"
-             "Puts spills into its directory `spills` from now on. If `swept`, what workers leave in\n"
-             "`scratch` is removed when they are dead, by way of `trash`.");
+PyDoc_STRVAR(
+    use_base_doc,
+    "use_base(base, lock, outside, swept)\n\n"
+    "Puts spills into its directory `spills` from now on. If `swept`, what workers leave in\n"
+    "`scratch` is removed when they are dead, by way of `trash`. Takes the descriptors: `lock`, of the base,\n"
+    "and `outside`, of the directory that it lies in.");
 
 static PyObject *use_base(PyObject *module, PyObject *arguments)
 {
     (void)module;
     const char *base;
-    int swept;
-    if (!PyArg_ParseTuple(arguments, "sp", &base, &swept))
+    int lock, outside, swept;
+    if (!PyArg_ParseTuple(arguments, "siip", &base, &lock, &outside, &swept))
         return NULL;
     char path[4200];
     snprintf(path, sizeof(path), "%s/spills", base);
-    int r = open_spills(path);
+    int r = seat_put(SEAT_BASE, lock);
+    int also = seat_put(SEAT_OUTSIDE, outside);
+    if (r == 0)
+        r = also < 0 ? also : open_spills(path);
     if (r == 0 && swept)
         r = sit(SEAT_SCRATCH, base, "scratch");
     if (r == 0 && swept)
@@ -321,10 +326,9 @@ static PyMethodDef methods[] = {
     {"flush", flush, METH_NOARGS, "flush()\n\nWrites out what C code has printed with the C library's buffers."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"use_berths", home_use_berths, METH_VARARGS,
-     "use_berths(held, abi, network, scratch or None, lock, filter or None)\n\n"
-     "Workers may take over rulesets, and directories in `scratch`, from those before them. They close `lock`, "
-     "and "
-     "load `filter`."},
+     "use_berths(held, abi, network, scratch or None, filter or None)\n\n"
+     "Workers may take over rulesets, and directories in `scratch`, from those before them. They load "
+     "`filter`."},
     {"own_berth", home_own_berth, METH_NOARGS, "own_berth() -> (ruleset, name of the directory or \"\"), or None"},
     {"draft_berth", home_draft_berth, METH_NOARGS,
      "draft_berth()\n\nPrepares enter_berth(), ahead of the call. False: this worker has no berth for that."},

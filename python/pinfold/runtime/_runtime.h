@@ -29,6 +29,8 @@ enum seat {
     SEAT_CHILDREN,
     SEAT_SCRATCH,
     SEAT_TRASH,
+    SEAT_BASE,    /* by which it is held */
+    SEAT_OUTSIDE, /* the spill directory, in which it lies */
     SEAT_OOM,
     /* Of a worker; the template keeps them taken, so that nothing else sits down there. */
     SEAT_CHANNEL,
@@ -72,6 +74,9 @@ void child_exec(const struct child *child, char *const *command); /* does not re
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
 
+/* Whether spills, and what calls write, lie in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
+extern bool runtime_has_base;
+
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
 extern bool runtime_has_scratch;
 
@@ -94,7 +99,6 @@ struct runtime {
 };
 struct runtime *runtime_of(PyObject *module);
 extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS */
-extern bool runtime_has_base;           /* that is a directory of the boxes, which nobody makes again */
 
 /* _home.c */
 PyObject *home_use_berths(PyObject *module, PyObject *arguments);

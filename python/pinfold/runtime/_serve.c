@@ -21,8 +21,8 @@
 
 #include "_berth.h"
 #include "_pids.h"
-#include "_scratch.h"
 #include "frame.h"
+#include "scratch.h"
 #include "sweep.h"
 #include "util.h"
 
@@ -294,9 +294,9 @@ static void end(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
-    if (runtime_has_scratch) { /* the empty base itself is its pool's, or the next one's, to remove */
-        scratch_clear(seat_fd(SEAT_TRASH), UINT32_MAX);
-        scratch_clear(seat_fd(SEAT_SCRATCH), UINT32_MAX);
+    if (runtime_has_base) {
+        seat_close(SEAT_BASE, SEAT_BASE);
+        scratch_clear_bases(seat_fd(SEAT_OUTSIDE));
     }
     _exit(0);
 }

@@ -57,7 +57,7 @@ class Plan(TypedDict):
 
 def make_base(spill_dir: str) -> tuple[str, int]:
     """Make a base, and clear away those that nobody holds any more. Returns it and its lock."""
-    clear_stale(spill_dir)
+    _box.clear_bases(spill_dir)
     token = os.urandom(6).hex()
     new, base = f"{spill_dir}/.new-{token}", f"{spill_dir}/box-{token}"
     with ExitStack() as undo:
@@ -72,25 +72,6 @@ def make_base(spill_dir: str) -> tuple[str, int]:
         os.rename(new, base)  # from here on others may see it, and it is locked
         undo.pop_all()
     return base, lock
-
-
-def clear_stale(spill_dir: str) -> None:
-    """Remove the bases whose templates are gone."""
-    for name in os.listdir(spill_dir):
-        if not name.startswith("box-"):
-            continue
-        try:
-            fd = os.open(f"{spill_dir}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _box.clear(fd, 0xFFFFFFFF)
-            os.rmdir(f"{spill_dir}/{name}")
-        except OSError:  # somebody holds it, or was faster
-            continue
-        finally:
-            os.close(fd)
 
 
 def readable(more: Iterable[str]) -> list[str]:
@@ -131,11 +112,10 @@ def covers(places: Iterable[str], path: str) -> bool:
 class Box:
     """What all workers of a template have in common, and then one worker's box."""
 
-    def __init__(self, plan: Plan, base: str, lock: int, more: Iterable[str]) -> None:
+    def __init__(self, plan: Plan, base: str, more: Iterable[str]) -> None:
         """In the template, when all is loaded that is to be loaded; or in a spawned worker."""
         self._plan = plan
         self._base = base
-        self._lock = lock
         self._strict = plan["namespaces"]
         self.readable = readable(more)
         # A rule is for what a name leads to, and each costs every worker something.
@@ -172,15 +152,13 @@ class Box:
         self._filtered = True
         if fresh and abi:
             scratch = None if self._strict else f"{self._base}/scratch"
-            _runtime.use_berths(self._held, abi, network, scratch, self._lock, self._filter)
+            _runtime.use_berths(self._held, abi, network, scratch, self._filter)
             forget_temporary_directory()
 
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
         if _runtime.draft_berth():
             return
-        if self._lock >= 0:
-            os.close(self._lock)
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
             self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"])

@@ -68,7 +68,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
         if isolation == "spawn":
             if settings.get("box") is not None:
-                spill_dir = use_box(settings, spill_dir)[0]
+                spill_dir = use_box(settings, spill_dir)
             parent = str(os.getpid() if flags & 1 else 0)
             _runtime.serve(flags, [*command, spill_dir, parent], None)
         worker_type = import_worker(settings, isolation)
@@ -76,7 +76,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         groups = open_groups(settings)
         box = None
         if settings.get("box") is not None:
-            box = make_box(settings, *use_box(settings, spill_dir))
+            box = make_box(settings, use_box(settings, spill_dir))
             box.share(fresh=isolation == "fresh")
         settle()
         steps = warm_up(settings)
@@ -108,7 +108,7 @@ def spawned_worker(
         leftovers.end_children()  # a call would be taken to have left them
         settle()
         join_group(open_groups(settings), worker_id)
-        box = None if settings.get("box") is None else make_box(settings, spill_dir, -1)
+        box = None if settings.get("box") is None else make_box(settings, spill_dir)
         worker = worker_type(worker_id, settings, "spawn", box)
         _runtime.ready(int(number))
     except BaseException as error:
@@ -150,25 +150,26 @@ def import_worker(settings: Settings, isolation: str) -> type[Worker]:
     return Worker
 
 
-def use_box(settings: Settings, spill_dir: str) -> tuple[str, int]:
+def use_box(settings: Settings, spill_dir: str) -> str:
     """Make the directory of this template's boxes, and go where their workers shall be."""
     from pinfold.runtime import box
 
     plan = settings.get("box")
     assert plan is not None
     base, lock = box.make_base(spill_dir)
+    outside = os.open(spill_dir, os.O_RDONLY | os.O_DIRECTORY)
     if plan["namespaces"]:
         box.enter_view(base, (settings["package"], *settings["path"]))
-    _runtime.use_base(base, not plan["namespaces"])
-    return base, lock
+    _runtime.use_base(base, lock, outside, not plan["namespaces"])
+    return base
 
 
-def make_box(settings: Settings, base: str, lock: int) -> Box:
+def make_box(settings: Settings, base: str) -> Box:
     from pinfold.runtime import box
 
     plan = settings.get("box")
     assert plan is not None
-    return box.Box(plan, base, lock, (settings["package"], *settings["path"]))
+    return box.Box(plan, base, (settings["package"], *settings["path"]))
 
 
 def give_up(error: BaseException) -> NoReturn:

@@ -1,9 +1,10 @@
-#include "_scratch.h"
+#include "scratch.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -110,4 +111,18 @@ bool scratch_drop(int parent, const char *name, int trash)
         return false;
     snprintf(remains, sizeof(remains), "%.16s-%u", name, dropped++);
     return renameat(parent, name, trash, remains) == 0;
+}
+
+void scratch_clear_bases(int spill_dir)
+{
+    struct entries entries = {.size = 0};
+    if (lseek(spill_dir, 0, SEEK_SET) < 0)
+        return;
+    for (const char *name; (name = next(spill_dir, &entries));) {
+        if (strncmp(name, BASE_NAME, strlen(BASE_NAME)) != 0)
+            continue;
+        _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0 && scratch_clear(base, UINT32_MAX) == 0)
+            unlinkat(spill_dir, name, AT_REMOVEDIR);
+    }
 }

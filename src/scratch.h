@@ -1,4 +1,8 @@
-/* _scratch.h - directories that programs wrote to, and how they are emptied by somebody who outlives them. */
+/* scratch.h - directories that programs wrote to, and how they are emptied by somebody who outlives them.
+ *
+ * A template may keep such directories in a *base* of its own: a directory in the spill directory, with a name of
+ * BASE_NAME and more, that it holds by flock(2) for as long as it lives. Nothing here allocates memory.
+ */
 #ifndef PINFOLD_SCRATCH_H
 #define PINFOLD_SCRATCH_H
 
@@ -8,6 +12,11 @@
 /* Removes what is in the directory, at most `budget` entries of it. 1: more is left; 0: it is empty; a negative
  * errno: the rest cannot be removed. What lies deep is moved up first, so no depth is too deep. */
 int scratch_clear(int directory, unsigned budget);
+
+#define BASE_NAME "box-"
+
+/* Removes the bases in the spill directory that nobody holds any more, and all that is in them. */
+void scratch_clear_bases(int spill_dir);
 
 /* Removes a directory, or moves it out of the way. True: it has something in it, and lies in `trash`. */
 bool scratch_drop(int parent, const char *name, int trash);
