@@ -56,13 +56,15 @@ class Round:
         self.about_children = self.random.choice(("default", "ignored", "stolen"))
         self.end = self.random.choice(("close", "close", "exec", "kill", "kill", "kill with"))
         self.full = self.random.random() < 0.2 and small_disks
+        self.sandbox = self.random.choice(("none", "none", "standard", "strict"))
         self.done: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
 
     def __str__(self) -> str:
         disk = ", on a small disk" if self.full else ""
         children = f"SIGCHLD {self.about_children}"
-        return f"seed {self.seed}: {self.isolation}, {children}, {self.end}{disk}"
+        box = f"sandbox {self.sandbox}"
+        return f"seed {self.seed}: {self.isolation}, {box}, {children}, {self.end}{disk}"
 
     def run(self) -> list[str]:
         """What was wrong."""
@@ -77,7 +79,7 @@ class Round:
             return wrong
 
     def _run(self, spill_dir: Path) -> list[str]:
-        arguments = [self.isolation, self.about_children, self.end]
+        arguments = [self.isolation, self.sandbox, self.about_children, self.end]
         with tempfile.TemporaryFile("w+") as told:
             host = subprocess.Popen(
                 [sys.executable, HERE / "host.py", str(self.seed), str(KILLS), spill_dir]
@@ -105,7 +107,9 @@ class Round:
                 self.done[line] += 1
         if code != 0 and not (self.end.startswith("kill") and code == -signal.SIGKILL):
             wrong.append(f"exit code {code}:\n{text}")
-        return wrong + left(spill_dir)
+        # A guard takes the template of a strict box along, and leaves its empty directories to the
+        # next pool, should its caller be killed before that starts another.
+        return wrong + left(spill_dir, below=self.end[:4] != "kill" or self.sandbox != "strict")
 
     def _kill(self, host: subprocess.Popen[bytes]) -> None:
         """At any moment, from its first line of Python on."""
@@ -131,14 +135,16 @@ class Round:
             self.done[f"kill {name}"] += sum(hit(*victim, signal.SIGKILL) for victim in victims)
 
 
-def left(spill_dir: Path) -> list[str]:
-    """Processes below this one, and files, that stay. What is dead is reaped: it was adopted."""
+def left(spill_dir: Path, *, below: bool) -> list[str]:
+    """Processes below this one, and files, that stay; and if asked for, directories. What is dead
+    is reaped: it was adopted."""
     until = time.monotonic() + GONE_WITHIN_S
     while True:
         while children_of(os.getpid()) and os.waitpid(-1, os.WNOHANG)[0]:
             pass
         now = count([spill_dir])
-        stays = {**now.processes, **now.files}
+        files = {path: "" for path in now.files if below or not os.path.isdir(path)}
+        stays = {**now.processes, **files}
         if not stays:
             return []
         if time.monotonic() > until:
