@@ -44,7 +44,8 @@ class WorkerCall:
 
     def __post_init__(self) -> None:
         check = call_check
-        check.text("code", self.code)
+        if not isinstance(self.code, str):  # what does not compile, lone surrogates too, it is told
+            check.wrong_type("code", self.code, "a str")
         check.text("function_name", self.function_name, empty=False)
         if not isinstance(self.args, list | tuple):
             check.wrong_type("args", self.args, "a list or a tuple")

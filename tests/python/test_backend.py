@@ -634,6 +634,14 @@ worker.reseed = no_room
     assert "MemoryError: no room" in result.error.message
 
 
+@pytest.mark.parametrize("code", ["# \udcff\ndef f(): pass", "def f(): return '\ud800'", "\0"])
+def test_text_that_no_file_could_hold_does_not_compile(either: LocalBackend, code: str) -> None:
+    result = either.submit(WorkerCall(code, "f"), deadline_s=60).result()
+    assert result.outcome == "exception"
+    assert result.error is not None
+    assert result.error.type in ("SyntaxError", "UnicodeEncodeError", "ValueError")
+
+
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
 def test_a_spill_directory_that_is_removed_is_made_again_for_whoever_starts(
     make_backend: MakeBackend, isolation: str

@@ -37,7 +37,6 @@ def test_a_call_takes_what_a_function_takes() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("code", "x = '\udc80'"),
         ("function_name", ""),
         ("function_name", "\ud800"),
         ("python_path", ["a\0b"]),

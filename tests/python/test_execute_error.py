@@ -35,6 +35,12 @@ last = 1
 """
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="has no carets there")
+def test_carets_stand_below_what_failed_in_a_last_line_without_an_end(worker: Process) -> None:
+    text = worker.call("def f(): return [1 / 0]").text
+    assert "    def f(): return [1 / 0]\n                     ~~^~~\n" in text
+
+
 def test_the_text_is_the_traceback_and_three_lines_on_both_sides(worker: Process) -> None:
     answer = worker.call(SOURCE, args=[-1])
     lines = [line for line in answer.text.splitlines() if set(line.strip()) - set("~^")]

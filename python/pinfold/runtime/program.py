@@ -26,6 +26,8 @@ class Program:
     def __init__(self, text: str) -> None:
         self.text = text
         self.lines = text.splitlines(keepends=True)
+        if self.lines and not self.lines[-1].endswith("\n"):
+            self.lines[-1] += "\n"  # as linecache has it: tracebacks count on it for their carets
         self.compiled: CodeType | None = None
         # What is worth a second look after a call, in a worker that is used again.
         self.reaches_c = "ctypes" in text or "cffi" in text
