@@ -323,6 +323,14 @@ RETIRES = {
 }
 
 
+if os.geteuid() == 0:
+    RETIRES |= {
+        "another user": "os.seteuid(65534)",
+        "another group": "os.setegid(65534)",
+        "other groups": "os.setgroups([*os.getgroups(), 65533])",
+    }
+
+
 @pytest.mark.parametrize("what", RETIRES)
 def test_the_worker_is_not_used_again_after(tmp_path: Path, what: str) -> None:
     with Process("reuse", tmp_path) as worker:

@@ -31,8 +31,16 @@ struct action {
     uint64_t flags;
 };
 
-struct privileges {
+#define GROUPS_MOST 64 /* of more, only their number is compared */
+
+struct identity {
+    uid_t users[3];
     gid_t groups[3];
+    int n_others;
+    gid_t others[GROUPS_MOST];
+};
+
+struct privileges {
     int no_new;
     int seccomp;
 };
@@ -51,7 +59,7 @@ struct state {
     int death_signal;
     int subreaper;
     int dumpable;
-    uid_t users[3];
+    struct identity identity;
     struct privileges privileges;
     struct {
         dev_t device;
@@ -233,15 +241,19 @@ static void write_dumpable(const struct state *state)
     prctl(PR_SET_DUMPABLE, (unsigned long)state->dumpable, 0, 0, 0);
 }
 
-static void read_users(struct state *state)
+static void read_identity(struct state *state)
 {
-    getresuid(&state->users[0], &state->users[1], &state->users[2]);
+    struct identity *identity = &state->identity;
+    getresuid(&identity->users[0], &identity->users[1], &identity->users[2]);
+    getresgid(&identity->groups[0], &identity->groups[1], &identity->groups[2]);
+    identity->n_others = getgroups(GROUPS_MOST, identity->others);
+    if (identity->n_others < 0)
+        identity->n_others = getgroups(0, NULL);
 }
 
 static void read_privileges(struct state *state)
 {
     struct privileges *privileges = &state->privileges;
-    getresgid(&privileges->groups[0], &privileges->groups[1], &privileges->groups[2]);
     privileges->no_new = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
     privileges->seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
 }
@@ -285,8 +297,8 @@ static const struct row {
     ROW(false, "parent-death signal", death_signal, read_death_signal, write_death_signal),
     ROW(false, "subreaper", subreaper, read_subreaper, write_subreaper),
     ROW(false, "dumpable", dumpable, read_dumpable, write_dumpable),
-    ROW(true, "users", users, read_users, NULL),
-    ROW(false, "groups and privileges", privileges, read_privileges, NULL),
+    ROW(true, "users and groups", identity, read_identity, NULL),
+    ROW(false, "privileges", privileges, read_privileges, NULL),
     ROW(true, "standard streams", streams, read_streams, NULL),
 };
 
