@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,28 @@ print("the last words", file=sys.stderr)
             result.error
         )
         assert f"{reason}\nIt printed:\nthe last words" in result.error.message
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_the_working_directory_has_nothing_that_a_pool_is_made_of(
+    make_backend: MakeBackend, isolation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in {*sys.stdlib_module_names, "cbor2", "cloudpickle", "pinfold"} - {"colorsys"}:
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError({name!r})")
+    (tmp_path / "colorsys.py").write_text("HERE = 1")
+    (tmp_path / "mine.py").write_text("import os\nPID = os.getpid()")
+    monkeypatch.chdir(tmp_path)
+    source = "import mine, colorsys\ndef f(x): return [x, colorsys.HERE, mine.PID]"
+    for preload in ((), ("mine",)):
+        backend = make_backend(isolation=isolation, preload=preload, max_workers=1)
+        for codec in ("data", "pickle"):
+            call = WorkerCall(source, "f", args=["é"], codec=codec)
+            result = backend.submit(call, deadline_s=60).result()
+            text, here, pid = result.unwrap()
+            assert (text, here) == ("é", 1)
+            forked = preload and isolation != "spawn"
+            assert pid == (backend.stats().template_pid if forked else result.metrics.worker_pid)
+        backend.close()
 
 
 def test_one_that_hangs_as_it_loads_costs_nothing_while_others_run(

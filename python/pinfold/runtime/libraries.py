@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def besides(places: Sequence[str]) -> Iterator[None]:
-    """Look in these directories, too, for what this interpreter lacks."""
+    """Look in these directories, too, for what this interpreter lacks; and not in the working
+    directory, where anything may have the name of what is ours."""
     before = list(sys.path)
-    sys.path.extend(places)
+    sys.path[:] = [*(entry for entry in before if entry), *places]
     try:
         yield
     finally:

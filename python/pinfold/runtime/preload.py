@@ -196,6 +196,8 @@ def load(settings: Settings, *, forks: bool) -> None:
         os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
     dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
     threads = Threads()
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        sys.path.insert(0, "")  # for what the user names: nothing of ours is looked for there
 
     def look(since: str) -> None:
         threads.note(since)
@@ -241,6 +243,8 @@ def load(settings: Settings, *, forks: bool) -> None:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
     if os.getpid() != _loader:  # a set-up forked, and this is the child
         os._exit(0)
+    if "" in sys.path:  # a worker puts it back
+        sys.path.remove("")
     _loader = 0
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     script = os.path.abspath(__file__)
     sys.argv = [""]
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        sys.path[0] = ""
+        del sys.path[0]  # the directory of this file
     settings = json.loads("".join(own[1:]))
     name_package(os.path.join(settings["package"], "pinfold"))
     try:
