@@ -662,6 +662,18 @@ def test_a_spill_directory_that_is_removed_is_made_again_for_whoever_starts(
 
 
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_spill_directory_that_is_removed_costs_no_result(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    backend = make_backend(isolation=isolation)
+    large = WorkerCall("def f(): return bytes(1 << 20)", "f")
+    for i in range(20):
+        if i % 5:
+            shutil.rmtree(backend.config.spill_dir)
+        assert backend.submit(large, deadline_s=60).result().unwrap() == bytes(1 << 20)
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
 @pytest.mark.parametrize("sandbox", ["standard", "strict"])
 def test_a_directory_of_boxes_that_is_removed_is_made_again(
     make_backend: MakeBackend, sandbox: str, isolation: str

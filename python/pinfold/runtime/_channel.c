@@ -287,6 +287,8 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
                        pinfold_error *error)
 {
     int r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
+    if (r < 0 && runtime_restore_spills())
+        r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
     if (r == -EMFILE) {
         /* The program has used up its descriptors. These are ours, and stand there for this; where the limit is so
          * low that they lie above it, the standard streams have served their time. */

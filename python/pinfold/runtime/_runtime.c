@@ -58,8 +58,11 @@ static void dump_no_core(void)
     }
 }
 
+static char spills_path[4200]; /* as in use_base() */
+
 static int open_spills(const char *path)
 {
+    snprintf(spills_path, sizeof(spills_path), "%s", path);
     pinfold_error error;
     int r = spill_dir_open(path, &runtime_spills, &error);
     if (r == 0)
@@ -68,6 +71,11 @@ static int open_spills(const char *path)
         return r;
     runtime_spills.fd = seat_fd(SEAT_SPILLS);
     return 0;
+}
+
+bool runtime_restore_spills(void)
+{
+    return spill_dir_is_gone(&runtime_spills) && spill_dir_restore(&runtime_spills, spills_path) == 0;
 }
 
 PyDoc_STRVAR(open_template_doc,

@@ -99,6 +99,7 @@ struct runtime {
 };
 struct runtime *runtime_of(PyObject *module);
 extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS */
+bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
 /* _home.c */
 PyObject *home_use_berths(PyObject *module, PyObject *arguments);

@@ -346,7 +346,9 @@ static void serve(struct server *server)
             continue;
         if (r <= 0 || frame.head.kind != FRAME_START)
             end();
-        if (runtime_has_base && spill_dir_is_gone(&runtime_spills)) {
+        if (!runtime_has_base) {
+            (void)runtime_restore_spills();
+        } else if (spill_dir_is_gone(&runtime_spills)) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
             end(); /* the next template makes its own */
         }
