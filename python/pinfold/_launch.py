@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +141,7 @@ class Launch:
                 "isolation": config.isolation,
                 "package": str(_PACKAGE.parent),
                 "path": _library_path(),
+                "modules": _module_path(),
                 "box": self.plan,
                 "cgroup": str(self.cgroup[0]) if self.cgroup else None,
                 "places": self.places,
@@ -194,6 +196,20 @@ def _library_path() -> list[str]:
         if spec is not None and spec.origin is not None:
             places[str(Path(spec.origin).parent.parent)] = None
     return list(places)
+
+
+def _module_path() -> list[str]:
+    """Where this process imports from, but for what every interpreter like it has: pickled
+    arguments name modules that are found there."""
+    own = (f"{sys.prefix}/", f"{sys.base_prefix}/")
+    places = [os.path.abspath(place) for place in sys.path if place]
+    return [
+        place
+        for place in dict.fromkeys(places)
+        if not f"{place}/".startswith(own)
+        and os.path.basename(place) not in ("site-packages", "dist-packages")
+        and os.path.exists(place)
+    ]
 
 
 def _environment(config: WorkerConfig) -> list[bytes]:

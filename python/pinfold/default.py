@@ -99,7 +99,8 @@ async def run_exec_runner(
     `LocalBackend.execute` and the ``data`` codec.
 
     Args:
-        args, kwargs: the arguments.
+        args, kwargs: the arguments. Modules that they name are found where this process found them
+            when the pool started (`sys.path`), but for a sandbox that hides them.
         python_path: directories that come first on ``sys.path``.
         env_updates: changes to the environment for this call; values become ``str()`` of
             themselves, None unsets.

@@ -91,6 +91,33 @@ def test_it_raises_timeout_error() -> None:
     assert run("def f(): return 1") == 1
 
 
+def test_arguments_may_be_of_modules_that_the_caller_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_backend: MakeBackend, isolation: str
+) -> None:
+    (tmp_path / "data_of_the_test.py").write_text(
+        "class Data:\n"
+        "    def __init__(self, n): self.n = n\n"
+        "    def more(self):\n"
+        "        import rest_of_the_test\n"
+        "        return self.n + rest_of_the_test.N\n"
+    )
+    (tmp_path / "rest_of_the_test.py").write_text("N = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import data_of_the_test  # type: ignore[import-not-found]
+
+    data = data_of_the_test.Data(4)
+    assert run("def f(data): return data.more()", args=[data]) == 5
+    assert run("def f(data): return data", args=[data]).n == 4
+    backend = make_backend(isolation=isolation, max_workers=1)
+    code = "import sys\ndef f(*_): return sys.path"
+    with_it, without = (
+        backend.submit(WorkerCall(code, "f", codec=codec, args=args)).result().unwrap()
+        for codec, args in (("pickle", [data]), ("data", []))
+    )
+    assert str(tmp_path) in with_it
+    assert with_it[: len(without)] == without
+
+
 def test_paths_and_environment_reach_the_candidate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,11 +50,13 @@ class Executor:
         box: Box | None = None,
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
+        modules: Sequence[str] = (),
     ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
         all but "fresh" are put back after each call to what they were before the first. With
         `imports`, `note` says after each call what it imported. `libraries` are directories in
-        which cloudpickle may be found when this interpreter has none."""
+        which cloudpickle may be found when this interpreter has none; `modules`, where what pickled
+        arguments name is looked for last."""
         os.environ["PINFOLD_WORKER_ID"] = worker_id
         os.environ["PINFOLD_NODE_ID"] = node_id
         self._programs = Programs()
@@ -69,6 +71,7 @@ class Executor:
         self._box = box
         self._imports = imports
         self._libraries = libraries
+        self._modules = modules
         self.note = b""
         self._limits = RLimits(lasting=isolation == "fresh")
 
@@ -129,6 +132,8 @@ class Executor:
             else:  # the path is what it was made at the start, or put back to
                 self._entries = []
                 sys.path_importer_cache.pop(self._cwd, None)
+            if request.codec == "pickle":
+                sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
         except Exception as error:

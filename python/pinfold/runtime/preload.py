@@ -43,6 +43,8 @@ class Settings(TypedDict):
 
     package: str
     path: list[str]
+    modules: list[str]
+    """Where the caller imports from, but for what is installed."""
     preload: list[str]
     setup: str | None
     node_id: str

@@ -58,6 +58,7 @@ class Worker:
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
             libraries=settings["path"],
+            modules=settings.get("modules", ()),
         )
         gc.enable()
 
