@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from conftest import MakeBackend
 from pinfold import InvalidConfig, LocalBackend, WorkerCall, WorkerConfig, _sandbox
-from pinfold.runtime import box
+from pinfold.runtime import _box, box
 from programs import SQUARE, call
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
@@ -408,18 +409,31 @@ pinfold.LocalBackend(pinfold.WorkerConfig(sandbox={level!r})).close()
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_a_box_for_which_there_is_no_room_leaves_nothing(
+def test_a_base_that_is_cleared_away_before_it_is_held_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str, mode: int) -> None:
-        if path.endswith("trash"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        make(path, mode)
+    """Another pool in the same spill directory may be looking for what nobody holds."""
+    cleared = []
 
-    make = os.mkdir
-    monkeypatch.setattr(os, "mkdir", refuse)
-    with pytest.raises(OSError, match="No space left"):
-        box.make_base(str(tmp_path))
+    def after_a_look(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def late(*args: Any) -> Any:
+            if name not in cleared:
+                cleared.append(name)
+                _box.clear_bases(str(tmp_path))
+                assert list(tmp_path.iterdir()) == []
+            return call(*args)
+
+        return late
+
+    monkeypatch.setattr(os, "open", after_a_look("open", os.open))
+    monkeypatch.setattr(fcntl, "flock", after_a_look("flock", fcntl.flock))
+    base, lock = box.make_base(str(tmp_path))
+    assert cleared == ["open", "flock"]
+    _box.clear_bases(str(tmp_path))
+    assert list(tmp_path.iterdir()) == [Path(base)]
+    assert sorted(os.listdir(base)) == ["root", "scratch", "spills", "trash"]
+    os.close(lock)
+    _box.clear_bases(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

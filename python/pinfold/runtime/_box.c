@@ -262,8 +262,10 @@ static PyObject *clear_bases(PyObject *module, PyObject *path)
         return NULL;
     _cleanup_close_ int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS;
     if (spill_dir >= 0)
         scratch_clear_bases(spill_dir);
+    Py_END_ALLOW_THREADS;
     Py_RETURN_NONE;
 }
 

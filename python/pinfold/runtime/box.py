@@ -11,7 +11,6 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import TypedDict
 
 from pinfold.runtime import _box, _runtime
@@ -58,19 +57,19 @@ class Plan(TypedDict):
 def make_base(spill_dir: str) -> tuple[str, int]:
     """Make a base, and clear away those that nobody holds any more. Returns it and its lock."""
     _box.clear_bases(spill_dir)
-    token = os.urandom(6).hex()
-    new, base = f"{spill_dir}/.new-{token}", f"{spill_dir}/box-{token}"
-    with ExitStack() as undo:
-        os.mkdir(new, 0o700)
-        undo.callback(os.rmdir, new)
-        lock = os.open(new, os.O_RDONLY | os.O_DIRECTORY)
-        undo.callback(os.close, lock)
+    while True:
+        base = f"{spill_dir}/box-{os.urandom(6).hex()}"
+        os.mkdir(base, 0o700)
+        try:
+            lock = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another has cleared it away: it was not held yet
+            continue
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in ("spills", "scratch", "trash", "root"):
-            os.mkdir(f"{new}/{name}", 0o700)
-            undo.callback(os.rmdir, f"{new}/{name}")
-        os.rename(new, base)  # from here on others may see it, and it is locked
-        undo.pop_all()
+        if os.fstat(lock).st_nlink > 0:
+            break
+        os.close(lock)
+    for name in ("spills", "scratch", "trash", "root"):
+        os.mkdir(f"{base}/{name}", 0o700)
     return base, lock
 
 
