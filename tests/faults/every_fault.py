@@ -1,16 +1,16 @@
 """Lets every call that our objects make to the kernel and to the allocator fail in turn.
 
-    python every_fault.py [--short] [--first N] [--calls N] [--jobs N] [--only EXPRESSION]
-                          [--brief] BUILD SCENARIO [ARGUMENT ...]
+    python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION]
+                          [--at EXPRESSION FIRST LAST ...] [--brief] BUILD SCENARIO [ARGUMENT ...]
 
 BUILD is a build directory with -Dfaults=enabled; SCENARIO a program that uses a pool, and exits
 with 0 if all is as it should be. A first run, in which nothing fails, tells at which places the
 objects call what may fail, how often, and with how many errors. Then, for each place, each of its
 errors and each of its calls from the first to the last, the scenario runs once more and that one
-call fails. `--calls`: only the first N calls of each place; `--first`: none before that one.
-`--short`: only the first, and only with its first error. `--jobs`: so many runs at a time.
-`--only`: only places whose name, as it is printed, the expression finds. `--brief`: do not tell
-which places were not reached.
+call fails. `--calls`: only the first N calls of each place. `--short`: only the first, and only
+with its first error. `--only`: only places whose name, as it is printed, the expression finds;
+`--at`: of such places these calls, and no other places than those of every `--at`. `--jobs`: so
+many runs at a time. `--brief`: do not tell which places were not reached.
 """
 
 from __future__ import annotations
@@ -187,12 +187,11 @@ def start(command: list[str], directory: str) -> None:
     _scenario = Scenario(command, Page(f"{directory}/{os.getpid()}"))
 
 
-def fail_each(site: Site, error: int, first: int, most: int, place: str) -> Failures:
+def fail_each(site: Site, error: int, calls: range, place: str) -> Failures:
     troubles = []
-    runs, call = 0, first - 1
+    runs = 0
     slowest = (0.0, "")
-    while call < most:
-        call += 1
+    for call in calls:
         name = f"{place}: call {call} of {site.function}, error {error}"
         began = time.monotonic()
         trouble = _scenario.run(site.key, call, error)
@@ -210,14 +209,19 @@ def fail_each(site: Site, error: int, first: int, most: int, place: str) -> Fail
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
-    parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--calls", type=int, default=sys.maxsize)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="")
+    parser.add_argument("--at", nargs=3, action="append", metavar=("EXPRESSION", "FIRST", "LAST"))
     parser.add_argument("--brief", action="store_true")
     parser.add_argument("build", type=Path)
     parser.add_argument("scenario", nargs="+")
     options = parser.parse_args()
+    most = 1 if options.short else options.calls
+    asked = [
+        (expression, range(int(first), int(last) + 1))
+        for expression, first, last in options.at or [(options.only, 1, most)]
+    ]
     objects = Objects(options.build)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
@@ -238,11 +242,11 @@ def main() -> int:
         with ProcessPoolExecutor(
             options.jobs, initializer=start, initargs=(options.scenario, directory)
         ) as jobs:
-            most = 1 if options.short else options.calls
             for done in as_completed(
-                jobs.submit(fail_each, site, error, options.first, most, place)
+                jobs.submit(fail_each, site, error, calls, place)
+                for expression, calls in asked
                 for site, place in places.items()
-                if re.search(options.only, place)
+                if re.search(expression, place)
                 for error in range(1 if options.short else site.errors)
             ):
                 failures = done.result()

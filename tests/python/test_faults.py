@@ -22,39 +22,41 @@ BUILD = Path(_runtime.__file__).parents[4]  # if this is the package that `make 
     not (BUILD / "build.ninja").exists(), reason="needs a build in which calls can be made to fail"
 )
 @pytest.mark.parametrize(
-    ("place", "of_these", "sandbox"),
+    ("sandbox", "places", "options"),
     [
         pytest.param(
-            r"_runtime\..* frame_send", ["--first", "4", "--calls", "4"], "none", id="a result"
+            "none",
+            [
+                (r"_runtime\..* frame_send", 4, 4),  # a result
+                (r"_runtime\..* seat_copy", 7, 7),  # its descriptors
+                (r"_runtime\..* frame_receive_noting", 3, 6),  # what comes
+            ],
+            [],
+            id="answers",
         ),
         pytest.param(
-            r"_runtime\..* seat_copy",
-            ["--first", "7", "--calls", "7"],
-            "none",
-            id="its descriptors",
+            "none", [(r"_runtime\..* (channel_new|seat_open)", 1, 1)], ["--short"], id="starts"
         ),
         pytest.param(
-            r"_runtime\..* frame_receive_noting",
-            ["--first", "3", "--calls", "6"],
-            "none",
-            id="what comes",
+            "standard", [(r"_box\..* (probe_\w+|put|attempt)", 1, 1)], ["--short"], id="the probe"
         ),
-        pytest.param(r"_runtime\..* channel_new", ["--short"], "none", id="a new worker"),
-        pytest.param(r"_runtime\..* seat_open", ["--short"], "none", id="a new template"),
-        pytest.param(r"_box\..* (probe_\w+|put|attempt)", ["--short"], "standard", id="the probe"),
     ],
 )
 def test_a_failure_of_ours_is_never_the_fault_of_the_program(
-    place: str, of_these: list[str], sandbox: str
+    sandbox: str, places: list[tuple[str, int, int]], options: list[str]
 ) -> None:
+    at = [
+        word
+        for place, first, last in places
+        for word in ("--at", rf"^{place}\(\)", str(first), str(last))
+    ]
     done = subprocess.run(
         [
             sys.executable,
             FAULTS / "every_fault.py",
             "--brief",
-            *of_these,
-            "--only",
-            rf"^{place}\(\)",
+            *options,
+            *at,
             BUILD,
         ]
         + [sys.executable, FAULTS / "scenario.py", "reuse", sandbox],
