@@ -113,13 +113,21 @@ bool scratch_drop(int parent, const char *name, int trash)
     return renameat(parent, name, trash, remains) == 0;
 }
 
+/* The spill directory may be one in which somebody keeps files of his own. */
+static bool is_base(const char *name)
+{
+    const size_t n = strlen(BASE_NAME);
+    return strncmp(name, BASE_NAME, n) == 0 && strlen(name + n) == BASE_DIGITS &&
+           strspn(name + n, "0123456789abcdef") == BASE_DIGITS;
+}
+
 void scratch_clear_bases(int spill_dir)
 {
     struct entries entries = {.size = 0};
     if (lseek(spill_dir, 0, SEEK_SET) < 0)
         return;
     for (const char *name; (name = next(spill_dir, &entries));) {
-        if (strncmp(name, BASE_NAME, strlen(BASE_NAME)) != 0)
+        if (!is_base(name))
             continue;
         _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0 && scratch_clear(base, UINT32_MAX) == 0)

@@ -1,7 +1,8 @@
 /* scratch.h - directories that programs wrote to, and how they are emptied by somebody who outlives them.
  *
- * A template may keep such directories in a *base* of its own: a directory in the spill directory, with a name of
- * BASE_NAME and more, that it holds by flock(2) for as long as it lives. Nothing here allocates memory.
+ * A template may keep such directories in a *base* of its own: a directory in the spill directory, named BASE_NAME and
+ * BASE_DIGITS lower-case hexadecimal digits, that it holds by flock(2) for as long as it lives. Nothing here allocates
+ * memory.
  */
 #ifndef PINFOLD_SCRATCH_H
 #define PINFOLD_SCRATCH_H
@@ -13,7 +14,8 @@
  * errno: the rest cannot be removed. What lies deep is moved up first, so no depth is too deep. */
 int scratch_clear(int directory, unsigned budget);
 
-#define BASE_NAME "box-"
+#define BASE_NAME ".pinfold-box-"
+#define BASE_DIGITS 12u
 
 /* Removes the bases in the spill directory that nobody holds any more, and all that is in them. */
 void scratch_clear_bases(int spill_dir);

@@ -203,8 +203,11 @@ static void test_what_a_template_left_in_the_spill_directory_is_removed(void **s
 {
     (void)state;
     char *directory = make_directory(), *left, *held, *other, *scratch;
-    close(make_in(directory, BASE_NAME "left", &left));
-    close(make_in(directory, "other", &other));
+    close(make_in(directory, BASE_NAME "0123456789ab", &left));
+    static const char *const others[] = {"other", BASE_NAME, BASE_NAME "0123456789a", BASE_NAME "0123456789abc",
+                                         BASE_NAME "0123456789aB"};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        close(make_in(directory, others[i], &other)), free(other);
     int fd = make_in(left, "scratch", &scratch);
     close(openat(fd, "file", O_WRONLY | O_CREAT, 0));
     assert_int_equal(symlinkat("/", fd, "link"), 0);
@@ -215,7 +218,7 @@ static void test_what_a_template_left_in_the_spill_directory_is_removed(void **s
         close(fd);
     }
     close(fd);
-    int lock = make_in(directory, BASE_NAME "held", &held);
+    int lock = make_in(directory, BASE_NAME "0123456789ac", &held);
     assert_int_equal(flock(lock, LOCK_EX), 0);
 
     spill_dir = directory;
@@ -229,9 +232,12 @@ static void test_what_a_template_left_in_the_spill_directory_is_removed(void **s
 
     assert_int_equal(access(left, F_OK), -1);
     assert_int_equal(rmdir(held), 0);
-    assert_int_equal(rmdir(other), 0);
+    int fd_of_directory = open(directory, O_RDONLY | O_DIRECTORY);
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        assert_int_equal(unlinkat(fd_of_directory, others[i], AT_REMOVEDIR), 0);
+    close(fd_of_directory);
     close(lock);
-    free(left), free(held), free(other), free(scratch);
+    free(left), free(held), free(scratch);
     remove_directory(directory);
 }
 

@@ -126,7 +126,7 @@ PROGRAMS: list[Program] = [
     Program("read_pid_1", "reads the environment of process 1", "return read('/proc/1/environ') or None"),
     Program("read_processes", "reads the command lines of all processes", "return [read('/proc/%s/cmdline' % p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()]"),
     Program("read_own_environ_secret", "finds the caller's secret variable in its own environment", "return 'PINFOLD_HOSTILE_SECRET' in os.environ or b'HOSTILE_SECRET' in read('/proc/self/environ') or None"),
-    Program("read_other_scratch", "reads what another call wrote to its scratch directory", "import glob\nmine = os.getcwd()\nplaces = glob.glob(w['spills'] + '/box-*/scratch/*/note') + glob.glob(os.path.dirname(mine) + '/*/note') + glob.glob('/proc/[0-9]*/cwd/note')\nreturn [read(p) for p in places] or None", beside="with open('note', 'w') as f: f.write('secret')"),
+    Program("read_other_scratch", "reads what another call wrote to its scratch directory", "import glob\nmine = os.getcwd()\nplaces = glob.glob(w['spills'] + '/.pinfold-box-*/scratch/*/note') + glob.glob(os.path.dirname(mine) + '/*/note') + glob.glob('/proc/[0-9]*/cwd/note')\nreturn [read(p) for p in places] or None", beside="with open('note', 'w') as f: f.write('secret')"),
     Program("read_kernel_log", "reads the kernel's log", "return reached(103, 3, ctypes.create_string_buffer(100), 100)", at_none=False),
     Program("read_kmsg", "reads /dev/kmsg", "return os.open('/dev/kmsg', os.O_RDONLY | os.O_NONBLOCK)"),
     Program("read_kallsyms", "reads the kernel's addresses", "return read('/proc/kallsyms')"),

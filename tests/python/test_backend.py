@@ -682,7 +682,7 @@ def test_a_directory_of_boxes_that_is_removed_is_made_again(
     backend = make_backend(isolation=isolation, max_workers=1, max_calls_per_worker=1, **config)
     large = WorkerCall("def f(): return bytes(1 << 20)", "f")
     assert backend.submit(large).result().unwrap() == bytes(1 << 20)
-    bases = list(backend.config.spill_dir.glob("box-*"))
+    bases = list(backend.config.spill_dir.glob(".pinfold-box-*"))
     if not bases:
         pytest.skip("no box here")
     for base in bases:
@@ -701,7 +701,7 @@ def test_a_worker_in_which_a_call_could_not_be_run_is_given_no_other(
     backend = make_backend(isolation=isolation, max_workers=1, **config)
     call = WorkerCall("def f(): return 1", "f")
     assert backend.submit(call).result().unwrap() == 1
-    scratch = list(backend.config.spill_dir.glob("box-*/scratch/*"))
+    scratch = list(backend.config.spill_dir.glob(".pinfold-box-*/scratch/*"))
     if not scratch:
         pytest.skip("no box here")
     for directory in scratch:

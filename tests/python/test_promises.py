@@ -117,7 +117,7 @@ def test_a_killed_caller_leaves_nothing_of_its_boxes(
         pytest.skip("not to be had here")
     caller = _caller(spill_dir, isolation, level)
     guard, template = _below(caller.pid)[:2]
-    assert list(spill_dir.glob("box-*/*"))
+    assert list(spill_dir.glob(".pinfold-box-*/*"))
     _kill_after(caller, 0.3, *{"": (), "guard": (guard,), "template": (template,)}[victim])
     leftovers()
 

@@ -58,7 +58,7 @@ def make_base(spill_dir: str) -> tuple[str, int]:
     """Make a base, and clear away those that nobody holds any more. Returns it and its lock."""
     _box.clear_bases(spill_dir)
     while True:
-        base = f"{spill_dir}/box-{os.urandom(6).hex()}"
+        base = f"{spill_dir}/.pinfold-box-{os.urandom(6).hex()}"  # src/scratch.h
         os.mkdir(base, 0o700)
         try:
             lock = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
