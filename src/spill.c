@@ -244,6 +244,8 @@ int spill_prove(int fd, dev_t device)
 
     /* A lease wants a read-only descriptor; what came may be any. */
     _cleanup_close_ int reader = reopen(fd, O_RDONLY);
+    if (reader == -ENOENT || (reader == -EACCES && status.st_uid != geteuid()))
+        return -EPERM; /* this process is not what it was when the pool was opened: chroot(2), setuid(2) */
     if (reader < 0)
         return reader;
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)

@@ -19,7 +19,7 @@ import numpy  # here, since its threads come with it
 import pytest
 
 import pinfold
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import WorkerCall
 from test_sandbox import level_is_there
 
@@ -128,6 +128,25 @@ def test_a_killed_caller_leaves_nothing_of_its_boxes(
         select.select([], [], [], 0.01)
     _kill_after(caller, 0.3, *{"": (), "guard": (guard,), "template": (template,)}[victim])
     leftovers()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root")
+def test_a_caller_that_gives_up_its_privileges_is_not_held_against_a_program(
+    spill_dir: Path,
+) -> None:
+    script = """
+import os, sys
+import pinfold
+backend = pinfold.LocalBackend(pinfold.WorkerConfig(spill_dir=sys.argv[1]))
+small, large = (pinfold.WorkerCall(f"def f(): return bytes({n})", "f") for n in (1, 1 << 20))
+backend.submit(small).result().unwrap()
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(backend.submit(small).result().outcome, backend.submit(large).result().outcome)
+backend.close()
+"""
+    assert output_of(script, spill_dir) == "ok internal\n"
 
 
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
