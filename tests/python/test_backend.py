@@ -542,7 +542,7 @@ def test_two_backends_share_nothing(
     monkeypatch.setenv("LOKY_SIDE", "a")
     a = make_backend(node_id="node-a")
     monkeypatch.setenv("LOKY_SIDE", "b")
-    b = make_backend(node_id="node-b", isolation="reuse", spill_dir=tmp_path / "spills" / "b")
+    b = make_backend(node_id="node-b", isolation="reuse", spill_dir=tmp_path / "others")
     program = call("import os\nreturn os.environ['LOKY_SIDE'], os.environ['PINFOLD_NODE_ID']")
     assert a.submit(program).result(timeout=60).value == ("a", "node-a")
     assert b.submit(program).result(timeout=60).value == ("b", "node-b")
