@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import json
@@ -232,7 +233,9 @@ def prepare_spill_dir(path: Path) -> None:
     write to: it must be a directory of this user, for this user alone.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700, parents=True)
+            path.chmod(0o700)  # whatever the umask
         status = path.lstat()
         if path.name == f"pinfold-{os.getuid()}":
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():

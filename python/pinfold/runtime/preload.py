@@ -66,6 +66,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
     """
     try:
         number, flags, spill_dir = _runtime.open_template(SOCKET)
+        unmask_owner()
         isolation = ISOLATIONS[number]
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
         if isolation == "spawn":
@@ -102,6 +103,7 @@ def spawned_worker(
     try:
         spills = spill_dir if settings.get("box") is None else f"{spill_dir}/spills"
         _runtime.open_worker(SOCKET, int(template), spills)
+        unmask_owner()
         faulthandler.enable(2)
         worker_type = import_worker(settings, "spawn")
         load(settings, forks=False)
@@ -138,6 +140,11 @@ def is_plain(settings: Settings) -> bool:
     """Whether nothing but this runtime is loaded, and the first worker can be forked at once."""
     loads = settings["preload"] or settings["setup"] is not None
     return not loads and settings.get("learned") is None and settings.get("box") is None
+
+
+def unmask_owner() -> None:
+    """What this process makes, it can use, whatever the caller's umask."""
+    os.umask(os.umask(0o077) & 0o077)
 
 
 def import_worker(settings: Settings, isolation: str) -> type[Worker]:
