@@ -101,6 +101,15 @@ def test_a_library_computes_in_a_box(
         assert backend.submit(program).result(timeout=120).unwrap() is True
 
 
+@pytest.mark.skipif(not there("scipy"), reason="no scipy here")
+def test_a_reused_worker_keeps_a_library_that_a_call_imports(make_backend: MakeBackend) -> None:
+    backend = make_backend(isolation="reuse", max_workers=1)
+    source = "import os\nimport scipy.optimize, scipy.sparse\ndef f(): return os.getpid()"
+    program = WorkerCall(code=source, function_name="f")
+    first, second = (backend.submit(program).result(timeout=120).unwrap() for _ in range(2))
+    assert first == second
+
+
 @pytest.mark.skipif(not there("jax"), reason="no jax here")
 def test_a_setup_that_makes_jax_start_its_threads_is_refused_by_name(
     make_backend: MakeBackend,

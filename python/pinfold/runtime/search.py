@@ -105,4 +105,19 @@ def is_installed(name: str, installed: Collection[str]) -> bool:
         return True
     homes = spec.submodule_search_locations
     places = list(homes) if homes is not None else [spec.origin] if spec.has_location else []
-    return bool(places) and all(os.path.dirname(place) in installed for place in places)
+    if not places:
+        return False
+    if all(os.path.dirname(place) in installed for place in places):
+        return True
+    return is_lasting(module) and _is_part_of_a_package(spec.origin, installed)
+
+
+def _is_part_of_a_package(file: str, installed: Collection[str]) -> bool:
+    """Whether it lies in an installed package. Some of their C modules import others by a name of
+    their own: scipy's ``_cyutility``."""
+    directory = os.path.dirname(file)
+    while os.path.exists(f"{directory}/__init__.py"):
+        directory = os.path.dirname(directory)
+        if directory in installed:
+            return True
+    return False
