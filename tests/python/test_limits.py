@@ -213,6 +213,19 @@ return bytes(1 << 20)
     assert "Too many open files" in result.error.message
 
 
+def test_a_value_whose_memory_is_gone_is_the_doing_of_the_program(either: LocalBackend) -> None:
+    body = """
+import mmap, tempfile
+import numpy
+file = tempfile.TemporaryFile()
+file.truncate(1 << 20)
+value = numpy.frombuffer(mmap.mmap(file.fileno(), 1 << 20), "u1")
+file.truncate(0)
+return value
+"""
+    ended(either, call(body), "bad_result", BadResult)
+
+
 def test_address_space_beyond_the_limit_is_a_memory_error(either: LocalBackend) -> None:
     body = "return len(bytearray(1 << 33))"
     large = call(body, limits=Limits(address_space_bytes=1 << 32))

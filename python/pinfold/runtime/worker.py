@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     from pinfold.runtime.box import Box
     from pinfold.runtime.preload import Settings
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE)
-"""EMFILE: even with our descriptors there is none, so the program has lowered its limit."""
+CANNOT_BE_SENT = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    errno.EMFILE,  # even with our descriptors: the program has lowered its limit
+    errno.EBADF,  # it has closed descriptors that are not its own
+    errno.EFAULT,  # the value has memory that is not there: a mapping of a file cut short
+)
 
 
 class Worker:
@@ -77,7 +81,7 @@ class Worker:
     def _unsendable(self, error: BaseException) -> int:
         if isinstance(error, OverflowError):
             return RESULT_TOO_LARGE
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if isinstance(error, OSError) and error.errno in CANNOT_BE_SENT:
             own = error.errno == errno.EFBIG and self._executor.bounds_files
             return RESULT_TOO_LARGE if own else RESULT_BAD
         return RESULT_EXCEPTION if isinstance(error, KeyboardInterrupt) else RESULT_INTERNAL
