@@ -83,6 +83,7 @@ PUT_BACK = {
     ),
     "warnings.filters itself": ("warnings.filters = []", "list(warnings.filters)"),
     "warnings.showwarning": ("warnings.showwarning = print", "warnings.showwarning.__module__"),
+    "a stream's own write": ("sys.stdout.write = lambda text: 0", "sorted(vars(sys.stdout))"),
     "the recursion limit": ("sys.setrecursionlimit(5000)", "sys.getrecursionlimit()"),
     "umask": ("os.umask(0o777)", "[os.umask(18), os.umask(18)][0]"),
     "soft limits": (
@@ -221,6 +222,10 @@ PUT_BACK = {
         "os.close(r); os.close(w)",
         "signal.set_wakeup_fd(-1)",
     ),
+    "the wakeup descriptor alone": (
+        "os.set_blocking(1, False); signal.set_wakeup_fd(1); os.set_blocking(1, True)",
+        "signal.set_wakeup_fd(-1)",
+    ),
     "a module in sys.modules": ("sys.modules['json'] = None", "sys.modules.get('json')"),
     "a module out of sys.modules": ("del sys.modules['re']", "'re' in sys.modules"),
     "a module's replacement": (
@@ -319,6 +324,11 @@ RETIRES = {
     "an audit hook": "sys.addaudithook(lambda *_: None)",
     "faulthandler turned off": "import faulthandler; faulthandler.disable()",
     "no new privileges": "import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)",
+    "an encoding": "sys.stdout.reconfigure(encoding='utf-16')",
+    "os.environ": "os.environ._data = {}",
+    "a handler for forks": "os.register_at_fork(after_in_child=lambda: None)",
+    "the finders of imports": "sys.path_importer_cache.update(dict.fromkeys(sys.path))",
+    "a name of a level": "import logging; logging.addLevelName(30, 'W')",
     "memory": "import json; json.kept = bytearray(os.urandom(1 << 20) * 1100)",
 }
 

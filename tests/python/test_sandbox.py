@@ -409,6 +409,38 @@ pinfold.LocalBackend(pinfold.WorkerConfig(sandbox={level!r})).close()
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_a_process_that_a_call_forked_and_that_comes_back_takes_nothing_away(
+    make_backend: MakeBackend, level: str
+) -> None:
+    backend = make_backend(sandbox=level, isolation="reuse", max_workers=1)
+    body = """
+import os
+open("mine", "w").close()
+child = os.fork()
+if child == 0:
+    return 0
+os.waitpid(child, 0)
+return os.listdir(), os.getpid()
+"""
+    first, second = (backend.submit(call(body)).result(timeout=60).unwrap() for _ in range(2))
+    assert first == second
+    assert first[0] == ["mine"]
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_callers_umask_costs_nothing(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    mask = os.umask(0o777)
+    try:
+        backend = make_backend(sandbox=level, isolation=isolation)
+        result = backend.submit(call("return bytes(200_000)")).result(timeout=60)
+        assert result.unwrap() == bytes(200_000)
+        backend.close()
+    finally:
+        os.umask(mask)
+
+
 def test_a_base_that_is_cleared_away_before_it_is_held_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

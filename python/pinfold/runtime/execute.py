@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from os import getpid
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,10 @@ class Executor:
                 context = reset.before()
             except Exception as broken:  # a set-up left nothing to begin with
                 return RESULT_INTERNAL, pack_failure(report.raised(broken, None)), RESULT_RETIRE
+            pid = getpid()
             outcome, error = shield(context.run, self._call, segments, result_max)
+            if getpid() != pid:  # a process that the call forked, and that came back here
+                return (outcome or (RESULT_EXCEPTION, _UNTOLD))[0], [], 0
             shield(reset.flush)
             reset.rebind()
         if error is not None:

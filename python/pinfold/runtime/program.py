@@ -18,10 +18,18 @@ KEPT_SOURCES = 128
 KEPT_CHARACTERS = 4 << 20
 
 
+# What these do cannot be put back, or costs more to look for than a new worker.
+LINGERING = (
+    *("free_tool_id", "set_local_events", "register_at_fork", "unshare", "setns", "reconfigure"),
+    *("importer_cache", "environ._data", "addLevelName", "lastResort", "_set_running_loop"),
+    *("main_thread", "faulthandler.register"),
+)
+
+
 class Program:
     """One source: its text, its lines, and what it compiles to."""
 
-    __slots__ = ("compiled", "lines", "reaches_c", "seeds", "text")
+    __slots__ = ("compiled", "lines", "lingers", "reaches_c", "seeds", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -30,7 +38,8 @@ class Program:
             self.lines[-1] += "\n"  # as linecache has it: tracebacks count on it for their carets
         self.compiled: CodeType | None = None
         # What is worth a second look after a call, in a worker that is used again.
-        self.reaches_c = "ctypes" in text or "cffi" in text
+        self.reaches_c = any(name in text for name in ("ctypes", "cffi", "dup2", "closerange"))
+        self.lingers = next((name for name in LINGERING if name in text), None)
         self.seeds = "seed" in text or "setstate" in text or "set_state" in text
 
     def execute(self) -> ModuleType:

@@ -97,10 +97,13 @@ class Reset:
         thorough = monotonic() - self._began > LONG or program is None or program.reaches_c
         thorough |= self._limited
         self._limited = False
+        _signal.set_wakeup_fd(-1)
         self._put_back_handlers(SIGNALS)
         if _thread._count() > self._threads:
             return ["a thread is left"]
         stayed, dropped, reasons = self._put_back_modules(entries)
+        if program is not None and program.lingers:
+            reasons.append(f"its source names {program.lingers}")
         thorough |= bool(stayed or dropped)
         self._collect()
 
@@ -148,6 +151,7 @@ class Reset:
         self._threads = _thread._count()
         self._handlers = tuple(map(_signal.getsignal, ALL_SIGNALS))
         self._streams: list[Any] = [sys.stdin, sys.stdout, sys.stderr]
+        self._stream_fields = [dict(vars(stream)) if stream else {} for stream in self._streams]
         self._encodings = [
             (getattr(stream, "encoding", None), getattr(stream, "errors", None))
             for stream in self._streams
@@ -209,7 +213,6 @@ class Reset:
         # blocked and pending: ignoring it for a moment discards that.
         for timer in (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF):
             _signal.setitimer(timer, 0)
-        _signal.set_wakeup_fd(-1)
         for number, handler, was in zip(signals, now, saved, strict=True):
             if handler is not was and was is not None:
                 _signal.signal(number, _signal.SIG_IGN)
@@ -238,6 +241,9 @@ class Reset:
 
     def _put_back_streams(self) -> None:
         for fd, stream in enumerate(self._streams):
+            if stream is not None and vars(stream) != self._stream_fields[fd]:
+                vars(stream).clear()
+                vars(stream).update(self._stream_fields[fd])
             try:
                 if stream is None or not stream.closed:
                     continue
@@ -249,6 +255,7 @@ class Reset:
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)
             self._streams[fd] = new
+            self._stream_fields[fd] = dict(vars(new))
             self._interpreter = tuple(interpreter())
 
     def _put_back_loggers(self) -> None:
