@@ -60,7 +60,11 @@ def tidy(
     """
     modules = sys.modules
     new = [name for name in modules if name not in before]
-    staying = {name for name in map(top, new) if name in before or is_installed(name, installed)}
+    staying = {
+        name
+        for name in map(top, new)
+        if name in before or is_installed(name, installed) or is_part(name, installed)
+    }
     dropped = {name: modules.pop(name) for name in new if top(name) not in staying}
     for name, module in before.items():
         if modules.get(name) is not module:
@@ -105,17 +109,16 @@ def is_installed(name: str, installed: Collection[str]) -> bool:
         return True
     homes = spec.submodule_search_locations
     places = list(homes) if homes is not None else [spec.origin] if spec.has_location else []
-    if not places:
+    return bool(places) and all(os.path.dirname(place) in installed for place in places)
+
+
+def is_part(name: str, installed: Collection[str]) -> bool:
+    """Whether it is a C module that lies in an installed package. Some of those import others by a
+    name of their own: scipy's ``_cyutility``."""
+    module = sys.modules.get(name)
+    if not is_lasting(module):
         return False
-    if all(os.path.dirname(place) in installed for place in places):
-        return True
-    return is_lasting(module) and _is_part_of_a_package(spec.origin, installed)
-
-
-def _is_part_of_a_package(file: str, installed: Collection[str]) -> bool:
-    """Whether it lies in an installed package. Some of their C modules import others by a name of
-    their own: scipy's ``_cyutility``."""
-    directory = os.path.dirname(file)
+    directory = os.path.dirname(str(getattr(module, "__file__", "")))
     while os.path.exists(f"{directory}/__init__.py"):
         directory = os.path.dirname(directory)
         if directory in installed:
