@@ -295,6 +295,24 @@ def test_a_timer_that_raises_late_does_not_break_a_reused_worker(tmp_path: Path)
             assert worker.probe("1") == 1
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no sys.monitoring")
+@pytest.mark.parametrize("event", ["LINE", "CALL", "PY_START", "PY_RETURN"])
+def test_a_monitoring_tool_that_raises_is_an_exception(worker: Process, event: str) -> None:
+    code = (
+        "import sys\n"
+        "def callback(*_): raise ValueError('anywhere')\n"
+        "def f():\n"
+        "    tools = sys.monitoring\n"
+        "    tools.use_tool_id(3, 'mine')\n"
+        f"    tools.register_callback(3, tools.events.{event}, callback)\n"
+        f"    tools.set_events(3, tools.events.{event})\n"
+    )
+    answer = worker.call(code)
+    assert answer.status == EXCEPTION
+    assert answer.failure is not None
+    assert answer.failure.type == "ValueError"
+
+
 def test_a_trace_function_that_raises_does_not_break_the_worker(worker: Process) -> None:
     code = (
         "import sys\n"

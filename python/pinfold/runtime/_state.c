@@ -201,10 +201,36 @@ static void keep_heard(sigset_t *set)
     sigdelset(set, SIGRTMAX - 3);
 }
 
+/* sys.monitoring, of Python 3.12 and later: the callbacks of a tool may raise at any line of ours. */
+#define TOOLS 6
+static PyObject *get_tool, *set_events; /* NULL before */
+
+static void find_monitoring(void)
+{
+    PyObject *monitoring = PySys_GetObject("monitoring");
+    if (!monitoring)
+        return;
+    get_tool = PyObject_GetAttrString(monitoring, "get_tool");
+    set_events = PyObject_GetAttrString(monitoring, "set_events");
+    PyErr_Clear();
+}
+
+static void end_monitoring(void)
+{
+    for (int tool = 0; get_tool && set_events && tool < TOOLS; tool++) {
+        PyObject *name = PyObject_CallFunction(get_tool, "i", tool);
+        if (name && name != Py_None)
+            Py_XDECREF(PyObject_CallFunction(set_events, "ii", tool, 0));
+        Py_XDECREF(name);
+        PyErr_Clear();
+    }
+}
+
 PyDoc_STRVAR(shield_doc,
              "shield(function, *args) -> (value, error)\n--\n\n"
              "Call the function; one of the two is None. From then on no signal handler of the program's "
-             "is called any more, for all signals are blocked, and no trace or profile function is set.");
+             "is called any more, for all signals are blocked, no trace or profile function is set, and no tool\n"
+             "of sys.monitoring has events.");
 
 /* In C, because a handler that raises can do so between any two instructions of Python. */
 static PyObject *shield(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
@@ -230,6 +256,7 @@ static PyObject *shield(PyObject *Py_UNUSED(module), PyObject *const *args, Py_s
         PyEval_SetTrace(NULL, NULL);
     if (thread->c_profilefunc)
         PyEval_SetProfile(NULL, NULL);
+    end_monitoring();
     while (PyErr_CheckSignals() < 0) /* those that came before */
         PyErr_Clear();
     PyObject *pair = PyTuple_Pack(2, value ? value : Py_None, error ? error : Py_None);
@@ -255,6 +282,7 @@ static PyMethodDef functions[] = {
 
 static int prepare(PyObject *module)
 {
+    find_monitoring();
     PyObject *type = PyType_FromModuleAndSpec(module, &state_spec, NULL);
     int result = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
