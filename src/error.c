@@ -8,7 +8,7 @@
 
 bool error_is_ours(int code)
 {
-    return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EIO || code == -EPERM;
+    return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EIO;
 }
 
 /* Writes the sentence, and `behind` behind it if that is not NULL. */

@@ -56,7 +56,7 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
         r = spill_map(fd, size, &result->map);
     else if (r == -EOPNOTSUPP)
         r = spill_copy(fd, size, &result->map);
-    if (error_is_ours(r))
+    if (error_is_ours(r) || r == -EPERM)
         return error_errno(error, r, "cannot look at the spill of the result");
     if (r < 0)
         return error_errno(error, r, "the descriptor that came as the spill of the result is none");

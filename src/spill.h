@@ -44,10 +44,11 @@ const char *spill_kind_name(enum spill_kind kind);
 int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint32_t n, int *ret_fd,
                 uint64_t *ret_size, pinfold_error *error);
 
-/* Proves that the file can be mapped and read without harm. Nobody can write to it any more, or shrink it: by its seals (fcntl(2), F_GET_SEALS) or by the
- * grant of a read lease (F_SETLEASE), which the kernel refuses while any process has it open for writing.
- * `device` is where spills must live: a lease says nothing about a memfd, so a file from elsewhere counts only
- * with its seals. And in memory (tmpfs) it has no holes. 0: proven; -ETXTBSY: somebody can still write; -EOPNOTSUPP: no proof to be had here. */
+/* Proves that the file can be mapped and read without harm. Nobody can write to it any more, or shrink it: by its seals
+ * (fcntl(2), F_GET_SEALS) or by the grant of a read lease (F_SETLEASE), which the kernel refuses while any process has it
+ * open for writing. `device` is where spills must live: a lease says nothing about a memfd, so a file from elsewhere
+ * counts only with its seals. And in memory (tmpfs) it has no holes. 0: proven; -ETXTBSY: somebody can still write;
+ * -EOPNOTSUPP: no proof to be had here; -EPERM: this process, not the file, is why it cannot be looked at. */
 int spill_prove(int fd, dev_t device);
 
 /* Maps `size` bytes, private and writable: the reader's changes are its own and cost a copy of the page touched.
