@@ -35,6 +35,7 @@ import pinfold
 sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
 
 from conftest import count
+from programs import LEAVE_FILES
 
 AT_ONCE = 16  # calls
 PATIENCE_S = 120.0  # for what always comes
@@ -74,14 +75,10 @@ def leave(i):
     os._exit(3)
 
 def write(i):
-    if os.environ.get("TMPDIR") == os.getcwd():  # a scratch directory
-        os.makedirs("a/b/c")
-        with open("a/b/c/file", "w") as file:
-            file.write("x" * 10_000)
-        os.symlink("/", "a/link")
-        os.chmod("a/b", 0)
+    leave_files()
     return i
 """
+SOURCE += LEAVE_FILES
 OUTCOMES = {
     "short": "ok",
     "large": "ok",

@@ -10,6 +10,7 @@ import itertools
 import sys
 
 import pinfold
+from programs import LEAVE_FILES
 
 SOURCE = """
 import os, signal, time
@@ -37,14 +38,10 @@ def crash(i):
     os.abort()
 
 def write(i):
-    if os.environ.get("TMPDIR") == os.getcwd():  # a scratch directory
-        os.makedirs("a/b/c")
-        with open("a/b/c/file", "w") as file:
-            file.write("x" * 100_000)
-        os.symlink("/", "a/link")
-        os.chmod("a/b", 0)
+    leave_files()
     time.sleep(i % 12 / 50)
 """
+SOURCE += LEAVE_FILES
 
 
 def main() -> None:

@@ -12,6 +12,17 @@ SLEEP = WorkerCall(
     code="import time\n\ndef f(s=3600):\n    time.sleep(s)\n    return s\n", function_name="f"
 )
 
+# Of a source that imports os: files that take some removing, where they are in nobody's way.
+LEAVE_FILES = """
+def leave_files():
+    if os.environ.get("TMPDIR") == os.getcwd():  # a scratch directory
+        os.makedirs("a/b/c")
+        with open("a/b/c/file", "w") as file:
+            file.write("x" * 10_000)
+        os.symlink("/", "a/link")
+        os.chmod("a/b", 0)
+"""
+
 
 def call(body: str, *args: Any, **fields: Any) -> WorkerCall:
     """A call of a function with this body, which finds its arguments in the tuple ``args``."""
