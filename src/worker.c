@@ -569,9 +569,12 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
     if (worker->answered && ahead_has_next(worker) && (r < 0 || frame.head.id != worker->call->id))
         tell_result(pool, worker);
     if (r < 0) {
-        worker_damaged(pool, worker, r,
-                       r == -EMFILE ? "there is no descriptor for the spill of the result"
-                                    : "it sent a damaged frame");
+        /* No frame makes the kernel refuse to receive: then the channel is not one any more, in this process. */
+        const bool received = r == -EPROTO || r == -EMFILE;
+        worker_damaged(pool, worker, received ? r : -EIO,
+                       r == -EPROTO   ? "it sent a damaged frame"
+                       : r == -EMFILE ? "there is no descriptor for the spill of the result"
+                                      : "the caller closed its channel");
         return false;
     }
     switch (frame.head.kind) {

@@ -1,8 +1,12 @@
 /* Every outcome of pinfold.h, by what a program does, in each isolation mode. */
 #include "rig.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+
+#include "pool.h"
 
 static uint32_t isolation; /* of the tests that follow in a group */
 
@@ -237,6 +241,25 @@ static void test_a_program_that_closes_its_channel_is_exited(void **state)
     assert_int_equal(result->exit_code, -1);
     assert_non_null(strstr(result->reason, "closed"));
     pinfold_result_free(result);
+    runs("upper", "x", PINFOLD_OK);
+}
+
+static void test_a_channel_that_the_caller_closed_is_internal(void **state)
+{
+    (void)state;
+    open_here();
+    uint64_t id = submit("spin", "", BOUND);
+    pid_t pid = wait_for_start(id);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    pthread_mutex_lock(&pool->lock);
+    uint32_t at = 0;
+    for (struct worker *worker; (worker = handle_each(&pool->workers, &at));)
+        if (worker->pid == pid)
+            assert_int_equal(dup3(null, worker->channel, O_CLOEXEC), worker->channel);
+    pthread_mutex_unlock(&pool->lock);
+    close(null);
+    kill(pid, SIGKILL);
+    ends(id, PINFOLD_INTERNAL);
     runs("upper", "x", PINFOLD_OK);
 }
 
@@ -485,6 +508,7 @@ int main(void)
         POOL_TEST(test_a_queued_call_is_cancelled_and_the_next_one_goes_on),
         POOL_TEST(test_a_worker_that_is_killed_by_somebody_else_is_signalled),
         POOL_TEST(test_a_program_that_closes_its_channel_is_exited),
+        POOL_TEST(test_a_channel_that_the_caller_closed_is_internal),
         POOL_TEST(test_output_is_captured_whatever_the_outcome),
         POOL_TEST(test_a_flood_of_output_keeps_head_and_tail),
         POOL_TEST(test_what_a_program_leaves_behind_is_swept_before_its_end_is_told),
