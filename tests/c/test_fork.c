@@ -181,8 +181,10 @@ static void forks_at_any_moment(uint32_t isolation)
         assert_int_equal(pthread_create(&threads[i], NULL, submit_in_thread, NULL), 0);
     for (int i = 0; i < 200; i++) {
         pid_t child = fork();
-        if (child == 0)
+        if (child == 0) {
+            alarm(120);
             _exit(keeps_its_descriptors() ? 0 : 1);
+        }
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
