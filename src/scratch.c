@@ -33,10 +33,16 @@ static const char *next(int directory, struct entries *entries)
     }
 }
 
+/* Gives its owner, us, all rights to a directory; never by way of a link that has come into its place. */
+static bool permit(int directory, const char *name)
+{
+    return fchmodat(directory, name, 0700, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int open_again(int directory, const char *name)
 {
     int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
+    if (fd < 0 && errno == EACCES && permit(directory, name))
         fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd;
 }
@@ -72,7 +78,7 @@ static int flatten(int top, const char *name, unsigned *budget)
             r = syscall(SYS_renameat2, fd, inner, top, up, 1 /* RENAME_NOREPLACE */) == 0 ? 0
                 : errno == EEXIST                                                         ? -ENOTEMPTY
                                                                                           : -errno;
-            if (r == -EACCES && fchmodat(fd, inner, 0700, 0) == 0) /* its own ".." is about to change */
+            if (r == -EACCES && permit(fd, inner)) /* its own ".." is about to change */
                 r = -ENOTEMPTY;
         }
         if (r < 0 && r != -ENOTEMPTY)
