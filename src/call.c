@@ -217,7 +217,7 @@ void call_evidence(struct call *call, uint32_t verdict, const char *format, ...)
 
 uint32_t call_blame(int code)
 {
-    return error_is_ours(code) || code == -EPERM ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT;
+    return result_failed_here(code) ? PINFOLD_INTERNAL : PINFOLD_BAD_RESULT;
 }
 
 void call_evidence_memory(struct call *call, uint64_t bytes)

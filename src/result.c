@@ -46,6 +46,11 @@ static int payload_inline(struct result *result, const struct frame *frame)
     return 0;
 }
 
+bool result_failed_here(int code)
+{
+    return error_is_ours(code) || code == -EPERM;
+}
+
 static int payload_spilled(struct result *result, int fd, uint64_t size, const struct spill_dir *spills,
                            pinfold_error *error)
 {
@@ -56,7 +61,7 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
         r = spill_map(fd, size, &result->map);
     else if (r == -EOPNOTSUPP)
         r = spill_copy(fd, size, &result->map);
-    if (error_is_ours(r) || r == -EPERM)
+    if (result_failed_here(r))
         return error_errno(error, r, "cannot look at the spill of the result");
     if (r < 0)
         return error_errno(error, r, "the descriptor that came as the spill of the result is none");

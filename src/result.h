@@ -32,6 +32,10 @@ int result_payload(struct result *result, struct frame *frame, const struct spil
 int result_hold(struct result *result, struct frame *frame);
 int result_settle(struct result *result, const struct spill_dir *spills, pinfold_error *error);
 
+/* Whether a result that could not be taken, for this reason (a negative errno), is this process's failure, and not the
+ * program's. */
+bool result_failed_here(int code);
+
 /* Forgets the payload, held or settled. */
 void result_drop(struct result *result);
 

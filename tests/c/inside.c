@@ -7,13 +7,18 @@
 #include "pool.h"
 #include "rig.h"
 
+int channel_of(uint64_t id)
+{
+    const struct call *call = handle_get(&pool->calls, id);
+    return call && call->worker ? call->worker->channel : -1;
+}
+
 pid_t wait_for_start(uint64_t id)
 {
     pid_t pid = wait_for_hand(id);
     for (int unread = 1; unread > 0; sched_yield()) {
         pthread_mutex_lock(&pool->lock);
-        const struct call *call = handle_get(&pool->calls, id);
-        const int channel = call && call->worker ? call->worker->channel : -1;
+        const int channel = channel_of(id);
         if (channel < 0 || ioctl(channel, SIOCOUTQ, &unread) < 0)
             unread = 0;
         pthread_mutex_unlock(&pool->lock);

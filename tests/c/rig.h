@@ -72,6 +72,8 @@ extern atomic_int failures;
 pid_t wait_for_hand(uint64_t id);
 /* The same, and until that has received it. */
 pid_t wait_for_start(uint64_t id);
+/* The pool's end of the channel to the worker that has the call; -1: none has. With the pool's lock. */
+int channel_of(uint64_t id);
 
 /* Cancels the call and takes its result. */
 void cancel(uint64_t id);

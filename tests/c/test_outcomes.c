@@ -250,12 +250,9 @@ static void test_a_channel_that_the_caller_closed_is_internal(void **state)
     open_here();
     uint64_t id = submit("spin", "", BOUND);
     pid_t pid = wait_for_start(id);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC), replaced = -1;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     pthread_mutex_lock(&pool->lock);
-    uint32_t at = 0;
-    for (struct worker *worker; (worker = handle_each(&pool->workers, &at));)
-        if (worker->pid == pid)
-            replaced = dup3(null, worker->channel, O_CLOEXEC);
+    int replaced = dup3(null, channel_of(id), O_CLOEXEC);
     pthread_mutex_unlock(&pool->lock);
     close(null);
     assert_true(replaced >= 0);
