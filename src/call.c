@@ -9,6 +9,7 @@
 #include "error.h"
 #include "payload.h"
 #include "pool.h"
+#include "printed.h"
 #include "usage.h"
 #include "util.h"
 
@@ -72,11 +73,11 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_OVER] = {CALL_LATE, CALL_ASK | CALL_GRACE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_RUNNING),
             },
-        /* The deadline has passed: whatever comes now comes too late. */
+        /* The deadline, or a limit, has been passed: whatever comes now comes too late. */
         [CALL_LATE] =
             {
                 [CALL_OFFER] = STAYS(CALL_LATE),
@@ -278,6 +279,8 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
         return;
     for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
         worker_drain(pool, worker, stream, true);
+    if (!call->flushed && worker->printed >= 0)
+        printed_take(worker->printed, worker->output);
     result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
     worker->call = NULL;
     call->worker = NULL;
@@ -456,7 +459,8 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     if (step->actions & CALL_ASK)
         worker_ask(call->worker);
     if (step->actions & CALL_GRACE)
-        reactor_set(pool, &call->timer, now_ns() + CALL_GRACE_NS);
+        reactor_set(pool, &call->timer,
+                    now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_GRACE_NS : CALL_GRACE_OVER_NS));
     if (step->actions & CALL_PATIENCE)
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));

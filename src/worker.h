@@ -85,6 +85,7 @@ struct worker {
     struct call *call;     /* BUSY: whose; ENDING: until the call is told */
     struct output output[WORKER_STREAMS];
     int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */
+    int printed;               /* what waits to come through them (printed.h); -1: there is none */
     int channel;
     int pidfd; /* -1 until STARTED */
     pid_t pid; /* 0 until STARTED */

@@ -11,11 +11,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from io import TextIOWrapper
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from pinfold.runtime import _runtime
+from pinfold.runtime import _runtime, printed
 from pinfold.runtime.libraries import besides, import_pickle
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         unmask_owner()
         isolation = ISOLATIONS[number]
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
+        printed.take_over()
         if isolation == "spawn":
             if settings.get("box") is not None:
                 spill_dir = use_box(settings, spill_dir)
@@ -105,6 +105,7 @@ def spawned_worker(
         _runtime.open_worker(SOCKET, int(template), spills)
         unmask_owner()
         faulthandler.enable(2)
+        printed.take_over()
         worker_type = import_worker(settings, "spawn")
         load(settings, forks=False)
         from pinfold.runtime import leftovers
@@ -331,10 +332,7 @@ def name_of(thread: str) -> str:
 def settle() -> None:
     """Make the streams and the crash handlers what a worker wants; costs a forked one nothing."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.flush()
-            stream.reconfigure(line_buffering=True)
+    printed.settle()
     _runtime.flush()
     faulthandler.disable()
     file = _runtime.arm(False)

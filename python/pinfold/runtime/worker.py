@@ -105,7 +105,10 @@ class Worker:
             flags |= RESULT_RETIRE if ours else 0  # the next one would find no more
             result_max = 0
         if getpid() != self._pid:
-            _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
+            # A process that the call forked, and that came back here.
+            flush()
+            _runtime.flush()
+            _exit(status != RESULT_OK)
         flush()
         try:
             if self._executor.note:
