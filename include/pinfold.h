@@ -73,8 +73,9 @@ typedef enum pinfold_isolation {
 } pinfold_isolation;
 
 #define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
-/* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A spilled result is told when the worker
- * and all that it started are dead, so that nobody can write to it any more; metrics are the kernel's. */
+/* pinfold_config.flags: a worker's word is no evidence. A spilled result is taken as a sealed memfd alone, which nobody
+ * can write to any more (memfd_create(2)); the template is told to have its workers make such (SETUP_SEALED in
+ * src/frame.h). With PINFOLD_FRESH, metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
 /* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
  * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */

@@ -212,9 +212,12 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
         yield one(name, does, wanted, has, off, why, enable)
     yield one("scratch_directory", "cwd and TMPDIR, gone after the call", boxed, True, level)
     yield one(
-        "results_after_death",
-        "a fresh call's spilled result is read when all of its processes are dead; metrics are the"
-        " kernel's",
+        "sealed_results",
+        "a large result is a sealed memfd, which nobody can change or cut any more",
+        boxed, True, level,
+    )  # fmt: skip
+    yield one(
+        "kernel_metrics", "metrics are the kernel's, not the worker's word",
         boxed and config.isolation == "fresh", True,
         level if not boxed else "only fresh workers die with their call",
     )  # fmt: skip

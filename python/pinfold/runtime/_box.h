@@ -21,7 +21,7 @@
 /* _landlock.c. All return a negative errno where they fail. */
 int landlock_abi(void);                    /* 1 .., or why there is none */
 int landlock_draft(int abi, bool network); /* a ruleset that allows nothing yet */
-enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_SPILL, LANDLOCK_ALL };
+enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_ALL };
 int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
 
 /* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. Behind them are
@@ -66,7 +66,7 @@ int filter_probe(void);
 
 /* _view.c: needs CAP_SYS_ADMIN over the mount namespace. */
 int view_open(const char *root); /* an empty root, on an existing directory */
-enum view_kind { VIEW_READ, VIEW_DEVICE, VIEW_WRITE };
+enum view_kind { VIEW_READ, VIEW_DEVICE };
 int view_show(const char *root, const char *path, enum view_kind kind); /* at the same place below root */
 int view_proc(const char *root);
 int view_enter(const char *root); /* the old one stays at VIEW_OUTSIDE, for the workers' own namespaces */

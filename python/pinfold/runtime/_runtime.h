@@ -74,7 +74,7 @@ void child_exec(const struct child *child, char *const *command); /* does not re
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
 
-/* Whether spills, and what calls write, lie in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
+/* Whether what calls write lies in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
 extern bool runtime_has_base;
 
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
@@ -98,7 +98,7 @@ struct runtime {
     PyTypeObject *segment_type;
 };
 struct runtime *runtime_of(PyObject *module);
-extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS */
+extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it has one */
 bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
 /* _home.c */

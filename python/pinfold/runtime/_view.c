@@ -78,8 +78,7 @@ static int show(const char *source, const char *root, const char *path, enum vie
         (int)syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
     if (tree < 0)
         return -errno;
-    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID |
-                                                (kind == VIEW_WRITE ? 0 : (uint64_t)MOUNT_ATTR_RDONLY) |
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_NOSUID | (uint64_t)MOUNT_ATTR_RDONLY |
                                                 (kind == VIEW_DEVICE ? 0 : (uint64_t)MOUNT_ATTR_NODEV)};
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) < 0)
         return -errno;

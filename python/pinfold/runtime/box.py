@@ -1,8 +1,8 @@
 """The box around a worker: what its template builds once, and how each worker closes it.
 
 A *base* is a directory in the spill directory, made by one template and locked by it for as long as
-it lives: ``spills`` in it takes the place of the spill directory, ``scratch`` holds what calls
-write, ``trash`` what is left of that, ``root`` is where a view of the file system is built.
+it lives: ``scratch`` in it holds what calls write, ``trash`` what is left of that, ``root`` is where
+a view of the file system is built. Spills are memfds: no box has a directory for them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TypedDict
 
 from pinfold.runtime import _box, _runtime
 
-READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
-VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
+READ, DEVICE, ALL = range(3)  # enum landlock_right of _box.h
+VIEW_READ, VIEW_DEVICE = range(2)  # enum view_kind
 STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
 """enum filter_kind"""
 
@@ -68,7 +68,7 @@ def make_base(spill_dir: str) -> tuple[str, int]:
         if os.fstat(lock).st_nlink > 0:
             break
         os.close(lock)
-    for name in ("spills", "scratch", "trash", "root"):
+    for name in ("scratch", "trash", "root"):
         os.mkdir(f"{base}/{name}", 0o700)
     return base, lock
 
@@ -121,7 +121,6 @@ class Box:
         places = _topmost({os.path.realpath(place) for place in self.readable})
         rules = [(place, READ) for place in (*places, *PROC)]
         rules += [(device, DEVICE) for device in DEVICES]
-        rules.append((f"{base}/spills", SPILL))
         self._held = _box.hold(rules if plan["landlock"] else [])
         self._filter: _box.Filter | None = None
         self._filtered = False
@@ -250,7 +249,6 @@ def enter_view(base: str, more: Iterable[str]) -> None:
     """In a template that is in namespaces of its own: see from now on only what is needed."""
     shown = [(place, VIEW_READ) for place in readable(more)]
     shown += [(device, VIEW_DEVICE) for device in DEVICES]
-    shown.append((f"{base}/spills", VIEW_WRITE))
     _box.view(f"{base}/root", shown)
     os.makedirs(f"{base}/scratch", exist_ok=True)
     for name in ("/tmp", "/dev/shm"):
