@@ -154,10 +154,10 @@ class Box:
         self._strict = plan["namespaces"]
         self.readable = readable(more)
         # A rule is for what a name leads to, and each costs every worker something.
-        rules = [("/", READ)]  # of a view, which has nothing that may not be read
-        if not self._strict:
-            places = _topmost({os.path.realpath(place) for place in self.readable})
-            rules = [(place, READ) for place in (*places, *(f"/proc/{name}" for name in PROC))]
+        # In a view the directories around a place name what other calls have on their path.
+        places = _topmost({os.path.realpath(place) for place in self.readable})
+        proc = ["/.proc"] if self._strict else [f"/proc/{name}" for name in PROC]
+        rules = [(place, READ) for place in (*places, *proc)]
         rules += [(device, DEVICE) for device in DEVICES]
         rules.append((f"{base}/spills", SPILL))
         self._held = _box.hold(rules if plan["landlock"] else [], plan["descriptors"])
