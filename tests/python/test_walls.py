@@ -207,7 +207,8 @@ status = lambda: {place: tuple(os.stat(place))[:3] + (os.stat(place).st_ctime_ns
 def is_there(place):
     try:
         mode = os.stat(place).st_mode
-        of_this_process = isinstance(place, int) and os.readlink(f"/proc/self/fd/{place}").endswith("/clear_refs")
+        own = f"/proc/{os.getpid()}/"  # goes with this process
+        of_this_process = isinstance(place, int) and os.readlink(f"/proc/self/fd/{place}").startswith(own)
         return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or of_this_process)
     except OSError:
         return False
