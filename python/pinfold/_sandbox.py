@@ -24,7 +24,7 @@ _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
 
 _DESCRIPTORS = 512
 """What a process in a box may have, unless the configuration asks for more. The pipes that these
-make, with as many in flight between sockets, stay below what the kernel gives one user (pipe(7))."""
+make, and as many in flight between sockets, stay below what the kernel gives a user (pipe(7))."""
 
 ACTIVE, UNAVAILABLE, OFF = "active", "unavailable", "off"
 

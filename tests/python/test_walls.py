@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import shutil
 import socket
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +65,8 @@ def code(number, *arguments):
     result = libc.syscall(ctypes.c_long(number), *kinds)
     return "done" if result >= 0 else errno.errorcode[ctypes.get_errno()]
 def clone(flags):
-    got = libc.syscall(ctypes.c_long(56), ctypes.c_long(flags | signal.SIGCHLD), *[ctypes.c_long(0)] * 4)
+    arguments = [ctypes.c_long(a) for a in (56, flags | signal.SIGCHLD, 0, 0, 0, 0)]
+    got = libc.syscall(*arguments)
     if got == 0:
         os._exit(0)
     return "done" if got > 0 else errno.errorcode[ctypes.get_errno()]
@@ -122,14 +123,15 @@ REFUSED = {
     """,
     "personalities": "[code(135, p) for p in (0x40000, 8, 0x0400000, HIGH | 0x40000, 0)]",
     "the mark of the guard": """
-        [code(302, 0, 10, struct.pack("QQ", 1, 1), 0), code(302, ME, 10, struct.pack("QQ", 1, 1), 0),
+        [code(302, who, 10, struct.pack("QQ", 1, 1), 0) for who in (0, ME)] + [
          code(302, 0, HIGH | 10, struct.pack("QQ", 1, 1), 0),
          code(160, 10, struct.pack("QQ", 1, 1)), code(160, HIGH | 10, struct.pack("QQ", 1, 1))]
     """,
     "what is counted for the user or the machine": """
         [code(253), code(294, 0), code(300, 0, 0), code(240, b"q", 0o102, 0o600, 0), code(447, 0),
          code(206, 1, BUFFER), code(425, 1, BUFFER), code(72, PIPE, 1031, 1 << 17),
-         code(72, PIPE, 1031, 65537), code(248, b"user", b"n", b"v", 1, -3), code(29, 0, 4096, 0o1600)]
+         code(72, PIPE, 1031, 65537), code(248, b"user", b"n", b"v", 1, -3),
+         code(29, 0, 4096, 0o1600)]
     """,
 }  # fmt: skip
 
@@ -208,7 +210,8 @@ def is_there(place):
     try:
         mode = os.stat(place).st_mode
         own = f"/proc/{os.getpid()}/"  # goes with this process
-        of_this_process = isinstance(place, int) and os.readlink(f"/proc/self/fd/{place}").startswith(own)
+        name = os.readlink(f"/proc/self/fd/{place}") if isinstance(place, int) else ""
+        of_this_process = name.startswith(own)
         return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or of_this_process)
     except OSError:
         return False
@@ -257,7 +260,8 @@ for place in places:
     found.append((place, is_.st_mode, names, attributes, is_.st_atime_ns == 10 ** 9))
 for place in places:
     for leave in (lambda: open(place + "/left", "w").close(), lambda: os.mkdir(place + "/.left"),
-                  lambda: os.symlink("/", place + "/link"), lambda: os.setxattr(place, "user.left", b"1"),
+                  lambda: os.symlink("/", place + "/link"),
+                  lambda: os.setxattr(place, "user.left", b"1"),
                   lambda: os.utime(place, (1, 1)), lambda: os.chmod(place, 0o711)):
         with contextlib.suppress(OSError):
             leave()
@@ -273,7 +277,7 @@ def test_one_call_cannot_use_up_what_its_caller_has(boxed: LocalBackend) -> None
     """Each limit is far below the caller's, which the kernel holds against the same count."""
     body = f"""{PRELUDE}
 most = {{name: resource.getrlimit(getattr(resource, "RLIMIT_" + name))
-        for name in ("NOFILE", "NPROC", "RTPRIO", "NICE", "SIGPENDING") if hasattr(resource, "RLIMIT_" + name)}}
+        for name in ("NOFILE", "NPROC", "RTPRIO", "NICE")}}
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
 pending = 0
 while pending < 200_000:
@@ -347,10 +351,12 @@ print(all(own), pids == [int(sys.argv[1]), os.getpid()])
     body = """
 import os, subprocess
 import sys
-child = subprocess.run([sys.executable, "-c", args[0], str(os.getpid())], capture_output=True, text=True)
+command = [sys.executable, "-c", args[0], str(os.getpid())]
+child = subprocess.run(command, capture_output=True, text=True)
+names = "cmdline", "stat", "status", "environ", "limits", "mountinfo", "cgroup", "comm", "task"
 read = []
 for pid in range(1, 60):
-    for name in ("cmdline", "stat", "status", "environ", "limits", "mountinfo", "cgroup", "comm", "task"):
+    for name in names:
         if pid != os.getpid():
             try:
                 path = f"/proc/{pid}/{name}"
@@ -381,7 +387,8 @@ for name in os.listdir("/proc"):
             found[name] = bool(os.listdir(path) if os.path.isdir(path) else open(path).read(1))
         except OSError:
             found[name] = False
-settings = [os.path.join(where, name)[10:] for where, _, names in os.walk("/proc/sys") for name in names]
+settings = [os.path.join(where, name)[10:] for where, _, names in os.walk("/proc/sys")
+            for name in names]
 release = open("/proc/sys/kernel/osrelease").read().strip() == os.uname().release
 return sorted(name for name in found if found[name]), settings, release, len({open(
     "/proc/sys/kernel/random/uuid").read() for _ in range(3)})
@@ -468,3 +475,77 @@ return [place for place in places if listed(place)], len(listed(os.path.dirname(
     listed, library = backend.submit(call(body)).result(timeout=60).unwrap()
     assert library
     assert listed == []
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET", "SOCK_DGRAM"])
+def test_a_socket_where_a_call_may_read_cannot_be_connected_to(
+    make_backend: MakeBackend, level: str, tmp_path: Path, kind: str
+) -> None:
+    body = f"""
+import os, socket
+def reach(path):
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.{kind})
+        sock.connect(path)
+        return "connected"
+    except OSError as error:
+        return "refused"
+os.symlink(args[0], "link")
+names = [os.path.join(args[0], "sock"), "link/sock", os.path.relpath(args[0]) + "/sock"]
+return [reach(name) for name in names], sorted(os.listdir(args[0]))
+"""
+    place = tmp_path / "path"
+    place.mkdir()
+    with socket.socket(socket.AF_UNIX, getattr(socket, kind)) as server:
+        server.bind(str(place / "sock"))
+        if kind != "SOCK_DGRAM":
+            server.listen()
+        backend = make_backend(sandbox=level)
+        program = call(body, str(place), python_path=[place])
+        reached, names = backend.submit(program).result(timeout=60).unwrap()
+    assert names == ["sock"]
+    assert reached == ["refused"] * 3
+
+
+def test_a_lock_of_a_call_in_a_strict_box_is_not_one_of_the_callers(
+    make_backend: MakeBackend, strict: str, tmp_path: Path
+) -> None:
+    (tmp_path / "module.py").write_text("value = 1\n")
+    body = """
+import fcntl
+file, directory = open(args[0] + "/module.py"), os.open(args[0], os.O_RDONLY)
+fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+return "its own"
+"""
+    backend = make_backend(sandbox=strict)
+    with (tmp_path / "module.py").open("r+") as file:
+        directory = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        locked = call(f"import os{body}", str(tmp_path), python_path=[tmp_path])
+        assert backend.submit(locked).result(timeout=60).unwrap() == "its own"
+        os.close(directory)
+
+
+def test_processes_of_a_call_in_a_strict_box_meet_at_a_socket_with_a_name(
+    make_backend: MakeBackend, strict: str, isolation: str
+) -> None:
+    body = """
+import multiprocessing, subprocess
+with multiprocessing.Manager() as manager:
+    shared = manager.list([1])
+    shared.append(2)
+    values = list(shared)
+with multiprocessing.Pool(2) as pool:
+    return values, pool.map(abs, [-1, -2])
+"""
+    with tempfile.TemporaryDirectory() as directory:  # unix(7): 108 bytes
+        place = Path(directory)
+        backend = make_backend(sandbox=strict, isolation=isolation, spill_dir=place)
+        for _ in range(2):
+            found = backend.submit(call(body), deadline_s=50).result(timeout=60).unwrap()
+            assert found == ([1, 2], [1, 2])
+        backend.close()

@@ -237,7 +237,7 @@ static PyObject *build_view(PyObject *module, PyObject *arguments)
         unsigned kind;
         if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &kind))
             return NULL;
-        r = kind > VIEW_WRITE ? -EINVAL : view_show(root, path, (enum view_kind)kind);
+        r = kind > VIEW_STILL ? -EINVAL : view_show(root, path, (enum view_kind)kind);
         if (r < 0 && r != -ENOENT && r != -EACCES)
             return failed(r, path);
     }

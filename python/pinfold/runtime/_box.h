@@ -67,7 +67,13 @@ int filter_probe(void);
 
 /* _view.c: needs CAP_SYS_ADMIN over the mount namespace. */
 int view_open(const char *root); /* an empty root, on an existing directory */
-enum view_kind { VIEW_READ, VIEW_DEVICE, VIEW_WRITE };
+enum view_kind {
+    VIEW_READ,
+    VIEW_DEVICE,
+    VIEW_WRITE,
+    VIEW_STILL, /* as VIEW_READ, of a directory in which no file takes another's place meanwhile: out of reach of what is
+                 * outside, where that can be had */
+};
 int view_show(const char *root, const char *path, enum view_kind kind); /* at the same place below root */
 /* Two of them: for the template one with all that there is, and for workers one that shows of other processes only those
  * that they could trace, and besides only `shown`, names below /proc. */

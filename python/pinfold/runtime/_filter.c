@@ -146,47 +146,113 @@ static const char *const attributes[] = {
     "fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "setxattr",
 };
 
-#define UNNAMED_(...) (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
+/* Not among them: leases (F_SETLEASE, F_SETDELEG), which stop who opens the file; owners of SIGIO (F_SETOWN, F_SETOWN_EX,
+ * F_SETSIG) and F_NOTIFY; hints of the lifetime of what is written (F_SET_RW_HINT), kept at the inode. */
+static const uint32_t of_descriptors[] = {
+    F_DUPFD,
+    F_GETFD,
+    F_SETFD,
+    F_GETFL,
+    F_SETFL,
+    F_GETLK,
+    F_SETLK,
+    F_SETLKW,
+    F_GETOWN,
+    F_GETSIG,
+    F_GETOWN_EX,
+    F_OFD_GETLK,
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    F_GETLEASE,
+    1027, /* F_DUPFD_QUERY */
+    1028, /* F_CREATED_QUERY */
+    F_DUPFD_CLOEXEC,
+    F_SETPIPE_SZ,
+    F_GETPIPE_SZ,
+    F_ADD_SEALS,
+    F_GET_SEALS,
+    F_GET_RW_HINT,
+    F_GET_FILE_RW_HINT,
+};
+
+/* What files, pipes and sockets are asked in passing, and what a terminal is recognised by. */
+static const uint32_t of_devices[] = {
+    TCGETS,     0x802c542a /* TCGETS2 */,
+    TIOCGWINSZ, TIOCGPGRP,
+    TIOCOUTQ,   FIONREAD,
+    FIONBIO,    FIOCLEX,
+    FIONCLEX,   FIOQSIZE,
+    SIOCATMARK, FS_IOC_GETFLAGS,
+};
+
+static const uint32_t of_interfaces[] = {
+    SIOCGIFNAME,    SIOCGIFCONF, SIOCGIFFLAGS,  SIOCGIFADDR,  SIOCGIFBRDADDR,
+    SIOCGIFNETMASK, SIOCGIFMTU,  SIOCGIFHWADDR, SIOCGIFINDEX,
+};
+
+static const uint32_t of_processes[] = {
+    PR_SET_PDEATHSIG,
+    PR_GET_PDEATHSIG,
+    PR_GET_DUMPABLE,
+    PR_SET_DUMPABLE,
+    PR_GET_UNALIGN,
+    PR_GET_KEEPCAPS,
+    PR_GET_TIMING,
+    PR_SET_NAME,
+    PR_GET_NAME,
+    PR_GET_SECCOMP,
+    PR_SET_SECCOMP,
+    PR_CAPBSET_READ,
+    PR_CAPBSET_DROP,
+    PR_GET_TSC,
+    PR_GET_SECUREBITS,
+    PR_SET_SECUREBITS,
+    PR_SET_TIMERSLACK,
+    PR_GET_TIMERSLACK,
+    PR_MCE_KILL_GET,
+    PR_SET_CHILD_SUBREAPER,
+    PR_GET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS,
+    PR_GET_TID_ADDRESS,
+    PR_SET_THP_DISABLE,
+    PR_GET_THP_DISABLE,
+    PR_CAP_AMBIENT,
+    50, /* PR_SVE_SET_VL */
+    51, /* PR_SVE_GET_VL */
+    PR_GET_SPECULATION_CTRL,
+    PR_SET_SPECULATION_CTRL,
+    54,         /* PR_PAC_RESET_KEYS */
+    55,         /* PR_SET_TAGGED_ADDR_CTRL */
+    56,         /* PR_GET_TAGGED_ADDR_CTRL */
+    63,         /* PR_SME_SET_VL */
+    64,         /* PR_SME_GET_VL */
+    65,         /* PR_SET_MDWE */
+    66,         /* PR_GET_MDWE */
+    78,         /* PR_FUTEX_HASH */
+    0x41555856, /* PR_GET_AUXV */
+    0x53564d41, /* PR_SET_VMA */
+};
+
+static const uint32_t of_personalities[] = {0xffffffff}; /* tells which it is */
 
 /* Calls that are many in one: the kernel grows new commands in them, so those that may be are listed. An argument is
  * compared by its lower half, as the kernel takes it. */
 static const struct choice {
     const char *name;
-    unsigned argument;
-    int code; /* as a kernel says that does not know the command */
     const uint32_t *values;
     size_t n;
+    unsigned argument;
+    int code; /* as a kernel says that does not know the command */
 } choices[] = {
-    /* Not among them: leases (F_SETLEASE, F_SETDELEG), which stop who opens the file; owners of SIGIO (F_SETOWN,
-     * F_SETOWN_EX, F_SETSIG) and F_NOTIFY; hints of the lifetime of what is written (F_SET_RW_HINT), kept at the inode. */
-    {"fcntl", 1, EINVAL,
-     UNNAMED_(F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_GETOWN, F_GETSIG,
-              F_GETOWN_EX, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_GETLEASE, 1027 /* F_DUPFD_QUERY */,
-              1028 /* F_CREATED_QUERY */, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS,
-              F_GET_RW_HINT, F_GET_FILE_RW_HINT)},
-    /* What files, pipes and sockets are asked in passing, and what a terminal is recognised by. */
-    {"ioctl", 1, ENOTTY,
-     UNNAMED_(TCGETS, 0x802c542a /* TCGETS2 */, TIOCGWINSZ, TIOCGPGRP, TIOCOUTQ, FIONREAD, FIONBIO, FIOCLEX,
-              FIONCLEX, FIOQSIZE, SIOCATMARK, FS_IOC_GETFLAGS)},
-    {"prctl", 0, EINVAL,
-     UNNAMED_(PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_UNALIGN,
-              PR_GET_KEEPCAPS, PR_GET_TIMING, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP, PR_SET_SECCOMP,
-              PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_GET_TSC, PR_GET_SECUREBITS, PR_SET_SECUREBITS,
-              PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_MCE_KILL_GET, PR_SET_CHILD_SUBREAPER,
-              PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS,
-              PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, PR_CAP_AMBIENT, 50 /* PR_SVE_SET_VL */,
-              51 /* PR_SVE_GET_VL */, PR_GET_SPECULATION_CTRL, PR_SET_SPECULATION_CTRL,
-              54 /* PR_PAC_RESET_KEYS */, 55 /* PR_SET_TAGGED_ADDR_CTRL */, 56 /* PR_GET_TAGGED_ADDR_CTRL */,
-              63 /* PR_SME_SET_VL */, 64 /* PR_SME_GET_VL */, 65 /* PR_SET_MDWE */, 66 /* PR_GET_MDWE */,
-              78 /* PR_FUTEX_HASH */, 0x41555856 /* PR_GET_AUXV */, 0x53564d41 /* PR_SET_VMA */)},
-    {"personality", 0, EPERM, UNNAMED_(0xffffffff)},
+    {"fcntl", of_descriptors, COUNT_OF(of_descriptors), 1, EINVAL},
+    {"ioctl", of_devices, COUNT_OF(of_devices), 1, ENOTTY},
+    {"personality", of_personalities, COUNT_OF(of_personalities), 0, EPERM},
+    {"prctl", of_processes, COUNT_OF(of_processes), 0, EINVAL},
 };
 
-/* With a network, what an interface is asked. */
-static const struct choice interfaces = {
-    "ioctl", 1, ENOTTY,
-    UNNAMED_(SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFMTU,
-             SIOCGIFHWADDR, SIOCGIFINDEX)};
+/* With a network. */
+static const struct choice interfaces = {"ioctl", of_interfaces, COUNT_OF(of_interfaces), 1, ENOTTY};
 
 #define PIPE_BYTES 65536 /* as the kernel makes them; pages in larger ones are the user's, not the process's */
 
@@ -664,8 +730,8 @@ static int by_argument(scmp_filter_ctx context, uint32_t action)
 /* The same, as what is allowed. */
 static int by_argument_allowed(scmp_filter_ctx context)
 {
-    int r = rule_1(context, SCMP_ACT_ALLOW, "clone",
-                   SCMP_A0_64(SCMP_CMP_MASKED_EQ, OUTSIDE_OF_THE_CALL & ~0x80, 0));
+    int r =
+        rule_1(context, SCMP_ACT_ALLOW, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, OUTSIDE_OF_THE_CALL & ~0x80, 0));
     struct scmp_arg_cmp own = SCMP_A0_64(SCMP_CMP_EQ, 0);
     for (size_t i = 0; r == 0 && i < COUNT_OF(others); i++)
         r = rule_1(context, SCMP_ACT_ALLOW, others[i], own);

@@ -70,7 +70,7 @@ int privilege_bound(unsigned descriptors)
         int which;
         rlim_t most;
     } bounds[] = {
-        {RLIMIT_NOFILE, files},    /* those in flight between sockets (unix(7)), and pages in pipes (pipe(7)) */
+        {RLIMIT_NOFILE, files}, /* those in flight between sockets (unix(7)), and pages in pipes (pipe(7)) */
         {RLIMIT_SIGPENDING, signals < SIGNALS_MAX ? signals : SIGNALS_MAX}, /* timers, too */
         {RLIMIT_NPROC, tasks + tasks / 2},
         {RLIMIT_RTPRIO, 0},

@@ -22,8 +22,9 @@
 #define MS_PRIVATE_ (1u << 18)
 #define MNT_DETACH_ 2
 
-#define VIEW_PROC "/.proc"    /* the workers', until each has it in the place of the template's */
+#define VIEW_PROC "/.proc"     /* the workers', until each has it in the place of the template's */
 #define VIEW_COPIES "/.copies" /* what covers the rest of it */
+#define VIEW_NOTHING VIEW_COPIES "/directory"
 
 int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
 int umount2(const char *target, int flags);
@@ -38,6 +39,20 @@ static int make_parents(char *path, size_t from)
             return r;
     }
     return 0;
+}
+
+/* The path of `name` below root, with its directory. */
+static int place_of(const char *root, const char *name, char place[PATH_MAX])
+{
+    if (snprintf(place, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    return make_parents(place, strlen(root));
+}
+
+static int make_directory(const char *root, const char *name, char ret_place[PATH_MAX])
+{
+    int r = place_of(root, name, ret_place);
+    return r < 0 ? r : mkdir(ret_place, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static int make_place(char *place, size_t root_length, const struct stat *status)
@@ -78,6 +93,22 @@ static int attach(const char *source, const char *place, uint64_t attributes)
     return syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+/* The directory at `source` as an overlay of it alone, which has inodes of its own. A socket in it is nobody's there,
+ * and a lock on a file is not one on the file below. But a name that was looked up once leads to the same file for good.
+ * Negative where that cannot be had: another mount lies below it, or the file system is none to lay something over. */
+static int overlay(const char *source, const char *root, const char *place)
+{
+    char empty[PATH_MAX], options[80];
+    if (snprintf(empty, sizeof(empty), "%s" VIEW_NOTHING, root) >= (int)sizeof(empty))
+        return -ENAMETOOLONG;
+    _cleanup_close_ int lower = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int lowest = open(empty, O_PATH | O_DIRECTORY | O_CLOEXEC); /* it wants two */
+    if (lower < 0 || lowest < 0)
+        return -errno;
+    snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d:/proc/self/fd/%d", lower, lowest);
+    return mount("pinfold", place, "overlay", MS_RDONLY_ | MS_NOSUID_ | MS_NODEV_, options) < 0 ? -errno : 0;
+}
+
 /* `source` (which `path` names inside) at `root` + `path`. */
 static int show(const char *source, const char *root, const char *path, enum view_kind kind)
 {
@@ -92,6 +123,8 @@ static int show(const char *source, const char *root, const char *path, enum vie
     int r = make_place(place, strlen(root), &status);
     if (r < 0)
         return r;
+    if (kind == VIEW_STILL && S_ISDIR(status.st_mode) && overlay(source, root, place) == 0)
+        return 0;
     return attach(source, place,
                   MOUNT_ATTR_NOSUID | (kind == VIEW_WRITE ? 0 : (uint64_t)MOUNT_ATTR_RDONLY) |
                       (kind == VIEW_DEVICE ? 0 : (uint64_t)MOUNT_ATTR_NODEV));
@@ -103,26 +136,13 @@ int view_open(const char *root)
         return -errno;
     if (mount("pinfold", root, "tmpfs", MS_NOSUID_ | MS_NODEV_, "mode=755,size=1m") < 0)
         return -errno;
-    return 0;
+    char place[PATH_MAX];
+    return make_directory(root, VIEW_NOTHING, place);
 }
 
 int view_show(const char *root, const char *path, enum view_kind kind)
 {
     return show(path, root, path, kind);
-}
-
-/* The path of `name` below root, with its directory. */
-static int place_of(const char *root, const char *name, char place[PATH_MAX])
-{
-    if (snprintf(place, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    return make_parents(place, strlen(root));
-}
-
-static int make_directory(const char *root, const char *name, char ret_place[PATH_MAX])
-{
-    int r = place_of(root, name, ret_place);
-    return r < 0 ? r : mkdir(ret_place, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static int mount_proc(const char *root, const char *name, unsigned long flags, const char *options)
@@ -186,8 +206,6 @@ static int cover_proc(const char *root, const char *const *shown, size_t n)
     char place[PATH_MAX];
     int r = make_directory(root, VIEW_COPIES "/sys", place);
     if (r == 0)
-        r = make_directory(root, VIEW_COPIES "/directory", place);
-    if (r == 0)
         r = place_of(root, VIEW_COPIES "/file", place);
     if (r < 0)
         return r;
@@ -213,7 +231,7 @@ static int cover_proc(const char *root, const char *const *shown, size_t n)
         else if (strcmp(name, "sys") == 0)
             r = cover(root, VIEW_COPIES "/sys", place);
         else
-            r = cover(root, entry->d_type == DT_DIR ? VIEW_COPIES "/directory" : VIEW_COPIES "/file", place);
+            r = cover(root, entry->d_type == DT_DIR ? VIEW_NOTHING : VIEW_COPIES "/file", place);
     }
     closedir(proc);
     return r;
@@ -250,7 +268,7 @@ int view_part(int back, const char *const *paths, size_t n, const char *scratch,
         char source[PATH_MAX];
         if (snprintf(source, sizeof(source), VIEW_OUTSIDE "%s", paths[i]) >= (int)sizeof(source))
             return -ENAMETOOLONG;
-        int r = show(source, "", paths[i], VIEW_READ);
+        int r = show(source, "", paths[i], VIEW_STILL); /* for one call */
         if (r < 0 && r != -ENOENT)
             return r;
     }

@@ -17,7 +17,7 @@ from typing import TypedDict
 from pinfold.runtime import _box, _runtime
 
 READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
-VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
+VIEW_READ, VIEW_DEVICE, VIEW_WRITE, VIEW_STILL = range(4)  # enum view_kind
 STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
 """enum filter_kind"""
 
@@ -135,6 +135,10 @@ def _topmost(places: Iterable[str]) -> list[str]:
         if not covers(kept, place):
             kept.append(place)
     return kept
+
+
+def on_disk(place: str) -> bool:
+    return not place.startswith("/sys/")
 
 
 def covers(places: Iterable[str], path: str) -> bool:
@@ -291,7 +295,11 @@ def forget_temporary_directory() -> None:
 
 def enter_view(base: str, more: Iterable[str]) -> None:
     """In a template that is in namespaces of its own: see from now on only what is needed."""
-    shown = [(place, VIEW_READ) for place in readable(more)]
+    installed = _topmost(os.path.realpath(place) for place in (*_of_prefixes(), *SYSTEM))
+    shown = [
+        (place, VIEW_STILL if covers(installed, place) and on_disk(place) else VIEW_READ)
+        for place in readable(more)
+    ]
     shown += [(device, VIEW_DEVICE) for device in DEVICES]
     shown.append((f"{base}/spills", VIEW_WRITE))
     _box.view(f"{base}/root", shown, list(PROC))
