@@ -181,3 +181,158 @@ def test_what_libraries_are_set_up_with_reaches_a_call(
     # A box has no way to them, and matplotlib, for one, complains of a directory that it cannot use.
     assert set(caches) & seen.keys() == (set(caches) if level == "none" else set())
     assert set(caches) < DEFAULT_ENV_WHITELIST
+
+
+# Modules.
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+PLAIN = "PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE".split()
+
+
+@pytest.mark.parametrize("set_", [False, True])
+def test_a_module_rewritten_within_a_second_is_the_new_one_and_leaves_no_byte_code(
+    make_backend: MakeBackend,
+    isolation: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    set_: bool,
+) -> None:
+    for name in PLAIN if set_ else ():
+        monkeypatch.setenv(name, "1")
+    backend = make_backend(isolation=isolation)
+    modules = tmp_path / "modules"
+    code = "import sibling, package.inner\ndef f(): return sibling.X, package.inner.X"
+    for n in range(5):
+        write(modules / "sibling.py", f"X = {n}\n")
+        write(modules / "package/inner.py", f"X = {n}\n")
+        assert value(backend, code, python_path=[modules]) == (n, n)
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_byte_code_is_trusted_where_its_source_is_two_seconds_older(
+    make_backend: MakeBackend, isolation: str, tmp_path: Path
+) -> None:
+    import py_compile
+
+    source = tmp_path / "modules" / "sibling.py"
+    write(source, "X = 1\n")
+    compiled = py_compile.compile(str(source), doraise=True)
+    assert compiled is not None
+    write(source, "X = 2\n")
+    then = time.time_ns() // 10**9 * 10**9 - 10**10
+    os.utime(source, ns=(then, then))
+    py_compile.compile(str(source), doraise=True)
+    write(source, "X = 3\n")
+    os.utime(source, ns=(then, then))
+    backend = make_backend(isolation=isolation)
+    found = []
+    for age in (1_999_999_999, 2_000_000_000):
+        os.utime(compiled, ns=(then + age, then + age))
+        code = "import sibling\ndef f(): return sibling.X"
+        found.append(value(backend, code, python_path=[source.parent]))
+    assert found == [3, 2]
+
+
+def test_modules_of_the_working_directory_leave_no_byte_code_either(
+    make_backend: MakeBackend, isolation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "here/beside.py", "X = 1\n")
+    monkeypatch.chdir(tmp_path / "here")
+    backend = make_backend(isolation=isolation)
+    assert value(backend, "import beside\ndef f(): return beside.X") == 1
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+# Names that plain Python finds on the path before its own library, however early others import it.
+SHADOWING = """
+    argparse array ast asyncio base64 bisect calendar code collections contextlib copy copyreg csv
+    dataclasses datetime decimal email enum fractions functools heapq inspect json keyword linecache
+    locale logging numbers operator pathlib pickle queue random re reprlib select selectors signal
+    socket statistics string struct subprocess tempfile textwrap threading token tokenize traceback
+    types typing unittest uuid warnings weakref
+""".split()
+NOT_SHADOWING = "abc builtins codecs io os site stat sys time".split()
+
+
+def test_a_name_of_the_standard_library_in_python_path_comes_first(
+    either: LocalBackend, tmp_path: Path
+) -> None:
+    for name in (*SHADOWING, *NOT_SHADOWING):
+        write(tmp_path / name / f"{name}.py", "HERE = 1\n")
+    found = {
+        name: value(
+            either,
+            f"import {name}\ndef f(): return getattr({name}, 'HERE', 0)",
+            python_path=[tmp_path / name],
+        )
+        for name in (*SHADOWING, *NOT_SHADOWING)
+    }
+    assert found == {**dict.fromkeys(SHADOWING, 1), **dict.fromkeys(NOT_SHADOWING, 0)}
+    told = value(either, "import json, operator\ndef f(): return json.dumps(operator.add(1, 2))")
+    assert told == "3"
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+def test_a_module_that_shadows_one_breaks_neither_values_nor_errors(
+    make_backend: MakeBackend, tmp_path: Path, level: str
+) -> None:
+    if not level_is_there(level):
+        pytest.skip("not to be had here")
+    for name in ("datetime", "traceback", "linecache", "tempfile", "uuid"):
+        write(tmp_path / f"{name}.py", "1 / 0\n")
+    backend = make_backend(sandbox=level)
+    code = (
+        "from _datetime import date\n"
+        "def f(x): return [x, date(2000, 1, 1)]\n"
+        "def g(): raise ValueError('told')\n"
+    )
+    import datetime
+
+    today = datetime.datetime(2026, 1, 2)
+    got = value(backend, code, today, python_path=[tmp_path])
+    assert got == [today, datetime.date(2000, 1, 1)]
+    call = WorkerCall(code, "g", python_path=[tmp_path])
+    error = backend.submit(call, deadline_s=60).result().error
+    assert error is not None
+    assert 'File "user_code.py", line 3, in g' in error.stderr
+
+
+ALIASES = """
+import os, sys, types
+def f(n):
+    seen = [name for name in sys.modules if "own" in name]
+    sys.modules[f"own{n}"] = os
+    sys.modules[f"os.own{n}"] = os
+    sys.modules[f"json.own{n}"] = types.ModuleType(f"json.own{n}")
+    sys.modules[f"own{n}.own"] = types.ModuleType("own")
+    made = types.ModuleType(f"madeown{n}")
+    made.__spec__ = types.SimpleNamespace(name=made.__name__, origin="built-in")
+    sys.modules[made.__name__] = made
+    return seen, os.getpid()
+"""
+
+
+def test_a_reused_worker_keeps_no_module_under_a_name_of_a_calls_own(
+    make_backend: MakeBackend,
+) -> None:
+    backend = make_backend(isolation="reuse", max_workers=1, preload=["json"])
+    told = [value(backend, ALIASES, n) for n in range(5)]
+    assert [seen for seen, _ in told] == [[]] * 5
+    assert len({pid for _, pid in told}) == 1
+
+
+def test_a_reused_worker_keeps_no_part_of_a_package_that_shadows_one(
+    make_backend: MakeBackend, tmp_path: Path
+) -> None:
+    write(tmp_path / "json/__init__.py", "")
+    write(tmp_path / "json/own.py", "X = 1\n")
+    backend = make_backend(isolation="reuse", max_workers=1, preload=["json"])
+    code = "import json.own\ndef f(): return json.own.X"
+    assert value(backend, code, python_path=[tmp_path]) == 1
+    code = "import json, sys\ndef f(): return json.dumps(1), 'json.own' in sys.modules"
+    assert value(backend, code) == ("1", False)

@@ -228,7 +228,11 @@ class Reset:
             new = setting not in self._settings and setting.module in sys.modules
             if new and setting.read() != setting.initial:
                 setting.write(setting.initial)
-        lasting = [name for name, module in dropped.items() if search.is_lasting(module)]
+        lasting = [
+            name
+            for name, module in dropped.items()
+            if search.is_lasting(module) and sys.modules.get(module.__name__) is not module
+        ]
         return stayed, len(dropped), [f"{name} cannot be imported again" for name in lasting]
 
     def _collect(self) -> None:
