@@ -19,7 +19,7 @@ from pinfold._check import shown
 from pinfold._cpus import usable_cpus
 from pinfold._sandbox import cgroup_of, namespaces_of, plan_of
 from pinfold.call import FOREVER_NS
-from pinfold.config import MAX_WORKERS, THREAD_COUNTS
+from pinfold.config import CACHES, MAX_WORKERS, THREAD_COUNTS
 from pinfold.errors import InvalidConfig, PoolError
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class Launch:
                 "path": _library_path(),
                 "modules": _module_path(),
                 "box": self.plan,
+                "threads": list(config.allow_threads),
                 "cgroup": str(self.cgroup[0]) if self.cgroup else None,
                 "places": self.places,
             }
@@ -220,6 +221,9 @@ def _environment(config: WorkerConfig) -> list[bytes]:
         for name, value in os.environ.items()
         if name in config.env_whitelist or name.startswith(prefixes)
     }
+    if config.sandbox != "none":
+        for name in CACHES:
+            kept.pop(name, None)
     kept["PINFOLD_NODE_ID"] = config.node_id
     if config.cpus_per_worker is not None:
         kept |= dict.fromkeys(THREAD_COUNTS, str(config.cpus_per_worker))

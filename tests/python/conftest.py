@@ -31,6 +31,11 @@ from pinfold.config import default_spill_dir
 MARK = "LOKY_PINFOLD_TESTS"
 os.environ[MARK] = uuid.uuid4().hex
 
+# Set on many machines, let through to workers, and not what users have: a test that needs them set
+# sets them.
+for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(variable, None)
+
 GONE_WITHIN_S = 10.0
 
 
