@@ -46,11 +46,11 @@ class CallMap:
     """
 
     def __init__(
-        self, backend: LocalBackend, calls: Calls, deadline_s: float | None, ordered: bool
+        self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool
     ) -> None:
         self._backend = backend
         self._calls = calls
-        self._deadline_s = deadline_s
+        self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
         self._ordered = ordered
         self._iterators: weakref.WeakSet[
             Generator[Pair, None, None] | AsyncGenerator[Pair, None]
@@ -60,13 +60,13 @@ class CallMap:
         if not isinstance(self._calls, Iterable):
             raise CallTypeError("map: calls of an asynchronous iterable need `async for`")
         iterator = _in_thread(
-            _Flight(self._backend, self._deadline_s, self._ordered), iter(self._calls)
+            _Flight(self._backend, self._wall_ns, self._ordered), iter(self._calls)
         )
         self._iterators.add(iterator)
         return iterator
 
     def __aiter__(self) -> AsyncIterator[Pair]:
-        iterator = _in_loop(_Flight(self._backend, self._deadline_s, self._ordered), self._calls)
+        iterator = _in_loop(_Flight(self._backend, self._wall_ns, self._ordered), self._calls)
         self._iterators.add(iterator)
         return iterator
 
@@ -86,9 +86,9 @@ class CallMap:
 class _Flight:
     """The calls of one iteration that were submitted and not handed out yet."""
 
-    def __init__(self, backend: LocalBackend, deadline_s: float | None, ordered: bool) -> None:
+    def __init__(self, backend: LocalBackend, wall_ns: int, ordered: bool) -> None:
         self.backend = backend
-        self.deadline_s = deadline_s
+        self.wall_ns = wall_ns
         self.ordered = ordered
         # Enough that no worker waits for this loop to come round; in order, one slow call may keep
         # back what came after it, so a few more.
@@ -117,7 +117,7 @@ class _Flight:
         record = _MapCall(self, call)
         self.flying[record] = None
         try:
-            self.backend._start(record, self.deadline_s)
+            self.backend._start(record)
         except QueueFull:  # another thread was faster
             del self.flying[record]
             self.held = call
@@ -186,6 +186,7 @@ class _MapCall(Record):
 
     def __init__(self, flight: _Flight, call: WorkerCall) -> None:
         super().__init__(flight.backend, call, "")
+        self.wall_ns = flight.wall_ns
         self.flight = flight
 
     def queue_in(self, pool: Pool) -> Queue | None:
