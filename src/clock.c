@@ -76,11 +76,19 @@ static int64_t begun_at(const struct call *call, int64_t now)
     return when <= now && when >= call->submitted ? when : when ? call->started : 0;
 }
 
+static void look(struct call *call, int64_t now)
+{
+    call->clocks.begun = begun_at(call, now);
+    if (call->offered && call->clocks.begun) /* as its metrics have it */
+        call->started = call->clocks.begun;
+}
+
 void clock_handed(struct pinfold_pool *pool, struct call *call)
 {
     const int64_t now = call->started;
     run(&call->clocks, now);
-    call->clocks.begun = call->offered ? begun_at(call, now) : 0;
+    if (call->offered)
+        look(call, now);
     set_timer(pool, call, now);
 }
 
@@ -94,7 +102,7 @@ void clock_due(struct pinfold_pool *pool, struct call *call)
     }
     if (call->state == CALL_RUNNING && clocks->wall_ns != INT64_MAX) {
         if (!clocks->begun)
-            clocks->begun = begun_at(call, now);
+            look(call, now);
         /* One that never begins it is no better than one that is never ready. */
         if (clocks->begun ? now >= time_add(clocks->begun, clocks->wall_ns)
                           : now >= time_add(call->started, pool->config.open_timeout_ns)) {
