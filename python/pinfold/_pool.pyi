@@ -118,7 +118,7 @@ class Pool:
         cpu_ns: int,
         processes: int,
         file_bytes: int,
-        wall_ns: int,
+        wall_ns: int = 0,
         /,
     ) -> None: ...
     def cancel(self, call_id: int, /) -> bool: ...

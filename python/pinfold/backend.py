@@ -259,7 +259,8 @@ class LocalBackend:
         Returns an object for ``async for``, or for ``for`` in a thread; each item is a pair of a
         call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
         `calls` may be a generator of a million: it is asked for the next call when there is room
-        for it. Calls are submitted ahead, so here `deadline_s` counts from the moment a worker
+        for it, beside two for each worker (four when `ordered`) or, where workers are used again
+        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so here `deadline_s` counts from the moment a worker
         begins a call, as if its `Limits.wall_s` had been set; the sooner of the two counts. Leaving the loop early cancels what
         is in flight. An error of `calls`, or of a call that cannot be made, comes after the results
         of the calls before it.
@@ -269,9 +270,10 @@ class LocalBackend:
 
         return CallMap(self, calls, deadline_ns(deadline_s), ordered)
 
-    def _start(self, record: Record) -> None:
-        """Of a record that has its time already."""
-        self._hand_in(record, *self._accept(record.call, None))
+    def _start(self, record: Record) -> int:
+        """Of a record that has its time already. Returns how many bytes its request has."""
+        segments = self._hand_in(record, *self._accept(record.call, None))
+        return sum(memoryview(segment).nbytes for segment in segments)
 
     def _accept(self, call: WorkerCall, deadline_s: float | None) -> tuple[int, int]:
         """Checks a call without a look at its arguments. Returns when it began (monotonic
@@ -283,7 +285,7 @@ class LocalBackend:
         self._engine.prepare()
         return monotonic_ns(), deadline
 
-    def _hand_in(self, record: Record, began: int, deadline: int) -> None:
+    def _hand_in(self, record: Record, began: int, deadline: int) -> list[bytes | memoryview]:
         call = record.call
         record.deadline_ns = deadline
         record.codec = call.codec or self._config.codec
@@ -293,6 +295,7 @@ class LocalBackend:
             record.wall_ns = own
         segments = self._engine.request_of(call, record.codec, limits)
         self._engine.start(record, segments, limits, began)
+        return segments
 
     # ---- watching -----------------------------------------------------------------------------
 
