@@ -146,9 +146,11 @@ static int next_call(struct channel *channel, struct frame *frame)
             r = 1;
         } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
-        else if (!(call->flags & CALL_OFFERED))
+        else if (!(call->flags & CALL_OFFERED)) {
+            if (channel->slate)
+                slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
-        else if (channel->slate && slate_begin(channel->slate, call->place))
+        } else if (channel->slate && slate_begin(channel->slate, call->place))
             return 1;
         frame_release(frame); /* the slate; or a call that was taken back */
         if (r < 0)
