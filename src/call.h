@@ -110,6 +110,7 @@ struct call {
     int64_t started;           /* CLOCK_MONOTONIC; 0: not yet */
     struct template *template; /* whose line of calls that wait for a sweep it is in, by `swept` */
     TAILQ_ENTRY(call) swept;
+    uint64_t sweep_of;         /* the worker, by its number, whose remains are swept there */
 };
 
 /* Makes a call out of what the caller gave; the request is copied or spilled. */
