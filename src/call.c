@@ -33,6 +33,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_QUEUED),
                 [CALL_STACK] = STAYS(CALL_QUEUED),
                 [CALL_DUE] = {CALL_DONE, CALL_FINISH, PINFOLD_TIMEOUT},
+                [CALL_SPENT] = STAYS(CALL_QUEUED),
                 [CALL_BROKEN] = STAYS(CALL_QUEUED),
                 [CALL_EXITED] = STAYS(CALL_QUEUED),
                 [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
@@ -51,6 +52,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_AHEAD),
                 [CALL_STACK] = STAYS(CALL_AHEAD),
                 [CALL_DUE] = STAYS(CALL_AHEAD),
+                [CALL_SPENT] = STAYS(CALL_AHEAD),
                 [CALL_BROKEN] = STAYS(CALL_AHEAD),
                 [CALL_EXITED] = STAYS(CALL_AHEAD),
                 [CALL_EXITED_TREE] = STAYS(CALL_AHEAD),
@@ -68,6 +70,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_STACK] = STAYS(CALL_RUNNING),
                 [CALL_DUE] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
+                [CALL_SPENT] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
@@ -86,6 +89,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_STACK] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_SPENT] = STAYS(CALL_LATE),
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
@@ -103,6 +107,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_ENDING),
                 [CALL_STACK] = STAYS(CALL_ENDING),
                 [CALL_DUE] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_SPENT] = STAYS(CALL_ENDING),
                 [CALL_BROKEN] = STAYS(CALL_ENDING),
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
@@ -120,6 +125,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_DONE),
                 [CALL_STACK] = STAYS(CALL_DONE),
                 [CALL_DUE] = STAYS(CALL_DONE),
+                [CALL_SPENT] = STAYS(CALL_DONE),
                 [CALL_BROKEN] = STAYS(CALL_DONE),
                 [CALL_EXITED] = STAYS(CALL_DONE),
                 [CALL_EXITED_TREE] = STAYS(CALL_DONE),
@@ -129,7 +135,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_REFUSED] = STAYS(CALL_DONE),
             },
 };
-static_assert(CALL_STATES == 6 && CALL_EVENTS == 14, "a new state or event wants its cells in the table");
+static_assert(CALL_STATES == 6 && CALL_EVENTS == 15, "a new state or event wants its cells in the table");
 
 const char *pinfold_outcome_name(uint32_t outcome)
 {
@@ -139,6 +145,13 @@ const char *pinfold_outcome_name(uint32_t outcome)
     };
     static_assert(COUNT_OF(names) == PINFOLD_OUTCOMES, "one word for each outcome");
     return outcome < PINFOLD_OUTCOMES ? names[outcome] : NULL;
+}
+
+const char *pinfold_phase_name(uint32_t phase)
+{
+    static const char *const names[] = {"", "queue", "start", "run"};
+    static_assert(COUNT_OF(names) == PINFOLD_PHASES, "one word for each phase");
+    return phase < PINFOLD_PHASES ? names[phase] : NULL;
 }
 
 int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error)
@@ -164,7 +177,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
         .processes = asked->processes,
     };
     call->submitted = now_ns();
-    call->deadline = time_add(call->submitted, asked->deadline_ns);
+    clock_new(&call->clocks, call->submitted, asked->deadline_ns, asked->wall_ns);
 
     int r = payload_size(asked->segments, asked->n_segments, &call->payload_size);
     if (r < 0) {
@@ -283,6 +296,7 @@ void call_return(struct pinfold_pool *pool, struct call *call)
     call->result->told.metrics = (pinfold_metrics){0};
     call->result->told.flags &= ~PINFOLD_HAS_WAITS;
     call_step(pool, call, CALL_RECALL);
+    clock_wait(pool, call);
 }
 
 /* Its place in time, and what it has used, for good; then the caller is told. */
@@ -290,6 +304,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->timer);
     reactor_drop(pool, &call->sample);
+    pool->n_pending--;
     call_detach(pool, call);
     free(TAKE_PTR(call->payload));
     if (call->template) {
@@ -369,7 +384,7 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
 
 static void say_why(struct call *call, enum call_event event)
 {
-    double asked_s = (double)(call->deadline - call->submitted) / 1e9;
+    double asked_s = (double)call->clocks.deadline_ns / 1e9;
     double waited_s = (double)(now_ns() - call->submitted) / 1e9;
     switch (event) {
     case CALL_DUE:
@@ -378,6 +393,9 @@ static void say_why(struct call *call, enum call_event event)
                           asked_s);
         else
             call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed", asked_s);
+        break;
+    case CALL_SPENT:
+        clock_say_spent(call);
         break;
     case CALL_CANCEL:
         call_evidence(call, PINFOLD_CANCELLED, "cancelled after %.3g s", waited_s);
@@ -428,6 +446,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     if (step->outcome != CALL_UNDECIDED && call->outcome == CALL_UNDECIDED) {
         say_why(call, event);
         call->outcome = step->outcome == CALL_BY_EVIDENCE ? call->verdict : step->outcome;
+        call->result->told.phase = call->outcome == PINFOLD_OK ? PINFOLD_PHASE_NONE : clock_phase(pool, call);
     }
     move(pool, call, step->next);
 

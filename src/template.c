@@ -258,6 +258,7 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
             pool_refuse_one(pool, "the pool could not start: %s", pool->failure.text);
     } else if (!opening && !pool->closing) {
         pool->replace = true;
+        clock_closed(pool);
     }
 }
 
@@ -317,6 +318,8 @@ static void serve(struct pinfold_pool *pool, struct template *template)
     reactor_drop(pool, &template->timer);
     if (pool->renewal.template == template)
         renewal_take_over(pool);
+    if (pool->config.isolation != PINFOLD_SPAWN)
+        clock_opened(pool, template);
     pool_ready(pool, true);
 }
 

@@ -114,8 +114,8 @@ static void set_state(struct pinfold_pool *pool, struct worker *worker, uint8_t 
         return;
     uint32_t *count = state_count(pool, worker->state);
     --*count;
-    if (worker->state == WORKER_STARTING)
-        worker->template->starting--;
+    if (worker->state == WORKER_STARTING && --worker->template->starting == 0)
+        clock_opened(pool, worker->template);
     worker->state = state;
     if ((count = state_count(pool, state)))
         ++*count;
@@ -320,6 +320,16 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     return 0;
 }
 
+bool worker_has_taken(const struct worker *worker)
+{
+    int unread;
+    if (worker->unread)
+        return false;
+    if (!worker->handed_last)
+        return ahead_has_taken(worker);
+    return worker->channel < 0 || ioctl(worker->channel, SIOCOUTQ, &unread) < 0 || unread == 0;
+}
+
 void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
     call->worker = worker;
@@ -335,6 +345,7 @@ void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call 
     if (limit_any(&call->limits))
         reactor_set(pool, &call->sample, call->started + LIMIT_SAMPLE_NS);
     call_step(pool, call, CALL_HANDED);
+    clock_handed(pool, call);
     ahead_begun(pool, worker);
     if (!call->told)
         pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");

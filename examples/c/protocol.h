@@ -73,10 +73,11 @@ struct result {
 enum { RESULT_SPILLED = 1, RESULT_CHILDREN = 2, RESULT_QUIET = 8 };
 
 /* What the pool shares with a worker that is handed calls ahead. `line`: the next turn, the end of the turns (31 bits
- * each), and whether it is closed. */
+ * each), and whether it is closed. `taken`: calls begun that were not handed ahead. */
 struct slate {
     _Atomic uint64_t line;
     _Atomic uint32_t reads;
+    _Atomic uint32_t taken;
     _Atomic int64_t begun[16];
 };
 #define SLATE_MASK UINT64_C(0x7fffffff)

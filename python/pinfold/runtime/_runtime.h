@@ -49,6 +49,8 @@ int seat_fd(enum seat seat);
 int seat_open(void);                   /* takes all of them, with /dev/null. 0 or a negative errno */
 int seat_put(enum seat seat, int fd);  /* moves fd there and closes the old number. Closes it on failure, too */
 int seat_copy(enum seat seat, int fd); /* duplicates fd there */
+int seat_renew(
+    void); /* in a worker: /dev/null, there and as its input, is opened for it alone. 0 or a negative errno */
 void seat_close(enum seat first, enum seat last);
 
 /* _stack.c: a worker tells where the program stands, on request and before it dies of a crash. */
