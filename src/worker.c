@@ -750,6 +750,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         call_detach(pool, call);
         if (tree) {
             call->template = template;
+            call->sweep_of = worker->number;
             TAILQ_INSERT_TAIL(&template->sweeping, call, swept);
         }
         call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);
