@@ -441,27 +441,31 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     }
     const struct frame_result *body = frame->body;
     pinfold_error error;
+    uint32_t verdict = verdict_of(call, body);
+    bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != RESULT_OK;
     /* What came in the frame is a copy, which nobody can write to any more; a spill is not. */
-    bool distrusted = pool_distrusts(pool) && body->flags & RESULT_SPILLED;
-    int r =
-        distrusted ? result_hold(call->result, frame) : result_payload(call->result, frame, &pool->spills, &error);
+    bool distrusted = fits && pool_distrusts(pool) && body->flags & RESULT_SPILLED;
+    int r = 0;
+    if (distrusted)
+        r = result_hold(call->result, frame);
+    else if (fits)
+        r = result_payload(call->result, frame, &pool->spills, &error);
+    else /* it is not even looked at: to copy or map it costs what the limit is there to save */
+        call->result->told.metrics.result_bytes = body->payload_size;
     if (r < 0 && distrusted)
         error_errno(&error, r, "cannot hold the result");
     if (r < 0) {
         worker_damaged(pool, worker, r, error.text);
         return;
     }
-    uint32_t verdict = verdict_of(call, body);
     if (verdict == PINFOLD_INTERNAL) /* it may have had nowhere to put its result */
         pool_restore_spills(pool);
-    if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
+    if (!fits)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
                       body->payload_size, call->result_bytes);
     else
         call_evidence(call, verdict, "%s",
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
-    if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
-        call->result->told.n_segments = 0;
     struct usage usage;
     bool measured = true;
     if (!pool_distrusts(pool))

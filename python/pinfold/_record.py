@@ -24,13 +24,17 @@ class Record:
     """What all kinds of pending calls have in common.
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
-    name for it, 0 until it has taken the call. `deadline_ns` counts from the submit. `ended` is how
+    name for it, 0 until it has taken the call. `deadline_ns` counts from the submit. `result_bytes`
+    bounds the value, 0: nothing does. `ended` is how
     it ended, once the handlers were told. The backend is held until whoever waits was told, so that
     nobody who waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of
     it last, and may be called again if an exception came before.
     """
 
-    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key")
+    __slots__ = (
+        *("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key"),
+        "result_bytes",
+    )
 
     backend: LocalBackend | None
     call: WorkerCall
@@ -38,6 +42,7 @@ class Record:
     deadline_ns: int
     key: int
     call_id: int
+    result_bytes: int
     ended: WorkerResult | None
 
     def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
@@ -47,6 +52,7 @@ class Record:
         self.deadline_ns = 0
         self.key = 0
         self.call_id = 0
+        self.result_bytes = 0
         self.ended = None
 
     def queue_in(self, pool: Pool) -> Queue | None:
