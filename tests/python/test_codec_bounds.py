@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 
 import codec_bombs as bombs
@@ -16,8 +17,9 @@ from conftest import MakeBackend
 from pinfold import Limits, OutputLimitExceeded, WorkerCall, codec
 from pinfold.codec import Malformed, TooLarge
 from pinfold.codec._reader import Reader
+from pinfold.codec.reading import _DECODERS
 
-SIZE = 1 << 18
+SIZE = 1 << 16
 TIMES = 100  # as docs/security.md has it
 FREE = 1 << 17
 
@@ -48,8 +50,6 @@ def test_the_reader_pays_for_all_the_memory_that_it_takes(name: str) -> None:
     """For what is left when it has been read, that is, and never for much more."""
     peak_of(bombs.DENSE[name])
     segments = tuple(received([bombs.dense(name, SIZE)]))
-    from pinfold.codec.reading import _DECODERS
-
     reader = Reader(segments, _DECODERS, 0, False)
     gc.collect()
     tracemalloc.start()
@@ -87,9 +87,6 @@ def test_the_calls_that_python_makes_for_a_value_grow_with_its_bytes(name: str) 
 @pytest.mark.parametrize("name", bombs.SLOW)
 def test_what_would_take_longer_than_its_size_allows_is_refused(name: str) -> None:
     for stream in bombs.SLOW[name]():
-        if name.startswith("numpy"):  # they are few, and the reader takes them
-            codec.decode(received([stream]), "data")
-            continue
         with pytest.raises(Malformed):
             codec.decode(received([stream]), "data")
         assert peak_of(stream) <= TIMES * len(stream) + FREE
@@ -107,6 +104,7 @@ def test_what_only_looks_like_it_arrives() -> None:
         {(i, str(i)) for i in range(20_000)},
         {frozenset({-1, i}) for i in range(3000)} | {frozenset({-2, i}) for i in range(3000)},
         {1 << 16_000, -(1 << 16_000)},
+        {np.float64(2.0**i) for i in range(500)},
         [{"": []}] * 10_000,
         [[] for _ in range(10_000)],
         [1 << 3_000_000, {"key": 1 << 3_000_000}],
@@ -119,9 +117,7 @@ def test_the_reader_counts_the_steps_of_tables_as_python_takes_them(is_set: bool
     """All keys have one hash, and each is compared with all before it, in Python as here."""
     n = 60
     keys = [i * bombs.P for i in range(n)]
-    [way, _, dictionary, *_] = bombs.keyed(map(bombs.integer, keys))()
-    from pinfold.codec.reading import _DECODERS
-
+    [way, _, dictionary, *_] = bombs.keyed(lambda: map(bombs.integer, keys))()
     reader = Reader(tuple(received([way if is_set else dictionary])), _DECODERS, 0, False)
     reader.read()
     comparisons = n * (n - 1) // 2
@@ -129,11 +125,9 @@ def test_the_reader_counts_the_steps_of_tables_as_python_takes_them(is_set: bool
 
 
 def test_random_keys_take_few_steps() -> None:
-    from pinfold.codec.reading import _DECODERS
-
     chance = random.Random(7)
     keys = {chance.getrandbits(62) for _ in range(30_000)}
-    for way in bombs.keyed(map(bombs.integer, keys))():
+    for way in bombs.keyed(lambda: map(bombs.integer, keys))():
         reader = Reader(tuple(received([way])), _DECODERS, 0, False)
         reader.read()
         assert reader.steps < 20 * len(keys)

@@ -60,10 +60,11 @@ enum { FALSE = 20, TRUE, NIL, HALF = 25, SINGLE, DOUBLE };
 #define STEPS_TO_COMPARE 4u /* two parts of keys */
 #define KEY_BITS 16384u     /* of a number in a key: to compare two of different kinds is quadratic */
 #define KEY_DIGITS 4932u    /* the same, decimal */
-#define KEY_EXPONENT 999999 /* of a Decimal in a key: to hash it is a power of 10 (and decimal's own default bound) */
-#define PLAIN_DEPTH 64u     /* lists inside lists, in the description of a dtype */
-#define BREATH 32768u       /* items, after which signals and other threads have their turn */
-#define COLLECTED 32768u    /* bytes, from which on garbage is not looked for while a value is made */
+#define KEY_EXPONENT                                                                                              \
+    999999               /* of a Decimal in a key: to hash it is a power of 10 (and decimal's own default bound) */
+#define PLAIN_DEPTH 64u  /* lists inside lists, in the description of a dtype */
+#define BREATH 32768u    /* items, after which signals and other threads have their turn */
+#define COLLECTED 32768u /* bytes, from which on garbage is not looked for while a value is made */
 
 struct state {
     PyTypeObject *reader;
@@ -83,7 +84,7 @@ struct reader {
     uint64_t steps, steps_most;
     uint64_t owed; /* items that open lists and maps are yet to have, each of a byte at least */
     unsigned depth, breath;
-    int bounded; /* above 0: of a number's size, in a key or a range */
+    int bounded;       /* above 0: of a number's size, in a key or a range */
     bool long_numbers; /* a key has one that takes long to compare */
 };
 
@@ -898,7 +899,8 @@ static PyObject *read_pairs(struct reader *r)
     PyObject *dict = NULL;
     if (!expect_list(r, 2, "dict"))
         return NULL;
-    if (enter(r) && read_keys(r, &keys, "dict") && check_keys(r, &keys, false) && spend(r, dict_cost(keys.n, false)))
+    if (enter(r) && read_keys(r, &keys, "dict") && check_keys(r, &keys, false) &&
+        spend(r, dict_cost(keys.n, false)))
         dict = dict_of(r, &keys, "dict");
     if (dict && !read_values(r, dict, &keys))
         Py_CLEAR(dict);
@@ -935,8 +937,8 @@ static PyObject *read_datetime(struct reader *r)
         return NULL;
     PyObject *zone = read_zone(r, "datetime"), *value = NULL;
     if (zone)
-        value = PyDateTimeAPI->DateTime_FromDateAndTimeAndFold(v[0], v[1], v[2], v[3], v[4], v[5], v[6], zone, v[7],
-                                                               PyDateTimeAPI->DateTimeType);
+        value = PyDateTimeAPI->DateTime_FromDateAndTimeAndFold(v[0], v[1], v[2], v[3], v[4], v[5], v[6], zone,
+                                                               v[7], PyDateTimeAPI->DateTimeType);
     Py_XDECREF(zone);
     return value;
 }
@@ -1411,13 +1413,14 @@ static PyGetSetDef members[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(reader_doc, "Reader(segments, decoders, most, trusted)\n--\n\n"
-                         "Reads a value from a tuple of memoryviews. `decoders` makes of a tag's parts what needs a "
-                         "module. `most`: bytes\nthat the value may take, 0 for any. `trusted`: without bounds.");
+PyDoc_STRVAR(reader_doc,
+             "Reader(segments, decoders, most, trusted)\n--\n\n"
+             "Reads a value from a tuple of memoryviews. `decoders` makes of a tag's parts what needs a "
+             "module. `most`: bytes\nthat the value may take, 0 for any. `trusted`: without bounds.");
 
 static PyType_Slot type_slots[] = {
-    {Py_tp_new, reader_new},     {Py_tp_dealloc, reader_dealloc},   {Py_tp_methods, methods},
-    {Py_tp_getset, members},     {Py_tp_doc, (void *)reader_doc},   {0, NULL},
+    {Py_tp_new, reader_new}, {Py_tp_dealloc, reader_dealloc}, {Py_tp_methods, methods},
+    {Py_tp_getset, members}, {Py_tp_doc, (void *)reader_doc}, {0, NULL},
 };
 
 static PyType_Spec type_spec = {
@@ -1454,8 +1457,9 @@ static PyObject *plain_item(struct reader *r, unsigned depth)
     return list;
 }
 
-PyDoc_STRVAR(describe_doc, "describe(description)\n--\n\n"
-                           "The lists, texts, ints and Nones of a dtype's description, which a reader has passed.");
+PyDoc_STRVAR(describe_doc,
+             "describe(description)\n--\n\n"
+             "The lists, texts, ints and Nones of a dtype's description, which a reader has passed.");
 
 static PyObject *describe(PyObject *module, PyObject *description)
 {

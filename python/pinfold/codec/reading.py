@@ -1,7 +1,7 @@
 """The reader of the `data` codec, for bytes that may be hostile.
 
-`_reader.c` does the reading, within two budgets that grow with the size of the bytes: one of memory,
-one of time. What it cannot make without a module of Python's, it has made by `_DECODERS`.
+`_reader.c` reads them within two budgets that grow with their size: one of memory, one of time. The
+functions in `_DECODERS` make what needs a module of Python's.
 """
 
 from __future__ import annotations

@@ -92,9 +92,8 @@ def unpack_request(segments: Sequence[memoryview]) -> Request:
 
 def unpack_arguments(request: Request) -> tuple[list[object], dict[str, object]]:
     """Read the arguments of a request. Raises what `pinfold.codec.decode` raises."""
-    args, kwargs = cast(
-        "tuple[list[object], dict[str, object]]", codecs.decode(request.arguments, request.codec, trusted=True)
-    )
+    arguments = codecs.decode(request.arguments, request.codec, trusted=True)
+    args, kwargs = cast("tuple[list[object], dict[str, object]]", arguments)
     return args, kwargs
 
 
