@@ -16,7 +16,8 @@
 #define FRAME_VERSION 1u
 #define FRAME_MAX 65536u /* bytes, head and all */
 #define FRAME_FDS_MAX 3
-#define FRAME_NOTE_MAX 4096u /* bytes of a note */
+#define FRAME_NOTE_MAX 4096u                  /* bytes of a note */
+#define FRAME_FAILURE_MAX (UINT64_C(8) << 20) /* bytes of a result's payload whose status is not RESULT_OK */
 
 enum frame_kind {
     FRAME_SETUP = 1,    /* pool -> template, once and first */

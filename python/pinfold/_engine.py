@@ -35,6 +35,7 @@ from pinfold._hooks import Hooks
 from pinfold._record import Origin
 from pinfold.call import FOREVER_NS
 from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
+from pinfold.limits import BOXED_RESULT_BYTES
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -96,6 +97,8 @@ class Engine:
         self._settling: dict[int, int] = {}  # keys that are claimed, and the thread that has them
         self._submitting: dict[int, int] = {}  # the same, while handlers are told of the submit
         self._counts: dict[str, object] = {}
+        boxed = launch.config.sandbox != "none"
+        self._result_bytes = BOXED_RESULT_BYTES if boxed else 0
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
             from pinfold._learner import Learner
@@ -202,6 +205,7 @@ class Engine:
                 _claimed(self._submitting, record.key, self.hooks.call, "submit", record.call)
             pool = self.pool()
             queue = record.queue_in(pool)
+            record.result_bytes = limits.result_bytes or self._result_bytes
             left = record.deadline_ns
             if left != FOREVER_NS:
                 left = max(1, left - (monotonic_ns() - began))
@@ -212,7 +216,7 @@ class Engine:
                 record.key,
                 left,
                 limits.output_bytes,
-                limits.result_bytes or 0,
+                record.result_bytes,
                 limits.memory_bytes or 0,
                 limits.cpu_ns,
                 limits.processes or 0,

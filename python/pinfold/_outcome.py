@@ -65,10 +65,13 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), record.codec)
+            value = codecs.decode(raw.segments(), record.codec, record.result_bytes)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
+    except codecs.TooLarge as error:
+        reason = str(error)
+        outcome = "output_limit" if outcome == "ok" else "bad_result"
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
         if is_shortage(error):

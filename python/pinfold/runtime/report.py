@@ -57,7 +57,7 @@ def briefly(error: BaseException) -> tuple[str, str]:
 
 def not_found(function: str) -> Failure:
     """The source has no such function."""
-    message = f"Function '{function}' not found or not callable"
+    message = f"Function '{cut(function, MESSAGE_MAX)}' not found or not callable"
     return Failure("AttributeError", message, message, 1)
 
 
