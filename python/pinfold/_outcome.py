@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
 from pinfold._check import shown
+from pinfold.codec import USER_MODULE
 from pinfold.codec.errors import is_shortage
 from pinfold.errors import (
     BadResult,
@@ -42,6 +43,8 @@ _WHEN = {
     "": "",
 }
 
+_CURRENT_THREAD = "Current thread "
+_SOURCE_FRAME = f'  File "{USER_MODULE}.py", line '
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
 
 
@@ -138,6 +141,7 @@ def _error_of(
             failure.type,
             failure.message,
             phase=phase,
+            line=failure.line or None,
         )
     signal = raw.signal or None
     stack = _own_frames(raw.stack)
@@ -147,13 +151,32 @@ def _error_of(
     else:
         returncode = raw.exit_code if raw.exit_code >= 0 else 1
     return WorkerError(
-        (_printed(raw) + text).rstrip(), returncode, "", reason, signal, stack, phase
+        (_printed(raw) + text).rstrip(),
+        returncode,
+        "",
+        reason,
+        signal,
+        stack,
+        phase,
+        _line_of(stack),
     )
 
 
 def _own_frames(stack: str) -> str:
     """The stack without the frames of the runtime below the candidate's."""
     return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
+
+
+def _line_of(stack: str) -> int | None:
+    """The innermost line of the source in a stack as faulthandler writes it: of the thread that it
+    asked, else of the first thread that has one."""
+    _, _, current = stack.partition(_CURRENT_THREAD)
+    for part in (current, stack):
+        for line in part.splitlines():
+            if line.startswith(_SOURCE_FRAME):
+                number = line[len(_SOURCE_FRAME) :].partition(" ")[0]
+                return int(number) if number.isdecimal() and len(number) < 10 else None
+    return None
 
 
 def _printed(raw: Result) -> str:
