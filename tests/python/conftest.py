@@ -30,7 +30,7 @@ from pinfold.config import default_spill_dir
 MARK = "LOKY_PINFOLD_TESTS"
 os.environ[MARK] = uuid.uuid4().hex
 
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 60.0
 
 
 @dataclass
