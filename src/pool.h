@@ -85,7 +85,7 @@ struct pinfold_pool {
     struct worker_line hungry; /* those that may be handed some */
     uint64_t newest_ahead;     /* no call that is ahead came after this one */
     uint32_t n_waiting, n_ahead, n_running, n_idle, n_starting, n_ending;
-    uint32_t n_pending;        /* calls that have not ended */
+    uint32_t n_pending;     /* calls that have not ended */
     uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
     TAILQ_HEAD(, template) templates_line;
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */

@@ -27,9 +27,10 @@ class Record:
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
     name for it, 0 until it has taken the call. `deadline_ns` counts from the submit, `wall_ns` from
-    when a worker begins it (0: no bound; else what `map` was given). `ended` is how it ended, once the handlers were told. The backend is held until whoever waits was told, so that
-    nobody who waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of
-    it last, and may be called again if an exception came before.
+    when a worker begins it (0: no bound; else what `map` was given). `ended` is how it ended, once
+    the handlers were told. The backend is held until whoever waits was told, so that nobody who
+    waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of it last,
+    and may be called again if an exception came before.
     """
 
     __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key", "wall_ns")

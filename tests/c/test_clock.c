@@ -291,8 +291,10 @@ static void test_every_outcome_that_is_no_value_has_its_phase(void **state)
         const char *function, *argument;
         uint32_t outcome, phase;
     } ends_so[] = {
-        {"upper", "x", PINFOLD_OK, PINFOLD_PHASE_NONE},         {"crash", "11", PINFOLD_SIGNALLED, PINFOLD_PHASE_RUN},
-        {"exec", "", PINFOLD_EXITED, PINFOLD_PHASE_RUN},        {"garbage", "", PINFOLD_BAD_RESULT, PINFOLD_PHASE_RUN},
+        {"upper", "x", PINFOLD_OK, PINFOLD_PHASE_NONE},
+        {"crash", "11", PINFOLD_SIGNALLED, PINFOLD_PHASE_RUN},
+        {"exec", "", PINFOLD_EXITED, PINFOLD_PHASE_RUN},
+        {"garbage", "", PINFOLD_BAD_RESULT, PINFOLD_PHASE_RUN},
         {"two_results", "", PINFOLD_BAD_RESULT, PINFOLD_PHASE_RUN},
     };
     for (size_t i = 0; i < COUNT_OF(ends_so); i++) {

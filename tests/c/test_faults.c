@@ -538,7 +538,8 @@ static void test_a_worker_that_cannot_start_costs_no_neighbour(void **state)
         config.isolation = isolation;
         config.max_workers = 2;
         rig_open(&config);
-        if (isolation == PINFOLD_FRESH) /* the second is asked for with the first call, and may be heard of first */
+        if (isolation ==
+            PINFOLD_FRESH) /* the second is asked for with the first call, and may be heard of first */
             next_event(PINFOLD_EVENT_WORKER_START);
         char *path = make_fifo("gate");
         uint64_t id = submit("gate", path, BOUND);

@@ -142,7 +142,7 @@ backend.submit(call).result()
 
 async def main():
     while (stats := backend.stats()).ending or stats.starting or not stats.idle:
-        await asyncio.sleep(0.001)  # the last worker's descriptors are given back, the next has its own
+        await asyncio.sleep(0.001)  # until no descriptor comes or goes
     held = []
     try:
         while True:
