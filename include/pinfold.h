@@ -85,8 +85,9 @@ typedef enum pinfold_isolation {
 } pinfold_isolation;
 
 #define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
-/* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A spilled result is told when the worker
- * and all that it started are dead, so that nobody can write to it any more; metrics are the kernel's. */
+/* pinfold_config.flags: a worker's word is no evidence. A spilled result is taken as a sealed memfd alone, which nobody
+ * can write to any more (memfd_create(2)); the template is told to have its workers make such (SETUP_SEALED in
+ * src/frame.h). With PINFOLD_FRESH, metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
 /* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
  * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */
@@ -115,7 +116,10 @@ typedef struct pinfold_config {
     uint32_t max_calls_per_worker; /* a reused worker is replaced after so many; 0: no bound */
     int64_t idle_timeout_ns;       /* a worker idle for so long is let go; > 0, PINFOLD_FOREVER: kept */
     int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
-    uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call; 0: 1 MiB */
+    uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call: of more than that a head
+                                      and a tail, neither cut inside a character of UTF-8, and between them the line
+                                      "[... N bytes left out ...]", all within this bound; the head alone where that
+                                      line has no room, at most 47 bytes; 0: 1 MiB */
     uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, ... */
     uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
                                       which it has the same user, always among them; 0: in the caller's */

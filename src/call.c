@@ -240,16 +240,6 @@ void call_evidence_memory(struct call *call, uint64_t bytes)
                   (double)bytes / mib, (double)call->limits.memory_bytes / mib);
 }
 
-void call_overrule(struct call *call, int code, const char *why)
-{
-    if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
-        return;
-    call->outcome = CALL_UNDECIDED;
-    call_evidence(call, call_blame(code), "%s", why);
-    call->outcome = call->verdict;
-    call->result->told.phase = PINFOLD_PHASE_RUN;
-}
-
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
 {
     pinfold_metrics *metrics = &call->result->told.metrics;
@@ -309,18 +299,6 @@ void call_return(struct pinfold_pool *pool, struct call *call)
     clock_wait(pool, call);
 }
 
-/* A payload that waited for its writers' death is looked at now. */
-static void settle(struct pinfold_pool *pool, struct call *call)
-{
-    pinfold_error error;
-    uint8_t outcome = call->outcome;
-    int r = result_settle(call->result, &pool->spills, &error);
-    if (r < 0)
-        call_overrule(call, r, error.text);
-    if (call->outcome == PINFOLD_OUTPUT_LIMIT || (call->outcome != outcome && outcome == PINFOLD_OK))
-        call->result->told.n_segments = 0;
-}
-
 /* Its place in time, and what it has used, for good; then the caller is told. */
 static void finish(struct pinfold_pool *pool, struct call *call)
 {
@@ -336,7 +314,6 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     int64_t now = now_ns();
     struct result *result = call->result;
     pinfold_result *told = &result->told;
-    settle(pool, call);
     told->call_id = call->id;
     told->tag = call->tag;
     told->outcome = call->outcome;

@@ -141,9 +141,6 @@ uint32_t call_blame(int code);
 /* The same: it had so much memory, and that was too much. */
 void call_evidence_memory(struct call *call, uint64_t bytes);
 
-/* The result that decided how the call ended turns out to be none, before anybody is told. */
-void call_overrule(struct call *call, int code, const char *why);
-
 /* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 

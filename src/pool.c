@@ -34,7 +34,12 @@ bool pool_reuses(const struct pinfold_pool *pool)
 
 bool pool_distrusts(const struct pinfold_pool *pool)
 {
-    return pool->config.flags & PINFOLD_DISTRUST && !pool_reuses(pool);
+    return pool_wants_seals(pool) && !pool_reuses(pool);
+}
+
+bool pool_wants_seals(const struct pinfold_pool *pool)
+{
+    return pool->config.flags & PINFOLD_DISTRUST;
 }
 
 void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
@@ -418,7 +423,7 @@ void pool_let_go(struct pinfold_pool *pool)
         close_fd(&queue->notify);
     uint32_t at = 0;
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
-        close_fd(&call->spill), close_fd(&call->result->held_spill);
+        close_fd(&call->spill);
     template_let_go_all(pool);
 }
 

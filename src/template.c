@@ -85,7 +85,8 @@ static int send_setup(const struct pinfold_pool *pool, int control)
 {
     struct frame_setup setup = {
         .isolation = pool->config.isolation,
-        .flags = pool->config.flags & PINFOLD_NO_PDEATHSIG ? 0 : SETUP_PDEATHSIG,
+        .flags = (pool->config.flags & PINFOLD_NO_PDEATHSIG ? 0 : SETUP_PDEATHSIG) |
+                 (pool_wants_seals(pool) ? SETUP_SEALED : 0),
     };
     struct iovec path = {pool->config.spill_dir, strlen(pool->config.spill_dir)};
     return frame_send(control, FRAME_SETUP, 0, &setup, &path, 1, NULL, 0);

@@ -37,7 +37,7 @@ struct setup {
     uint32_t isolation;
     uint32_t flags;
 };
-enum { ISOLATION_FRESH = 0, ISOLATION_REUSE = 1, ISOLATION_SPAWN = 2, SETUP_PDEATHSIG = 1 };
+enum { ISOLATION_FRESH = 0, ISOLATION_REUSE = 1, ISOLATION_SPAWN = 2, SETUP_PDEATHSIG = 1, SETUP_SEALED = 2 };
 
 struct started {
     int32_t pid;
@@ -118,7 +118,8 @@ uint32_t payload_open(void *payload, struct iovec **ret_segments);
 size_t payload_size(const struct iovec *segments, uint32_t n);
 void payload_copy(uint8_t *to, const struct iovec *segments, uint32_t n);
 
-/* The payload as a spill: the read-only descriptor of a file in `directory` that has no name, or -1 with errno. */
+/* The payload as a spill: the read-only descriptor of a file in `directory` that has no name, or, if that is "", a
+ * sealed memfd; or -1 with errno. */
 int payload_spill(const char *directory, const struct iovec *segments, uint32_t n);
 
 #endif

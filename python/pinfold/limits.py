@@ -30,9 +30,12 @@ class Limits:
             all of it is, the page cache with it, and the kernel ends the call at the limit.
         cpu_s: seconds of processor time, user and system, of the same processes; looked at every
             20 ms as well. More ends the call as ``cpu_limit``.
-        output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). What
-            is printed beyond that is dropped from the middle, head and tail stay, and the result's
-            ``stdout_truncated`` or ``stderr_truncated`` is set; the call goes on.
+        output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). Of
+            more than that the middle is dropped, and the result's ``stdout_truncated`` or
+            ``stderr_truncated`` is set; the call goes on. Equal parts of head and tail stay, with
+            the line ``[... N bytes left out ...]`` between them, all within this bound, and no
+            character of UTF-8 is cut. Where that line has no room (it takes at most 47 bytes), the
+            head stays alone.
         result_bytes: the largest encoded value (1 .. 2**62). A larger one ends the call as
             ``output_limit``.
         processes: how many of the call's processes may live at once, the worker included (1 ..

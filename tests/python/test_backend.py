@@ -626,10 +626,10 @@ def test_a_worker_that_cannot_be_set_up_does_not_blame_the_program(
     make_backend: MakeBackend, isolation: str
 ) -> None:
     setup = """
-from pinfold.runtime import worker
+from pinfold.runtime import generators
 def no_room():
     raise MemoryError("no room")
-worker.reseed = no_room
+generators.renew_copied = no_room
 """
     backend = make_backend(isolation=isolation, setup=setup)
     result = backend.submit(WorkerCall("def f():\n    pass", "f"), deadline_s=60).result()

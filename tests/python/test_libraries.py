@@ -10,6 +10,8 @@ from conftest import MakeBackend
 from pinfold import WorkerCall
 from test_sandbox import level_is_there
 
+pytestmark = pytest.mark.libraries
+
 PROGRAMS = {
     "numpy": """
 import numpy as np

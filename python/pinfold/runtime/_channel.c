@@ -490,7 +490,7 @@ PyObject *channel_new(PyObject *module, bool reused)
     channel->pid = getpid();
     channel->reused = reused;
     channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
-    int r = channel->buffer ? 0 : -ENOMEM;
+    int r = channel->buffer ? seat_renew() : -ENOMEM;
     if (r == 0 && reused) {
         /* SEAT_IN holds /dev/null since the seats were taken. */
         r = seat_copy(SEAT_OUT, STDOUT_FILENO);
