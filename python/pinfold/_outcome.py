@@ -63,7 +63,8 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         # The library knows what was left of the deadline when it got the call.
         asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
         what = "time" if raw.is_spent else "deadline"
-        reason = f"the {what} of {0 if asked_ns == 1 else asked_ns / 1e9:g} s passed{_WHEN[raw.phase]}"
+        seconds = 0 if asked_ns == 1 else asked_ns / 1e9  # 1: none was left
+        reason = f"the {what} of {seconds:g} s passed{_WHEN[raw.phase]}"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:

@@ -143,7 +143,7 @@ class LocalBackend:
 
     Methods that take a call raise, at once: `InvalidCall` for arguments that the codec does not
     carry, `CallTypeError` for what is no `WorkerCall`, `PoolClosed` after the shutdown or in a
-    forked child, `QueueFull` when `WorkerConfig.max_queue` calls are waiting.
+    forked child, `QueueFull` when too many are under way (`WorkerConfig.max_queue`).
 
     Args:
         config: how it is set up; None: `WorkerConfig()`.
@@ -210,7 +210,8 @@ class LocalBackend:
                 (`ExecRunnerError` itself), ended its process (`WorkerExited`), crashed
                 (`WorkerCrashed`), hit a limit (`LimitExceeded`), or returned what the codec does
                 not carry (`BadResult`).
-            CallTimeout: the deadline passed, or its own time (`Limits.wall_s`). Also a `TimeoutError`.
+            CallTimeout: the deadline passed, or its own time (`Limits.wall_s`). Also a
+                `TimeoutError`.
             WorkerLost, PoolError: not the candidate's fault; it is safe to try again.
             asyncio.CancelledError: the backend was closed meanwhile.
         """
@@ -262,10 +263,11 @@ class LocalBackend:
         call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
         `calls` may be a generator of a million: it is asked for the next call when there is room
         for it, beside two for each worker (four when `ordered`) or, where workers are used again
-        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so here `deadline_s` counts from the moment a worker
-        begins a call, as if its `Limits.wall_s` had been set; the sooner of the two counts. Leaving the loop early cancels what
-        is in flight. An error of `calls`, or of a call that cannot be made, comes after the results
-        of the calls before it.
+        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so
+        here `deadline_s` counts from the moment a worker begins a call, as if its `Limits.wall_s`
+        had been set; the sooner of the two counts. Leaving the loop early cancels what is in
+        flight. An error of `calls`, or of a call that cannot be made, comes after the results of
+        the calls before it.
         """
         with loading():
             from pinfold.mapping import CallMap

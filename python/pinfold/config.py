@@ -188,7 +188,8 @@ class WorkerConfig:
             is read; ``"pickle"`` carries almost anything and can.
         limits: what a call may use unless it says otherwise.
         max_queue: calls that may wait while `max_workers` others are under way (0: none): a submit
-            raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no bound.
+            raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no
+            bound.
         sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
             up privileges, reads only the interpreter, its packages, the call's `python_path` and
             system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR

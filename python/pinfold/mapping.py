@@ -35,8 +35,8 @@ _END: Any = object()
 _LOOK_S = 1.0  # between looks whether another thread still settles our calls
 _NAP_S = 0.01  # between looks at a queue that other callers have filled
 
-# Short calls are handed ahead (docs/design.md), and end many at a time: then more of them have to be
-# under way, or the workers wait for this loop. Only for short and small ones, which hold little.
+# Short calls are handed ahead (docs/design.md) and end many at a time: more of them have to be
+# under way, or the workers wait for this loop. Only short and small ones, which hold little.
 _SHORT_S = 0.001
 _SMALL = 60_000  # bytes of a request or a result, which then needs no file
 _MORE_EACH, _MORE_MOST = 24, 192  # calls more: for each worker, and in all
@@ -53,9 +53,7 @@ class CallMap:
     that have ended were.
     """
 
-    def __init__(
-        self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool
-    ) -> None:
+    def __init__(self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool) -> None:
         self._backend = backend
         self._calls = calls
         self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
