@@ -247,7 +247,10 @@ void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t p
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
     metrics->user_ns = (int64_t)(user_us * 1000);
     metrics->sys_ns = (int64_t)(sys_us * 1000);
-    metrics->peak_rss_kb = peak_kb > inherited_kb ? peak_kb - inherited_kb : peak_kb;
+    if (peak_kb > inherited_kb)
+        peak_kb -= inherited_kb;
+    if (peak_kb > metrics->peak_rss_kb)
+        metrics->peak_rss_kb = peak_kb;
 }
 
 static uint64_t since(uint64_t total, uint64_t base)
@@ -283,7 +286,7 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
         return;
     for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
         worker_drain(pool, worker, stream, true);
-    if (!call->flushed && worker->printed >= 0)
+    if (!call->answered && worker->printed >= 0)
         printed_take(worker->printed, worker->output);
     result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
     worker->call = NULL;
@@ -443,6 +446,14 @@ static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
     }
 }
 
+/* While its worker lives: that may be dead, and not reported yet, when the caller is told. An answer has it all. */
+static void note_usage(struct call *call)
+{
+    struct usage usage;
+    if (!call->answered && worker_usage(call->worker, &usage))
+        call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+}
+
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event)
 {
     const struct call_step *step = &call_life[call->state][event];
@@ -453,6 +464,8 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     }
     move(pool, call, step->next);
 
+    if (step->actions & (CALL_ASK | CALL_KILL) && call->worker)
+        note_usage(call);
     if (step->actions & CALL_ASK)
         worker_ask(call->worker);
     if (step->actions & CALL_GRACE)
@@ -462,9 +475,6 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));
     if (step->actions & CALL_KILL && call->worker) {
-        struct usage usage;
-        if (!(call->result->told.metrics.peak_rss_kb) && worker_usage(call->worker, &usage))
-            call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (!(call->result->told.flags & PINFOLD_HAS_WAITS))
             call_waits(pool, call);
         worker_retire(pool, call->worker, "killed: %s", pinfold_outcome_name(call->outcome));

@@ -101,7 +101,7 @@ struct call {
     uint32_t turn;   /* on its worker's slate, if `offered` */
     bool offered;    /* it was handed ahead */
     bool told;       /* the event of its start was */
-    bool flushed;    /* its worker answered, and wrote out what was printed before */
+    bool answered;   /* its worker did: what was printed is written, and what was used is told */
     uint8_t returns; /* workers that died before they had begun it */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
@@ -145,7 +145,8 @@ uint32_t call_blame(int code);
 /* The same: it had so much memory, and that was too much. */
 void call_evidence_memory(struct call *call, uint64_t bytes);
 
-/* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
+/* Notes what the call used so far; a later note replaces it, but the highest peak stays. `peak_kb` includes what was
+ * inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
 /* Notes what the call has waited for, where the pool tells that, while its worker lives. */

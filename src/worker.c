@@ -136,7 +136,7 @@ void worker_ask(const struct worker *worker)
 
 bool worker_usage(const struct worker *worker, struct usage *ret_usage)
 {
-    return usage_read(worker->pid, ret_usage) == 0 && !pidfd_ended(worker->pidfd);
+    return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
 }
 
 void worker_forget(struct pinfold_pool *pool, struct worker *worker)
@@ -486,7 +486,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     bool measured = true;
     if (!pool_distrusts(pool))
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
-    else if (!call->result->told.metrics.peak_rss_kb && (measured = worker_usage(worker, &usage)))
+    else if ((measured = worker_usage(worker, &usage) && !usage.execed))
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
     call_waits(pool, call);
     if (pool_reuses(pool)) {
@@ -496,9 +496,10 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (call->state == CALL_LATE) /* a value that came too late is none */
         result_drop(call->result);
     worker->calls++;
-    worker->answered = call->flushed = true;
+    worker->answered = call->answered = true;
     pool->stillborn = 0;
-    /* One that is dead already is told of by its template, any moment. */
+    /* One that is dead already is told of by its template, any moment; and with it what only a death tells, the peak of all
+     * that it has executed. */
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
@@ -739,8 +740,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         bool tree = report->flags & EXITED_ORPHANS;
         struct template *template = worker->template;
         pool->stillborn = 0;
-        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || pool_distrusts(pool) ||
-            !call->result->told.metrics.peak_rss_kb)
+        if (!call->answered || pool_distrusts(pool))
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {
             /* it is known how the call ended; how its worker was brought down says nothing more */

@@ -131,7 +131,7 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
 /* Asks it where its program stands: it answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
 
-/* What it has used so far. False: it is dead, and its pid may be another's. */
+/* What it has used so far. False: it is dead, and its pid may be another's, or about to be. */
 bool worker_usage(const struct worker *worker, struct usage *ret_usage);
 
 /* Takes the frames that wait in its channel. */

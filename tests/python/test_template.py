@@ -720,7 +720,9 @@ def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> Non
     quiet.kill()
     assert template.exit_of(quiet).flags == 0
     assert stuck.number not in template.swept
-    assert os.waitpid(daemon, 0x40000000)[1] == signal.SIGKILL  # __WALL: it is no child of this process
+    assert (
+        os.waitpid(daemon, 0x40000000)[1] == signal.SIGKILL
+    )  # __WALL: it is no child of this process
     template.until_swept(stuck)
 
 

@@ -49,8 +49,9 @@ class Worker:
         box: Box | None = None,
     ) -> None:
         self._places = settings.get("places")
-        # What a call waited for, the pool reads from a worker that lives; then it kills it.
-        self._last = isolation == "fresh" and self._places is None
+        # What a call waited for, and what one in a box has used, the pool reads from a worker that
+        # lives; then it kills it.
+        self._last = isolation == "fresh" and self._places is None and box is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
         if box is not None:
