@@ -33,7 +33,7 @@ def _let_go_of_trackers() -> bool:
     for name, module in list(sys.modules.items()):
         if not name.endswith(".resource_tracker"):
             continue
-        tracker = getattr(module, "_resource_tracker", None)
+        tracker: Any = getattr(module, "_resource_tracker", None)
         fd = getattr(tracker, "_fd", None)
         if type(fd) is int:
             tracker._fd = tracker._pid = None
