@@ -35,6 +35,7 @@ from pinfold._hooks import Hooks
 from pinfold._record import Origin
 from pinfold.call import FOREVER_NS
 from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
+from pinfold.limits import BOXED_RESULT_BYTES
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -99,6 +100,8 @@ class Engine:
         self._settling: dict[int, int] = {}  # keys that are claimed, and the thread that has them
         self._submitting: dict[int, int] = {}  # the same, while handlers are told of the submit
         self._counts: dict[str, object] = {}
+        boxed = launch.config.sandbox != "none"
+        self._result_bytes = BOXED_RESULT_BYTES if boxed else 0
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
             from pinfold._learner import Learner
@@ -197,7 +200,8 @@ class Engine:
         limits: Limits,
         began: int,
     ) -> None:
-        """Hands a call to the pool; its deadline counts from `began` (monotonic nanoseconds).
+        """Hands a call to the pool; its deadline counts from `began` (monotonic nanoseconds), but
+        for the time in which the pool opens.
 
         A call that the pool cannot take for reasons of its own ends ``internal``. Raises
         PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
@@ -209,6 +213,7 @@ class Engine:
                 _claimed(self._submitting, record.key, self.hooks.call, "submit", record.call)
             pool = self.pool()
             queue = record.queue_in(pool)
+            record.result_bytes = limits.result_bytes or self._result_bytes
             left = record.deadline_ns
             if left != FOREVER_NS:
                 left = max(1, left - (monotonic_ns() - began))
@@ -219,11 +224,12 @@ class Engine:
                 record.key,
                 left,
                 limits.output_bytes,
-                limits.result_bytes or 0,
+                record.result_bytes,
                 limits.memory_bytes or 0,
                 limits.cpu_ns,
                 limits.processes or 0,
                 limits.file_bytes or 0,
+                record.wall_ns,
             )
         except BaseException as error:
             _claimed(self._settling, record.key, self._not_taken, record, error)
@@ -234,7 +240,9 @@ class Engine:
         if most is None or self._pool is None:
             return True
         with contextlib.suppress(ValueError):  # closed: a submit will say so
-            return self._pool.stats()["queued"] < most
+            stats = self._pool.stats()
+            under_way = stats["submitted"] - sum(stats["outcomes"].values())
+            return under_way < self.launch.max_workers + most
         return True
 
     def _not_taken(self, record: Record, error: BaseException) -> None:

@@ -19,7 +19,7 @@ from pinfold._check import shown
 from pinfold._cpus import usable_cpus
 from pinfold._sandbox import cgroup_of, namespaces_of, plan_of
 from pinfold.call import FOREVER_NS
-from pinfold.config import MAX_WORKERS, THREAD_COUNTS
+from pinfold.config import CACHES, MAX_WORKERS, THREAD_COUNTS
 from pinfold.errors import InvalidConfig, PoolError
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Launch:
             | (_pool.EVENTS if events else 0)
             | (_pool.PLACES if self.places else 0)
             | (_pool.AHEAD if config.isolation != "fresh" else 0)
-            | (_pool.DISTRUST if self.plan and config.isolation == "fresh" else 0),
+            | (_pool.NO_QUEUE if config.max_queue == 0 else 0)
+            | (_pool.DISTRUST if self.plan else 0),
             namespaces=namespaces_of(self.plan),
             cgroup=str(self.cgroup[0]) if self.cgroup else None,
         )
@@ -159,6 +160,7 @@ class Launch:
                 "path": _library_path(),
                 "modules": _module_path(),
                 "box": self.plan,
+                "threads": list(config.allow_threads),
                 "cgroup": str(self.cgroup[0]) if self.cgroup else None,
                 "places": self.places,
             }
@@ -243,6 +245,9 @@ def _environment(config: WorkerConfig) -> list[bytes]:
         for name, value in os.environ.items()
         if name in config.env_whitelist or name.startswith(prefixes)
     }
+    if config.sandbox != "none":
+        for name in CACHES:
+            kept.pop(name, None)
     if config.identity_env:
         kept[config.identity_env[1]] = config.node_id
     if config.cpus_per_worker is not None:

@@ -24,20 +24,70 @@ THREAD_COUNTS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+CACHES = (
+    "XDG_CACHE_HOME XDG_CONFIG_HOME MPLCONFIGDIR NUMBA_CACHE_DIR TORCH_HOME TORCHINDUCTOR_CACHE_DIR"
+    " TRITON_CACHE_DIR HF_HOME HF_HUB_CACHE HF_ASSETS_CACHE HF_DATASETS_CACHE HF_MODULES_CACHE"
+    " TRANSFORMERS_CACHE SENTENCE_TRANSFORMERS_HOME JAX_COMPILATION_CACHE_DIR SCIKIT_LEARN_DATA JOBLIB_TEMP_FOLDER"
+).split()
+"""Directories that libraries write to. A box lets nobody write there, and its calls get none."""
+
 DEFAULT_ENV_WHITELIST: frozenset[str] = frozenset(
     """
-    PATH HOME USER LOGNAME SHELL TERM
-    LANG LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LC_NUMERIC LC_TIME
-    PYTHONPATH PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED PYTHONHASHSEED
+    PATH HOME USER LOGNAME SHELL TERM TZ TZDIR
+    LANG LANGUAGE LC_ALL LC_CTYPE LC_COLLATE LC_MESSAGES LC_NUMERIC LC_TIME LC_MONETARY LC_PAPER
+    LC_NAME LC_ADDRESS LC_TELEPHONE LC_MEASUREMENT LC_IDENTIFICATION
+    PYTHONPATH PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED PYTHONHASHSEED PYTHONUTF8 PYTHONIOENCODING
     VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV PYENV_ROOT
-    LD_LIBRARY_PATH LD_PRELOAD
-    CUDA_HOME CUDA_PATH CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES
-    JAX_PLATFORMS JAX_TRACEBACK_FILTERING
+    LD_LIBRARY_PATH LD_PRELOAD SSL_CERT_FILE SSL_CERT_DIR
     TMPDIR TEMP TMP
+
+    OMP_DYNAMIC OMP_PROC_BIND OMP_PLACES OMP_SCHEDULE OMP_STACKSIZE OMP_WAIT_POLICY
+    OMP_THREAD_LIMIT OMP_MAX_ACTIVE_LEVELS GOMP_CPU_AFFINITY GOMP_SPINCOUNT GOMP_STACKSIZE
+    KMP_AFFINITY KMP_BLOCKTIME KMP_DUPLICATE_LIB_OK KMP_HW_SUBSET KMP_INIT_AT_FORK KMP_SETTINGS
+    KMP_STACKSIZE
+    GOTO_NUM_THREADS OPENBLAS_CORETYPE OPENBLAS_MAIN_FREE OPENBLAS_VERBOSE
+    BLIS_NUM_THREADS BLIS_ARCH_TYPE
+    MKL_DOMAIN_NUM_THREADS MKL_DYNAMIC MKL_THREADING_LAYER MKL_INTERFACE_LAYER MKL_CBWR
+    MKL_ENABLE_INSTRUCTIONS MKL_DEBUG_CPU_TYPE MKL_SERVICE_FORCE_INTEL
+    NUMEXPR_MAX_THREADS NPY_DISABLE_CPU_FEATURES NPY_ENABLE_CPU_FEATURES NPY_PROMOTION_STATE
+    NUMPY_MADVISE_HUGEPAGE SCIPY_ARRAY_API RAYON_NUM_THREADS POLARS_MAX_THREADS
+    JE_ARROW_MALLOC_CONF ARROW_DEFAULT_MEMORY_POOL ARROW_IO_THREADS ARROW_USER_SIMD_LEVEL
+    JOBLIB_MULTIPROCESSING JOBLIB_START_METHOD
+
+    NUMBA_NUM_THREADS NUMBA_THREADING_LAYER NUMBA_THREADING_LAYER_PRIORITY NUMBA_DISABLE_JIT
+    NUMBA_DISABLE_INTEL_SVML NUMBA_CPU_NAME NUMBA_CPU_FEATURES NUMBA_OPT NUMBA_LOOP_VECTORIZE
+    NUMBA_SLP_VECTORIZE NUMBA_BOUNDSCHECK NUMBA_DEBUG NUMBA_DEVELOPER_MODE NUMBA_FULL_TRACEBACKS
+    NUMBA_DISABLE_PERFORMANCE_WARNINGS NUMBA_WARNINGS NUMBA_ENABLE_CUDASIM NUMBA_DISABLE_CUDA
+    NUMBA_CACHE_LOCATOR_CLASSES
+
+    MPLBACKEND MATPLOTLIBRC
+
+    CUDA_HOME CUDA_PATH CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES CUDA_DEVICE_ORDER
+    CUDA_LAUNCH_BLOCKING CUDA_MODULE_LOADING CUBLAS_WORKSPACE_CONFIG NVIDIA_TF32_OVERRIDE
+    HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HSA_OVERRIDE_GFX_VERSION ROCM_HOME ROCM_PATH
+    PYTORCH_ALLOC_CONF PYTORCH_CUDA_ALLOC_CONF PYTORCH_HIP_ALLOC_CONF PYTORCH_ENABLE_MPS_FALLBACK
+    PYTORCH_NVML_BASED_CUDA_CHECK PYTORCH_JIT TORCH_NUM_THREADS TORCH_LOGS TORCH_SHOW_CPP_STACKTRACES
+    TORCHDYNAMO_DISABLE TORCH_COMPILE_DISABLE TORCH_ALLOW_TF32_CUBLAS_OVERRIDE
+    TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
+
+    JAX_PLATFORMS JAX_PLATFORM_NAME JAX_TRACEBACK_FILTERING JAX_ENABLE_X64 JAX_DEBUG_NANS
+    JAX_DEBUG_INFS JAX_DISABLE_JIT JAX_DEFAULT_MATMUL_PRECISION JAX_NUM_CPU_DEVICES
+    JAX_ENABLE_COMPILATION_CACHE JAX_DEFAULT_PRNG_IMPL JAX_THREEFRY_PARTITIONABLE
+    XLA_FLAGS XLA_PYTHON_CLIENT_PREALLOCATE XLA_PYTHON_CLIENT_MEM_FRACTION
+    XLA_PYTHON_CLIENT_ALLOCATOR LIBTPU_INIT_ARGS TPU_VISIBLE_CHIPS
+    TF_CPP_MIN_LOG_LEVEL TF_FORCE_GPU_ALLOW_GROWTH TF_ENABLE_ONEDNN_OPTS TF_DETERMINISTIC_OPS
+    TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS TF_GPU_ALLOCATOR KERAS_BACKEND
+
+    HF_HUB_OFFLINE HF_DATASETS_OFFLINE TRANSFORMERS_OFFLINE HF_EVALUATE_OFFLINE
+    HF_HUB_DISABLE_TELEMETRY HF_HUB_DISABLE_PROGRESS_BARS HF_HUB_DISABLE_SYMLINKS_WARNING
+    HF_HUB_ETAG_TIMEOUT HF_HUB_DOWNLOAD_TIMEOUT HF_HUB_VERBOSITY TRANSFORMERS_VERBOSITY
+    DATASETS_VERBOSITY TRANSFORMERS_NO_ADVISORY_WARNINGS
     """.split()
     + list(THREAD_COUNTS)
+    + CACHES
 )
-"""The environment variables that workers get, if the caller has them. Extend it with ``|``."""
+"""The environment variables that workers get, if the caller has them. Extend it with ``|``. None
+of them is one in which people keep secrets: no proxies, no endpoints, no keys."""
 
 DEFAULT_ENV_PREFIXES: tuple[str, ...] = ("GIGAEVO_", "LOKY_")
 """Prefixes of further environment variables that workers get. Extend it with ``+``."""
@@ -129,11 +179,17 @@ class WorkerConfig:
         setup: source text that runs once, before any worker is forked; candidates import its module
             as ``pinfold_setup``. None: nothing. A megabyte of ASCII is possible everywhere; what is
             large should be in a file that it reads.
+            A function ``after_fork()`` of that module is called in every worker before its first
+            call, after the global generators of `random`, numpy and torch were given states of
+            their own there: for generators, connections and the like that workers must not share.
+            If it raises, there is no worker, and its calls end as ``internal`` with the traceback.
         setup_timeout_s: how long the start may take: interpreter, preloads and setup. Default 60.
         codec: how values cross unless the call says otherwise. ``"data"`` cannot run code when it
             is read; ``"pickle"`` carries almost anything and can.
         limits: what a call may use unless it says otherwise.
-        max_queue: calls that may wait for a worker; one more raises `QueueFull`. None: no bound.
+        max_queue: calls that may wait while `max_workers` others are under way (0: none): a submit
+            raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no
+            bound.
         sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
             up privileges, reads only the interpreter, its packages, the call's `python_path` and
             system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR
@@ -158,6 +214,12 @@ class WorkerConfig:
             where the kernel puts them.
         python: the interpreter of the workers, by default the caller's own. A name without a slash
             is looked up on PATH.
+        allow_threads: names of threads that preloads and `setup` may leave running in the
+            template: of the thread (``jemalloc_bg_thd``), or of the library whose code it stands in
+            (``libopenblas``). Any other fails the start of the pool, since a fork has one thread:
+            it copies what the others were just doing, and every lock that they held stays locked,
+            so that a worker may hang or compute wrongly. Name those alone whose library is made
+            for that. Arrow's pools (``libarrow``) are, and need not be named.
         python_path: directories that come first on ``sys.path``, in this order, but for a call's
             own `python_path`: for preloads and `setup`, and in every call. Calls in a box may read
             them. They are resolved when the backend is made.
@@ -188,6 +250,7 @@ class WorkerConfig:
     allow_network: bool = False
     cpus_per_worker: int | None = None
     python: str = field(default_factory=lambda: sys.executable)
+    allow_threads: Collection[str] = ()
     python_path: Sequence[str | os.PathLike[str]] = ()
     identity_env: Sequence[str] | None = DEFAULT_IDENTITY_ENV
 
@@ -208,11 +271,12 @@ class WorkerConfig:
         self._check_preload()
         if self.setup is not None:
             check.plain("setup", self.setup, empty=True)
+        self._set("allow_threads", check.texts("allow_threads", self.allow_threads))
         check.seconds("setup_timeout_s", self.setup_timeout_s)
         self._set("codec", check.choice("codec", self.codec, CODECS))
         if not isinstance(self.limits, Limits):
             check.wrong_type("limits", self.limits, "a Limits")
-        check.whole("max_queue", self.max_queue, 1, 2**32 - 1, none=True)
+        check.whole("max_queue", self.max_queue, 0, 2**32 - 1, none=True)
         self._set("sandbox", check.choice("sandbox", self.sandbox, SANDBOXES))
         check.flag("sandbox_required", self.sandbox_required)
         check.flag("allow_network", self.allow_network)

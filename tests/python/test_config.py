@@ -112,9 +112,14 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_default_whitelist_lets_no_variable_of_our_own_through() -> None:
-    assert len(DEFAULT_ENV_WHITELIST) == 37
     assert not any(name.startswith("PINFOLD") for name in DEFAULT_ENV_WHITELIST)
     assert not "PINFOLD_TOKEN".startswith(DEFAULT_ENV_PREFIXES)
+
+
+def test_the_default_whitelist_has_no_name_under_which_people_keep_secrets() -> None:
+    telling = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH", "PROXY", "URL")
+    for name in DEFAULT_ENV_WHITELIST:
+        assert not any(word in name for word in telling), name
 
 
 def test_a_config_is_frozen_hashable_and_can_be_pickled() -> None:
@@ -156,7 +161,7 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("setup", "x = '\0'"),
         ("setup_timeout_s", 0),
         ("codec", "json"),
-        ("max_queue", 0),
+        ("max_queue", -1),
         ("sandbox", "fort"),
         ("cpus_per_worker", 0),
         ("python", ""),

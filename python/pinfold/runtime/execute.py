@@ -16,6 +16,7 @@ from pinfold.runtime._state import shield
 from pinfold.runtime.libraries import import_pickle
 from pinfold.runtime.program import Program, Programs
 from pinfold.runtime.rlimits import RLimits
+from pinfold.runtime.search import NO_SHADOWS, Shadows
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
 
 # src/frame.h: enum result_status, and the one flag that is set here.
@@ -74,8 +75,9 @@ class Executor:
             self._reset = Reset()
         self._program: Program | None = None
         self._python_path = python_path
-        search.prepend(python_path)
-        self._entries: list[str] = []
+        self._shadows = NO_SHADOWS
+        search.leave_no_byte_code()
+        self._entries = search.prepend((), python_path)
         self._cwd = search.working_directory()
         self._box = box
         self._imports = imports
@@ -140,7 +142,6 @@ class Executor:
             _set_environment(request.env)
             if request.python_path:
                 self._entries = search.prepend(request.python_path, self._python_path)
-                search.drop_shadowed(self._entries)
             else:  # the path is what it was made at the start, or put back to
                 self._entries = []
                 sys.path_importer_cache.pop(self._cwd, None)
@@ -148,6 +149,7 @@ class Executor:
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
+            self._shadows = search.drop_shadowed(self._entries) if self._entries else NO_SHADOWS
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 
@@ -160,27 +162,36 @@ class Executor:
             except lookup.NotFound as error:
                 return RESULT_EXCEPTION, pack_failure(report.not_found(str(error)))
             decoding = True
-            args, kwargs = unpack_arguments(request)
+            with self._own(request.codec):
+                args, kwargs = unpack_arguments(request)
             decoding = False
             value = function(*args, **kwargs)
             if type(value) is CoroutineType:
                 # What calling an `async def` gives is of no use outside of this process.
-                import asyncio
-
+                with self._shadows:
+                    import asyncio
                 value = asyncio.run(value)
         except BaseException as error:
-            told = (report.undecodable if decoding else report.raised)(error, program)
-            return RESULT_EXCEPTION, pack_failure(told)
+            with self._shadows:
+                told = (report.undecodable if decoding else report.raised)(error, program)
+                return RESULT_EXCEPTION, pack_failure(told)
         args = kwargs = function = None  # type: ignore[assignment]
 
         try:
-            result = codecs.encode(value, request.codec)
+            with self._own(request.codec):
+                result = codecs.encode(value, request.codec)
         except BaseException as error:
-            return RESULT_BAD, pack_failure(report.unencodable(error, program))
+            with self._shadows:
+                return RESULT_BAD, pack_failure(report.unencodable(error, program))
         size = payload_size(result)
         if result_max and size > result_max:
             return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
         return RESULT_OK, result
+
+
+    def _own(self, codec: str) -> Shadows:
+        """The context to read and write values in. Those of a pickle are of the call's modules."""
+        return NO_SHADOWS if codec == "pickle" else self._shadows
 
 
 def _set_environment(changes: Mapping[str, str | None]) -> None:

@@ -59,7 +59,8 @@ def briefly(error: BaseException) -> tuple[str, str]:
 
 def not_found(message: str) -> Failure:
     """The source has no such function."""
-    return Failure("AttributeError", message, message, 1, 0)
+    message = cut(message, MESSAGE_MAX)
+    return Failure("AttributeError", message, message, 1)
 
 
 def undecodable(error: BaseException, program: Program) -> Failure:

@@ -53,7 +53,6 @@ class Worker:
         self._last = isolation == "fresh" and self._places is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
-        reseed()
         if box is not None:
             box.draft(reused=isolation != "fresh")
         self._executor = Executor(
@@ -144,13 +143,6 @@ def pin(cpus: list[int]) -> None:
     for thread in os.listdir("/proc/self/task"):
         with suppress(OSError):
             os.sched_setaffinity(int(thread), cpus)
-
-
-def reseed() -> None:
-    """Give numpy's global generator a state of its own; the one of `random` does so by itself."""
-    generator = sys.modules.get("numpy.random.mtrand")
-    if generator is not None:
-        generator.seed()
 
 
 def flush() -> None:
