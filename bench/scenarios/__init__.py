@@ -16,6 +16,7 @@ NAMES = (
     "throughput",
     "fresh",
     "sandbox",
+    "imports",
     "slow_import",
     "learning",
     "setup",
