@@ -295,7 +295,6 @@ static void test_every_outcome_that_is_no_value_has_its_phase(void **state)
         {"crash", "11", PINFOLD_SIGNALLED, PINFOLD_PHASE_RUN},
         {"exec", "", PINFOLD_EXITED, PINFOLD_PHASE_RUN},
         {"garbage", "", PINFOLD_BAD_RESULT, PINFOLD_PHASE_RUN},
-        {"two_results", "", PINFOLD_BAD_RESULT, PINFOLD_PHASE_RUN},
     };
     for (size_t i = 0; i < COUNT_OF(ends_so); i++) {
         pinfold_result *result = take(submit(ends_so[i].function, ends_so[i].argument, BOUND));
