@@ -1,8 +1,8 @@
 """The box around a worker: what its template builds once, and how each worker closes it.
 
 A *base* is a directory in the spill directory, made by one template and locked by it for as long as
-it lives: ``scratch`` in it holds what calls write, ``trash`` what is left of that, ``root`` is where
-a view of the file system is built. Spills are memfds: no box has a directory for them.
+it lives: ``scratch`` in it holds what calls write, ``trash`` what is left of that, ``root`` is
+where a view of the file system is built. Spills are memfds: no box has a directory for them.
 """
 
 from __future__ import annotations
