@@ -107,12 +107,12 @@ struct call {
     uint64_t output_bytes;
     uint64_t result_bytes;
     uint64_t file_bytes;
-    int64_t submitted;         /* CLOCK_MONOTONIC */
-    int64_t started;           /* CLOCK_MONOTONIC; 0: not yet */
+    int64_t submitted; /* CLOCK_MONOTONIC */
+    int64_t started;   /* CLOCK_MONOTONIC; 0: not yet */
     struct clocks clocks;
     struct template *template; /* whose line of calls that wait for a sweep it is in, by `swept` */
     TAILQ_ENTRY(call) swept;
-    uint64_t sweep_of;         /* the worker, by its number, whose remains are swept there */
+    uint64_t sweep_of; /* the worker, by its number, whose remains are swept there */
 };
 
 /* Makes a call out of what the caller gave; the request is copied or spilled. */
