@@ -180,7 +180,7 @@ bool pool_reuses(const struct pinfold_pool *pool);
 /* Copies of NULL-terminated argument lists; NULL: no memory. */
 char **pool_copy_strings(const char *const *strings);
 void pool_free_strings(char **strings);
-bool pool_distrusts(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST, and workers die with their call */
+bool pool_distrusts(const struct pinfold_pool *pool);   /* PINFOLD_DISTRUST, and workers die with their call */
 bool pool_wants_seals(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST: a spilled result is a sealed memfd */
 /* In a fork of the process that opened the pool: closes all descriptors of the copy. Only what may be done in the child of a
  * fork (signal-safety(7)). */

@@ -451,22 +451,25 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     }
     const struct frame_result *body = frame->body;
     pinfold_error error;
-    int r = result_payload(call->result, frame, pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+    uint32_t verdict = verdict_of(call, body);
+    bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != RESULT_OK;
+    int r = 0;
+    if (fits)
+        r = result_payload(call->result, frame, pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+    else /* it is not even looked at: to copy or map it costs what the limit is there to save */
+        call->result->told.metrics.result_bytes = body->payload_size;
     if (r < 0) {
         worker_damaged(pool, worker, r, error.text);
         return;
     }
-    uint32_t verdict = verdict_of(call, body);
     if (verdict == PINFOLD_INTERNAL) /* it may have had nowhere to put its result */
         pool_restore_spills(pool);
-    if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
+    if (!fits)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
                       body->payload_size, call->result_bytes);
     else
         call_evidence(call, verdict, "%s",
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
-    if (verdict == PINFOLD_OUTPUT_LIMIT && body->status == RESULT_OK)
-        call->result->told.n_segments = 0;
     struct usage usage;
     bool measured = true;
     if (!pool_distrusts(pool))
@@ -750,6 +753,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         call_detach(pool, call);
         if (tree) {
             call->template = template;
+            call->sweep_of = worker->number;
             TAILQ_INSERT_TAIL(&template->sweeping, call, swept);
         }
         call_step(pool, call, tree ? CALL_EXITED_TREE : CALL_EXITED);

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from pinfold import _green, _pool
 from pinfold._engine import Engine, loading
 from pinfold._hooks import Hooks
 from pinfold._launch import Launch
@@ -372,10 +374,17 @@ class LocalBackend:
         else:
             self._engine.shutdown(wait=False)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = False) -> None:
         """Take no more calls, end those that are outstanding as ``cancelled``, kill every process
         and return when nothing is left. Idempotent; from any thread. Should an exception end it, as
-        of a signal handler, the next one goes on."""
+        of a signal handler, the next one goes on.
+
+        With `wait`, calls that run and wait finish first, however long they take; a `close` without
+        it in another thread cuts that short. In the thread of an event loop that loop stands still
+        meanwhile, and learns of its calls afterwards: there, await `shutdown` instead.
+        """
+        if wait:
+            self._engine.shutdown(wait=True)
         self._engine.close()
 
     def __enter__(self) -> LocalBackend:
@@ -423,7 +432,7 @@ class LocalBackend:
             from pinfold._channel import in_a_thread
         except (OSError, ImportError):  # no descriptors left: nothing runs in a loop, so this may
             return self._engine.shutdown(wait=True) if wait else self._engine.close()
-        here = threading.get_ident()
+        here = _pool.Pool.here()
         if wait:
             return await in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
         return await in_a_thread(lambda: self._engine.close(beside=here))
@@ -433,6 +442,11 @@ class LocalBackend:
         self._engine.check_open()
         self._engine.prepare()
         try:
-            self._engine.pool().wait_ready(FOREVER_NS)
+            pool = self._engine.pool()
+            while _green.patched():
+                with suppress(TimeoutError):
+                    return pool.wait_ready(0)
+                time.sleep(_green.LONGEST_NAP_S)
+            return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

@@ -17,13 +17,14 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pinfold import _green
 from pinfold._record import Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
-    from pinfold._pool import Pool, Queue
+    from pinfold._pool import Pool, Queue, Result
     from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
@@ -112,6 +113,7 @@ class _Flight:
         self.error: Exception | None = None  # why there are no more calls
         self.news = threading.Condition()
         self.queue: Queue | None = None  # of a `for` loop
+        self.watch: _green.Watch | None = None  # of that queue
         self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
         self.wake: asyncio.Future[None] | None = None
         self.thread = threading.get_ident()
@@ -176,8 +178,21 @@ class _Flight:
             self.pace_s = 1.0
         self.window = self.wide if self.pace_s < _SHORT_S else self.narrow
 
+    def wait(self) -> list[Result]:
+        """As `Queue.wait`, of a `for` loop; lets greenlets run meanwhile."""
+        assert self.queue is not None
+        if not _green.patched():
+            return self.queue.wait()
+        with contextlib.suppress(ValueError):  # the pool is closed
+            if self.watch is None:
+                self.watch = _green.Watch((self.queue.fileno(),))
+            self.watch.wait()
+        return self.queue.take()
+
     def cancel(self) -> None:
         error = self.backend._engine.abandon_all(list(self.flying))
+        if self.watch is not None:
+            self.watch.close()
         if self.queue is not None:
             self.queue.close()
         if error is not None:
@@ -265,7 +280,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 time.sleep(_NAP_S)
                 continue
             queue = flight.queue  # many at a time, if there are
-            if queue is not None and (engine.settle(queue.take) or engine.settle(queue.wait)):
+            if queue is not None and (engine.settle(queue.take) or engine.settle(flight.wait)):
                 continue
             # Another thread has settled a call of ours: the backend is closing. It may do so with
             # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.

@@ -81,6 +81,7 @@ static int add_constants(PyObject *module)
 static int binding_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct binding *binding = PyModule_GetState(module);
+    Py_VISIT(binding->identity);
     Py_VISIT(binding->pool);
     Py_VISIT(binding->queue);
     Py_VISIT(binding->result);
@@ -91,6 +92,7 @@ static int binding_traverse(PyObject *module, visitproc visit, void *arg)
 static int binding_clear(PyObject *module)
 {
     struct binding *binding = PyModule_GetState(module);
+    Py_CLEAR(binding->identity);
     Py_CLEAR(binding->pool);
     Py_CLEAR(binding->queue);
     Py_CLEAR(binding->result);

@@ -65,6 +65,7 @@ void stack_of_worker(void);        /* this process is a worker: it has a channel
 struct child {
     pid_t template; /* whose death ends it; 0: it outlives its template */
     sigset_t mask;  /* for the program */
+    uint64_t tag;   /* of it and all that it starts (sweep.h) */
     int fds[3];     /* channel, stdout, stderr, as they were received */
 };
 void child_settle(const struct child *child); /* tells the pool a failure, and ends the process then */

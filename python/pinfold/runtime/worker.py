@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pinfold.runtime import _runtime, report
 from pinfold.runtime.execute import (
+    IDENTITY,
     RESULT_BAD,
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
@@ -57,6 +58,8 @@ class Worker:
         self._executor = Executor(
             worker_id=worker_id,
             node_id=settings["node_id"],
+            identity=settings.get("identity", IDENTITY),
+            python_path=settings.get("python_path", ()),
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
