@@ -1,104 +1,16 @@
-"""Hostile programs: what each tries, and how to tell whether it got it.
-
-Each body runs as ``def f(w)`` with `w`, a dict about the victims (`world.py`). It returns what it
-got if the attack worked, nothing if it did not; an exception is a refusal. `check` looks from the
-outside instead, where the program's own word is worth nothing.
-"""
+"""The hostile programs, those of one line: what each tries. The longer ones stand in the other files,
+by what they are after; `hostile_base` says how one is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import hostile_spills
+import hostile_walls
+from hostile_base import (
+    MIB, PRELUDE, Program, dumped, kept, mixed, other, own, unbounded,
+)  # fmt: skip
+from pinfold import Limits
 
-from pinfold import Limits, WorkerResult
-
-MIB = 1 << 20
-
-PRELUDE = """
-import ctypes, errno, os, signal, socket, struct, sys, threading, time
-signal.alarm(25)
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *arguments):
-    ctypes.set_errno(0)
-    libc.syscall.restype = ctypes.c_long
-    value = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
-    return value, ctypes.get_errno()
-def reached(number, *arguments):
-    value, code = call(number, *arguments)
-    if value < 0 and code in (errno.EPERM, errno.ENOSYS, errno.EACCES, errno.ESRCH):
-        return None
-    return "the kernel took it: %d, %s" % (value, os.strerror(code))
-def read(path):
-    with open(path, "rb") as file:
-        return file.read(200)
-def channel():
-    for fd in range(3, 512):
-        try:
-            s = socket.socket(fileno=os.dup(fd))
-        except OSError:
-            continue
-        if s.type == socket.SOCK_SEQPACKET:
-            return s
-    raise OSError("no channel")
-def my_call():
-    frame = sys._getframe()
-    while "channel" not in frame.f_locals:
-        frame = frame.f_back
-    return frame.f_locals["channel"].call
-def result_frame(call_id, payload, status=0, flags=0, kind=10, size=None, user=0, peak=0):
-    body = struct.pack("<QQQQII", len(payload) if size is None else size, user, 0, peak, status, flags)
-    total = 16 + len(body) + len(payload)
-    return struct.pack("<HBBIQ", 0x4650, 1, kind, total, call_id) + body + payload
-def payload(item):
-    return struct.pack("<IIQ", 0x4C504650, 1, len(item)).ljust(64, b"\\0") + item
-"""
-
-
-@dataclass(frozen=True)
-class Program:
-    name: str
-    tries: str
-    body: str
-    limits: Limits = Limits()  # noqa: RUF009
-    at_none: bool = True
-    """Whether it can be let loose on the machine that runs it, without a box."""
-    fast: bool = False
-    """Whether `make test` runs it."""
-    beside: str = ""
-    """What another call of the same backend does first, and then waits for the end of this one."""
-    check: Callable[[WorkerResult, dict[str, Any]], bool] | None = None
-    """True: the attack worked."""
-
-
-def own(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """A frame for one's own call is as good as a return: more than that it must not do."""
-    return result.outcome == "ok" and result.value not in (42, "honest")
-
-
-def other(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The first frame for one's own call may count, or none: nothing that came after it."""
-    return result.outcome == "ok" and result.value != 42
-
-
-def mixed(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The value changed while it was read: it lies in one page, which is written as a whole or not."""
-    return result.outcome == "ok" and result.value != "honest" and len(set(result.value)) != 1
-
-
-def dumped(result: WorkerResult, world: dict[str, Any]) -> bool:
-    return result.outcome == "ok" or any(Path(world["root"]).rglob("core*"))
-
-
-def unbounded(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """Nothing but the deadline, at most, held it up."""
-    return result.outcome in ("ok", "timeout")
-
-
-def kept(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The program was promised its end by a bad_result."""
-    return result.outcome not in ("bad_result", "exception", "exited", "signalled")
+__all__ = ["PRELUDE", "PROGRAMS", "Program"]
 
 
 def sys_call(name: str, number: int, arguments: str, tries: str, *, fast: bool = False) -> Program:
@@ -259,3 +171,4 @@ PROGRAMS: list[Program] = [
     Program("use_core", "dumps core", "os.abort()", check=dumped),
     Program("use_locked_memory", "locks memory", "import mmap\nm = mmap.mmap(-1, 512 << 20)\nreturn None if libc.mlockall(3) else 'locked'", Limits(memory_bytes=128 * MIB)),
 ]  # fmt: skip
+PROGRAMS += hostile_spills.PROGRAMS + hostile_walls.PROGRAMS
