@@ -3,6 +3,8 @@ by what they are after; `hostile_base` says how one is written."""
 
 from __future__ import annotations
 
+import hostile_limits
+import hostile_payloads
 import hostile_spills
 import hostile_walls
 from hostile_base import (
@@ -171,4 +173,5 @@ PROGRAMS: list[Program] = [
     Program("use_core", "dumps core", "os.abort()", check=dumped),
     Program("use_locked_memory", "locks memory", "import mmap\nm = mmap.mmap(-1, 512 << 20)\nreturn None if libc.mlockall(3) else 'locked'", Limits(memory_bytes=128 * MIB)),
 ]  # fmt: skip
-PROGRAMS += hostile_spills.PROGRAMS + hostile_walls.PROGRAMS
+for _module in (hostile_spills, hostile_payloads, hostile_walls, hostile_limits):
+    PROGRAMS += _module.PROGRAMS
