@@ -48,6 +48,8 @@ PROCESSES = Limits(processes=8)
 
 def limited(name: str, tries: str, body: str, limits: Limits, **more: Any) -> Program:
     more.setdefault("kind", "H")
+    # A neighbour's end has the template look for strangers among its children.
+    more.setdefault("neighbours", False)
     return Program(name, tries, TOOLS + body, limits, **more)
 
 
@@ -69,7 +71,6 @@ PROGRAMS: list[Program] = [
     limited("memory_by_clone_parent", "allocates in a process that is its template's child", "child(lambda: (fill(250), time.sleep(0.4)), clone_parent)\nreturn wait() and 250", MEMORY),
     limited("memory_by_no_subreaper", "allocates in a process that went to the template, since it is no subreaper any more", "libc.prctl(36, 0, 0, 0, 0)\norphan(lambda: (time.sleep(0.05), fill(250), time.sleep(0.4)))\nreturn wait() and 250", MEMORY),
     limited("memory_by_daemon", "allocates in a daemon", "def go():\n    os.setsid()\n    time.sleep(0.05)\n    fill(250)\n    time.sleep(0.4)\norphan(go)\nreturn wait() and 250", MEMORY),
-    limited("memory_by_vfork", "allocates in a child that shares its memory", "m = []\npid = call(56, 0x100 | 0x4000 | 17, 0, 0, 0, 0)[0]\nif pid == 0: os._exit(0)\nchild(lambda: (fill(250), time.sleep(0.4)))\nreturn wait() and 250", MEMORY),
     limited("cpu_by_clone_parent", "computes in a process that is its template's child", "child(lambda: burn(1.5), clone_parent)\nreturn wait(s=3.5) and 1.5", CPU),
     limited("cpu_by_no_subreaper", "computes in a process that went to the template", "libc.prctl(36, 0, 0, 0, 0)\norphan(lambda: burn(1.5))\nreturn wait(s=3.5) and 1.5", CPU),
     limited("processes_by_clone_parent", "starts 40 processes as its template's children", "for _ in range(40): child(lambda: time.sleep(1), clone_parent)\nreturn wait(40) and 40", PROCESSES),
