@@ -35,9 +35,11 @@ def wait(n=1, s=3):
     return shared[0] >= n
 def orphan(work):
     # Not below the worker any more, if that is no subreaper.
-    if os.fork() == 0:
+    between = os.fork()
+    if between == 0:
         child(work)
         os._exit(0)
+    os.waitpid(between, 0)
 """
 
 MEMORY = Limits(memory_bytes=128 * MIB)
@@ -71,8 +73,8 @@ PROGRAMS: list[Program] = [
     limited("memory_by_clone_parent", "allocates in a process that is its template's child", "child(lambda: (fill(250), time.sleep(0.4)), clone_parent)\nreturn wait() and 250", MEMORY),
     limited("memory_by_no_subreaper", "allocates in a process that went to the template, since it is no subreaper any more", "libc.prctl(36, 0, 0, 0, 0)\norphan(lambda: (time.sleep(0.05), fill(250), time.sleep(0.4)))\nreturn wait() and 250", MEMORY),
     limited("memory_by_daemon", "allocates in a daemon", "def go():\n    os.setsid()\n    time.sleep(0.05)\n    fill(250)\n    time.sleep(0.4)\norphan(go)\nreturn wait() and 250", MEMORY),
-    limited("cpu_by_clone_parent", "computes in a process that is its template's child", "child(lambda: burn(1.5), clone_parent)\nreturn wait(s=3.5) and 1.5", CPU),
-    limited("cpu_by_no_subreaper", "computes in a process that went to the template", "libc.prctl(36, 0, 0, 0, 0)\norphan(lambda: burn(1.5))\nreturn wait(s=3.5) and 1.5", CPU),
+    limited("cpu_by_clone_parent", "computes in a process that is its template's child", "child(lambda: burn(0.9), clone_parent)\nreturn wait(s=3.7) and 0.9", CPU),
+    limited("cpu_by_no_subreaper", "computes in a process that went to the template", "libc.prctl(36, 0, 0, 0, 0)\norphan(lambda: burn(0.9))\nreturn wait(s=3.7) and 0.9", CPU),
     limited("processes_by_clone_parent", "starts 40 processes as its template's children", "for _ in range(40): child(lambda: time.sleep(1), clone_parent)\nreturn wait(40) and 40", PROCESSES),
     limited("processes_by_no_subreaper", "starts 40 processes that go to the template", "libc.prctl(36, 0, 0, 0, 0)\nfor _ in range(40): orphan(lambda: time.sleep(0.7))\nreturn wait(40) and 40", PROCESSES),
     limited("metrics_by_clone_parent", "hides what it used in a process that is its template's child", "child(lambda: burn(0.6), clone_parent)\nwait()\nreturn None", Limits(), check=cheap),
