@@ -16,7 +16,9 @@ MESON = PATH="$(BIN):$$PATH" meson
 PIP   = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # SIGABRT makes a run that hangs for good tell where: pytest's own watchdog leaves a test alone that has failed.
-PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m pytest --quiet
+# Most tests wait for processes more than they compute, so there is work for as many at once as there are CPUs.
+JOBS  ?= $(shell nproc)
+PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m pytest --quiet --numprocesses $(JOBS)
 
 # What the build needs from the system: Debian's name for it, and a command that succeeds when it is there.
 define SYSTEM_PACKAGES
@@ -70,7 +72,7 @@ $(VENV)/.pinfold: $(VENV)/.packages $(SOURCES)
 	    -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=enabled -Csetup-args=-Dwerror=$(WERROR)
 	touch $@
 
-test: test-c test-python test-asan test-tsan ## every test, C and Python, and again under ASan, UBSan and TSan
+test: test-c test-python test-libraries test-asan test-tsan ## every test, with libraries, and under ASan, UBSan and TSan
 
 test-c: build ## the C tests and examples
 	$(MESON) test -C $(BUILD) --print-errorlogs
@@ -142,6 +144,26 @@ test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine h
 	    fi; \
 	done
 
+# Libraries that people compute with, in a virtual environment of their own, with the package as .venv has it. Torch's
+# CPU build is 0.7 GB; where pip would bring one for GPUs, PIP_EXTRA_INDEX_URL names an index that has the other.
+LIBRARIES = .venv-libraries
+
+$(LIBRARIES)/.packages: tests/python/libraries.txt $(VENV)/.packages
+	$(BIN)/python -m venv $(LIBRARIES)
+	$(LIBRARIES)/bin/python -m pip --disable-pip-version-check --quiet install --upgrade -r tests/python/libraries.txt
+	touch $@
+
+$(LIBRARIES)/.pinfold: $(LIBRARIES)/.packages $(VENV)/.pinfold
+	rm -rf $(BUILD)/wheel
+	PATH="$(BIN):$$PATH" $(PIP) wheel --no-build-isolation --no-deps --wheel-dir $(BUILD)/wheel . \
+	    -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=enabled -Csetup-args=-Dwerror=$(WERROR)
+	$(LIBRARIES)/bin/python -m pip --disable-pip-version-check --quiet install --force-reinstall --no-deps \
+	    $(BUILD)/wheel/*.whl
+	touch $@
+
+test-libraries: $(LIBRARIES)/.pinfold ## the Python tests of what other libraries do in calls, which are installed for it
+	timeout --foreground --signal ABRT --kill-after 30 20m $(LIBRARIES)/bin/python -m pytest --quiet -m libraries
+
 # The peers come at their newest releases, but with the same numpy; Ray is large, and not there for every Python.
 .venv-bench/.packages: bench/peers.txt $(VENV)/.packages
 	$(BIN)/python -m venv .venv-bench
@@ -208,4 +230,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean
+.PHONY: build help system-packages test test-c test-python test-libraries test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean

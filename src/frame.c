@@ -60,6 +60,8 @@ static int fds_expected(const struct frame *frame)
         bool spilled = result->flags & RESULT_SPILLED;
         if (result->status >= RESULT_STATUSES)
             return -1;
+        if (result->status != RESULT_OK && result->payload_size > FRAME_FAILURE_MAX)
+            return -1;
         return (spilled ? 0 : result->payload_size) == frame->tail_size ? spilled : -1;
     }
     default:

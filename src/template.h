@@ -37,7 +37,7 @@ struct template
     enum template_state state;
     TAILQ_ENTRY(template) link; /* among the pool's templates */
     TAILQ_HEAD(, worker) workers;
-    TAILQ_HEAD(, call) sweeping; /* calls that wait for its sweep */
+    TAILQ_HEAD(, call) sweeping; /* calls that wait for its sweep of what their workers left */
     struct deadline timer;       /* OPENING: too slow; SERVING: its rest is over; ENDING: stuck */
     struct output log;           /* what the two print: kept for the sentence about a failure */
     int lifeline;                /* to the guard; its end-of-file tells the guard to end */
@@ -51,6 +51,7 @@ struct template
     int64_t opened;     /* when it was started */
     bool ready;         /* it has said so */
     bool loaded;        /* a worker that was spawned has */
+    bool open;          /* deadlines run (clock.h) */
     pid_t pid;          /* of the template; 0 until the guard told */
     int pidfd;
     uint32_t starting; /* workers asked for and not reported yet */

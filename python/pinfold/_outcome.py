@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
 from pinfold._check import shown
+from pinfold.codec import USER_MODULE
 from pinfold.codec.errors import is_shortage
 from pinfold.errors import (
     BadResult,
@@ -20,7 +21,7 @@ from pinfold.errors import (
     WorkerExited,
     WorkerLost,
 )
-from pinfold.result import ExecutionMetrics, Outcome, WorkerError, WorkerResult
+from pinfold.result import ExecutionMetrics, Outcome, Phase, WorkerError, WorkerResult
 from pinfold.runtime import wire
 
 if TYPE_CHECKING:
@@ -34,6 +35,16 @@ _LIMITS: dict[str, type[ExecRunnerError]] = {
 }
 
 
+# What a call did when its time had passed.
+_WHEN = {
+    "queue": " before a worker was free",
+    "start": " before a worker had begun it",
+    "run": "",
+    "": "",
+}
+
+_CURRENT_THREAD = "Current thread "
+_SOURCE_FRAME = f'  File "{USER_MODULE}.py", line '
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
 
 
@@ -48,18 +59,23 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
     failure = None
     reason = raw.reason or outcome
     metrics = _metrics_of(raw, origin)
-    if outcome == "timeout":  # the library knows what was left of the deadline when it got the call
-        left_ns = 0 if record.deadline_ns == 1 else record.deadline_ns  # 1: none was left
-        reason = f"the deadline of {left_ns / 1e9:g} s passed"
-        reason += "" if metrics else " before a worker was free"
+    if outcome == "timeout" and not (raw.is_spent and raw.phase == "start"):
+        # The library knows what was left of the deadline when it got the call.
+        asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
+        what = "time" if raw.is_spent else "deadline"
+        seconds = 0 if asked_ns == 1 else asked_ns / 1e9  # 1: none was left
+        reason = f"the {what} of {seconds:g} s passed{_WHEN[raw.phase]}"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), record.codec)
+            value = codecs.decode(raw.segments(), record.codec, record.result_bytes)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
+    except codecs.TooLarge as error:
+        reason = str(error)
+        outcome = "output_limit" if outcome == "ok" else "bad_result"
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
         if is_shortage(error):
@@ -116,10 +132,17 @@ def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
 def _error_of(
     raw: Result, outcome: Outcome, failure: wire.Failure | None, reason: str
 ) -> WorkerError:
+    # A value that cannot be read came from a worker.
+    phase = cast("Phase", "run" if raw.outcome == "ok" else raw.phase)
     if failure is not None:
         text = failure.text if failure.text.strip() else failure.message
         return WorkerError(
-            (_printed(raw) + text).rstrip(), failure.returncode, failure.type, failure.message
+            (_printed(raw) + text).rstrip(),
+            failure.returncode,
+            failure.type,
+            failure.message,
+            phase=phase,
+            line=failure.line or None,
         )
     signal = raw.signal or None
     stack = _own_frames(raw.stack)
@@ -128,12 +151,33 @@ def _error_of(
         returncode = -signal
     else:
         returncode = raw.exit_code if raw.exit_code >= 0 else 1
-    return WorkerError((_printed(raw) + text).rstrip(), returncode, "", reason, signal, stack)
+    return WorkerError(
+        (_printed(raw) + text).rstrip(),
+        returncode,
+        "",
+        reason,
+        signal,
+        stack,
+        phase,
+        _line_of(stack),
+    )
 
 
 def _own_frames(stack: str) -> str:
     """The stack without the frames of the runtime below the candidate's."""
     return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
+
+
+def _line_of(stack: str) -> int | None:
+    """The innermost line of the source in a stack as faulthandler writes it: of the thread that it
+    asked, else of the first thread that has one."""
+    _, _, current = stack.partition(_CURRENT_THREAD)
+    for part in (current, stack):
+        for line in part.splitlines():
+            if line.startswith(_SOURCE_FRAME):
+                number = line[len(_SOURCE_FRAME) :].partition(" ")[0]
+                return int(number) if number.isdecimal() and len(number) < 10 else None
+    return None
 
 
 def _printed(raw: Result) -> str:

@@ -20,6 +20,8 @@ Outcome = Literal[
     "internal",
 ]
 
+Phase = Literal["", "queue", "start", "run"]
+
 OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
 """Every outcome, in the order of the documentation."""
 
@@ -89,13 +91,20 @@ class WorkerError:
     Attributes:
         stderr: the whole text for people: what the call printed, under headings, then the
             traceback with the source around the failing line, or the pool's sentence and the stack.
-        returncode: 1 for an exception, the exit status of a process that ended by itself, minus the
-            signal's number of one that was killed.
+        returncode: what the program's own exit status would have been, but never 0; docs/errors.md
+            has it for every outcome. 1 for an exception, the exit status of a process that ended by
+            itself, minus the signal's number of one that was killed.
         type: the exception's type, qualified by its module unless that is builtins; "" where none
             was raised.
         message: ``str()`` of the exception, or the pool's sentence.
         signal: number of the signal that ended the process, or None.
         stack: the Python stack at which a crash or a deadline found the candidate, or "".
+        phase: how far the call had come when it was decided how it ends. ``"queue"``: it waited
+            behind other calls. ``"start"``: its turn had come, but the pool was opening, or its
+            worker had to be started or had not begun it. ``"run"``: a worker had begun it. "" where
+            nobody knows: the caller cancelled it, or the pool never took it.
+        line: the line of the source, from 1, at which it failed: the innermost one of the traceback
+            or the stack, or that of a SyntaxError. None where none of them is the source's.
     """
 
     stderr: str
@@ -104,6 +113,8 @@ class WorkerError:
     message: str = ""
     signal: int | None = None
     stack: str = ""
+    phase: Phase = ""
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

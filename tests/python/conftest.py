@@ -7,6 +7,7 @@ goes away by itself, because a shutdown may end in the background; a leftover is
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -30,7 +31,12 @@ from pinfold.config import default_spill_dir
 MARK = "LOKY_PINFOLD_TESTS"
 os.environ[MARK] = uuid.uuid4().hex
 
-GONE_WITHIN_S = 10.0
+# Set on many machines, let through to workers, and not what users have: a test that needs them set
+# sets them.
+for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(variable, None)
+
+GONE_WITHIN_S = 60.0
 
 
 @dataclass
@@ -63,6 +69,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_finish() -> None:
     """What is there for good is not looked at again in the collections of every test."""
+    with contextlib.suppress(ImportError):
+        import numpy  # noqa: F401 - its BLAS starts threads, which no test has left behind
     gc.collect()
     gc.freeze()
 

@@ -151,8 +151,8 @@ def test_a_plain_directory_of_that_name_does_not_shadow(worker: Process, tmp_pat
     assert worker.call(code, python_path=[tmp_path / "a"]).value is True
 
 
-@pytest.mark.parametrize("name", ["json", "os", "pinfold", "cbor2", "cloudpickle", "sys"])
-def test_the_runtime_and_the_loaded_standard_library_never_give_way(
+@pytest.mark.parametrize("name", ["os", "pinfold", "cbor2", "cloudpickle", "sys"])
+def test_the_runtime_and_what_every_interpreter_has_never_give_way(
     worker: Process, tmp_path: Path, name: str
 ) -> None:
     write(tmp_path / "a" / f"{name}.py", "mine = 1")

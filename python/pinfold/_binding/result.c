@@ -27,8 +27,16 @@ static void result_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+/* As `wire.OUT_OF_LINE` has it: what is smaller lies in the stream, so more segments than this many bytes each are none
+ * that a codec wrote, and to make views of them takes fifty times their size. */
+#define OUT_OF_LINE 4096u
+
 static PyObject *result_segments(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    const pinfold_result *result = of(self);
+    if (result->n_segments > 1 + result->metrics.result_bytes / OUT_OF_LINE)
+        return PyErr_Format(PyExc_ValueError, "%lu segments in %llu bytes", (unsigned long)result->n_segments,
+                            (unsigned long long)result->metrics.result_bytes);
     return segment_views(binding_of(self)->segment, of(self)->segments, of(self)->n_segments, self);
 }
 
@@ -71,6 +79,17 @@ static PyObject *get_outcome(PyObject *self, void *Py_UNUSED(closure))
 {
     const char *name = pinfold_outcome_name(of(self)->outcome);
     return PyUnicode_InternFromString(name ? name : "internal");
+}
+
+static PyObject *get_phase(PyObject *self, void *Py_UNUSED(closure))
+{
+    const char *name = pinfold_phase_name(of(self)->phase);
+    return PyUnicode_InternFromString(name ? name : "");
+}
+
+static PyObject *get_is_spent(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong((of(self)->flags & PINFOLD_WALL) != 0);
 }
 
 static PyObject *get_exit_code(PyObject *self, void *Py_UNUSED(closure))
@@ -135,6 +154,8 @@ static PyGetSetDef members[] = {
     {"key", get_key, NULL, "What submit() was given to know the call by.", NULL},
     {"call_id", get_call_id, NULL, NULL, NULL},
     {"outcome", get_outcome, NULL, "The outcome's word.", NULL},
+    {"phase", get_phase, NULL, "How far the call had come; \"\" if it is ok.", NULL},
+    {"is_spent", get_is_spent, NULL, "Whether a timeout is that of wall_ns.", NULL},
     {"exit_code", get_exit_code, NULL, NULL, NULL},
     {"signal", get_signal, NULL, NULL, NULL},
     {"reason", get_reason, NULL, NULL, NULL},

@@ -138,17 +138,6 @@ def _array_encoder(kind: type) -> Any:
     return None
 
 
-def carries(kind: type) -> bool:
-    """Whether values of exactly this type can be carried."""
-    return (
-        kind in _NATIVE
-        or kind in CONTAINERS
-        or kind in (bytes, bytearray)
-        or scalars.encoder_of(kind) is not None
-        or _array_encoder(kind) is not None
-    )
-
-
 def _write(value: object, careful: bool) -> list[bytes | memoryview]:
     if careful:
         encoders = _new_encoders()

@@ -11,11 +11,12 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from pinfold import codec as codecs
-from pinfold.runtime import report, search
+from pinfold.runtime import lookup, report, search
 from pinfold.runtime._state import shield
 from pinfold.runtime.libraries import import_pickle
 from pinfold.runtime.program import Program, Programs
 from pinfold.runtime.rlimits import RLimits
+from pinfold.runtime.search import NO_SHADOWS, Shadows
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
 
 # src/frame.h: enum result_status, and the one flag that is set here.
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 PAYLOAD_ALIGN = 64  # src/payload.h
 
+IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
+
 Outcome = tuple[int, Segments]
 
 # Made now, for when the candidate left nothing to make it with.
@@ -48,18 +51,22 @@ class Executor:
         worker_id: str,
         node_id: str,
         isolation: str,
+        identity: Sequence[str] = IDENTITY,
+        python_path: Sequence[str] = (),
         box: Box | None = None,
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
         modules: Sequence[str] = (),
     ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
-        all but "fresh" are put back after each call to what they were before the first. With
-        `imports`, `note` says after each call what it imported. `libraries` are directories in
-        which cloudpickle may be found when this interpreter has none; `modules`, where what pickled
+        all but "fresh" are put back after each call to what they were before the first. `identity`
+        are the names of the variables with the two ids, if there shall be any. `python_path` comes
+        first on `sys.path`, resolved already, but for what a call puts before it. With `imports`,
+        `note` says after each call what it imported. `libraries` are directories in which
+        cloudpickle may be found when this interpreter has none; `modules`, where what pickled
         arguments name is looked for last."""
-        os.environ["PINFOLD_WORKER_ID"] = worker_id
-        os.environ["PINFOLD_NODE_ID"] = node_id
+        for name, value in zip(identity, (worker_id, node_id), strict=False):
+            os.environ[name] = value
         self._programs = Programs()
         self._reset: Reset | None = None
         if isolation != "fresh":
@@ -67,7 +74,10 @@ class Executor:
 
             self._reset = Reset()
         self._program: Program | None = None
-        self._entries = search.prepend(())
+        self._python_path = python_path
+        self._shadows = NO_SHADOWS
+        search.leave_no_byte_code()
+        self._entries = search.prepend((), python_path)
         self._cwd = search.working_directory()
         self._box = box
         self._imports = imports
@@ -131,8 +141,7 @@ class Executor:
                 import_pickle(self._libraries)
             _set_environment(request.env)
             if request.python_path:
-                self._entries = search.prepend(request.python_path)
-                search.drop_shadowed(self._entries)
+                self._entries = search.prepend(request.python_path, self._python_path)
             else:  # the path is what it was made at the start, or put back to
                 self._entries = []
                 sys.path_importer_cache.pop(self._cwd, None)
@@ -140,6 +149,7 @@ class Executor:
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
+            self._shadows = search.drop_shadowed(self._entries) if self._entries else NO_SHADOWS
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 
@@ -147,31 +157,41 @@ class Executor:
         decoding = False
         try:
             self._limits.set(request.limits)
-            function = getattr(program.execute(), request.function, None)
-            if not callable(function):
-                return RESULT_EXCEPTION, pack_failure(report.not_found(request.function))
+            try:
+                function = lookup.find(program.execute(), request.function)
+            except lookup.NotFound as error:
+                return RESULT_EXCEPTION, pack_failure(report.not_found(str(error)))
             decoding = True
-            args, kwargs = unpack_arguments(request)
+            with self._own(request.codec):
+                args, kwargs = unpack_arguments(request)
             decoding = False
             value = function(*args, **kwargs)
             if type(value) is CoroutineType:
                 # What calling an `async def` gives is of no use outside of this process.
-                import asyncio
-
+                with self._shadows:
+                    import asyncio
                 value = asyncio.run(value)
         except BaseException as error:
-            told = (report.undecodable if decoding else report.raised)(error, program)
-            return RESULT_EXCEPTION, pack_failure(told)
+            with self._shadows:
+                told = (report.undecodable if decoding else report.raised)(error, program)
+                return RESULT_EXCEPTION, pack_failure(told)
         args = kwargs = function = None  # type: ignore[assignment]
 
         try:
-            result = codecs.encode(value, request.codec)
+            with self._own(request.codec):
+                result = codecs.encode(value, request.codec)
         except BaseException as error:
-            return RESULT_BAD, pack_failure(report.unencodable(error, program))
+            with self._shadows:
+                return RESULT_BAD, pack_failure(report.unencodable(error, program))
         size = payload_size(result)
         if result_max and size > result_max:
             return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
         return RESULT_OK, result
+
+
+    def _own(self, codec: str) -> Shadows:
+        """The context to read and write values in. Those of a pickle are of the call's modules."""
+        return NO_SHADOWS if codec == "pickle" else self._shadows
 
 
 def _set_environment(changes: Mapping[str, str | None]) -> None:

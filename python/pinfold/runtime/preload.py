@@ -8,15 +8,17 @@ import linecache
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from io import TextIOWrapper
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from pinfold.runtime import _runtime
+from pinfold.runtime import _runtime, generators
 from pinfold.runtime.libraries import besides, import_pickle
+from pinfold.runtime.lines import BOM, lines_of
+from pinfold.runtime.threads import SWITCHES, Threads
 
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box, Plan
@@ -31,10 +33,6 @@ SETUP_FILE = "pinfold_setup.py"
 # Extension modules, beside the interpreter itself.
 EVERY_CALL_RUNS = ("cbor2._cbor2", "pinfold.runtime._runtime", "pinfold.runtime._state")
 
-# A thread that was joined is listed until the kernel has done with it.
-THREAD_LINGERS_S = 1.0
-
-
 GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 
 
@@ -47,11 +45,19 @@ class Settings(TypedDict):
     """Where the caller imports from, but for what is installed."""
     preload: list[str]
     setup: str | None
+    python_path: list[str]
+    """What comes first on ``sys.path``, but for a call's own."""
+    cwd: str | None
+    """Where the caller was when the backend was made."""
     node_id: str
+    identity: list[str]
+    """The names of the variables with the worker's id and `node_id`, if there shall be any."""
     box: Plan | None
     cgroup: str | None
     """The directory of the pool's control groups, one for each worker, by its id."""
     learned: list[str] | None
+    threads: list[str]
+    """Names of threads, and of libraries, that the template may have when it is forked."""
     places: list[list[int]] | None
 
 
@@ -68,6 +74,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         number, flags, spill_dir = _runtime.open_template(SOCKET)
         unmask_owner()
         isolation = ISOLATIONS[number]
+        go_to(settings.get("cwd"))
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
         if isolation == "spawn":
             if settings.get("box") is not None:
@@ -90,6 +97,8 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         worker_id = _runtime.serve(flags, None, lambda: next(steps, False))
         # A worker.
         join_group(groups, worker_id)
+        generators.renew_copied()
+        after_fork(box)
         worker = worker_type(worker_id, settings, isolation, box)
     except BaseException as error:
         give_up(error)
@@ -101,7 +110,7 @@ def spawned_worker(
 ) -> NoReturn:
     """Be a worker in a process of its own making."""
     try:
-        spills = spill_dir if settings.get("box") is None else f"{spill_dir}/spills"
+        spills = spill_dir if settings.get("box") is None else None
         _runtime.open_worker(SOCKET, int(template), spills)
         unmask_owner()
         faulthandler.enable(2)
@@ -113,11 +122,20 @@ def spawned_worker(
         settle()
         join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, spill_dir)
+        generators.renew()
+        after_fork(box)
         worker = worker_type(worker_id, settings, "spawn", box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
     worker.work()
+
+
+def go_to(directory: str | None) -> None:
+    """Be where the caller was: a later template starts where the caller is by then."""
+    if directory is not None:
+        with suppress(OSError):  # it was removed since
+            os.chdir(directory)
 
 
 def open_groups(settings: Settings) -> int:
@@ -138,7 +156,7 @@ def join_group(groups: int, worker_id: str) -> None:
 
 def is_plain(settings: Settings) -> bool:
     """Whether nothing but this runtime is loaded, and the first worker can be forked at once."""
-    loads = settings["preload"] or settings["setup"] is not None
+    loads = settings["preload"] or settings["setup"] is not None or settings.get("python_path")
     return not loads and settings.get("learned") is None and settings.get("box") is None
 
 
@@ -168,7 +186,7 @@ def use_box(settings: Settings, spill_dir: str) -> str:
     base, lock = box.make_base(spill_dir)
     outside = os.open(spill_dir, os.O_RDONLY | os.O_DIRECTORY)
     if plan["namespaces"]:
-        box.enter_view(base, (settings["package"], *settings["path"]))
+        box.enter_view(base, needed(settings))
     _runtime.use_base(base, lock, outside, not plan["namespaces"])
     return base
 
@@ -178,7 +196,12 @@ def make_box(settings: Settings, base: str) -> Box:
 
     plan = settings.get("box")
     assert plan is not None
-    return box.Box(plan, base, (settings["package"], *settings["path"]))
+    return box.Box(plan, base, needed(settings))
+
+
+def needed(settings: Settings) -> tuple[str, ...]:
+    """What a box must let workers read besides the interpreter and what it has loaded."""
+    return (settings["package"], *settings["path"], *settings.get("python_path", ()))
 
 
 def give_up(error: BaseException) -> NoReturn:
@@ -204,9 +227,15 @@ def load(settings: Settings, *, forks: bool) -> None:
         # would find them here.
         os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
     dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    threads = Threads()
+    threads = Threads(settings.get("threads", ()))
+    switches = [name for name in SWITCHES if forks and name not in os.environ]
+    os.environ.update((name, SWITCHES[name]) for name in switches)
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, "")  # for what the user names: nothing of ours is looked for there
+    if settings.get("python_path"):
+        from pinfold.runtime import search
+
+        search.drop_shadowed(search.put_first(settings["python_path"]))
 
     def look(since: str) -> None:
         threads.note(since)
@@ -246,12 +275,19 @@ def load(settings: Settings, *, forks: bool) -> None:
     if forks and threads.any():
         # OpenBLAS, for one, stops its threads at a fork and starts new ones at need; others do not.
         _runtime.rehearse()
-        threads.expect_none()
+        if told_of := threads.unwanted():
+            raise CannotLoad(
+                f"{told_of}. A process with threads cannot be forked safely: use"
+                ' isolation="spawn", or load this in the call; if its library is made for forks,'
+                " WorkerConfig.allow_threads takes the name."
+            )
     for number, handler in dispositions.items():
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
     if os.getpid() != _loader:  # a set-up forked, and this is the child
         os._exit(0)
+    for name in switches:
+        os.environ.pop(name, None)
     if "" in sys.path:  # a worker puts it back
         sys.path.remove("")
     _loader = 0
@@ -273,39 +309,30 @@ def traceback_of(error: BaseException) -> str:
 
 def set_up(source: str) -> None:
     """Run the source as a module that candidates can import."""
+    source = source.removeprefix(BOM)
     module = ModuleType(SETUP_MODULE)
     module.__file__ = SETUP_FILE
-    linecache.cache[SETUP_FILE] = (len(source), None, source.splitlines(keepends=True), SETUP_FILE)
+    linecache.cache[SETUP_FILE] = (len(source), None, lines_of(source), SETUP_FILE)
     sys.modules[SETUP_MODULE] = module
     exec(compile(source, SETUP_FILE, "exec", dont_inherit=True), module.__dict__)
 
 
-class Threads:
-    """Which threads there are, and since when."""
-
-    def __init__(self) -> None:
-        self._since: dict[str, str] = {str(os.getpid()): ""}
-
-    def note(self, since: str) -> None:
-        for thread in os.listdir("/proc/self/task"):
-            self._since.setdefault(thread, since)
-
-    def any(self) -> bool:
-        return len(self._since) > 1
-
-    def expect_none(self) -> None:
-        patience = time.monotonic() + THREAD_LINGERS_S
-        while len(left := os.listdir("/proc/self/task")) > 1:
-            if time.monotonic() < patience:
-                time.sleep(0.001)
-                continue
-            thread = next(thread for thread in left if thread != str(os.getpid()))
-            since = self._since.get(thread, "something")
-            raise CannotLoad(
-                f"{since} started a thread that is still there: {name_of(thread)!r}. A process"
-                ' with threads cannot be forked safely: use isolation="spawn", or load this in'
-                " the call."
-            )
+def after_fork(box: Box | None) -> None:
+    """Call the set-up's function of that name, if it has one, in a new worker. Raises
+    `CannotLoad`."""
+    function = getattr(sys.modules.get(SETUP_MODULE), "after_fork", None)
+    if function is None:
+        return
+    pid, threads = os.getpid(), len(os.listdir("/proc/self/task"))
+    try:
+        function()
+    except BaseException as error:
+        if os.getpid() == pid:
+            raise CannotLoad(f"after_fork of the setup failed:\n{told(error)}") from None
+    if os.getpid() != pid:  # it forked, and this is the child
+        os._exit(0)
+    if box is not None and len(os.listdir("/proc/self/task")) > threads:
+        raise CannotLoad("after_fork of the setup started a thread, which a box does not hold")
 
 
 def gpu() -> str | None:
@@ -318,14 +345,6 @@ def gpu() -> str | None:
         if path.startswith(GPUS):
             return path
     return None
-
-
-def name_of(thread: str) -> str:
-    try:
-        with open(f"/proc/self/task/{thread}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return "?"
 
 
 def settle() -> None:
@@ -357,7 +376,6 @@ def warm_up(settings: Settings) -> Iterator[bool]:
     rehearse()
     if settings.get("learned") is not None:
         _runtime.watch_imports()
-    os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
     yield True
     _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()

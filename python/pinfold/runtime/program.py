@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
 from pinfold.codec import USER_MODULE
+from pinfold.runtime.lines import BOM, lines_of
 
 NAME = USER_MODULE
 FILE = "user_code.py"
@@ -32,10 +33,8 @@ class Program:
     __slots__ = ("compiled", "lines", "lingers", "reaches_c", "seeds", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.lines = text.splitlines(keepends=True)
-        if self.lines and not self.lines[-1].endswith("\n"):
-            self.lines[-1] += "\n"  # as linecache has it: tracebacks count on it for their carets
+        self.text = text.removeprefix(BOM)  # which a file may begin with
+        self.lines = lines_of(self.text)
         self.compiled: CodeType | None = None
         # What is worth a second look after a call, in a worker that is used again.
         self.reaches_c = any(name in text for name in ("ctypes", "cffi", "dup2", "closerange"))

@@ -27,7 +27,7 @@ from functools import wraps
 from time import monotonic, tzset
 from typing import Any
 
-from pinfold.runtime import leftovers, search
+from pinfold.runtime import generators, leftovers, search
 from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
 from pinfold.runtime.program import FILE, NAME, Program
 from pinfold.runtime.settings import SETTINGS
@@ -120,7 +120,7 @@ class Reset:
         reasons += self._put_back_settings()
         self._put_back_caches()
         if dropped or program is None or program.seeds:
-            reseed()
+            generators.renew()
 
         if has_children():
             reasons += leftovers.end_children()
@@ -228,7 +228,11 @@ class Reset:
             new = setting not in self._settings and setting.module in sys.modules
             if new and setting.read() != setting.initial:
                 setting.write(setting.initial)
-        lasting = [name for name, module in dropped.items() if search.is_lasting(module)]
+        lasting = [
+            name
+            for name, module in dropped.items()
+            if search.is_lasting(module) and sys.modules.get(module.__name__) is not module
+        ]
         return stayed, len(dropped), [f"{name} cannot be imported again" for name in lasting]
 
     def _collect(self) -> None:
@@ -323,14 +327,6 @@ class Reset:
             return False
         passing = sum(memoryview(segment).nbytes for segment in payload)
         return leftovers.own_memory_kb() - passing // 1024 > most
-
-
-def reseed() -> None:
-    """Seed the global random generators from the system, as they are in a new process."""
-    for name in ("random", "numpy.random"):
-        module = sys.modules.get(name)
-        if module is not None:
-            module.seed()
 
 
 def _forget(cache: dict[str, Any], own: frozenset[str]) -> None:

@@ -15,10 +15,13 @@ FRAME_FAILED). It is short, because scripts are compiled at every start, and it 
 Python 3, to say that it is the wrong one.
 """
 
-import gc
-import json
-import os
 import sys
+
+STARTED_WITH = list(sys.modules)
+
+import gc  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
 
 SOCKET = 3
 
@@ -35,10 +38,12 @@ def main() -> None:
     settings = json.loads("".join(own[1:]))
     name_package(os.path.join(settings["package"], "pinfold"))
     try:
-        from pinfold.runtime import preload
+        from pinfold.runtime import preload, search
     except BaseException:
         fail(explain(os.path.dirname(script)))
     clear_main()
+    search.started_with(STARTED_WITH)
+    search.leave_no_byte_code()
     if rest:
         preload.spawned_worker(settings, *rest)
     else:

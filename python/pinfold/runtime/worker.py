@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pinfold.runtime import _runtime, report
 from pinfold.runtime.execute import (
+    IDENTITY,
     RESULT_BAD,
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
@@ -52,12 +53,13 @@ class Worker:
         self._last = isolation == "fresh" and self._places is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
-        reseed()
         if box is not None:
             box.draft(reused=isolation != "fresh")
         self._executor = Executor(
             worker_id=worker_id,
             node_id=settings["node_id"],
+            identity=settings.get("identity", IDENTITY),
+            python_path=settings.get("python_path", ()),
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
@@ -141,13 +143,6 @@ def pin(cpus: list[int]) -> None:
     for thread in os.listdir("/proc/self/task"):
         with suppress(OSError):
             os.sched_setaffinity(int(thread), cpus)
-
-
-def reseed() -> None:
-    """Give numpy's global generator a state of its own; the one of `random` does so by itself."""
-    generator = sys.modules.get("numpy.random.mtrand")
-    if generator is not None:
-        generator.seed()
 
 
 def flush() -> None:
