@@ -117,7 +117,9 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             continue
         if isinstance(value, dict) and isinstance(was, dict):
             keys = [key for key in {**was, **value} if was.get(key) != value.get(key)]
-            told += [f"{name} {key}: {was.get(key)!r:.90} is {value.get(key)!r:.90}" for key in keys]
+            told += [
+                f"{name} {key}: {was.get(key)!r:.90} is {value.get(key)!r:.90}" for key in keys
+            ]
         else:
             told.append(f"{name}: {was!r:.90} is {value!r:.90}")
     return told
@@ -129,7 +131,9 @@ def family(own_mark: bytes) -> set[int]:
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            parents[int(name)] = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(name)] = int(
+                Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1]
+            )
             if own_mark in Path(f"/proc/{name}/environ").read_bytes():
                 found.add(int(name))
     found |= {pid for pid in parents if _descends(pid, parents)}
@@ -158,7 +162,14 @@ def hostile_among(pids: set[int]) -> set[int]:
 def planted(name: str, root: Path, pids: set[int]) -> Iterator[str]:
     """Files with that in their name, wherever a call might have left one; and what lies in scratch
     directories or among spills that nobody is at work in."""
-    places = {root, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path("/dev/mqueue"), Path.cwd()}
+    places = {
+        root,
+        Path("/tmp"),
+        Path("/var/tmp"),
+        Path("/dev/shm"),
+        Path("/dev/mqueue"),
+        Path.cwd(),
+    }
     for pid in pids:  # the views of strict boxes
         inside = Path(f"/proc/{pid}/root")
         places |= {inside, inside / "tmp", inside / "dev", inside / "dev/shm"}
@@ -169,8 +180,13 @@ def planted(name: str, root: Path, pids: set[int]) -> Iterator[str]:
         with contextlib.suppress(OSError):
             yield from (f"{place}/{entry}" for entry in os.listdir(place) if name in entry)
     for base in (root / "spills").glob(".pinfold-box-*"):
-        yield from map(str, (base / "spills").iterdir())
-        for directory in (*(base / "scratch").iterdir(), *(base / "trash").iterdir()):
+        with contextlib.suppress(OSError):
+            yield from map(str, (base / "spills").iterdir())
+        directories: list[Path] = []
+        for name in ("scratch", "trash"):
+            with contextlib.suppress(OSError):
+                directories += (base / name).iterdir()
+        for directory in directories:
             with contextlib.suppress(OSError):
                 for entry in directory.iterdir():
                     # A worker that is used again has a directory a call.

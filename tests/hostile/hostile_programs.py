@@ -72,7 +72,9 @@ PROGRAMS: list[Program] = [
     Program("write_proc_sys", "changes a kernel setting", "open('/proc/sys/kernel/core_pattern', 'r+').close()\nreturn 'opened'"),
     Program("write_cgroup", "writes to the cgroups", "return [os.open(os.path.join('/sys/fs/cgroup', n), os.O_WRONLY) for n in ('cgroup.procs', 'unified/cgroup.procs') if os.path.exists('/sys/fs/cgroup/' + n)] or None"),
     Program("write_oom_score", "makes itself the last that the OOM killer takes", "v = open('/proc/self/oom_score_adj', 'r+')\nv.write('0')\nv.flush()\nreturn 'lowered'"),
-    Program("setuid_program", "gains by a set-user-ID program", "import subprocess\nreturn [l for l in subprocess.run(['/bin/sh', '-c', 'cat /proc/self/status'], capture_output=True, text=True).stdout.splitlines() if l.startswith('NoNewPrivs') and l.endswith('0')] or None"),
+    Program("setuid_program", "starts a program that may gain by a set-user-ID bit", "import subprocess\nlook = 'import ctypes; print(ctypes.CDLL(None).prctl(39, 0, 0, 0, 0))'\nreturn subprocess.run([sys.executable, '-c', look], capture_output=True, text=True, check=True).stdout.strip() == '0'"),
+    Program("setuid_own", "makes a set-user-ID program of its own, with capabilities", "import shutil, subprocess\nshutil.copy('/usr/bin/id', 'own')\nos.setxattr('own', 'security.capability', struct.pack('<IIIII', 0x2000001, 0xffffffff, 0, 0xff, 0))\nreturn 'capable'"),
+    Program("capabilities", "has a capability left, or regains one", "import subprocess\nlook = 'import ctypes; c = (ctypes.c_uint * 6)(); ctypes.CDLL(None).syscall(125, (ctypes.c_uint * 2)(0x20080522, 0), c); print(any(c))'\nreturn subprocess.run([sys.executable, '-c', look], capture_output=True, text=True, check=True).stdout.strip() == 'True'", at_none=False),
     Program("mknod_device", "makes a device node of its own", "os.mknod('disk', 0o60600, os.makedev(254, 0))\nreturn os.open('disk', os.O_RDONLY)"),
     # ---- reaching out -----------------------------------------------------------------------
     Program("connect_tcp", "connects to a local server", "s = socket.create_connection(('127.0.0.1', w['tcp']), 3)\nreturn 'connected'", fast=True),

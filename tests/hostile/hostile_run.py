@@ -39,11 +39,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import hostile_look
 import numpy  # noqa: F401  # once, and not in each attempt
-from hostile_base import MIB, PRELUDE, SPILLS, Program, Seen
+from hostile_base import MIB, PRELUDE, SPILLS, Program, Seen, harmless
 from hostile_programs import PROGRAMS
 
 import pinfold
-from pinfold import LocalBackend, WorkerCall, WorkerConfig, WorkerResult
+from pinfold import LocalBackend, WorkerCall, WorkerConfig, WorkerResult, _sandbox
 from pinfold.runtime import _box
 
 LEVELS = ("none", "standard", "strict")
@@ -392,7 +392,9 @@ class Attack:
         if program.sent:
             allowed = NS_PER_BYTE * 1e-9 * program.sent + 0.1
             if seen.cpu_s > allowed:
-                self.verdict.soft.append(f"it cost the caller {seen.cpu_s:.2f} s, not {allowed:.2f}")
+                self.verdict.soft.append(
+                    f"it cost the caller {seen.cpu_s:.2f} s, not {allowed:.2f}"
+                )
             bytes_ = min(TIMES * program.sent, program.limits.result_bytes or 1 << 62) + 24 * MIB
             if seen.growth > bytes_:
                 grown = f"the caller grew by {seen.growth >> 20} MiB, not {bytes_ >> 20}"
@@ -400,7 +402,7 @@ class Attack:
         if program.then:
             later = call_of(program, self.victims, program.then)
             seen.then = backend.submit(later, deadline_s=DEADLINE_S).result(timeout=60)
-            if seen.then.outcome == "ok" and seen.then.value and program.check is None:
+            if seen.then.outcome == "ok" and seen.then.value and program.check in (None, harmless):
                 self.verdict.hard.append(f"a later call got {seen.then.value!r:.60}")
         return result
 
@@ -432,7 +434,7 @@ class Attack:
         word = judge(self.program, result, seen)
         if word == "not blocked":
             self.verdict.told = f"got it: {self.verdict.told}"
-        if self.boxed and not word == "not blocked" and result.outcome in ("lost", "internal"):
+        if self.boxed and word != "not blocked" and result.outcome in ("lost", "internal"):
             self.verdict.hard.append(f"it ended as {result.outcome}: {told[:90]}")
         if self.seen.then is not None:
             then = self.seen.then
@@ -533,6 +535,11 @@ def resources() -> str:
     return ""
 
 
+def unavailable(level: str) -> bool:
+    """Whether this machine has not all that a level takes."""
+    return bool(_sandbox.isolation_of(WorkerConfig(sandbox=level)).missing)  # type: ignore[arg-type]
+
+
 def attack(program: Program, level: str, isolation: str = "fresh") -> Verdict:
     return Attack(program, level, isolation).run()
 
@@ -573,7 +580,9 @@ class Attempt:
                 import traceback
 
                 traceback.print_exc()
-                verdict = Verdict("not blocked", soft=[f"the runner: {type(error).__name__}: {error}"])
+                verdict = Verdict(
+                    "not blocked", soft=[f"the runner: {type(error).__name__}: {error}"]
+                )
                 os.write(end, json.dumps(asdict(verdict)).encode())
             finally:
                 sys.stderr.flush()
@@ -658,7 +667,9 @@ def run(tasks: list[Task], jobs: int, user: str) -> Rows:
         column = f"{task.level} {task.isolation} {user}"
         rows.setdefault(task.program.name, {})[column] = verdict.word
         why = "; ".join([*verdict.hard, *verdict.soft])[:300]
-        print(f"{task.program.name:32} {column:22} {verdict.word:12} {verdict.told} {why}", flush=True)
+        print(
+            f"{task.program.name:32} {column:22} {verdict.word:12} {verdict.told} {why}", flush=True
+        )
 
     again = []
     for task, verdict in attempt_all([t for t in tasks if not t.program.alone], jobs):
@@ -679,7 +690,9 @@ def run_as_user(uid: int, arguments: list[str], report: Path) -> subprocess.Pope
     for name in ("pinfold", "cbor2", "cloudpickle", "numpy", "numpy.libs"):
         source = Path(pinfold.__file__).parents[1] / name
         if source.is_dir():
-            shutil.copytree(source, site / name, ignore=shutil.ignore_patterns("tests", ".hostile*"))
+            shutil.copytree(
+                source, site / name, ignore=shutil.ignore_patterns("tests", ".hostile*")
+            )
     shutil.copytree(Path(__file__).parent, place / "hostile")
     python = _interpreter_for(uid, place)
     (place / "tmp").mkdir()
@@ -704,7 +717,9 @@ def _interpreter_for(uid: int, place: Path) -> str:
     if subprocess.run([*_as_user(uid), sys.executable, "-c", there], check=False).returncode == 0:
         return sys.executable
     base, version = Path(sys.base_prefix), f"python3.{sys.version_info.minor}"
-    ignored = shutil.ignore_patterns("test", "tests", "site-packages", "idlelib", "config-3*", "*.a")
+    ignored = shutil.ignore_patterns(
+        "test", "tests", "site-packages", "idlelib", "config-3*", "*.a"
+    )
     shutil.copytree(base / "lib" / version, place / "python/lib" / version, ignore=ignored)
     for library in (base / "lib").glob("libpython*.so*"):
         shutil.copy(library, place / "python/lib", follow_symlinks=False)
@@ -805,7 +820,9 @@ def main() -> int:
         and not (name in KNOWN and column.split()[1] in KNOWN[name][0])
     }
     runs = sum(map(len, rows.values()))
-    print(f"{len(rows)} programs, {runs} runs; not blocked in a box: {', '.join(sorted(open_)) or 'none'}")
+    print(
+        f"{len(rows)} programs, {runs} runs; not blocked in a box: {', '.join(sorted(open_)) or 'none'}"
+    )
     return 1 if open_ else 0
 
 

@@ -26,6 +26,18 @@ def on_places(name: str, tries: str, body: str, *, at_none: bool = False) -> lis
     ]
 
 
+ELSEWHERE = """
+def elsewhere(w):
+    for at in ('/', '/tmp', '/var/tmp', '/dev/shm', '/dev', '/run', '/proc', '/sys', '/home', '/root', sys.prefix,
+               spills(w), base(), os.path.dirname(base()), os.path.dirname(os.getcwd()), w['home'], w['root'],
+               os.path.dirname(w['package']), '/dev/mqueue', '/.outside'):
+        if not os.path.realpath(at).startswith(os.getcwd()): yield at
+def fills(make, at):
+    try: make(at)
+    except OSError: return False
+    return True
+"""
+
 PROGRAMS: list[Program] = [
     # ---- what later calls see ---------------------------------------------------------------
     *on_places(
@@ -180,6 +192,14 @@ PROGRAMS: list[Program] = [
         "tiny_prints",
         "prints a byte at a time, without end, into both pipes",
         "end = time.monotonic() + 3\nwhile time.monotonic() < end:\n    os.write(1, b'x')\n    os.write(2, b'x')\nreturn None",
+        kind="H",
+        check=harmless,
+    ),
+    Program(
+        "leave_descriptor",
+        "leaves a descriptor open, and imports a library that might have opened it",
+        "import plistlib, wave, colorsys\nfd = os.memfd_create('planted')\nos.write(fd, b'left')\nraise OSError(fd)",
+        then="got = []\nfor fd in range(3, 64):\n    try: got.append(os.pread(fd, 9, 0))\n    except OSError: pass\nreturn b'left' in got",
         kind="H",
         check=harmless,
     ),
@@ -530,6 +550,33 @@ PROGRAMS: list[Program] = [
         "fd, c = call(447, 0)\nif fd < 0: raise OSError(c, 'refused')\nreturn fd",
         at_none=False,
         kind="H",
+    ),
+    Program(
+        "use_disk_elsewhere",
+        "fills the disk where it is not at work",
+        ELSEWHERE
+        + "def make(at):\n    with open(at + '/' + w['planted'], 'wb') as f:\n        for _ in range(64): f.write(b'x' * (1 << 20))\n"
+        + "return [at for at in elsewhere(w) if fills(make, at)] or None",
+        kind="H",
+        at_none=False,
+    ),
+    Program(
+        "use_disk_elsewhere_unnamed",
+        "the same by files without a name",
+        ELSEWHERE
+        + "kept = []\ndef make(at):\n    fd = os.open(at, os.O_TMPFILE | os.O_RDWR, 0o600)\n    kept.append(fd)\n    for _ in range(64): os.write(fd, b'x' * (1 << 20))\n"
+        + "return [at for at in elsewhere(w) if fills(make, at)] or None",
+        kind="H",
+        at_none=False,
+    ),
+    Program(
+        "use_inodes_elsewhere",
+        "makes files without end where it is not at work",
+        ELSEWHERE
+        + "def make(at):\n    for n in range(500): os.mkdir('%s/%s-%d' % (at, w['planted'], n))\n"
+        + "return [at for at in elsewhere(w) if fills(make, at)] or None",
+        kind="H",
+        at_none=False,
     ),
     # ---- what may be read, marks, and the rest ----------------------------------------------
     Program(
