@@ -58,12 +58,13 @@ def limited(name: str, tries: str, body: str, limits: Limits, **more: Any) -> Pr
 def cheap(result: WorkerResult, world: dict[str, Any]) -> bool:
     """It has burned 0.6 s, and is told with less than half of it."""
     figures = result.metrics
-    return figures is not None and figures.user_time_s + figures.sys_time_s < 0.3
+    return result.outcome in ("ok", "exited") and figures is not None and figures.user_time_s + figures.sys_time_s < 0.3
 
 
 def small(result: WorkerResult, world: dict[str, Any]) -> bool:
     """It has had 200 MiB, and is told with less."""
-    return result.metrics is not None and result.metrics.peak_rss_kb < 190_000
+    told = result.outcome in ("ok", "exited") and result.metrics is not None
+    return told and result.metrics.peak_rss_kb < 190_000
 
 
 KEEP = "time.sleep(0.3)\n"

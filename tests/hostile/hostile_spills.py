@@ -395,4 +395,107 @@ os._exit(0)
         "x = bytearray(60 << 20)\nfor _ in range(5):\n    if os.fork() == 0:\n        signal.alarm(5)\n        for at in range(0, len(x), 4096): x[at] = 1\n        time.sleep(4)\n        os._exit(0)\ntime.sleep(0.5)\nreturn None",
         kind="H",
     ),
+    Program(
+        "memfd_write_only",
+        "sends a sealed memfd by a descriptor that cannot be read",
+        "data = array(1 << 20)\nfd = memfd(data, 0)\nwriter = os.open('/proc/self/fd/%d' % fd, os.O_WRONLY)\nos.close(fd)\nfcntl.fcntl(writer, 1033, 15)\nsend_spill(writer, len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_by_path",
+        "sends one by a descriptor that only names it",
+        "data = array(1 << 20)\nfd = memfd(data)\nsend_spill(os.open('/proc/self/fd/%d' % fd, os.O_PATH), len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_smaller",
+        "sends a sealed memfd that is smaller than it says",
+        "data = array(1 << 20)\nsend_spill(memfd(data), len(data) + (1 << 22))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_larger",
+        "sends a sealed memfd that is larger than it says",
+        "data = array(1 << 20)\nsend_spill(memfd(data + bytes(1 << 20)), len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_empty",
+        "sends a sealed memfd without a byte",
+        "send_spill(memfd(b''), 0)\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "scribble_slate",
+        "writes at random into the memory that it shares with the pool",
+        """
+maps = [l.split() for l in open("/proc/self/maps") if " rw-s " in l]
+places = [tuple(int(n, 16) for n in l[0].split("-")) for l in maps]
+end = time.monotonic() + 1.5
+for start, stop in places:
+    if stop - start > 65536: continue
+    while time.monotonic() < end:
+        ctypes.memmove(start, os.urandom(144), 144)
+        time.sleep(0.001)
+    break
+return None
+""",
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "close_slate",
+        "opens turns on that memory that nobody gave",
+        """
+maps = [l.split() for l in open("/proc/self/maps") if " rw-s " in l]
+places = [tuple(int(n, 16) for n in l[0].split("-")) for l in maps]
+for start, stop in places:
+    if stop - start <= 65536:
+        for line in (0, 5 << 31, (1 << 62) - 1, 1 << 63, (1 << 31) - 1):
+            ctypes.memmove(start, struct.pack("<QI4xq", line, 7, 1 << 62), 24)
+            time.sleep(0.2)
+return None
+""",
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "forge_failed",
+        "says that its worker cannot start, over and over",
+        "channel().send(struct.pack('<HBBIQ', 0x4650, 1, 4, 16 + 5, my_call()) + b'wrong')\nos._exit(0)",
+        kind="H",
+        times=5,
+        check=harmless,
+    ),
+    Program(
+        "forge_ready",
+        "says what only a worker that starts says",
+        "channel().send(struct.pack('<HBBIQ', 0x4650, 1, 3, 16, 0))\ntime.sleep(0.3)\nreturn None",
+        kind="H",
+        check=harmless,
+    ),
+    Program(
+        "forge_figures",
+        "tells figures of 2^64",
+        "channel().send(result_frame(my_call(), payload(b'\\x18\\x2a'), user=(1 << 64) - 1, peak=(1 << 64) - 1))\nos._exit(0)",
+        kind="H",
+        check=lambda r, w: r.outcome == "ok" and r.metrics is not None and (r.metrics.user_time_s > 100 or r.metrics.peak_rss_kb > 1 << 30),
+    ),
+    Program(
+        "outlive_by_depth",
+        "leaves a process below sixty others, each in a session of its own",
+        "def go(n):\n    os.setsid()\n    signal.alarm(5)\n    if n and os.fork() == 0: go(n - 1)\n    time.sleep(4)\n    os._exit(0)\nif os.fork() == 0: go(60)\ntime.sleep(0.4)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "outlive_by_vfork",
+        "leaves a process that waits for one that never ends",
+        "if os.fork() == 0:\n    signal.alarm(5)\n    import subprocess\n    subprocess.run(['sleep', '4'])\n    os._exit(0)\nsubprocess = __import__('subprocess').Popen(['/bin/sh', '-c', 'trap \"\" 1 2 15; sleep 4 & sleep 4'], start_new_session=True)\ntime.sleep(0.2)\nreturn None",
+        kind="H",
+    ),
 ]

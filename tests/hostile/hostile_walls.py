@@ -210,6 +210,44 @@ PROGRAMS: list[Program] = [
         then="return 0.1 + 0.2 != float('0.30000000000000004') or 1e16 + 2.9999 == 1e16 + 2 or None",
         kind="H",
     ),
+    Program(
+        "forbid_clock",
+        "has later calls die when they look at the clock",
+        "libc.prctl(26, 2, 0, 0, 0)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "forbid_cpuid",
+        "the same when they ask what processor there is",
+        "call(158, 0x1012, 0)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "tighten_landlock",
+        "takes rights from later calls by a Landlock ruleset of its own",
+        "fs = ctypes.create_string_buffer(struct.pack('Q', 0x1fff))\nfd, c = call(444, fs, 8, 0)\nif fd < 0: raise OSError(c, 'refused')\nv, c = call(446, fd, 0)\nos.close(fd)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "tighten_seccomp",
+        "takes system calls from later calls by a filter of its own",
+        "ops = (struct.pack('HBBI', 0x20, 0, 0, 0) + struct.pack('HBBI', 0x15, 0, 1, 39) + struct.pack('HBBI', 6, 0, 0, 0x50001) + struct.pack('HBBI', 6, 0, 0, 0x7fff0000))\nkept = ctypes.create_string_buffer(ops)\nprogram = ctypes.create_string_buffer(struct.pack('HxxxxxxQ', 4, ctypes.addressof(kept)))\nif libc.prctl(22, 2, program, 0, 0) < 0: raise OSError(ctypes.get_errno(), 'refused')\nreturn None",
+        then="try: return os.getpid() < 1 or None\nexcept OSError: return 'no pid'",
+        kind="H",
+    ),
+    Program(
+        "place_memory",
+        "decides where later calls' memory lies",
+        "v, c = call(238, 2, ctypes.create_string_buffer(struct.pack('Q', 1)), 64)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "write_own_proc",
+        "writes to the files of its own in /proc",
+        "got = []\nfor name, text in (('loginuid', '7'), ('coredump_filter', '0x7f'), ('timerslack_ns', '1'), ('setgroups', 'deny'), ('uid_map', '0 0 1'), ('oom_score_adj', '500'), ('clear_refs', '1'), ('attr/current', 'x'), ('make-it-fail', '1'), ('sched', '0'), ('autogroup', '5'), ('projid_map', '0 0 1')):\n    try:\n        with open('/proc/self/' + name, 'w') as f: f.write(text)\n        got.append(name)\n    except OSError: pass\nreturn got or None",
+        kind="H",
+        at_none=False,
+    ),
     # ---- owners, leases, hints --------------------------------------------------------------
     Program(
         "lease_read_file",
