@@ -112,7 +112,7 @@ struct call {
     struct clocks clocks;
     struct template *template; /* whose line of calls that wait for a sweep it is in, by `swept` */
     TAILQ_ENTRY(call) swept;
-    uint64_t sweep_of;         /* the worker, by its number, whose remains are swept there */
+    uint64_t sweep_of; /* the worker, by its number, whose remains are swept there */
 };
 
 /* Makes a call out of what the caller gave; the request is copied or spilled. */

@@ -44,7 +44,8 @@ struct frame_head {
     uint8_t version;
     uint8_t kind;
     uint32_t size; /* of the whole message */
-    uint64_t id;   /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE: the call's; else 0 */
+    uint64_t
+        id; /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE: the call's; else 0 */
 };
 
 /* Tail: the spill directory's path, not NUL-terminated, 1 .. 4095 bytes. */

@@ -459,7 +459,7 @@ class Engine:
             left = (until - monotonic_ns()) / 1e9
             if left <= 0:
                 raise TimeoutError
-            time.sleep(min(left, nap))
+            _green.sleep(min(left, nap))
             nap = min(2 * nap, _green.LONGEST_NAP_S)
 
     # ---- events -------------------------------------------------------------------------------
@@ -782,10 +782,11 @@ class Engine:
             self._closed = True
 
     def _join(self, completer: threading.Thread) -> None:
-        """But for one in an event's handler that does not end: it may wait for this thread."""
+        """But for one in an event's handler that does not end: it may wait for this thread; and for
+        a greenlet of a thread that lets none of its own run."""
         while completer.is_alive():
             completer.join(_STRAY_S)
-            if completer.ident in self._telling.copy().values():
+            if completer.ident in self._telling.copy().values() or _green.patched():
                 break
 
     def _forget(self) -> None:

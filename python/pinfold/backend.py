@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -446,7 +445,7 @@ class LocalBackend:
             while _green.patched():
                 with suppress(TimeoutError):
                     return pool.wait_ready(0)
-                time.sleep(_green.LONGEST_NAP_S)
+                _green.sleep(_green.LONGEST_NAP_S)
             return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

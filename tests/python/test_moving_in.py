@@ -296,9 +296,7 @@ def project(tmp_path: Path) -> Path:
     """A directory with a package of a project's own."""
     package = tmp_path / "project" / "our_package_of_the_test"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text(
-        "import os\nPID = os.getpid()\nclass Data:\n    n = 4\n    def __init__(self, n): self.n = n\n"
-    )
+    (package / "__init__.py").write_text("import os\nPID = os.getpid()\n")
     (package / "part.py").write_text("N = 1\n")
     return package.parent
 
