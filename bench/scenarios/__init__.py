@@ -17,6 +17,7 @@ NAMES = (
     "fresh",
     "sandbox",
     "imports",
+    "print",
     "slow_import",
     "learning",
     "setup",

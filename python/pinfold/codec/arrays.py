@@ -252,8 +252,9 @@ def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
         encoder.encode_length(0, add(memoryview(octets)))
 
 
-def _memmap(add: Add, encoder: CBOREncoder, value: Any) -> None:
-    # The file is where the array is stored, not what it is.
+def _viewed(add: Add, encoder: CBOREncoder, value: Any) -> None:
+    # Of a memmap the file is where the array is stored, not what it is; of a recarray attributes
+    # are another way to the fields.
     _array(add, encoder, value.view(np.ndarray))
 
 
@@ -342,7 +343,8 @@ _KINDS = {np.dtype(char).type for char in "?bBhHiIlLqQefdgFDGVMm"}
 
 ENCODERS: dict[type, Any] = {
     np.ndarray: _array,
-    np.memmap: _memmap,
+    np.memmap: _viewed,
+    np.recarray: _viewed,
     np.str_: _str,
     np.bytes_: _bytes,
     **dict.fromkeys((*_KINDS, np.record), _scalar),

@@ -447,7 +447,9 @@ static void serve(struct server *server)
             {seat_fd(SEAT_SIGNALS), POLLIN, 0},
             {server->namespaced ? -1 : seat_fd(SEAT_GUARD), POLLIN, 0},
         };
-        int wait_ms = server->unread || server->trash || server->growing ? 0 : server->n_orphans > 0 ? LOOK_AGAIN_MS : -1;
+        int wait_ms = server->unread || server->trash || server->growing ? 0
+                      : server->n_orphans > 0                            ? LOOK_AGAIN_MS
+                                                                         : -1;
         int n = poll(watched, COUNT_OF(watched), wait_ms < 0 && server->step ? QUIET_MS : wait_ms);
         if (n < 0)
             continue;
