@@ -433,7 +433,7 @@ class Attack:
             if echo.outcome == "lost" and self.isolation == "reuse":
                 pass  # it was handed to the worker that this program then ended: docs/design.md
             elif echo.outcome != "ok" or echo.value != ECHO.args[0]:
-                told = echo.error.message if echo.error else repr(echo.value)
+                told = told_of(echo)
                 self.verdict.hard.append(f"a neighbour's call failed: {echo.outcome}, {told:.100}")
                 return
             if took > HELD_UP_S:
@@ -447,7 +447,7 @@ class Attack:
             time.sleep(0.02)
 
     def _judge(self, result: WorkerResult) -> str:
-        told = result.error.message if result.error else repr(result.value)
+        told = told_of(result)
         self.verdict.told = f"{result.outcome}: {told[:90]!r}"
         seen = {**self.victims, "seen": self.seen}
         word = judge(self.program, result, seen)
@@ -472,7 +472,7 @@ class Attack:
         looks: list[str] = []
         after = backend.submit(HONEST, deadline_s=60).result(timeout=120)
         if after.value != 45:
-            told = after.error.message if after.error else repr(after.value)
+            told = told_of(after)
             hard.append(f"an honest call afterwards ends as {after.outcome}: {told:.100}")
             return
         if not self.boxed:
@@ -510,6 +510,15 @@ class Attack:
         if (now := memory("VmRSS")) > resident + 64 * MIB:
             soft.append(f"{(now - resident) >> 20} MiB more in the caller")
         hard += looks
+
+
+def told_of(result: WorkerResult) -> str:
+    if result.error:
+        return result.error.message
+    try:
+        return repr(result.value)
+    except ValueError:  # an int of more digits than Python writes
+        return "a large value"
 
 
 def resources() -> str:
@@ -839,9 +848,7 @@ def main() -> int:
         name
         for name, row in rows.items()
         for column, word in row.items()
-        if word == "not blocked"
-        and column.split()[0] != "none"
-        and not is_known(name, column)
+        if word == "not blocked" and column.split()[0] != "none" and not is_known(name, column)
     }
     runs = sum(map(len, rows.values()))
     print(
