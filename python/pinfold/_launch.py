@@ -104,6 +104,7 @@ class Launch:
             flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
             | (_pool.EVENTS if events else 0)
             | (_pool.PLACES if self.places else 0)
+            | _pool.PRINTED
             | (_pool.AHEAD if config.isolation != "fresh" else 0)
             | (_pool.NO_QUEUE if config.max_queue == 0 else 0)
             | (_pool.DISTRUST if self.plan else 0),

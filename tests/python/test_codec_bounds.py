@@ -244,4 +244,3 @@ def test_a_hole_in_a_result_is_not_read(make_backend: MakeBackend) -> None:
     backend = make_backend(max_workers=1, limits=Limits(result_bytes=1 << 20))
     result = backend.submit(WorkerCall("def f(): return bytes(3 << 30)", "f")).result()
     assert result.outcome == "output_limit"
-

@@ -188,7 +188,6 @@ class Executor:
             return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
         return RESULT_OK, result
 
-
     def _own(self, codec: str) -> Shadows:
         """The context to read and write values in. Those of a pickle are of the call's modules."""
         return NO_SHADOWS if codec == "pickle" else self._shadows

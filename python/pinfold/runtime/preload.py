@@ -11,11 +11,10 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from io import TextIOWrapper
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from pinfold.runtime import _runtime, generators
+from pinfold.runtime import _runtime, generators, printed
 from pinfold.runtime.libraries import besides, import_pickle
 from pinfold.runtime.lines import BOM, lines_of
 from pinfold.runtime.threads import SWITCHES, Threads
@@ -76,6 +75,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         isolation = ISOLATIONS[number]
         go_to(settings.get("cwd"))
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
+        printed.take_over()
         if isolation == "spawn":
             if settings.get("box") is not None:
                 spill_dir = use_box(settings, spill_dir)
@@ -114,6 +114,7 @@ def spawned_worker(
         _runtime.open_worker(SOCKET, int(template), spills)
         unmask_owner()
         faulthandler.enable(2)
+        printed.take_over()
         worker_type = import_worker(settings, "spawn")
         load(settings, forks=False)
         from pinfold.runtime import leftovers
@@ -350,10 +351,7 @@ def gpu() -> str | None:
 def settle() -> None:
     """Make the streams and the crash handlers what a worker wants; costs a forked one nothing."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.flush()
-            stream.reconfigure(line_buffering=True)
+    printed.settle()
     _runtime.flush()
     faulthandler.disable()
     file = _runtime.arm(False)

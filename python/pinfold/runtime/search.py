@@ -205,8 +205,7 @@ def tidy(
         for name in new
         if top(name) not in staying
         and not (
-            modules.get(top(name)) is before.get(top(name), modules)
-            and is_piece(name, installed)
+            modules.get(top(name)) is before.get(top(name), modules) and is_piece(name, installed)
         )
     }
     for name in dropped:

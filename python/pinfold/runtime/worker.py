@@ -49,8 +49,9 @@ class Worker:
         box: Box | None = None,
     ) -> None:
         self._places = settings.get("places")
-        # What a call waited for, the pool reads from a worker that lives; then it kills it.
-        self._last = isolation == "fresh" and self._places is None
+        # What a call waited for, and what one in a box has used, the pool reads from a worker that
+        # lives; then it kills it.
+        self._last = isolation == "fresh" and self._places is None and box is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
         if box is not None:
@@ -107,7 +108,10 @@ class Worker:
             flags |= RESULT_RETIRE if ours else 0  # the next one would find no more
             result_max = 0
         if getpid() != self._pid:
-            _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
+            # A process that the call forked, and that came back here.
+            flush()
+            _runtime.flush()
+            _exit(status != RESULT_OK)
         flush()
         try:
             if self._executor.note:
