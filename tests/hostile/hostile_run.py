@@ -75,6 +75,10 @@ KNOWN: dict[str, tuple[str, str]] = {
     "use_threads": ("", "RLIMIT_NPROC counts per user; stacks' addresses bound threads"),
     "forge_failed": ("", "of its own call a program may say what it wants"),
     "forge_result": ("reuse", _REUSE),
+    "forge_and_wait": ("reuse", _REUSE),
+    "forge_metrics": ("reuse", "figures of a worker that is used again are its own word"),
+    "use_disk_many": ("standard", "nothing bounds the number of files on the disk"),
+    "use_inodes": ("standard", "the same"),
     "two_results": ("reuse", _REUSE),
     "late_result": ("reuse", _REUSE),
     "tamper_codec": ("reuse", _REUSE),
@@ -490,7 +494,7 @@ class Attack:
                 break
         honest = {worker} if self.isolation == "reuse" else set()
         root = Path(self.victims["root"])
-        until = time.monotonic() + 4
+        until = time.monotonic() + 12  # what lies deep takes its time to remove
         while True:
             pids = hostile_look.family(own_mark()) - {self.victims["sentinel"]}
             left = hostile_look.hostile_among(pids) - honest
