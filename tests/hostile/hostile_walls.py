@@ -634,7 +634,7 @@ PROGRAMS: list[Program] = [
     Program(
         "read_other_usr",
         "reads in /usr what no interpreter needs",
-        "got = []\nfor p in ('/usr/src', '/usr/games', '/usr/local/etc', '/usr/sbin', '/usr/share/doc', '/usr/local/src', '/usr/include'):\n    try: got += os.listdir(p)[:2]\n    except OSError: pass\nreturn got or None",
+        "got = []\nfor p in ('/usr/src', '/usr/games', '/usr/local/etc', '/usr/local/src', '/usr/local/games', sys.base_prefix + '/..'):\n    try: got += os.listdir(p)[:2]\n    except OSError: pass\nreturn got or None",
         kind="H",
     ),
     Program(
