@@ -45,10 +45,11 @@ _WHEN = {
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
 
 
-def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
+def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False) -> WorkerResult:
     """Reads the result of a call. A value, or an account of a failure, that cannot be
     read is ``bad_result``; for want of memory or descriptors in this process, ``internal``.
 
+    Raises RunsCode for a value whose reading would run code, unless it may (`runs`).
     KeyboardInterrupt and the like pass through.
     """
     outcome = cast("Outcome", raw.outcome)
@@ -60,15 +61,19 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         # The library knows what was left of the deadline when it got the call.
         asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
         what = "time" if raw.is_spent else "deadline"
-        reason = f"the {what} of {0 if asked_ns == 1 else asked_ns / 1e9:g} s passed{_WHEN[raw.phase]}"
+        reason = (
+            f"the {what} of {0 if asked_ns == 1 else asked_ns / 1e9:g} s passed{_WHEN[raw.phase]}"
+        )
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), record.codec, record.result_bytes)
+            value = codecs.decode(raw.segments(), record.codec, record.result_bytes, runs=runs)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
+    except codecs.RunsCode:
+        raise
     except codecs.TooLarge as error:
         reason = str(error)
         outcome = "output_limit" if outcome == "ok" else "bad_result"
@@ -87,6 +92,22 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         value,
         None if outcome == "ok" else _error_of(raw, outcome, failure, reason),
         metrics,
+        raw.stdout,
+        raw.stderr,
+        raw.stdout_truncated,
+        raw.stderr_truncated,
+    )
+
+
+def late_result(raw: Result, record: Record, origin: Origin) -> WorkerResult:
+    """The result of a call whose time passed while its value was read."""
+    name = shown(record.call.function_name)
+    reason = f"call of {name}: its time passed while its value was read in this process"
+    return WorkerResult(
+        "timeout",
+        None,
+        _error_of(raw, "timeout", None, reason),
+        _metrics_of(raw, origin),
         raw.stdout,
         raw.stderr,
         raw.stdout_truncated,

@@ -52,9 +52,7 @@ class CallMap:
     that have ended were.
     """
 
-    def __init__(
-        self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool
-    ) -> None:
+    def __init__(self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool) -> None:
         self._backend = backend
         self._calls = calls
         self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
@@ -268,6 +266,8 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 continue
             queue = flight.queue  # many at a time, if there are
             if queue is not None and (engine.settle(queue.take) or engine.settle(queue.wait)):
+                continue
+            if flight.landed() is not None:  # its value was read in another thread
                 continue
             # Another thread has settled a call of ours: the backend is closing. It may do so with
             # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.
