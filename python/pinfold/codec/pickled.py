@@ -19,6 +19,7 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
 from pinfold.codec import USER_MODULE
+from pinfold.codec._reader import is_plain_pickle
 from pinfold.codec.errors import CannotDecode, NotCarried, RunsCode, name_of
 from pinfold.codec.wire import OUT_OF_LINE
 
@@ -192,7 +193,7 @@ def decode(segments: Sequence[memoryview], *, runs: bool = True) -> object:
     if not segments:
         raise CannotDecode("no segments")
     try:
-        if not runs:
+        if not runs and not is_plain_pickle(segments[0]):
             return _Maker(io.BytesIO(segments[0]), buffers=segments[1:]).load()
         return pickle.loads(segments[0], buffers=segments[1:])
     except (MemoryError, RunsCode):
