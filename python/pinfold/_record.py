@@ -29,9 +29,9 @@ class Record:
     name for it, 0 until it has taken the call. `deadline_ns` counts from the submit, `wall_ns` from
     when a worker begins it (0: no bound; else what `map` was given). `result_bytes` bounds the
     value, 0: nothing does. `ended` is how it ended, once the handlers were told. The backend is
-    held until whoever waits was told, so that
-    nobody who waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of
-    it last, and may be called again if an exception came before.
+    held until whoever waits was told, so that nobody who waits for a call loses it to the garbage
+    collector; `deliver` and `give_up` let go of it last, and may be called again if an exception
+    came before.
     """
 
     __slots__ = (

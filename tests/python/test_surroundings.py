@@ -52,9 +52,7 @@ PCG = SEEDING + "numpy.random.set_bit_generator(numpy.random.PCG64(1))"
 def test_a_set_up_that_seeds_gives_every_worker_generators_of_its_own(
     make_backend: MakeBackend, isolation: str, setup: str
 ) -> None:
-    backend = make_backend(
-        isolation=isolation, setup=setup, max_workers=1, max_calls_per_worker=1
-    )
+    backend = make_backend(isolation=isolation, setup=setup, max_workers=1, max_calls_per_worker=1)
     drawn = [value(backend, DRAW) for _ in range(3)]
     assert len({first for first, _ in drawn}) == len({second for _, second in drawn}) == 3
 

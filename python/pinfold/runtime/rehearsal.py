@@ -8,7 +8,6 @@ from then on: it neither pays the time, nor a page of its own for every page tha
 from __future__ import annotations
 
 import linecache
-import os
 import signal
 import sys
 
@@ -49,7 +48,7 @@ def play_once() -> None:
 
 
 def play(source: str, args: list[object], kwargs: dict[str, object], times: int) -> None:
-    executor = Executor(worker_id="", node_id="", isolation="fresh")
+    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=())
     request = pack_request(
         code=source,
         function="f",
@@ -68,5 +67,3 @@ def play(source: str, args: list[object], kwargs: dict[str, object], times: int)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a fresh worker hears nothing after its call
     sys.modules.pop(NAME, None)
     linecache.cache.pop(FILE, None)
-    for name in ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID"):
-        os.environ.pop(name, None)

@@ -50,7 +50,9 @@ class Failure(NamedTuple):
     text: str
     """The whole text for people: traceback and source."""
     returncode: int
-    """What the exit status would have been; 1 for an exception."""
+    """What the exit status would have been, but never 0; minus 2 for a KeyboardInterrupt."""
+    line: int = 0
+    """The line of the source where it failed, from 1; 0: none is known."""
 
 
 # What a failure takes when it is read: its texts (runtime/report.py bounds them), 16 bytes a
@@ -115,6 +117,8 @@ def unpack_failure(segments: Sequence[memoryview]) -> Failure:
         and all(isinstance(fields[name], str) for name in ("type", "message", "text"))
         and type(fields["returncode"]) is int
         and fields["returncode"] in _RETURNCODES
+        and type(fields["line"]) is int
+        and 0 <= fields["line"] < 1 << 31
     ):
         raise codecs.Malformed("not the account of a failure")
     return Failure(**fields)
