@@ -144,3 +144,21 @@ def test_a_setup_that_makes_jax_start_its_threads_is_refused_by_name(
     assert result.error is not None
     assert "setup started a thread that is still there" in result.error.message
     assert 'use isolation="spawn"' in result.error.message
+
+
+@pytest.mark.skipif(not there("joblib"), reason="no joblib here")
+def test_the_semaphores_of_joblibs_processes_are_gone_with_the_call(
+    isolation: str, make_backend: MakeBackend, tmp_path: Path
+) -> None:
+    body = """
+import glob, os, joblib
+before = set(os.listdir("/dev/shm"))
+joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in range(8))
+mine = [name for name in set(os.listdir("/dev/shm")) - before if f"-{os.getpid()}-" in name]
+return mine
+"""
+    backend = make_backend(isolation=isolation)
+    for _ in range(2):
+        names = backend.submit(call(body)).result(timeout=60).unwrap()
+        assert names
+        assert not set(names) & set(os.listdir("/dev/shm"))
