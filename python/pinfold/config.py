@@ -329,6 +329,7 @@ class WorkerConfig:
             CODEC               data, pickle
             PYTHON_PATH         directories, with colons between them as in PYTHONPATH
             MEMORY_BYTES        `Limits.memory_bytes`
+            WALL_S              `Limits.wall_s`, seconds
 
         `environ` is read instead of `os.environ` when given.
 
@@ -416,8 +417,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "CODEC": ("codec", str.lower, "a word"),
     "PYTHON_PATH": ("python_path", _directories, "directories"),
     "MEMORY_BYTES": ("memory_bytes", int, "a whole number"),
+    "WALL_S": ("wall_s", float, "a number of seconds"),
 }
-_LIMITS = frozenset({"memory_bytes"})  # fields of `Limits`
+_LIMITS = frozenset({"memory_bytes", "wall_s"})  # fields of `Limits`
 
 
 def _xdist_share(cpus_per_worker: int | None) -> int | None:

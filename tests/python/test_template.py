@@ -698,7 +698,7 @@ def test_a_daemon_of_a_killed_worker_is_swept_and_its_neighbour_is_spared(make: 
     assert result is not None and result.value == "alive"
 
 
-SEIZE, DETACH = 0x4206, 17
+SEIZE = 0x4206  # PTRACE_SEIZE
 
 
 def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> None:
@@ -720,9 +720,8 @@ def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> Non
     quiet.kill()
     assert template.exit_of(quiet).flags == 0
     assert stuck.number not in template.swept
-    assert (
-        os.waitpid(daemon, 0x40000000)[1] == signal.SIGKILL
-    )  # __WALL: it is no child of this process
+    wall = 0x40000000  # __WALL: it is no child of this process
+    assert os.waitpid(daemon, wall)[1] == signal.SIGKILL
     template.until_swept(stuck)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pinfold.codec import data
-from pinfold.codec.errors import CannotDecode, Malformed, NotCarried, TooLarge
+from pinfold.codec.errors import CannotDecode, Malformed, NotCarried, RunsCode, TooLarge
 
 __all__ = [
     "CODECS",
@@ -25,6 +25,7 @@ __all__ = [
     "CannotDecode",
     "Malformed",
     "NotCarried",
+    "RunsCode",
     "TooLarge",
     "decode",
     "encode",
@@ -56,7 +57,12 @@ def encode(value: object, codec: str, root: str = "result") -> list[bytes | memo
 
 
 def decode(
-    segments: Sequence[memoryview], codec: str, most: int = 0, *, trusted: bool = False
+    segments: Sequence[memoryview],
+    codec: str,
+    most: int = 0,
+    *,
+    trusted: bool = False,
+    runs: bool = True,
 ) -> object:
     """Turn segments back into the value.
 
@@ -65,7 +71,8 @@ def decode(
 
     A ``data`` value may take `most` bytes (0: any number; `TooLarge` if it takes more), and never
     more memory and time than are in proportion to its segments (docs/security.md), unless they are
-    `trusted`.
+    `trusted`. Of ``pickle``, a value that names code of its own is not read unless it `runs`:
+    `RunsCode`.
 
     Raises `Malformed` (``data``) or `CannotDecode` (``pickle``, or a missing first segment there),
     ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.errors.is_shortage`
@@ -76,5 +83,5 @@ def decode(
     if codec == "pickle":
         from pinfold.codec import pickled
 
-        return pickled.decode(segments)
+        return pickled.decode(segments, runs=runs)
     raise ValueError(f"no codec {codec!r}: it is one of {', '.join(CODECS)}")

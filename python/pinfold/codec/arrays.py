@@ -252,8 +252,9 @@ def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
         encoder.encode_length(0, add(memoryview(octets)))
 
 
-def _memmap(add: Add, encoder: CBOREncoder, value: Any) -> None:
-    # The file is where the array is stored, not what it is.
+def _viewed(add: Add, encoder: CBOREncoder, value: Any) -> None:
+    # Of a memmap the file is where the array is stored, not what it is; of a recarray attributes
+    # are another way to the fields.
     _array(add, encoder, value.view(np.ndarray))
 
 
@@ -329,6 +330,7 @@ def read_scalar(description: bytes, content: bytes | str) -> Any:
         return np.str_(content)
     if description == b"\x61S":
         return np.bytes_(content)
+    assert type(content) is bytes
     dtype = dtype_of(description)
     if dtype.kind in "SU" or len(content) != dtype.itemsize:
         raise Malformed("not the content of a numpy scalar")
@@ -342,7 +344,8 @@ _KINDS = {np.dtype(char).type for char in "?bBhHiIlLqQefdgFDGVMm"}
 
 ENCODERS: dict[type, Any] = {
     np.ndarray: _array,
-    np.memmap: _memmap,
+    np.memmap: _viewed,
+    np.recarray: _viewed,
     np.str_: _str,
     np.bytes_: _bytes,
     **dict.fromkeys((*_KINDS, np.record), _scalar),
