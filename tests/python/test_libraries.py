@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 import pytest
 
 from conftest import MakeBackend
 from pinfold import WorkerCall
+from programs import call
 from test_sandbox import level_is_there
 
 pytestmark = pytest.mark.libraries
@@ -148,7 +150,7 @@ def test_a_setup_that_makes_jax_start_its_threads_is_refused_by_name(
 
 @pytest.mark.skipif(not there("joblib"), reason="no joblib here")
 def test_the_semaphores_of_joblibs_processes_are_gone_with_the_call(
-    isolation: str, make_backend: MakeBackend, tmp_path: Path
+    isolation: str, make_backend: MakeBackend
 ) -> None:
     body = """
 import glob, os, joblib

@@ -472,13 +472,13 @@ def test_a_candidate_may_close_all_low_descriptors(any_template: Template) -> No
     assert any_template.value("import os\ndef f():\n    os.closerange(3, 200)\n    return 5") == 5
 
 
-def test_output_of_python_and_of_c_comes_whole_and_in_lines(any_template: Template) -> None:
+def test_output_of_python_and_of_c_comes_whole_and_in_order(any_template: Template) -> None:
     worker = any_template.start()
     worker.call(
         """
 import ctypes, os, sys
 def f():
-    print("python")
+    print("python", flush=True)
     os.write(1, b"descriptor\\n")
     ctypes.CDLL(None).printf(b"c\\n")
     sys.stdout.write("no newline")
@@ -684,7 +684,8 @@ def test_a_daemon_of_a_killed_worker_is_swept_and_its_neighbour_is_spared(make: 
     neighbour, worker = template.start(), template.start()
     neighbour.call("def f():\n    print('there')\n    return input")
     code = DAEMON.replace(
-        "return int(os.read(read, 100))", "print(os.read(read, 100).decode())\n    time.sleep(600)"
+        "return int(os.read(read, 100))",
+        "print(os.read(read, 100).decode())\n    time.sleep(600)",
     )
     worker.call(code)
     daemon = int(worker.line())
@@ -756,7 +757,7 @@ def test_the_end_of_the_pool_ends_everything(make: Make) -> None:
         worker.call(
             DAEMON.replace(
                 "return int(os.read(read, 100))",
-                "print(os.read(read, 100).decode())\n    time.sleep(600)",
+                "print(os.read(read, 100).decode(), flush=True)\n    time.sleep(600)",
             )
         )
         daemon = int(worker.line())
@@ -768,7 +769,7 @@ def test_workers_die_with_a_template_that_is_killed(make: Make) -> None:
     for isolation in ("fresh", "spawn"):
         template = make(isolation).ready()
         worker = template.start()
-        worker.call("import time\ndef f():\n    print('there')\n    time.sleep(600)")
+        worker.call("import time\ndef f():\n    print('there', flush=True)\n    time.sleep(600)")
         worker.line()
         template.process.kill()
         assert dies(worker.pid)
@@ -782,7 +783,7 @@ sys.path[:0] = eval(sys.argv[1])
 from template_driver import Template
 template = Template("fresh", spill_dir=sys.argv[2]).ready()
 worker = template.start()
-worker.call("import time\\ndef f():\\n    print('there')\\n    time.sleep(600)")
+worker.call("import time\\ndef f():\\n    print('there', flush=True)\\n    time.sleep(600)")
 worker.line()
 # The control socket is open in a fork too, so that its end is not what the template sees.
 import os, time
