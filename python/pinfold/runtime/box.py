@@ -173,7 +173,8 @@ class Box:
         self._shared = -1
         """The mount namespace of all workers, until a call's own is certain."""
         self._home = ""
-        self._calls = 0
+        self._left: tuple[int, ...] = ()
+        """What the file system tells of `_home` when nothing is in it."""
         self._reused = False
         self.entered = False
         """Whether a call of a worker that is used again has a scratch directory."""
@@ -221,6 +222,7 @@ class Box:
         self._reused = reused
         if reused:
             self._close([])
+            self._left = self._clear()
 
     def enter(self, python_path: list[str]) -> None:
         """A call begins: close the box, if it is open, and go to the scratch directory."""
@@ -236,38 +238,43 @@ class Box:
             self._ruleset = berth[0]
             self._home = f"{self._base}/scratch/{berth[1]}"
             self._berthed = True
-        directory = self._home
         if not self._reused:
             self._close(outside)
-            directory = self._home
         elif outside:
             raise RuntimeError(
                 f"{outside[0]!r} of the call's python_path lies outside of the box, which a worker"
                 ' that is used again closes before it knows its calls: use isolation="fresh"'
             )
         else:
-            self._calls += 1
-            directory = f"{self._home}/{self._calls}"
-            os.mkdir(directory, 0o700)
             self.entered = True
-        os.chdir(directory)
+        os.chdir(self._home)
         for name in ("HOME", "TMPDIR", "TEMP", "TMP"):
-            os.environ[name] = directory
+            os.environ[name] = self._home
         forget_temporary_directory()
 
     def leave(self) -> None:
-        """A call of a worker that is used again has ended: its scratch directory goes, and what is
-        beside it (in a strict box that is ``/tmp``), and what was done to the one around it."""
+        """A call of a worker that is used again has ended: what is in its scratch directory goes.
+        Raises OSError if something stays, such as a mapping that keeps a file, or if the directory
+        itself tells of the call."""
         self.entered = False
         if self._strict:
             os.chmod(self._home, 0o700)
+        if self._clear() != self._left:
+            raise OSError(f"{self._home} is not as it was")
+
+    def _clear(self) -> tuple[int, ...]:
         fd = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _box.clear(fd, 0xFFFFFFFF)
-            if self._strict:
+            status = os.fstat(fd)
+            left = (status.st_mode, status.st_size)
+            if self._strict:  # a file system of its own
                 for name in os.listxattr(fd):
                     os.removexattr(fd, name)
                 os.utime(fd, ns=(0, 0))
+                space = os.fstatvfs(fd)
+                left += (space.f_bfree, space.f_ffree)
+            return left
         finally:
             os.close(fd)
 
