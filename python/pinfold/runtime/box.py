@@ -189,8 +189,9 @@ class Box:
         if self._plan["seccomp"]:
             # Workers of a strict box have mounts to make first, and privileges to make them; those
             # of the other leave directories that only a change of their mode opens.
-            _box.load(_box.compile(STRICT_FIRST if strict else STANDARD_FIRST, network, abi))
-            self._filter = _box.compile(STRICT_REST if strict else STANDARD_REST, network, abi)
+            first, rest = (STRICT_FIRST, STRICT_REST) if strict else (STANDARD_FIRST, STANDARD_REST)
+            _box.load(_box.compile(first, network, abi, not fresh))
+            self._filter = _box.compile(rest, network, abi, not fresh)
         self._filtered = True
         if fresh and abi:
             scratch = None if self._strict else f"{self._base}/scratch"
@@ -203,7 +204,7 @@ class Box:
             return
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
-            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"])
+            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"], reused)
         self._home = f"{self._base}/scratch"
         berth = _runtime.own_berth()
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
