@@ -27,6 +27,22 @@
 
 #define SHORT_MS 5 /* before the kernel, which is short of memory, is asked again */
 
+#define OPTIONS 84 /* of sockets: SO_PASSRIGHTS is 83 */
+
+/* What the kernel keeps of the worker's socket and pipes, beside the status flags. A table of what may not differ, and
+ * not of what is known to matter: options come with kernels. */
+struct keeping {
+    struct {
+        int code; /* the error; 0: it has a value */
+        socklen_t size;
+        uint8_t value[16];
+    } options[OPTIONS];
+    struct f_owner_ex owners[3];
+    int signals[3];
+    int pipe_sizes[3];
+    socklen_t name_size;
+};
+
 /* The memory of one request. */
 struct payload {
     PyObject ob_base;
@@ -46,6 +62,7 @@ struct channel {
     uint32_t reads;              /* on the slate, at the start of the call */
     struct printed *printed;     /* that came, and is not used yet */
     int modes[3];                /* the status flags of the descriptors in kept[] */
+    struct keeping *keeping;     /* at the start; NULL: it is not used again */
     uint8_t *buffer;
 };
 
@@ -275,6 +292,55 @@ static void restore_modes(const struct channel *channel)
     }
 }
 
+/* Options that are no setting: they change by themselves, or to ask for them is to change something (SO_PEERPIDFD makes
+ * a descriptor). */
+static bool is_setting(int option)
+{
+    static const int others[] = {SO_ERROR, SO_PEERSEC, 49, 55, 56, 57, 77};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (option == others[i])
+            return false;
+    return true;
+}
+
+static void read_keeping(struct keeping *keeping)
+{
+    const int channel = seat_fd(SEAT_CHANNEL);
+    memset(keeping, 0, sizeof(*keeping));
+    for (int option = 1; option < OPTIONS; option++) {
+        if (!is_setting(option))
+            continue;
+        /* Of a filter only its length: a size counts its instructions. */
+        socklen_t size = option == SO_GET_FILTER ? 0 : sizeof(keeping->options[option].value);
+        if (getsockopt(channel, SOL_SOCKET, option, keeping->options[option].value, &size) < 0)
+            keeping->options[option].code = errno;
+        keeping->options[option].size = size;
+    }
+    struct sockaddr_storage name;
+    keeping->name_size = sizeof(name);
+    getsockname(channel, (struct sockaddr *)&name, &keeping->name_size);
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        keeping->signals[i] = fcntl(seat_fd(kept[i]), F_GETSIG);
+        keeping->pipe_sizes[i] = fcntl(seat_fd(kept[i]), F_GETPIPE_SZ);
+        fcntl(seat_fd(kept[i]), F_GETOWN_EX, &keeping->owners[i]);
+    }
+}
+
+PyDoc_STRVAR(is_intact_doc, "is_intact()\n--\n\n"
+                            "Whether the socket and the pipes are as they were before the first call, in all but "
+                            "the status flags, which send() puts back.");
+
+static PyObject *channel_is_intact(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    const struct channel *channel = (struct channel *)self;
+    struct keeping now;
+    if (!channel->keeping)
+        Py_RETURN_TRUE;
+    read_keeping(&now);
+    return PyBool_FromLong(memcmp(&now, channel->keeping, sizeof(now)) == 0);
+}
+
 /* proc(5), /proc/[pid]/timers: a line for each of timer_create(2). Nobody knows by which library. */
 static bool has_timers(void)
 {
@@ -457,12 +523,14 @@ static void channel_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     free(((struct channel *)self)->buffer);
+    free(((struct channel *)self)->keeping);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyMethodDef channel_methods[] = {
     {"receive", channel_receive, METH_NOARGS, receive_doc},
+    {"is_intact", channel_is_intact, METH_NOARGS, is_intact_doc},
     {"note", channel_note, METH_O, note_doc},
     {"send", channel_send, METH_VARARGS, send_doc},
     {NULL, NULL, 0, NULL},
@@ -512,6 +580,11 @@ PyObject *channel_new(PyObject *module, bool reused)
             seat_put(SEAT_TIMERS, fd);
         for (size_t i = 0; i < COUNT_OF(kept); i++)
             channel->modes[i] = fcntl(seat_fd(kept[i]), F_GETFL);
+        channel->keeping = malloc(sizeof(*channel->keeping));
+        if (channel->keeping)
+            read_keeping(channel->keeping);
+        else
+            r = -ENOMEM;
     }
     stack_of_worker();
     if (r < 0) {
