@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -150,15 +152,15 @@ def test_a_setup_that_makes_jax_start_its_threads_is_refused_by_name(
 def test_the_semaphores_of_joblibs_processes_are_gone_with_the_call(
     isolation: str, make_backend: MakeBackend, tmp_path: Path
 ) -> None:
-    body = """
-import glob, os, joblib
-before = set(os.listdir("/dev/shm"))
-joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in range(8))
-mine = [name for name in set(os.listdir("/dev/shm")) - before if f"-{os.getpid()}-" in name]
-return mine
+    code = """
+import os, joblib
+def f():
+    before = set(os.listdir("/dev/shm"))
+    joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in range(8))
+    return [name for name in set(os.listdir("/dev/shm")) - before if f"-{os.getpid()}-" in name]
 """
     backend = make_backend(isolation=isolation)
     for _ in range(2):
-        names = backend.submit(call(body)).result(timeout=60).unwrap()
+        names = backend.submit(WorkerCall(code, "f")).result(timeout=60).unwrap()
         assert names
         assert not set(names) & set(os.listdir("/dev/shm"))

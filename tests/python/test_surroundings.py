@@ -176,7 +176,7 @@ def test_what_libraries_are_set_up_with_reaches_a_call(
     assert not set(names) - seen.keys()
     assert "HF_TOKEN" not in seen
     assert "JE_ARROW_MALLOC_CONF" not in seen  # the template's own
-    # A box has no way to them, and matplotlib, for one, complains of a directory that it cannot use.
+    # A box has no way to them, and matplotlib complains of a directory that it cannot use.
     assert set(caches) & seen.keys() == (set(caches) if level == "none" else set())
     assert set(caches) < DEFAULT_ENV_WHITELIST
 
