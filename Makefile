@@ -16,7 +16,9 @@ MESON = PATH="$(BIN):$$PATH" meson
 PIP   = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # SIGABRT makes a run that hangs for good tell where: pytest's own watchdog leaves a test alone that has failed.
-PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m pytest --quiet
+# Most tests wait for processes more than they compute, so there is work for as many at once as there are CPUs.
+JOBS  ?= $(shell nproc)
+PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m pytest --quiet --numprocesses $(JOBS)
 
 # What the build needs from the system: Debian's name for it, and a command that succeeds when it is there.
 define SYSTEM_PACKAGES

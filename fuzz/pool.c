@@ -170,7 +170,7 @@ static int make_fd(bool trusted, uint64_t *ret_size)
     case 4:
         return make_memfd(0);
     case 5:
-        return make_memfd(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+        return make_memfd(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
     case 6:
         return open("/dev/null", O_RDWR | O_CLOEXEC);
     case 7:

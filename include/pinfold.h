@@ -52,7 +52,7 @@ typedef enum pinfold_outcome {
     PINFOLD_EXCEPTION,    /* the code raised, did not compile, or has no such function */
     PINFOLD_EXITED,       /* the process ended by itself, or was ended for too many processes */
     PINFOLD_SIGNALLED,    /* it died by a signal that the pool did not send */
-    PINFOLD_TIMEOUT,      /* the deadline passed; killed */
+    PINFOLD_TIMEOUT,      /* the deadline passed, or its own time (wall_ns); killed */
     PINFOLD_CPU_LIMIT,    /* used up its processor time */
     PINFOLD_MEMORY_LIMIT, /* used more memory than allowed */
     PINFOLD_OUTPUT_LIMIT, /* the result, or a file, is larger than allowed */
@@ -66,6 +66,18 @@ typedef enum pinfold_outcome {
 /* The outcome's word in lower case ("ok", "timeout", ...); NULL for a number that is none. Static memory. */
 PINFOLD_API const char *pinfold_outcome_name(uint32_t outcome);
 
+/* How far a call had come when it was decided how it ends. */
+typedef enum pinfold_phase {
+    PINFOLD_PHASE_NONE = 0, /* OK */
+    PINFOLD_PHASE_QUEUE,    /* it waited behind other calls, in line or handed ahead */
+    PINFOLD_PHASE_START,    /* its turn had come, and it waited for a worker to start, or to take it */
+    PINFOLD_PHASE_RUN,      /* a worker had begun it */
+    PINFOLD_PHASES          /* how many there are */
+} pinfold_phase;
+
+/* The phase's word ("", "queue", "start", "run"); NULL for a number that is none. Static memory. */
+PINFOLD_API const char *pinfold_phase_name(uint32_t phase);
+
 typedef enum pinfold_isolation {
     PINFOLD_FRESH = 0, /* a worker runs one call, then it is killed with all that it started */
     PINFOLD_REUSE,     /* a worker runs calls one after another */
@@ -73,8 +85,9 @@ typedef enum pinfold_isolation {
 } pinfold_isolation;
 
 #define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
-/* pinfold_config.flags, for PINFOLD_FRESH: a worker's word is no evidence. A spilled result is told when the worker
- * and all that it started are dead, so that nobody can write to it any more; metrics are the kernel's. */
+/* pinfold_config.flags: a worker's word is no evidence. A spilled result is taken as a sealed memfd alone, which nobody
+ * can write to any more (memfd_create(2)); the template is told to have its workers make such (SETUP_SEALED in
+ * src/frame.h). With PINFOLD_FRESH, metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
 /* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
  * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */
@@ -82,6 +95,8 @@ typedef enum pinfold_isolation {
 /* pinfold_config.flags, where workers are used again: the runtime knows FRAME_SLATE (src/slate.h), and a worker whose
  * calls take less than a millisecond is handed some ahead while it is at another one. */
 #define PINFOLD_AHEAD 16u
+/* pinfold_config.flags: with max_queue 0, no call may wait: one more than max_workers is -EAGAIN. */
+#define PINFOLD_NO_QUEUE 32u
 #define PINFOLD_EVENTS 2u /* pinfold_config.flags: keep events for pinfold_pool_next_event */
 
 #define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
@@ -96,11 +111,15 @@ typedef struct pinfold_config {
     const char *spill_dir;         /* an existing, writable directory for spills */
     uint32_t isolation;            /* pinfold_isolation */
     uint32_t max_workers;          /* calls that may run at once, 1 .. 4096 */
-    uint32_t max_queue;            /* calls that may wait; one more is -EAGAIN; 0: no bound */
+    uint32_t max_queue;            /* with max_workers + max_queue calls that have not ended, one more is
+                                      -EAGAIN; 0: no bound */
     uint32_t max_calls_per_worker; /* a reused worker is replaced after so many; 0: no bound */
     int64_t idle_timeout_ns;       /* a worker idle for so long is let go; > 0, PINFOLD_FOREVER: kept */
     int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
-    uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call; 0: 1 MiB */
+    uint64_t output_bytes;         /* how much of stdout, and of stderr, is kept per call: of more than that a head
+                                      and a tail, neither cut inside a character of UTF-8, and between them the line
+                                      "[... N bytes left out ...]", all within this bound; the head alone where that
+                                      line has no room, at most 47 bytes; 0: 1 MiB */
     uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, PINFOLD_DISTRUST, ... */
     uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, CLONE_NEWUSER, in
                                       which it has the same user, always among them; 0: in the caller's */
@@ -138,7 +157,8 @@ typedef struct pinfold_call {
     size_t size;
     const struct iovec *segments; /* the request, in the runtime's own encoding; read before submit returns */
     uint32_t n_segments;          /* 1 .. 1048576 */
-    int64_t deadline_ns;          /* from now; > 0, PINFOLD_FOREVER: none */
+    int64_t deadline_ns;          /* the caller's patience: from now, but for the time in which the pool opens;
+                                     > 0, PINFOLD_FOREVER: none */
     pinfold_queue *queue;         /* where its end is told; NULL: the pool's own queue */
     void *tag;                    /* handed back in the result; never looked at */
     uint64_t output_bytes;        /* 0: the pool's */
@@ -149,11 +169,12 @@ typedef struct pinfold_call {
                                      PINFOLD_EXITED; 0: no bound */
     uint64_t file_bytes;          /* what the runtime lets a file grow to (RLIMIT_FSIZE): a worker that dies of
                                      it, by SIGXFSZ, is PINFOLD_OUTPUT_LIMIT; 0: no bound */
+    int64_t wall_ns;              /* the program's time: from when its worker begins it; 0: no bound */
 } pinfold_call;
 
 /* Hands the call to an idle worker, or queues it. Small requests travel in a frame, larger ones are written to a
  * spill here, in the calling thread. *ret_id identifies the call until its result is taken; ids are never used
- * twice. -EINVAL: the call is wrong; -EAGAIN: max_queue calls are waiting; -ENOSPC, -EMFILE: no room for the
+ * twice. -EINVAL: the call is wrong; -EAGAIN: the queue is full (max_queue); -ENOSPC, -EMFILE: no room for the
  * spill, nothing was queued; -ESHUTDOWN: the pool is closing; -EIO: the template cannot be started. */
 PINFOLD_API int pinfold_pool_submit(pinfold_pool *pool, const pinfold_call *call, uint64_t *ret_id,
                                     pinfold_error *error);
@@ -171,6 +192,8 @@ PINFOLD_API int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id);
 #define PINFOLD_STDERR_TRUNCATED 4u /* pinfold_result.flags: the middle of stderr was dropped */
 
 #define PINFOLD_HAS_WAITS 8u /* pinfold_result.flags: cpu_wait_ns and preemptions are known */
+
+#define PINFOLD_WALL 16u /* pinfold_result.flags: TIMEOUT: the program's time passed (wall_ns), not the deadline */
 
 #define PINFOLD_WORKER_ID_LENGTH 12
 
@@ -212,6 +235,7 @@ typedef struct pinfold_result {
     size_t out_size;
     size_t err_size;
     pinfold_metrics metrics;
+    uint32_t phase; /* pinfold_phase */
 } pinfold_result;
 
 /* Frees the result and unmaps its segments. NULL is fine. */

@@ -27,10 +27,17 @@ void ahead_close(struct worker *worker)
     slate_unmap(&worker->ahead.slate);
 }
 
-void ahead_handed(const struct worker *worker)
+void ahead_handed(struct worker *worker)
 {
-    if (worker->ahead.slate)
-        slate_open(worker->ahead.slate);
+    if (!worker->ahead.slate)
+        return;
+    slate_open(worker->ahead.slate);
+    worker->ahead.taken = slate_taken(worker->ahead.slate);
+}
+
+bool ahead_has_taken(const struct worker *worker)
+{
+    return !worker->ahead.slate || slate_taken(worker->ahead.slate) != worker->ahead.taken;
 }
 
 void ahead_reading(const struct worker *worker)

@@ -36,6 +36,7 @@ struct ahead {              /* a part of struct worker */
     uint32_t n;
     uint32_t room; /* bytes of its socket, as the kernel counts them */
     TAILQ_ENTRY(worker) loaded, hungry;
+    uint32_t taken; /* on the slate, before its present call was handed to it */
     bool is_loaded, is_hungry;
     bool quick; /* its last call was, and printed nothing */
 };
@@ -45,7 +46,9 @@ int ahead_open(struct pinfold_pool *pool, struct worker *worker);
 void ahead_close(struct worker *worker);
 
 /* It is handed a call after it was at none. */
-void ahead_handed(const struct worker *worker);
+void ahead_handed(struct worker *worker);
+/* Whether it has taken the call that it was handed so. */
+bool ahead_has_taken(const struct worker *worker);
 /* Stands before and after each read of its pipes. */
 void ahead_reading(const struct worker *worker);
 /* It has answered its present call, which began when it says, not when that was known, and is not taken back any more,

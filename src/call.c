@@ -33,6 +33,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_QUEUED),
                 [CALL_STACK] = STAYS(CALL_QUEUED),
                 [CALL_DUE] = {CALL_DONE, CALL_FINISH, PINFOLD_TIMEOUT},
+                [CALL_SPENT] = STAYS(CALL_QUEUED),
                 [CALL_BROKEN] = STAYS(CALL_QUEUED),
                 [CALL_EXITED] = STAYS(CALL_QUEUED),
                 [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
@@ -51,6 +52,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_AHEAD),
                 [CALL_STACK] = STAYS(CALL_AHEAD),
                 [CALL_DUE] = STAYS(CALL_AHEAD),
+                [CALL_SPENT] = STAYS(CALL_AHEAD),
                 [CALL_BROKEN] = STAYS(CALL_AHEAD),
                 [CALL_EXITED] = STAYS(CALL_AHEAD),
                 [CALL_EXITED_TREE] = STAYS(CALL_AHEAD),
@@ -68,6 +70,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_STACK] = STAYS(CALL_RUNNING),
                 [CALL_DUE] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
+                [CALL_SPENT] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
@@ -86,6 +89,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_STACK] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_SPENT] = STAYS(CALL_LATE),
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
@@ -103,6 +107,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_ENDING),
                 [CALL_STACK] = STAYS(CALL_ENDING),
                 [CALL_DUE] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_SPENT] = STAYS(CALL_ENDING),
                 [CALL_BROKEN] = STAYS(CALL_ENDING),
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
@@ -120,6 +125,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_RESULT_TREE] = STAYS(CALL_DONE),
                 [CALL_STACK] = STAYS(CALL_DONE),
                 [CALL_DUE] = STAYS(CALL_DONE),
+                [CALL_SPENT] = STAYS(CALL_DONE),
                 [CALL_BROKEN] = STAYS(CALL_DONE),
                 [CALL_EXITED] = STAYS(CALL_DONE),
                 [CALL_EXITED_TREE] = STAYS(CALL_DONE),
@@ -129,7 +135,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_REFUSED] = STAYS(CALL_DONE),
             },
 };
-static_assert(CALL_STATES == 6 && CALL_EVENTS == 14, "a new state or event wants its cells in the table");
+static_assert(CALL_STATES == 6 && CALL_EVENTS == 15, "a new state or event wants its cells in the table");
 
 const char *pinfold_outcome_name(uint32_t outcome)
 {
@@ -139,6 +145,13 @@ const char *pinfold_outcome_name(uint32_t outcome)
     };
     static_assert(COUNT_OF(names) == PINFOLD_OUTCOMES, "one word for each outcome");
     return outcome < PINFOLD_OUTCOMES ? names[outcome] : NULL;
+}
+
+const char *pinfold_phase_name(uint32_t phase)
+{
+    static const char *const names[] = {"", "queue", "start", "run"};
+    static_assert(COUNT_OF(names) == PINFOLD_PHASES, "one word for each phase");
+    return phase < PINFOLD_PHASES ? names[phase] : NULL;
 }
 
 int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error)
@@ -164,7 +177,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
         .processes = asked->processes,
     };
     call->submitted = now_ns();
-    call->deadline = time_add(call->submitted, asked->deadline_ns);
+    clock_new(&call->clocks, call->submitted, asked->deadline_ns, asked->wall_ns);
 
     int r = payload_size(asked->segments, asked->n_segments, &call->payload_size);
     if (r < 0) {
@@ -227,15 +240,6 @@ void call_evidence_memory(struct call *call, uint64_t bytes)
                   (double)bytes / mib, (double)call->limits.memory_bytes / mib);
 }
 
-void call_overrule(struct call *call, int code, const char *why)
-{
-    if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
-        return;
-    call->outcome = CALL_UNDECIDED;
-    call_evidence(call, call_blame(code), "%s", why);
-    call->outcome = call->verdict;
-}
-
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
 {
     pinfold_metrics *metrics = &call->result->told.metrics;
@@ -292,18 +296,7 @@ void call_return(struct pinfold_pool *pool, struct call *call)
     call->result->told.metrics = (pinfold_metrics){0};
     call->result->told.flags &= ~PINFOLD_HAS_WAITS;
     call_step(pool, call, CALL_RECALL);
-}
-
-/* A payload that waited for its writers' death is looked at now. */
-static void settle(struct pinfold_pool *pool, struct call *call)
-{
-    pinfold_error error;
-    uint8_t outcome = call->outcome;
-    int r = result_settle(call->result, &pool->spills, &error);
-    if (r < 0)
-        call_overrule(call, r, error.text);
-    if (call->outcome == PINFOLD_OUTPUT_LIMIT || (call->outcome != outcome && outcome == PINFOLD_OK))
-        call->result->told.n_segments = 0;
+    clock_wait(pool, call);
 }
 
 /* Its place in time, and what it has used, for good; then the caller is told. */
@@ -311,6 +304,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->timer);
     reactor_drop(pool, &call->sample);
+    pool->n_pending--;
     call_detach(pool, call);
     free(TAKE_PTR(call->payload));
     if (call->template) {
@@ -320,7 +314,6 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     int64_t now = now_ns();
     struct result *result = call->result;
     pinfold_result *told = &result->told;
-    settle(pool, call);
     told->call_id = call->id;
     told->tag = call->tag;
     told->outcome = call->outcome;
@@ -391,7 +384,7 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
 
 static void say_why(struct call *call, enum call_event event)
 {
-    double asked_s = (double)(call->deadline - call->submitted) / 1e9;
+    double asked_s = (double)call->clocks.deadline_ns / 1e9;
     double waited_s = (double)(now_ns() - call->submitted) / 1e9;
     switch (event) {
     case CALL_DUE:
@@ -400,6 +393,9 @@ static void say_why(struct call *call, enum call_event event)
                           asked_s);
         else
             call_evidence(call, PINFOLD_TIMEOUT, "the deadline of %.3g s passed", asked_s);
+        break;
+    case CALL_SPENT:
+        clock_say_spent(call);
         break;
     case CALL_CANCEL:
         call_evidence(call, PINFOLD_CANCELLED, "cancelled after %.3g s", waited_s);
@@ -450,6 +446,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     if (step->outcome != CALL_UNDECIDED && call->outcome == CALL_UNDECIDED) {
         say_why(call, event);
         call->outcome = step->outcome == CALL_BY_EVIDENCE ? call->verdict : step->outcome;
+        call->result->told.phase = call->outcome == PINFOLD_OK ? PINFOLD_PHASE_NONE : clock_phase(pool, call);
     }
     move(pool, call, step->next);
 

@@ -3,7 +3,7 @@
  * The whole life is the table call_life in call.c: state x event -> next state, what to do, and the outcome where
  * that step decides it. Everything here is done under the pool's lock.
  *
- *             HANDED             DUE           STACK, DUE
+ *             HANDED          DUE, SPENT       STACK, DUE
  *   QUEUED ----------> RUNNING ---------> LATE ----------> ENDING ----------> DONE
  *     |                   |    timeout           killed      ^    EXITED, DUE  ^
  *     |                   '-- what leaves processes behind --'                 |
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "clock.h"
 #include "deadline.h"
 #include "frame.h"
 #include "limit.h"
@@ -39,7 +40,8 @@ enum call_event {
     CALL_RESULT,      /* the worker answered, and nothing is left of the call */
     CALL_RESULT_TREE, /* the worker answered, but the call left processes behind */
     CALL_STACK,       /* the worker told where the program stands */
-    CALL_DUE,         /* the call's timer: what it means depends on the state */
+    CALL_DUE,         /* the deadline has passed; later, a bounded wait is over */
+    CALL_SPENT,       /* the program's own time has passed (clock.h) */
     CALL_BROKEN,      /* the worker's channel was closed, or carried a damaged frame */
     CALL_EXITED,      /* the worker is gone, with everything it started */
     CALL_EXITED_TREE, /* the worker is gone; what it started is being swept */
@@ -106,8 +108,8 @@ struct call {
     uint64_t result_bytes;
     uint64_t file_bytes;
     int64_t submitted;         /* CLOCK_MONOTONIC */
-    int64_t deadline;          /* CLOCK_MONOTONIC; INT64_MAX: none */
     int64_t started;           /* CLOCK_MONOTONIC; 0: not yet */
+    struct clocks clocks;
     struct template *template; /* whose line of calls that wait for a sweep it is in, by `swept` */
     TAILQ_ENTRY(call) swept;
 };
@@ -138,9 +140,6 @@ uint32_t call_blame(int code);
 
 /* The same: it had so much memory, and that was too much. */
 void call_evidence_memory(struct call *call, uint64_t bytes);
-
-/* The result that decided how the call ended turns out to be none, before anybody is told. */
-void call_overrule(struct call *call, int code, const char *why);
 
 /* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);

@@ -52,6 +52,7 @@ struct frame_setup {
     uint32_t flags;
 };
 #define SETUP_PDEATHSIG 1u /* workers shall die with the template */
+#define SETUP_SEALED 2u    /* spills of workers shall be sealed memfds, and nothing else */
 
 struct frame_template { /* descriptors: a pidfd of the template */
     int32_t pid;

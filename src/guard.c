@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -71,6 +72,16 @@ static int keep_mounting(void)
         if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0) < 0)
             return -errno;
     return 0;
+}
+
+/* A namespace is given what its maker may have of the user's processes: not all, so that some are left for the caller. */
+static void leave_tasks(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        limit.rlim_cur -= limit.rlim_cur / 4;
+        setrlimit(RLIMIT_NPROC, &limit);
+    }
 }
 
 /* In a new user namespace: the user and the group stay what they are. */
@@ -196,6 +207,8 @@ int main(int argc, char **argv)
     }
     uid_t uid = geteuid();
     gid_t gid = getegid();
+    if (namespaces)
+        leave_tasks();
     /* Not fork(), which knows no namespaces. What glibc does not know of this child, its exec forgets. */
     pid_t guard = getpid(), child = (pid_t)syscall(SYS_clone, (unsigned long)namespaces | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)

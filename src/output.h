@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct output {
-    char *bytes;     /* grows up to `limit`; from `head_size` on it becomes a ring when more comes */
+    char *bytes;     /* grows with it; from `head_size` on it becomes a ring when more comes */
     size_t limit;    /* the most that is kept */
     size_t capacity; /* of `bytes` */
     uint64_t total;  /* all that came */
@@ -23,8 +23,10 @@ void output_add(struct output *output, const char *bytes, size_t n);
  * another negative errno: it is broken. */
 int output_read(struct output *output, int pipe, size_t most);
 
-/* Hands over what was kept, *ret_size bytes and a NUL; the caller frees it. In place of what was dropped stands a
- * line that says how much; *ret_truncated tells. NULL without memory. Leaves the output empty. */
+/* Hands over what was kept, *ret_size bytes and a NUL; the caller frees it. If more than the limit came, *ret_truncated
+ * is true, and it is a head, a line that says how many bytes were left out, and a tail as long as the head: together no
+ * more than the limit, and with no character of UTF-8 cut. Where the limit is too small for that line, it is the head
+ * alone. NULL without memory. Leaves the output empty. */
 char *output_take(struct output *output, size_t *ret_size, bool *ret_truncated);
 
 #endif

@@ -34,7 +34,12 @@ bool pool_reuses(const struct pinfold_pool *pool)
 
 bool pool_distrusts(const struct pinfold_pool *pool)
 {
-    return pool->config.flags & PINFOLD_DISTRUST && !pool_reuses(pool);
+    return pool_wants_seals(pool) && !pool_reuses(pool);
+}
+
+bool pool_wants_seals(const struct pinfold_pool *pool)
+{
+    return pool->config.flags & PINFOLD_DISTRUST;
 }
 
 void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *worker, const struct call *call,
@@ -269,7 +274,8 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
     if (config->output_bytes > SIZE_MAX / 2)
         return error_set(error, -EINVAL, "config.output_bytes is too large");
     if (config->flags &
-        ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES | PINFOLD_AHEAD))
+        ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES | PINFOLD_AHEAD |
+          PINFOLD_NO_QUEUE))
         return error_set(error, -EINVAL, "config.flags has bits that mean nothing: %#x", config->flags);
     return 0;
 }
@@ -418,7 +424,7 @@ void pool_let_go(struct pinfold_pool *pool)
         close_fd(&queue->notify);
     uint32_t at = 0;
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
-        close_fd(&call->spill), close_fd(&call->result->held_spill);
+        close_fd(&call->spill);
     template_let_go_all(pool);
 }
 
@@ -525,7 +531,19 @@ static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfo
                          (long long)asked->deadline_ns);
     if (asked->cpu_ns < 0)
         return error_set(error, -EINVAL, "call.cpu_ns is %lld; it must not be negative", (long long)asked->cpu_ns);
+    if (asked->wall_ns < 0)
+        return error_set(error, -EINVAL, "call.wall_ns is %lld; it must not be negative",
+                         (long long)asked->wall_ns);
     return 0;
+}
+
+/* By all calls that have not ended, for which a caller need not know which of them has a worker by now: who has no more
+ * than max_workers + max_queue of them under way is never refused. */
+static bool is_full(const struct pinfold_pool *pool)
+{
+    const struct config *config = &pool->config;
+    return (config->max_queue || config->flags & PINFOLD_NO_QUEUE) &&
+           pool->n_pending >= (uint64_t)config->max_workers + config->max_queue;
 }
 
 /* Enters the call into the pool: by hand to an idle worker, or at the end of the waiting line. */
@@ -533,9 +551,8 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
 {
     if (pool->closing)
         return error_set(error, -ESHUTDOWN, "the pool is closed");
-    const uint32_t n_waiting = pool->n_waiting + pool->n_ahead;
-    if (pool->config.max_queue && n_waiting >= pool->config.max_queue)
-        return error_set(error, -EAGAIN, "%u calls are waiting already", n_waiting);
+    if (is_full(pool))
+        return error_set(error, -EAGAIN, "%u calls are waiting already", pool->config.max_queue);
     int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
     if (r == 0)
         r = handle_new(&pool->calls, call, &call->id);
@@ -544,8 +561,8 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
     call->order = ++pool->submitted;
     TAILQ_INSERT_TAIL(&pool->waiting, call, link);
     pool->n_waiting++;
-    if (call->deadline != INT64_MAX)
-        reactor_set(pool, &call->timer, call->deadline);
+    pool->n_pending++;
+    clock_wait(pool, call);
     hand_out(pool);
     /* A worker that is wanted now, or soon, is the reactor's business: forks and descriptors take their time. */
     if (!pool->serving || (pool->n_waiting > 0 && pool->n_starting == 0) ||

@@ -97,7 +97,7 @@ static void run_deadlines(struct pinfold_pool *pool)
         deadline_drop(&pool->deadlines, first);
         switch (first->kind) {
         case DEADLINE_CALL:
-            call_end(pool, OWNER_OF(first, struct call, timer), CALL_DUE);
+            clock_due(pool, OWNER_OF(first, struct call, timer));
             break;
         case DEADLINE_SAMPLE:
             call_sample(pool, OWNER_OF(first, struct call, sample));

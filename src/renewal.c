@@ -70,6 +70,8 @@ void renewal_take_over(struct pinfold_pool *pool)
     pool->failure.code = 0;
     pool->replace = false;
     pool->generation++;
+    if (old && old->open)
+        clock_opened(pool, pool->serving);
     if (old)
         template_retire(pool, old);
 }

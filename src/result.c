@@ -10,7 +10,6 @@ struct result *result_new(void)
 {
     struct result *result = calloc(1, sizeof(*result));
     if (result) {
-        result->held_spill = -1;
         result->told.exit_code = -1;
         result->told.reason = result->told.stack = result->told.note = result->told.out = result->told.err = "";
     }
@@ -25,7 +24,6 @@ void pinfold_result_free(pinfold_result *told)
     if (result->map)
         munmap(result->map, result->map_size);
     free(result->memory);
-    close_fd(&result->held_spill);
     free(result->segments);
     free(result->reason);
     free(result->stack);
@@ -54,9 +52,11 @@ bool result_failed_here(int code)
 static int payload_spilled(struct result *result, int fd, uint64_t size, const struct spill_dir *spills,
                            pinfold_error *error)
 {
-    int r = spill_prove(fd, spills->device);
+    int r = spills ? spill_prove(fd, spills->device) : spill_prove_sealed(fd);
     if (r == -ETXTBSY)
         return error_set(error, r, "the spill of the result is still open for writing");
+    if (r == -EBADMSG && !spills)
+        return error_set(error, r, "the descriptor that came as the spill of the result is no sealed memfd");
     if (r == 0)
         r = spill_map(fd, size, &result->map);
     else if (r == -EOPNOTSUPP)
@@ -69,52 +69,29 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
     return 0;
 }
 
-int result_hold(struct result *result, struct frame *frame)
+int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
+                   pinfold_error *error)
 {
     const struct frame_result *body = frame->body;
-    result->held_size = body->payload_size;
-    if (body->flags & RESULT_SPILLED) {
-        result->held_spill = TAKE_FD(frame->fds[0]);
-    } else {
-        int r = payload_inline(result, frame);
-        if (r < 0)
-            return r;
-    }
-    result->held = true;
-    return 0;
-}
-
-int result_settle(struct result *result, const struct spill_dir *spills, pinfold_error *error)
-{
-    if (!result->held)
-        return 0;
-    result->held = false;
-    int r =
-        result->held_spill < 0 ? 0 : payload_spilled(result, result->held_spill, result->held_size, spills, error);
-    close_fd(&result->held_spill);
+    int r;
+    if (body->flags & RESULT_SPILLED)
+        r = payload_spilled(result, frame->fds[0], body->payload_size, spills, error);
+    else if ((r = payload_inline(result, frame)) < 0)
+        error_errno(error, r, "cannot hold the result");
     if (r < 0)
         return r;
-    r = payload_parse(result->map ? result->map : result->memory, result->held_size, &result->segments,
+    r = payload_parse(result->map ? result->map : result->memory, body->payload_size, &result->segments,
                       &result->told.n_segments);
     if (r < 0)
         return error_errno(error, r,
                            r == -ENOMEM ? "cannot hold the result" : "the payload of the result is damaged");
     result->told.segments = result->segments;
-    result->told.metrics.result_bytes = result->held_size;
+    result->told.metrics.result_bytes = body->payload_size;
     return 0;
-}
-
-int result_payload(struct result *result, struct frame *frame, const struct spill_dir *spills,
-                   pinfold_error *error)
-{
-    int r = result_hold(result, frame);
-    return r < 0 ? error_errno(error, r, "cannot hold the result") : result_settle(result, spills, error);
 }
 
 void result_drop(struct result *result)
 {
-    result->held = false;
-    close_fd(&result->held_spill);
     result->told.segments = NULL;
     result->told.n_segments = 0;
     result->told.metrics.result_bytes = 0;

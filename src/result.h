@@ -16,27 +16,20 @@ struct result {
     void *memory; /* an inline payload, aligned to 64, or NULL */
     struct iovec *segments;
     char *reason, *stack, *note, *out, *err;
-    bool held;      /* a payload came that is not looked at yet: inline in `memory`, or */
-    int held_spill; /* .. in this file */
-    uint64_t held_size;
 };
 
 struct result *result_new(void);
 
-/* Takes over the payload of a RESULT frame. -EBADMSG, -EPROTO: damaged; -ETXTBSY: its spill can still be written;
- * the sentence says more. */
-int result_payload(struct result *result, struct frame *frame, const struct spill_dir *spills,
+/* Takes over the payload of a RESULT frame. `spills`: where its spill may lie; NULL: it must be a sealed memfd.
+ * -EBADMSG, -EPROTO: damaged; -ETXTBSY: its spill can still be written; the sentence says more. */
+int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error);
-
-/* The same in two steps, with the death of all who could write to the spill in between. */
-int result_hold(struct result *result, struct frame *frame);
-int result_settle(struct result *result, const struct spill_dir *spills, pinfold_error *error);
 
 /* Whether a result that could not be taken, for this reason (a negative errno), is this process's failure, and not the
  * program's. */
 bool result_failed_here(int code);
 
-/* Forgets the payload, held or settled. */
+/* Forgets the payload. */
 void result_drop(struct result *result);
 
 /* Keeps a text, size bytes of any content. A later one replaces it. */

@@ -116,6 +116,16 @@ void slate_reading(struct slate *slate)
     atomic_fetch_add(&slate->reads, 1);
 }
 
+uint32_t slate_taken(const struct slate *slate)
+{
+    return atomic_load(&slate->taken);
+}
+
+void slate_take(struct slate *slate)
+{
+    atomic_fetch_add(&slate->taken, 1);
+}
+
 bool slate_begin(struct slate *slate, uint32_t turn)
 {
     uint64_t line = atomic_load(&slate->line);

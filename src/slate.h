@@ -24,6 +24,7 @@
 struct slate {
     _Atomic uint64_t line;              /* next, end, and whether it is closed */
     _Atomic uint32_t reads;             /* of the worker's pipes by the pool, twice; odd: one is under way */
+    _Atomic uint32_t taken;             /* calls that the worker began and that were not handed ahead */
     _Atomic int64_t begun[SLATE_TURNS]; /* when, by turn; CLOCK_MONOTONIC */
 };
 
@@ -36,7 +37,7 @@ void slate_unmap(struct slate **slate);
 /* The pool's side. slate_open: no call is ahead; not while the worker can have one. slate_offer gives one more turn;
  * false: it is closed, or full. slate_retract takes the turn back that was given last, of which the worker does not
  * know. slate_recall takes back every turn from the one that it returns. slate_begun_at is 0 until the worker has said
- * when. slate_reading stands before and after each read of the worker's pipes. */
+ * when. slate_reading stands before and after each read of the worker's pipes. slate_taken counts slate_take. */
 void slate_open(struct slate *slate);
 bool slate_offer(struct slate *slate, uint32_t *ret_turn);
 void slate_retract(struct slate *slate);
@@ -45,9 +46,11 @@ bool slate_has_begun(const struct slate *slate, uint32_t turn);
 int64_t slate_begun_at(const struct slate *slate, uint32_t turn);
 bool slate_is_before(uint32_t turn, uint32_t other);
 void slate_reading(struct slate *slate);
+uint32_t slate_taken(const struct slate *slate);
 
-/* The worker's side. slate_begin is false for a turn that was taken back. slate_is_quiet: nobody has read from the
- * worker's pipes since slate_reads returned `reads`. */
+/* The worker's side. slate_begin is false for a turn that was taken back; slate_take begins a call that has none.
+ * slate_is_quiet: nobody has read from the worker's pipes since slate_reads returned `reads`. */
+void slate_take(struct slate *slate);
 bool slate_begin(struct slate *slate, uint32_t turn);
 void slate_close(struct slate *slate);
 uint32_t slate_reads(const struct slate *slate);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
@@ -13,7 +14,11 @@
 #include "payload.h"
 #include "util.h"
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u /* Linux 6.3; required where sysctl vm.memfd_noexec is 2 */
+#endif
 
 const char *spill_kind_name(enum spill_kind kind)
 {
@@ -51,6 +56,13 @@ static int create_unlinked(const struct spill_dir *dir)
     return -EEXIST;
 }
 
+static int create_memfd(void)
+{
+    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    int fd = memfd_create("pinfold-spill", flags | MFD_NOEXEC_SEAL);
+    return fd < 0 && errno == EINVAL ? memfd_create("pinfold-spill", flags) : fd;
+}
+
 static int create(const struct spill_dir *dir)
 {
     int fd = -1;
@@ -61,7 +73,7 @@ static int create(const struct spill_dir *dir)
     case SPILL_UNLINKED:
         return create_unlinked(dir);
     case SPILL_MEMFD:
-        fd = memfd_create("pinfold-spill", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        fd = create_memfd();
         break;
     }
     return fd < 0 ? -errno : fd;
@@ -103,10 +115,15 @@ void spill_dir_close(struct spill_dir *dir)
     close_fd(&dir->fd);
 }
 
+struct spill_dir spill_dir_in_memory(void)
+{
+    return (struct spill_dir){.fd = -1, .kind = SPILL_MEMFD, .in_memory = true};
+}
+
 bool spill_dir_is_gone(const struct spill_dir *dir)
 {
     struct stat status;
-    return fstat(dir->fd, &status) == 0 && status.st_nlink == 0;
+    return dir->fd >= 0 && fstat(dir->fd, &status) == 0 && status.st_nlink == 0;
 }
 
 int spill_dir_restore(struct spill_dir *dir, const char *path)
@@ -199,7 +216,7 @@ int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint3
         return error_errno(error, r, "cannot write a spill of %" PRIu64 " bytes", size);
 
     if (dir->kind == SPILL_MEMFD) {
-        if (fcntl(writer, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
+        if (fcntl(writer, F_ADD_SEALS, SEALS) < 0)
             return error_errno(error, -errno, "cannot seal a spill");
         *ret_fd = TAKE_FD(writer);
     } else {
@@ -229,32 +246,60 @@ static int is_whole(int fd, const struct stat *status)
                                                            : -EBADMSG;
 }
 
+/* Before fstat(2), which for a file of a program's own file system would wait for that program. */
+static bool is_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & SEALS) == SEALS;
+}
+
+int spill_prove_sealed(int fd)
+{
+    struct stat status;
+    if (!is_sealed(fd))
+        return -EBADMSG;
+    return fstat(fd, &status) < 0 ? -errno : is_whole(fd, &status);
+}
+
+/* Whether nobody has the file open for writing now. The lease is given back at once, but whoever opens the file in
+ * between breaks it, of which the kernel tells this process by a signal: SIGIO, which would end it, if no other is asked
+ * for. SIGURG is ignored by default, and unlike a real-time signal never replaced by SIGIO when the queue is full. */
+static int prove_by_lease(int reader)
+{
+    if (fcntl(reader, F_SETSIG, SIGURG) < 0)
+        return -EOPNOTSUPP;
+    if (fcntl(reader, F_SETLEASE, F_RDLCK) < 0)
+        return errno == EAGAIN ? -ETXTBSY : -EOPNOTSUPP;
+    int left = fcntl(reader, F_GETLEASE); /* F_UNLCK: it is being broken */
+    fcntl(reader, F_SETLEASE, F_UNLCK);
+    return left == F_RDLCK ? 0 : -ETXTBSY;
+}
+
 int spill_prove(int fd, dev_t device)
 {
+    if (is_sealed(fd))
+        return spill_prove_sealed(fd);
     struct stat status;
     if (fstat(fd, &status) < 0)
         return -errno;
-    if (!S_ISREG(status.st_mode))
-        return -EBADMSG;
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals >= 0 && (seals & SEALS) == SEALS)
-        return is_whole(fd, &status);
-    if (status.st_dev != device)
+    if (!S_ISREG(status.st_mode) || status.st_dev != device)
         return -EBADMSG;
 
-    /* A lease wants a read-only descriptor; what came may be any. */
-    _cleanup_close_ int reader = reopen(fd, O_RDONLY);
+    /* A lease wants a read-only descriptor; what came may be any. O_NONBLOCK: an open(2) waits for whoever holds a lease
+     * that is in its way, up to 45 s (proc(5), lease-break-time). */
+    _cleanup_close_ int reader = reopen(fd, O_RDONLY | O_NONBLOCK);
+    if (reader == -EWOULDBLOCK)
+        return -ETXTBSY;
     if (reader == -ENOENT || (reader == -EACCES && status.st_uid != geteuid()))
         return -EPERM; /* this process is not what it was when the pool was opened: chroot(2), setuid(2) */
     if (reader < 0)
         return reader;
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
         return -ETXTBSY;
-    if (fcntl(reader, F_SETLEASE, F_RDLCK) < 0)
-        return errno == EAGAIN ? -ETXTBSY : -EOPNOTSUPP;
-    /* Given back at once: a lease that is held and then broken sends SIGIO, whose default is death. */
-    fcntl(reader, F_SETLEASE, F_UNLCK);
-    return is_whole(fd, &status);
+    int r = prove_by_lease(reader);
+    if (r == 0 && status.st_nlink > 0)
+        r = -EBADMSG; /* by its name anybody may open it, now or later */
+    return r < 0 ? r : is_whole(fd, &status);
 }
 
 static int check_size(int fd, uint64_t size)

@@ -3,6 +3,10 @@
  * Whoever writes it opens it without a name (open(2), O_TMPFILE), writes it with write(2), so that a full disk is
  * ENOSPC and not a SIGBUS, opens it once more for reading only and closes the first descriptor: what travels is
  * the read-only one. Whoever reads it first proves that no writer is left, then maps it privately.
+ *
+ * Such a proof holds for the moment: a process of the same user that still has the descriptor can open the file once
+ * more for writing. A worker in a box therefore writes its spills to sealed memfds (memfd_create(2)), which nobody can
+ * change or cut any more, and the pool takes nothing else from it.
  */
 #ifndef PINFOLD_SPILL_H
 #define PINFOLD_SPILL_H
@@ -16,11 +20,11 @@
 enum spill_kind {
     SPILL_TMPFILE,  /* O_TMPFILE in the directory */
     SPILL_UNLINKED, /* mkostemp and unlink: the file system has no O_TMPFILE */
-    SPILL_MEMFD     /* the directory takes no file at all; memory, sealed after the write */
+    SPILL_MEMFD     /* memory, sealed after the write: in a box, or where the directory takes no file at all */
 };
 
 struct spill_dir {
-    int fd; /* O_PATH; owned */
+    int fd; /* O_PATH; owned; -1: spills are memfds, and need none */
     enum spill_kind kind;
     bool in_memory; /* tmpfs, or memfd: a spill costs memory, not disk */
     dev_t device;   /* where its files live */
@@ -29,6 +33,9 @@ struct spill_dir {
 /* Opens the directory and tries which kind of spill it can have. -ENOENT, -ENOTDIR, -EACCES, -EROFS: not usable. */
 int spill_dir_open(const char *path, struct spill_dir *ret_dir, pinfold_error *error);
 void spill_dir_close(struct spill_dir *dir);
+
+/* No directory: spills are sealed memfds. */
+struct spill_dir spill_dir_in_memory(void);
 
 /* Whether somebody has removed it, a cleaner of /tmp say, to which it always looks empty: then no file can be made there. */
 bool spill_dir_is_gone(const struct spill_dir *dir);
@@ -44,11 +51,15 @@ const char *spill_kind_name(enum spill_kind kind);
 int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint32_t n, int *ret_fd,
                 uint64_t *ret_size, pinfold_error *error);
 
-/* Proves that the file can be mapped and read without harm. Nobody can write to it any more, or shrink it: by its seals
- * (fcntl(2), F_GET_SEALS) or by the grant of a read lease (F_SETLEASE), which the kernel refuses while any process has it
- * open for writing. `device` is where spills must live: a lease says nothing about a memfd, so a file from elsewhere
- * counts only with its seals. And in memory (tmpfs) it has no holes. 0: proven; -ETXTBSY: somebody can still write;
- * -EOPNOTSUPP: no proof to be had here; -EPERM: this process, not the file, is why it cannot be looked at. */
+/* Proves by its seals (fcntl(2), F_GET_SEALS) that the file can be mapped and read without harm, for good: it is a memfd
+ * that nobody can write to, cut or extend, and it has no holes. Waits for nobody, whatever the descriptor is of. 0:
+ * proven; -EBADMSG: it is something else; or an error of this process's own (error_is_ours). */
+int spill_prove_sealed(int fd);
+
+/* Proves the same of a file on `device`, where spills must live, but for this moment only: the kernel grants a read lease
+ * (F_SETLEASE) when no process has the file open for writing. A memfd counts by its seals. Waits for nobody, and takes
+ * no harm from who opens the file meanwhile. -ETXTBSY: somebody can still write, or holds a lease; -EOPNOTSUPP: no proof
+ * to be had here; -EPERM: this process, not the file, is why it cannot be looked at; else as spill_prove_sealed. */
 int spill_prove(int fd, dev_t device);
 
 /* Maps `size` bytes, private and writable: the reader's changes are its own and cost a copy of the page touched.

@@ -85,7 +85,8 @@ static int send_setup(const struct pinfold_pool *pool, int control)
 {
     struct frame_setup setup = {
         .isolation = pool->config.isolation,
-        .flags = pool->config.flags & PINFOLD_NO_PDEATHSIG ? 0 : SETUP_PDEATHSIG,
+        .flags = (pool->config.flags & PINFOLD_NO_PDEATHSIG ? 0 : SETUP_PDEATHSIG) |
+                 (pool_wants_seals(pool) ? SETUP_SEALED : 0),
     };
     struct iovec path = {pool->config.spill_dir, strlen(pool->config.spill_dir)};
     return frame_send(control, FRAME_SETUP, 0, &setup, &path, 1, NULL, 0);
@@ -257,6 +258,7 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
             pool_refuse_one(pool, "the pool could not start: %s", pool->failure.text);
     } else if (!opening && !pool->closing) {
         pool->replace = true;
+        clock_closed(pool);
     }
 }
 
@@ -313,6 +315,8 @@ static void serve(struct pinfold_pool *pool, struct template *template)
     reactor_drop(pool, &template->timer);
     if (pool->renewal.template == template)
         renewal_take_over(pool);
+    if (pool->config.isolation != PINFOLD_SPAWN)
+        clock_opened(pool, template);
     pool_ready(pool, true);
 }
 

@@ -51,6 +51,7 @@ struct template
     int64_t opened;     /* when it was started */
     bool ready;         /* it has said so */
     bool loaded;        /* a worker that was spawned has */
+    bool open;          /* deadlines run (clock.h) */
     pid_t pid;          /* of the template; 0 until the guard told */
     int pidfd;
     uint32_t starting; /* workers asked for and not reported yet */

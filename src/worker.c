@@ -114,8 +114,8 @@ static void set_state(struct pinfold_pool *pool, struct worker *worker, uint8_t 
         return;
     uint32_t *count = state_count(pool, worker->state);
     --*count;
-    if (worker->state == WORKER_STARTING)
-        worker->template->starting--;
+    if (worker->state == WORKER_STARTING && --worker->template->starting == 0)
+        clock_opened(pool, worker->template);
     worker->state = state;
     if ((count = state_count(pool, state)))
         ++*count;
@@ -320,6 +320,16 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     return 0;
 }
 
+bool worker_has_taken(const struct worker *worker)
+{
+    int unread;
+    if (worker->unread)
+        return false;
+    if (!worker->handed_last)
+        return ahead_has_taken(worker);
+    return worker->channel < 0 || ioctl(worker->channel, SIOCOUTQ, &unread) < 0 || unread == 0;
+}
+
 void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
     call->worker = worker;
@@ -335,6 +345,7 @@ void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call 
     if (limit_any(&call->limits))
         reactor_set(pool, &call->sample, call->started + LIMIT_SAMPLE_NS);
     call_step(pool, call, CALL_HANDED);
+    clock_handed(pool, call);
     ahead_begun(pool, worker);
     if (!call->told)
         pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");
@@ -399,14 +410,13 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
 {
     ahead_recall(pool, worker);
     struct call *call = worker->call;
-    if (call && call->result->held && !worker->answered) {
-        call_overrule(call, code, what);
-    } else if (call) {
+    if (call) {
+        /* A result that is being told counts, whatever comes behind it. */
+        if (call->outcome == CALL_UNDECIDED)
+            result_drop(call->result);
         call_evidence(call, call_blame(code), "%s", what);
         call_step(pool, call, CALL_BROKEN);
     }
-    if (call)
-        result_drop(call->result);
     worker->answered = false;
     const bool loading = worker->state == WORKER_STARTING;
     worker_retire(pool, worker, "killed: %s", what);
@@ -434,19 +444,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id || worker->answered ||
         !ahead_answered(worker)) {
         /* Of two results, which one? None, unless one is told already. */
-        bool second = call && call->id == frame->head.id && (worker->answered || call->result->held);
+        bool second = call && call->id == frame->head.id && (worker->answered);
         worker_damaged(pool, worker, -EPROTO,
                        second ? "it sent more than one result" : "it sent a result that nobody asked for");
         return;
     }
     const struct frame_result *body = frame->body;
     pinfold_error error;
-    /* What came in the frame is a copy, which nobody can write to any more; a spill is not. */
-    bool distrusted = pool_distrusts(pool) && body->flags & RESULT_SPILLED;
-    int r =
-        distrusted ? result_hold(call->result, frame) : result_payload(call->result, frame, &pool->spills, &error);
-    if (r < 0 && distrusted)
-        error_errno(&error, r, "cannot hold the result");
+    int r = result_payload(call->result, frame, pool_wants_seals(pool) ? NULL : &pool->spills, &error);
     if (r < 0) {
         worker_damaged(pool, worker, r, error.text);
         return;
@@ -484,7 +489,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
 static void tell_result(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    bool tree = worker->answer_flags & RESULT_CHILDREN || call->result->held;
+    bool tree = worker->answer_flags & RESULT_CHILDREN;
     worker->answered = false;
     worker->quiet = worker->answer_flags & RESULT_QUIET && !tree;
     worker->ahead.quick = worker->quiet && now_ns() - call->started < AHEAD_QUICK_NS;

@@ -120,6 +120,8 @@ void worker_idle_died(struct pinfold_pool *pool, struct worker *worker);
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
 /* The frame alone, with these of enum frame_call's flags. */
 int worker_send(struct worker *worker, const struct call *call, uint32_t flags);
+/* Whether it has taken its present call, which was not handed ahead, out of its socket. */
+bool worker_has_taken(const struct worker *worker);
 /* It is at this call from now on. */
 void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call);
 /* Nothing that comes from it can be used any more, because of `code`, nor what came and is not told yet. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -125,7 +126,9 @@ static int write_at(int fd, const void *bytes, size_t n, size_t at)
 
 int payload_spill(const char *directory, const struct iovec *segments, uint32_t n)
 {
-    int writer = open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    const int sealed = !*directory;
+    int writer = sealed ? memfd_create("spill", MFD_CLOEXEC | MFD_ALLOW_SEALING)
+                        : open(directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     if (writer < 0)
         return -1;
     size_t at = payload_begin(n);
@@ -134,16 +137,20 @@ int payload_spill(const char *directory, const struct iovec *segments, uint32_t 
         table_copy(table, segments, n);
     int failed = !table || write_at(writer, table, at, 0) < 0;
     free(table);
-    /* The gaps between segments are holes, which read as zeroes. */
     for (uint32_t i = 0; i < n && !failed; i++) {
-        failed = write_at(writer, segments[i].iov_base, segments[i].iov_len, at) < 0;
-        at = payload_next(at + segments[i].iov_len);
+        static const uint8_t zeroes[ALIGN];
+        size_t end = at + segments[i].iov_len, next = i + 1 < n ? payload_next(end) : end;
+        failed = write_at(writer, segments[i].iov_base, segments[i].iov_len, at) < 0 ||
+                 write_at(writer, zeroes, next - end, end) < 0; /* of memory, a file with holes is refused */
+        at = next;
     }
     /* The pool only takes a file that nobody can write to any more. */
+    if (!failed && sealed &&
+        fcntl(writer, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+        return writer;
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", writer);
-    int reader =
-        failed || ftruncate(writer, (off_t)payload_size(segments, n)) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int reader = failed || sealed ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     int code = errno;
     close(writer);
     errno = code;

@@ -37,7 +37,7 @@ struct setup {
     uint32_t isolation;
     uint32_t flags;
 };
-enum { ISOLATION_FRESH = 0, ISOLATION_REUSE = 1, ISOLATION_SPAWN = 2, SETUP_PDEATHSIG = 1 };
+enum { ISOLATION_FRESH = 0, ISOLATION_REUSE = 1, ISOLATION_SPAWN = 2, SETUP_PDEATHSIG = 1, SETUP_SEALED = 2 };
 
 struct started {
     int32_t pid;
@@ -73,10 +73,11 @@ struct result {
 enum { RESULT_SPILLED = 1, RESULT_CHILDREN = 2, RESULT_QUIET = 8 };
 
 /* What the pool shares with a worker that is handed calls ahead. `line`: the next turn, the end of the turns (31 bits
- * each), and whether it is closed. */
+ * each), and whether it is closed. `taken`: calls begun that were not handed ahead. */
 struct slate {
     _Atomic uint64_t line;
     _Atomic uint32_t reads;
+    _Atomic uint32_t taken;
     _Atomic int64_t begun[16];
 };
 #define SLATE_MASK UINT64_C(0x7fffffff)
@@ -117,7 +118,8 @@ uint32_t payload_open(void *payload, struct iovec **ret_segments);
 size_t payload_size(const struct iovec *segments, uint32_t n);
 void payload_copy(uint8_t *to, const struct iovec *segments, uint32_t n);
 
-/* The payload as a spill: the read-only descriptor of a file in `directory` that has no name, or -1 with errno. */
+/* The payload as a spill: the read-only descriptor of a file in `directory` that has no name, or, if that is "", a
+ * sealed memfd; or -1 with errno. */
 int payload_spill(const char *directory, const struct iovec *segments, uint32_t n);
 
 #endif

@@ -176,7 +176,8 @@ int template_serve(char **argv, const struct function *const *tables)
     if (size <= path_at || frame.head.kind != SETUP || died < 0 || guard < 0)
         return 1;
     template.setup = frame.body.setup;
-    memcpy(template.directory, (const char *)&frame + path_at, size - path_at);
+    if (!(template.setup.flags & SETUP_SEALED)) /* else it is "": spills are memfds */
+        memcpy(template.directory, (const char *)&frame + path_at, size - path_at);
     /* The guard armed this. From here on its death is seen in the loop, which sweeps before it ends. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);
     frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);

@@ -55,8 +55,11 @@ static void begin_usage(void)
 /* A call that was handed ahead is begun by taking its turn, which the pool may have ended. */
 static int may_begin(const struct call *call)
 {
-    if (!(call->flags & CALL_OFFERED))
+    if (!(call->flags & CALL_OFFERED)) {
+        if (slate)
+            atomic_fetch_add(&slate->taken, 1);
         return 1;
+    }
     uint64_t line = slate ? atomic_load(&slate->line) : SLATE_CLOSED;
     do
         if (line & SLATE_CLOSED || (line & SLATE_MASK) != call->place ||

@@ -189,7 +189,8 @@ class Engine:
         limits: Limits,
         began: int,
     ) -> None:
-        """Hands a call to the pool; its deadline counts from `began` (monotonic nanoseconds).
+        """Hands a call to the pool; its deadline counts from `began` (monotonic nanoseconds), but
+        for the time in which the pool opens.
 
         A call that the pool cannot take for reasons of its own ends ``internal``. Raises
         PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
@@ -216,6 +217,7 @@ class Engine:
                 limits.cpu_ns,
                 limits.processes or 0,
                 limits.file_bytes or 0,
+                record.wall_ns,
             )
         except BaseException as error:
             _claimed(self._settling, record.key, self._not_taken, record, error)
@@ -226,7 +228,9 @@ class Engine:
         if most is None or self._pool is None:
             return True
         with contextlib.suppress(ValueError):  # closed: a submit will say so
-            return self._pool.stats()["queued"] < most
+            stats = self._pool.stats()
+            under_way = stats["submitted"] - sum(stats["outcomes"].values())
+            return under_way < self.launch.max_workers + most
         return True
 
     def _not_taken(self, record: Record, error: BaseException) -> None:

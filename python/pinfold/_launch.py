@@ -93,7 +93,8 @@ class Launch:
             | (_pool.EVENTS if events else 0)
             | (_pool.PLACES if self.places else 0)
             | (_pool.AHEAD if config.isolation != "fresh" else 0)
-            | (_pool.DISTRUST if self.plan and config.isolation == "fresh" else 0),
+            | (_pool.NO_QUEUE if config.max_queue == 0 else 0)
+            | (_pool.DISTRUST if self.plan else 0),
             namespaces=namespaces_of(self.plan),
             cgroup=str(self.cgroup[0]) if self.cgroup else None,
         )

@@ -20,7 +20,7 @@ from pinfold.errors import (
     WorkerExited,
     WorkerLost,
 )
-from pinfold.result import ExecutionMetrics, Outcome, WorkerError, WorkerResult
+from pinfold.result import ExecutionMetrics, Outcome, Phase, WorkerError, WorkerResult
 from pinfold.runtime import wire
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ _LIMITS: dict[str, type[ExecRunnerError]] = {
     "output_limit": OutputLimitExceeded,
 }
 
+
+# What a call did when its time had passed.
+_WHEN = {
+    "queue": " before a worker was free",
+    "start": " before a worker had begun it",
+    "run": "",
+    "": "",
+}
 
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
 
@@ -48,10 +56,11 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
     failure = None
     reason = raw.reason or outcome
     metrics = _metrics_of(raw, origin)
-    if outcome == "timeout":  # the library knows what was left of the deadline when it got the call
-        left_ns = 0 if record.deadline_ns == 1 else record.deadline_ns  # 1: none was left
-        reason = f"the deadline of {left_ns / 1e9:g} s passed"
-        reason += "" if metrics else " before a worker was free"
+    if outcome == "timeout" and not (raw.is_spent and raw.phase == "start"):
+        # The library knows what was left of the deadline when it got the call.
+        asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
+        what = "time" if raw.is_spent else "deadline"
+        reason = f"the {what} of {0 if asked_ns == 1 else asked_ns / 1e9:g} s passed{_WHEN[raw.phase]}"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
@@ -116,10 +125,16 @@ def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
 def _error_of(
     raw: Result, outcome: Outcome, failure: wire.Failure | None, reason: str
 ) -> WorkerError:
+    # A value that cannot be read came from a worker.
+    phase = cast("Phase", "run" if raw.outcome == "ok" else raw.phase)
     if failure is not None:
         text = failure.text if failure.text.strip() else failure.message
         return WorkerError(
-            (_printed(raw) + text).rstrip(), failure.returncode, failure.type, failure.message
+            (_printed(raw) + text).rstrip(),
+            failure.returncode,
+            failure.type,
+            failure.message,
+            phase=phase,
         )
     signal = raw.signal or None
     stack = _own_frames(raw.stack)
@@ -128,7 +143,9 @@ def _error_of(
         returncode = -signal
     else:
         returncode = raw.exit_code if raw.exit_code >= 0 else 1
-    return WorkerError((_printed(raw) + text).rstrip(), returncode, "", reason, signal, stack)
+    return WorkerError(
+        (_printed(raw) + text).rstrip(), returncode, "", reason, signal, stack, phase
+    )
 
 
 def _own_frames(stack: str) -> str:

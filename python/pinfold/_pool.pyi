@@ -13,6 +13,7 @@ EVENTS: int
 DISTRUST: int
 PLACES: int
 AHEAD: int
+NO_QUEUE: int
 EVENT_CALL_START: int
 EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
@@ -50,6 +51,10 @@ class Result:
     def call_id(self) -> int: ...
     @property
     def outcome(self) -> str: ...
+    @property
+    def phase(self) -> str: ...
+    @property
+    def is_spent(self) -> bool: ...
     @property
     def exit_code(self) -> int: ...
     @property
@@ -113,6 +118,7 @@ class Pool:
         cpu_ns: int,
         processes: int,
         file_bytes: int,
+        wall_ns: int = 0,
         /,
     ) -> None: ...
     def cancel(self, call_id: int, /) -> bool: ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinfold.call import FOREVER_NS
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
@@ -24,18 +26,19 @@ class Record:
     """What all kinds of pending calls have in common.
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
-    name for it, 0 until it has taken the call. `deadline_ns` counts from the submit. `ended` is how
-    it ended, once the handlers were told. The backend is held until whoever waits was told, so that
+    name for it, 0 until it has taken the call. `deadline_ns` counts from the submit, `wall_ns` from
+    when a worker begins it (0: no bound; else what `map` was given). `ended` is how it ended, once the handlers were told. The backend is held until whoever waits was told, so that
     nobody who waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of
     it last, and may be called again if an exception came before.
     """
 
-    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key")
+    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key", "wall_ns")
 
     backend: LocalBackend | None
     call: WorkerCall
     codec: str
     deadline_ns: int
+    wall_ns: int
     key: int
     call_id: int
     ended: WorkerResult | None
@@ -44,7 +47,8 @@ class Record:
         self.backend = backend
         self.call = call
         self.codec = codec
-        self.deadline_ns = 0
+        self.deadline_ns = FOREVER_NS
+        self.wall_ns = 0
         self.key = 0
         self.call_id = 0
         self.ended = None

@@ -22,6 +22,10 @@ _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
 
+_DESCRIPTORS = 512
+"""What a process in a box may have, unless the configuration asks for more. The pipes that these
+make, and as many in flight between sockets, stay below what the kernel gives a user (pipe(7))."""
+
 ACTIVE, UNAVAILABLE, OFF = "active", "unavailable", "off"
 
 
@@ -212,9 +216,12 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
         yield one(name, does, wanted, has, off, why, enable)
     yield one("scratch_directory", "cwd and TMPDIR, gone after the call", boxed, True, level)
     yield one(
-        "results_after_death",
-        "a fresh call's spilled result is read when all of its processes are dead; metrics are the"
-        " kernel's",
+        "sealed_results",
+        "a large result is a sealed memfd, which nobody can change or cut any more",
+        boxed, True, level,
+    )  # fmt: skip
+    yield one(
+        "kernel_metrics", "metrics are the kernel's, not the worker's word",
         boxed and config.isolation == "fresh", True,
         level if not boxed else "only fresh workers die with their call",
     )  # fmt: skip
@@ -268,6 +275,7 @@ def plan_of(config: WorkerConfig) -> Plan | None:
         "landlock": max(0, found["landlock"]),
         "seccomp": found["seccomp"] == 0,
         "namespaces": config.sandbox == "strict" and found["namespaces"] == 0,
+        "descriptors": max(_DESCRIPTORS, config.limits.open_files or 0),
     }
 
 

@@ -134,8 +134,10 @@ class LocalBackend:
     finish, unless an exception leaves it. One that is forgotten is closed when it is collected, or
     when the interpreter ends; one whose process is killed ends with it.
 
-    `deadline_s` is the time in seconds from the submit to the end of a call: waiting for a worker
-    counts. None or infinity: no deadline. Raises `InvalidCall` for a negative one or a NaN.
+    `deadline_s` is the caller's patience: the time in seconds from the submit to the end of a call.
+    Waiting for a worker counts, the time in which the pool opens does not. `Limits.wall_s` is the
+    program's own time; `WorkerError.phase` tells what a call did when its time ran out. None or
+    infinity: no deadline. Raises `InvalidCall` for a negative one or a NaN.
 
     Methods that take a call raise, at once: `InvalidCall` for arguments that the codec does not
     carry, `CallTypeError` for what is no `WorkerCall`, `PoolClosed` after the shutdown or in a
@@ -206,7 +208,7 @@ class LocalBackend:
                 (`ExecRunnerError` itself), ended its process (`WorkerExited`), crashed
                 (`WorkerCrashed`), hit a limit (`LimitExceeded`), or returned what the codec does
                 not carry (`BadResult`).
-            CallTimeout: the deadline passed. Also a `TimeoutError`.
+            CallTimeout: the deadline passed, or its own time (`Limits.wall_s`). Also a `TimeoutError`.
             WorkerLost, PoolError: not the candidate's fault; it is safe to try again.
             asyncio.CancelledError: the backend was closed meanwhile.
         """
@@ -257,37 +259,43 @@ class LocalBackend:
         Returns an object for ``async for``, or for ``for`` in a thread; each item is a pair of a
         call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
         `calls` may be a generator of a million: it is asked for the next call when there is room
-        for it. `deadline_s` counts from each call's own submit. Leaving the loop early cancels what
+        for it, beside two for each worker (four when `ordered`) or, where workers are used again
+        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so here `deadline_s` counts from the moment a worker
+        begins a call, as if its `Limits.wall_s` had been set; the sooner of the two counts. Leaving the loop early cancels what
         is in flight. An error of `calls`, or of a call that cannot be made, comes after the results
         of the calls before it.
         """
         with loading():
             from pinfold.mapping import CallMap
 
-        deadline_ns(deadline_s)
-        return CallMap(self, calls, deadline_s, ordered)
+        return CallMap(self, calls, deadline_ns(deadline_s), ordered)
 
-    def _start(self, record: Record, deadline_s: float | None) -> None:
-        self._hand_in(record, *self._accept(record.call, deadline_s))
+    def _start(self, record: Record) -> int:
+        """Of a record that has its time already. Returns how many bytes its request has."""
+        segments = self._hand_in(record, *self._accept(record.call, None))
+        return sum(memoryview(segment).nbytes for segment in segments)
 
     def _accept(self, call: WorkerCall, deadline_s: float | None) -> tuple[int, int]:
         """Checks a call without a look at its arguments. Returns when it began (monotonic
         nanoseconds) and its deadline from then on."""
-        began = monotonic_ns()
         if not isinstance(call, WorkerCall):
             raise CallTypeError(f"a call must be a WorkerCall, not {type(call).__name__}")
         deadline = deadline_ns(deadline_s)
         self._engine.check_open()
         self._engine.prepare()
-        return began, deadline
+        return monotonic_ns(), deadline
 
-    def _hand_in(self, record: Record, began: int, deadline: int) -> None:
+    def _hand_in(self, record: Record, began: int, deadline: int) -> list[bytes | memoryview]:
         call = record.call
         record.deadline_ns = deadline
         record.codec = call.codec or self._config.codec
         limits = call.limits or self._config.limits
+        own = limits.wall_ns
+        if own and not 0 < record.wall_ns < own:
+            record.wall_ns = own
         segments = self._engine.request_of(call, record.codec, limits)
         self._engine.start(record, segments, limits, began)
+        return segments
 
     # ---- watching -----------------------------------------------------------------------------
 

@@ -185,7 +185,8 @@ class WorkerConfig:
         codec: how values cross unless the call says otherwise. ``"data"`` cannot run code when it
             is read; ``"pickle"`` carries almost anything and can.
         limits: what a call may use unless it says otherwise.
-        max_queue: calls that may wait for a worker; one more raises `QueueFull`. None: no bound.
+        max_queue: calls that may wait while `max_workers` others are under way (0: none): a submit
+            raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no bound.
         sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
             up privileges, reads only the interpreter, its packages, the call's `python_path` and
             system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR
@@ -265,7 +266,7 @@ class WorkerConfig:
         self._set("codec", check.choice("codec", self.codec, CODECS))
         if not isinstance(self.limits, Limits):
             check.wrong_type("limits", self.limits, "a Limits")
-        check.whole("max_queue", self.max_queue, 1, 2**32 - 1, none=True)
+        check.whole("max_queue", self.max_queue, 0, 2**32 - 1, none=True)
         self._set("sandbox", check.choice("sandbox", self.sandbox, SANDBOXES))
         check.flag("sandbox_required", self.sandbox_required)
         check.flag("allow_network", self.allow_network)

@@ -156,8 +156,9 @@ class BadResult(ExecRunnerError):
 
 
 class CallTimeout(PinfoldError, *_TimeoutErrors):  # type: ignore[misc]
-    """Outcome ``timeout``: the deadline passed and the call was killed. Also the builtin
-    `TimeoutError` and `asyncio.TimeoutError`. Not an `ExecRunnerError`.
+    """Outcome ``timeout``: the deadline passed, or the program's own time (`Limits.wall_s`), and the
+    call was killed. Also the builtin `TimeoutError` and `asyncio.TimeoutError`. Not an
+    `ExecRunnerError`. What the call did until then is in `result.error.phase`.
 
     Attributes:
         stack: the Python stack at which the candidate stood, or "" if it never ran or could not

@@ -18,6 +18,10 @@ class Limits:
     """What one call may use. None: no bound. Sizes are bytes.
 
     Attributes:
+        wall_s: seconds from the moment a worker begins the call to its end: the program's own time.
+            More ends the call as ``timeout``, from outside, with the stack at which it stood. What
+            a call waits before that does not count. `deadline_s` is the caller's patience, which
+            does; the sooner of the two counts.
         memory_bytes: anonymous and shared memory that the worker and all its descendants have in
             use (proc(5), RssAnon and RssShmem), without what the worker shares with its template
             (1 .. 2**62). The pool looks every 20 ms; more ends the call as ``memory_limit``. A
@@ -26,9 +30,12 @@ class Limits:
             all of it is, the page cache with it, and the kernel ends the call at the limit.
         cpu_s: seconds of processor time, user and system, of the same processes; looked at every
             20 ms as well. More ends the call as ``cpu_limit``.
-        output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). What
-            is printed beyond that is dropped from the middle, head and tail stay, and the result's
-            ``stdout_truncated`` or ``stderr_truncated`` is set; the call goes on.
+        output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). Of
+            more than that the middle is dropped, and the result's ``stdout_truncated`` or
+            ``stderr_truncated`` is set; the call goes on. Equal parts of head and tail stay, with
+            the line ``[... N bytes left out ...]`` between them, all within this bound, and no
+            character of UTF-8 is cut. Where that line has no room (it takes at most 47 bytes), the
+            head stays alone.
         result_bytes: the largest encoded value (1 .. 2**62). A larger one ends the call as
             ``output_limit``.
         processes: how many of the call's processes may live at once, the worker included (1 ..
@@ -52,6 +59,7 @@ class Limits:
     Raises `InvalidConfig` or `ConfigTypeError`, naming the field and the value.
     """
 
+    wall_s: float | None = None
     memory_bytes: int | None = None
     cpu_s: float | None = None
     output_bytes: int = 1 << 20
@@ -64,6 +72,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         whole = limits_check.whole
+        if self.wall_s is not None:
+            limits_check.seconds("wall_s", self.wall_s)
         whole("memory_bytes", self.memory_bytes, 1, _MOST, none=True)
         if self.cpu_s is not None:
             limits_check.seconds("cpu_s", self.cpu_s)
@@ -78,10 +88,19 @@ class Limits:
     @property
     def cpu_ns(self) -> int:
         """`cpu_s` in nanoseconds; 0: no bound."""
-        if self.cpu_s is None or not math.isfinite(self.cpu_s):
-            return 0
-        return _MOST if self.cpu_s >= _MOST / 1e9 else max(1, int(self.cpu_s * 1e9))
+        return _nanoseconds(self.cpu_s)
+
+    @property
+    def wall_ns(self) -> int:
+        """`wall_s` in nanoseconds; 0: no bound."""
+        return _nanoseconds(self.wall_s)
 
     def of_kernel(self) -> dict[str, int]:
         """Those that are set in the worker, by name."""
         return {name: most for name in _KERNEL if (most := getattr(self, name))}
+
+
+def _nanoseconds(seconds: float | None) -> int:
+    if seconds is None or not math.isfinite(seconds):
+        return 0
+    return _MOST if seconds >= _MOST / 1e9 else max(1, int(seconds * 1e9))

@@ -34,6 +34,13 @@ _END: Any = object()
 _LOOK_S = 1.0  # between looks whether another thread still settles our calls
 _NAP_S = 0.01  # between looks at a queue that other callers have filled
 
+# Short calls are handed ahead (docs/design.md), and end many at a time: then more of them have to be
+# under way, or the workers wait for this loop. Only for short and small ones, which hold little.
+_SHORT_S = 0.001
+_SMALL = 60_000  # bytes of a request or a result, which then needs no file
+_MORE_EACH, _MORE_MOST = 24, 192  # calls more: for each worker, and in all
+_SHARE = 8  # each call counts for an eighth of how long calls take
+
 
 class CallMap:
     """What `LocalBackend.map` returns: iterate over it with ``for``, in any thread, or with
@@ -46,11 +53,11 @@ class CallMap:
     """
 
     def __init__(
-        self, backend: LocalBackend, calls: Calls, deadline_s: float | None, ordered: bool
+        self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool
     ) -> None:
         self._backend = backend
         self._calls = calls
-        self._deadline_s = deadline_s
+        self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
         self._ordered = ordered
         self._iterators: weakref.WeakSet[
             Generator[Pair, None, None] | AsyncGenerator[Pair, None]
@@ -60,13 +67,13 @@ class CallMap:
         if not isinstance(self._calls, Iterable):
             raise CallTypeError("map: calls of an asynchronous iterable need `async for`")
         iterator = _in_thread(
-            _Flight(self._backend, self._deadline_s, self._ordered), iter(self._calls)
+            _Flight(self._backend, self._wall_ns, self._ordered), iter(self._calls)
         )
         self._iterators.add(iterator)
         return iterator
 
     def __aiter__(self) -> AsyncIterator[Pair]:
-        iterator = _in_loop(_Flight(self._backend, self._deadline_s, self._ordered), self._calls)
+        iterator = _in_loop(_Flight(self._backend, self._wall_ns, self._ordered), self._calls)
         self._iterators.add(iterator)
         return iterator
 
@@ -86,16 +93,21 @@ class CallMap:
 class _Flight:
     """The calls of one iteration that were submitted and not handed out yet."""
 
-    def __init__(self, backend: LocalBackend, deadline_s: float | None, ordered: bool) -> None:
+    def __init__(self, backend: LocalBackend, wall_ns: int, ordered: bool) -> None:
         self.backend = backend
-        self.deadline_s = deadline_s
+        self.wall_ns = wall_ns
         self.ordered = ordered
         # Enough that no worker waits for this loop to come round; in order, one slow call may keep
         # back what came after it, so a few more.
         workers = backend.max_workers
-        self.window = (4 if ordered else 2) * workers + 2
-        if backend.config.max_queue is not None:
-            self.window = min(self.window, workers + backend.config.max_queue)
+        most = workers + backend.config.max_queue if backend.config.max_queue is not None else None
+        self.narrow = self.wide = (4 if ordered else 2) * workers + 2
+        if backend.config.isolation != "fresh":
+            self.wide += min(_MORE_EACH * workers, _MORE_MOST)
+        if most is not None:
+            self.narrow, self.wide = min(self.narrow, most), min(self.wide, most)
+        self.window = self.narrow
+        self.pace_s = _SHARE * _SHORT_S  # how long calls take
         self.flying: dict[_MapCall, None] = {}
         self.finished: dict[_MapCall, WorkerResult] = {}
         self.held: WorkerCall | None = None  # refused by a full queue: later
@@ -117,7 +129,7 @@ class _Flight:
         record = _MapCall(self, call)
         self.flying[record] = None
         try:
-            self.backend._start(record, self.deadline_s)
+            record.request_bytes = self.backend._start(record)
         except QueueFull:  # another thread was faster
             del self.flying[record]
             self.held = call
@@ -152,7 +164,19 @@ class _Flight:
 
     def hand_out(self, record: _MapCall) -> Pair:
         del self.flying[record]
-        return record.call, self.finished.pop(record)
+        result = self.finished.pop(record)
+        if self.wide > self.narrow:
+            self._look_at(record, result)
+        return record.call, result
+
+    def _look_at(self, record: _MapCall, result: WorkerResult) -> None:
+        metrics = result.metrics
+        small = record.request_bytes <= _SMALL
+        if metrics is not None and small and metrics.result_bytes <= _SMALL:
+            self.pace_s += (metrics.wall_time_s - self.pace_s) / _SHARE
+        else:
+            self.pace_s = 1.0
+        self.window = self.wide if self.pace_s < _SHORT_S else self.narrow
 
     def cancel(self) -> None:
         error = self.backend._engine.abandon_all(list(self.flying))
@@ -182,10 +206,12 @@ class _Flight:
 
 
 class _MapCall(Record):
-    __slots__ = ("flight",)
+    __slots__ = ("flight", "request_bytes")
 
     def __init__(self, flight: _Flight, call: WorkerCall) -> None:
         super().__init__(flight.backend, call, "")
+        self.wall_ns = flight.wall_ns
+        self.request_bytes = 0
         self.flight = flight
 
     def queue_in(self, pool: Pool) -> Queue | None:
@@ -240,7 +266,8 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                     return
                 time.sleep(_NAP_S)
                 continue
-            if flight.queue is not None and engine.settle(flight.queue.wait):
+            queue = flight.queue  # many at a time, if there are
+            if queue is not None and (engine.settle(queue.take) or engine.settle(queue.wait)):
                 continue
             # Another thread has settled a call of ours: the backend is closing. It may do so with
             # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.

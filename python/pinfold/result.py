@@ -20,6 +20,8 @@ Outcome = Literal[
     "internal",
 ]
 
+Phase = Literal["", "queue", "start", "run"]
+
 OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
 """Every outcome, in the order of the documentation."""
 
@@ -96,6 +98,10 @@ class WorkerError:
         message: ``str()`` of the exception, or the pool's sentence.
         signal: number of the signal that ended the process, or None.
         stack: the Python stack at which a crash or a deadline found the candidate, or "".
+        phase: how far the call had come when it was decided how it ends. ``"queue"``: it waited
+            behind other calls. ``"start"``: its turn had come, but the pool was opening, or its
+            worker had to be started or had not begun it. ``"run"``: a worker had begun it. "" where
+            nobody knows: the caller cancelled it, or the pool never took it.
     """
 
     stderr: str
@@ -104,6 +110,7 @@ class WorkerError:
     message: str = ""
     signal: int | None = None
     stack: str = ""
+    phase: Phase = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,6 +324,20 @@ static void result_and_garbage(const struct request *request)
     wait_to_be_killed();
 }
 
+/* As many frames as the pool reads at a time, the last of which is a result of a call that left something behind; and then
+ * a second result. Closes the named pipe when all are sent. */
+static void result_and_more(const struct request *request)
+{
+    int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
+    size_t size = make_payload();
+    for (int i = 0; i < 35; i++)
+        frame_send(CHANNEL, NOTE, request->id, NULL, 0, "x", 1, NULL, 0);
+    send_result(request->id, 0, RESULT_CHILDREN, size, payload, size, NULL, 0);
+    send_value(request, STATUS_EXCEPTION);
+    close(fd);
+    wait_to_be_killed();
+}
+
 static void garbage(const struct request *request)
 {
     (void)request;
@@ -404,7 +418,7 @@ static void three_spills(const struct request *request)
 static int open_writer(void)
 {
     size_t size = make_payload();
-    int fd = open(spill_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = open(*spill_directory ? spill_directory : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     return pwrite(fd, payload, size, 0) == (ssize_t)size ? fd : -1;
 }
 
@@ -476,14 +490,51 @@ static void spill_unsealed(const struct request *request)
     send_fd(request, size, fd);
 }
 
-static void spill_sealed(const struct request *request) /* which is allowed */
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL };
+
+static int open_sealed(int seals)
 {
     size_t size = make_payload();
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (write(fd, payload, size) != (ssize_t)size ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+    return write(fd, payload, size) == (ssize_t)size && fcntl(fd, F_ADD_SEALS, seals) == 0 ? fd : -1;
+}
+
+static void spill_sealed(const struct request *request) /* which is allowed */
+{
+    send_fd(request, make_payload(), open_sealed(SEALS));
+}
+
+static void spill_writable(const struct request *request)
+{
+    send_fd(request, make_payload(), open_sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+}
+
+static void spill_shrinkable(const struct request *request)
+{
+    send_fd(request, make_payload(), open_sealed(F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
+}
+
+static void spill_sealed_short(const struct request *request)
+{
+    send_fd(request, make_payload() + 4096, open_sealed(SEALS));
+}
+
+static void spill_sealed_path(const struct request *request) /* which cannot be mapped */
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", open_sealed(SEALS));
+    send_fd(request, make_payload(), open(path, O_PATH | O_CLOEXEC));
+}
+
+/* Under a lease, for which whoever opens it waits. */
+static void spill_leased(const struct request *request)
+{
+    int fd = open_writer(), reader = open_reader(fd);
+    close(fd);
+    signal(SIGIO, SIG_IGN);
+    if (fcntl(reader, F_SETLEASE, F_WRLCK) < 0)
         _exit(1);
-    send_fd(request, size, fd);
+    send_fd(request, make_payload(), reader);
 }
 
 /* The head of a good payload, and then nothing: a page that was never written to is made when it is read, if it can. */
@@ -492,7 +543,7 @@ static void spill_with_a_hole(const struct request *request)
     size_t size = make_payload();
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (pwrite(fd, payload, size, 0) != (ssize_t)size || ftruncate(fd, 1 << 20) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        fcntl(fd, F_ADD_SEALS, SEALS) < 0)
         _exit(1);
     send_fd(request, 1 << 20, fd);
 }
@@ -501,8 +552,7 @@ static void spill_with_a_hole(const struct request *request)
 static void spill_of_huge_pages(const struct request *request)
 {
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
-    if (fd < 0 || ftruncate(fd, 2 << 20) < 0 ||
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+    if (fd < 0 || ftruncate(fd, 2 << 20) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
         spill_with_a_hole(request);
     else
         send_fd(request, 2 << 20, fd);
@@ -518,7 +568,7 @@ static void spill_pipe(const struct request *request)
 
 static void spill_directory_itself(const struct request *request)
 {
-    send_fd(request, make_payload(), open(spill_directory, O_RDONLY | O_DIRECTORY));
+    send_fd(request, make_payload(), open("/tmp", O_RDONLY | O_DIRECTORY));
 }
 
 static void spill_elsewhere(const struct request *request)
@@ -671,6 +721,12 @@ static const struct function hostile[] = {
     {"spill_damaged", spill_damaged},
     {"spill_unsealed", spill_unsealed},
     {"spill_sealed", spill_sealed},
+    {"spill_writable", spill_writable},
+    {"spill_shrinkable", spill_shrinkable},
+    {"spill_sealed_short", spill_sealed_short},
+    {"spill_sealed_path", spill_sealed_path},
+    {"spill_leased", spill_leased},
+    {"result_and_more", result_and_more},
     {"spill_with_a_hole", spill_with_a_hole},
     {"spill_of_huge_pages", spill_of_huge_pages},
     {"spill_pipe", spill_pipe},

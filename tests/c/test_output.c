@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -19,8 +20,10 @@ static void fill(uint64_t *seed)
         printed[i] = (char)('a' + random_below(seed, 26)); /* no character of the mark, which starts with '\n' */
 }
 
-/* Compares with what should have been kept of the first `n` bytes of `printed`. */
-static void assert_kept(const char *taken, size_t size, bool truncated, size_t n, size_t limit)
+/* Compares with what should have been kept of the first `n` bytes of `text`, which have no newline. A character of at
+ * most `widest` bytes may be missing at the cuts. */
+static void assert_kept_of(const char *text, size_t widest, const char *taken, size_t size, bool truncated,
+                           size_t n, size_t limit)
 {
     assert_non_null(taken);
     assert_int_equal(taken[size], 0);
@@ -28,23 +31,34 @@ static void assert_kept(const char *taken, size_t size, bool truncated, size_t n
     assert_int_equal(truncated, n > limit);
     if (n <= limit) {
         assert_int_equal(size, n);
-        assert_memory_equal(taken, printed, n);
+        assert_memory_equal(taken, text, n);
         return;
     }
-    size_t head = limit / 2;
-    assert_memory_equal(taken, printed, head);
-    if (limit - head <= 64) { /* no room for a mark, and none for a tail */
-        assert_int_equal(size, head);
+    const size_t mark = (size_t)snprintf(NULL, 0, "\n[... %zu bytes left out ...]\n", n);
+    if (mark > limit) {
+        assert_in_range(size, limit < widest ? 0 : limit - (widest - 1), limit);
+        assert_memory_equal(taken, text, size);
         return;
     }
+    const char *found = memchr(taken, '\n', size);
+    assert_non_null(found);
+    size_t head = (size_t)(found - taken);
+    assert_memory_equal(taken, text, head);
     uint64_t missing;
     int used = 0;
-    assert_int_equal(sscanf(taken + head, "\n[... %" SCNu64 " bytes left out ...]%n", &missing, &used), 1);
-    assert_int_equal(taken[head + (size_t)used], '\n');
+    assert_int_equal(sscanf(found, "\n[... %" SCNu64 " bytes left out ...]%n", &missing, &used), 1);
+    assert_int_equal(found[used], '\n');
     size_t tail = size - head - (size_t)used - 1;
-    assert_int_equal(tail, limit - head - 64);
-    assert_memory_equal(taken + size - tail, printed + n - tail, tail);
+    const size_t room = limit - mark;
+    assert_in_range(head, room / 2 < widest ? 0 : room / 2 - (widest - 1), room / 2);
+    assert_in_range(tail, room - room / 2 < widest ? 0 : room - room / 2 - (widest - 1), room - room / 2);
+    assert_memory_equal(taken + size - tail, text + n - tail, tail);
     assert_int_equal(head + missing + tail, n);
+}
+
+static void assert_kept(const char *taken, size_t size, bool truncated, size_t n, size_t limit)
+{
+    assert_kept_of(printed, 1, taken, size, truncated, n, limit);
 }
 
 static void test_random_chunks_and_limits_agree_with_the_whole_text(void **state)
@@ -64,7 +78,7 @@ static void test_random_chunks_and_limits_agree_with_the_whole_text(void **state
             memcpy(chunk, printed + done, step);
             output_add(&output, chunk, step);
             done += step;
-            assert_true(output.capacity <= limit);
+            assert_true(output.capacity <= (limit < 48 ? 2 * limit : limit));
         }
         assert_int_equal(output.total, n);
         size_t size = 4242;
@@ -83,7 +97,7 @@ static void test_the_exact_limit_is_not_truncated_and_one_more_byte_is(void **st
     (void)state;
     uint64_t seed = 10;
     fill(&seed);
-    static const size_t limits[] = {1, 2, 3, 64, 127, 128, 129, 130, 131, 4096, 4097, 8192};
+    static const size_t limits[] = {1, 2, 3, 27, 28, 29, 47, 48, 49, 64, 100, 129, 131, 4096, 4097, 8192};
     for (size_t i = 0; i < COUNT_OF(limits); i++) {
         for (size_t more = 0; more < 3; more++) {
             struct output output = {0};
@@ -95,6 +109,52 @@ static void test_the_exact_limit_is_not_truncated_and_one_more_byte_is(void **st
             assert_kept(taken, size, truncated, limits[i] + more, limits[i]);
             free(taken);
         }
+    }
+}
+
+/* No cut is inside a character, however wide they are and however the limit falls. */
+static void test_characters_of_utf8_are_kept_whole(void **state)
+{
+    (void)state;
+    static const char *const characters[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\x91",
+                                             "a\xf0\x9f\x90\x91\xc3\xa9"};
+    for (size_t c = 0; c < COUNT_OF(characters); c++) {
+        const size_t width = strlen(characters[c]), n = MOST - MOST % width;
+        for (size_t i = 0; i < n; i++)
+            printed[i] = characters[c][i % width];
+        for (size_t limit = 1; limit < 200; limit++) {
+            for (size_t less = 0; less < 2; less++) {
+                struct output output = {0};
+                size_t size;
+                bool truncated;
+                output_reset(&output, limit);
+                for (size_t done = 0, step; done < n - less * width; done += step) {
+                    step = n - less * width - done < 1000 ? n - less * width - done : 1000;
+                    output_add(&output, printed + done, step);
+                }
+                char *taken = output_take(&output, &size, &truncated);
+                assert_kept_of(printed, 4, taken, size, truncated, n - less * width, limit);
+                assert_true(mbstowcs(NULL, taken, 0) != (size_t)-1);
+                free(taken);
+            }
+        }
+    }
+}
+
+/* Bytes that are no UTF-8 are nobody's middle. */
+static void test_bytes_that_are_no_characters_are_kept(void **state)
+{
+    (void)state;
+    for (int byte = 0x80; byte < 0x100; byte++) {
+        memset(printed, byte, MOST);
+        struct output output = {0};
+        size_t size;
+        bool truncated;
+        output_reset(&output, 1000);
+        output_add(&output, printed, MOST);
+        char *taken = output_take(&output, &size, &truncated);
+        assert_kept_of(printed, 4, taken, size, truncated, MOST, 1000);
+        free(taken);
     }
 }
 
@@ -161,9 +221,12 @@ static void test_without_memory_less_is_kept_and_nothing_else(void **state)
 
 int main(void)
 {
+    setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_chunks_and_limits_agree_with_the_whole_text),
         cmocka_unit_test(test_the_exact_limit_is_not_truncated_and_one_more_byte_is),
+        cmocka_unit_test(test_characters_of_utf8_are_kept_whole),
+        cmocka_unit_test(test_bytes_that_are_no_characters_are_kept),
         cmocka_unit_test(test_nothing_printed_is_an_empty_text),
         cmocka_unit_test(test_a_pipe_is_read_as_far_as_it_goes),
         cmocka_unit_test(test_without_memory_less_is_kept_and_nothing_else),

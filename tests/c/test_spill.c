@@ -4,6 +4,7 @@
 #include "spill.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -187,7 +188,7 @@ static void test_the_lease_is_given_back_at_once(void **state)
 static void test_a_memfd_counts_with_all_its_seals_only(void **state)
 {
     (void)state;
-    const int all = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    const int all = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
     for (int seals = 0; seals <= all; seals++) {
         if (seals & ~all)
             continue;
@@ -195,6 +196,8 @@ static void test_a_memfd_counts_with_all_its_seals_only(void **state)
         int wanted = seals == all ? 0 : -EBADMSG;
         assert_int_equal(spill_prove(fd, spills.device), wanted);
         assert_int_equal(spill_prove(reader, spills.device), wanted);
+        assert_int_equal(spill_prove_sealed(fd), wanted);
+        assert_int_equal(spill_prove_sealed(reader), wanted);
         close(reader);
         close(fd);
     }
@@ -219,6 +222,7 @@ static void test_what_is_no_spill_is_refused(void **state)
         void *base = NULL;
         assert_true(others[i] >= 0);
         assert_int_equal(spill_prove(others[i], spills.device), -EBADMSG);
+        assert_int_equal(spill_prove_sealed(others[i]), -EBADMSG);
         assert_int_equal(spill_map(others[i], 10, &base), -EBADMSG);
         assert_int_equal(spill_copy(others[i], 10, &base), -EBADMSG);
         assert_null(base);
@@ -315,8 +319,92 @@ static void test_a_file_in_memory_with_a_hole_is_no_spill(void **state)
     _cleanup_close_ int fd = memfd_create("hole", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     assert_int_equal(write(fd, "begin", 5), 5);
     assert_int_equal(ftruncate(fd, 1 << 20), 0);
-    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), 0);
     assert_int_equal(spill_prove(fd, 0), -EBADMSG);
+    assert_int_equal(spill_prove_sealed(fd), -EBADMSG);
+}
+
+static void test_a_sealed_spill_needs_no_directory(void **state)
+{
+    (void)state;
+    const struct iovec segment = {"0123456789", 10};
+    struct spill_dir memory = spill_dir_in_memory();
+    int fd;
+    uint64_t size;
+    void *base;
+    assert_int_equal(spill_write(&memory, &segment, 1, &fd, &size, NULL), 0);
+    assert_int_equal(spill_prove_sealed(fd), 0);
+    int writer = open_again(fd, O_RDWR); /* which is granted, and is of no use */
+    assert_true(writer >= 0);
+    assert_int_equal(pwrite(writer, "x", 1, 0), -1);
+    assert_int_equal(ftruncate(writer, 0), -1);
+    assert_ptr_equal(mmap(NULL, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0), MAP_FAILED);
+    assert_int_equal(spill_map(fd, size, &base), 0);
+    assert_segments(base, size, &segment, 1);
+    munmap(base, size);
+    close(writer);
+    close(fd);
+    assert_false(spill_dir_is_gone(&memory));
+    spill_dir_close(&memory);
+}
+
+static void test_a_file_with_a_name_is_no_spill(void **state)
+{
+    (void)state;
+    int writer = openat(spills.fd, "named", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(writer, "0123456789", 10), 10);
+    int reader = open_again(writer, O_RDONLY);
+    close(writer);
+    assert_int_equal(spill_prove(reader, spills.device), -EBADMSG);
+    unlinkat(spills.fd, "named", 0);
+    assert_int_equal(spill_prove(reader, spills.device), 0);
+    close(reader);
+}
+
+/* Whose breaking would else be waited for, as long as proc(5) says in lease-break-time. */
+static void test_no_proof_of_a_file_under_a_lease_and_no_waiting_for_it(void **state)
+{
+    (void)state;
+    int writer = open_file(), reader = open_again(writer, O_RDONLY);
+    close(writer);
+    void (*handler)(int) = signal(SIGIO, SIG_IGN);
+    assert_int_equal(fcntl(reader, F_SETLEASE, F_WRLCK), 0);
+    assert_int_equal(spill_prove(reader, spills.device), -ETXTBSY);
+    close(reader);
+    signal(SIGIO, handler);
+}
+
+static void *open_for_writing(void *data)
+{
+    const int fd = *(const int *)data;
+    for (int i = 0; i < 100000; i++)
+        close(open_again(fd, O_RDWR | O_NONBLOCK));
+    return NULL;
+}
+
+/* In a child, which a signal might end. */
+static void test_a_proof_is_survived_while_others_open_the_file_for_writing(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGIO, SIG_DFL);
+        int writer = open_file(), reader = open_again(writer, O_RDONLY), proven = 0;
+        pthread_t thread;
+        close(writer);
+        if (pthread_create(&thread, NULL, open_for_writing, &reader))
+            _exit(1);
+        while (pthread_tryjoin_np(thread, NULL) == EBUSY) {
+            int r = spill_prove(reader, spills.device);
+            if (r != 0 && r != -ETXTBSY)
+                _exit(2);
+            proven += r == 0;
+        }
+        _exit(proven && spill_prove(reader, spills.device) == 0 ? 0 : 3);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static void test_without_descriptors_nothing_is_left(void **state)
@@ -395,6 +483,10 @@ int main(void)
         SPILL_TEST(test_a_file_size_limit_is_an_error_and_leaves_nothing),
         SPILL_TEST(test_a_mask_that_lets_nobody_read_does_not_keep_a_spill_from_being_read),
         SPILL_TEST(test_a_file_in_memory_with_a_hole_is_no_spill),
+        SPILL_TEST(test_a_sealed_spill_needs_no_directory),
+        SPILL_TEST(test_a_file_with_a_name_is_no_spill),
+        SPILL_TEST(test_no_proof_of_a_file_under_a_lease_and_no_waiting_for_it),
+        SPILL_TEST(test_a_proof_is_survived_while_others_open_the_file_for_writing),
         SPILL_TEST(test_without_descriptors_nothing_is_left),
         SPILL_TEST(test_a_full_file_system_is_an_error_and_small_spills_go_on),
     };

@@ -7,6 +7,7 @@ goes away by itself, because a shutdown may end in the background; a leftover is
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -68,6 +69,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_finish() -> None:
     """What is there for good is not looked at again in the collections of every test."""
+    with contextlib.suppress(ImportError):
+        import numpy  # noqa: F401 - its BLAS starts threads, which no test has left behind
     gc.collect()
     gc.freeze()
 

@@ -153,7 +153,7 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("setup", "x = '\0'"),
         ("setup_timeout_s", 0),
         ("codec", "json"),
-        ("max_queue", 0),
+        ("max_queue", -1),
         ("sandbox", "fort"),
         ("cpus_per_worker", 0),
         ("python", ""),

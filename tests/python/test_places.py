@@ -104,7 +104,10 @@ def test_libraries_are_told_to_start_as_many_threads_as_there_are_cpus(
     assert set(told) == {str(count)}
 
 
-def test_there_are_as_many_workers_as_there_are_cpus_for(make_backend: MakeBackend) -> None:
+def test_there_are_as_many_workers_as_there_are_cpus_for(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
     assert make_backend(cpus_per_worker=1, max_workers=None).max_workers == CPUS
     assert make_backend(cpus_per_worker=CPUS, max_workers=None).max_workers == 1
     assert make_backend(cpus_per_worker=1, max_workers=1).max_workers == 1

@@ -23,7 +23,7 @@ from programs import SQUARE, call
 sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
 
 import hostile_run
-from hostile_programs import PROGRAMS, Program
+from hostile_programs import PRELUDE, PROGRAMS, Program
 
 
 def level_is_there(level: str) -> bool:
@@ -463,7 +463,7 @@ def test_a_base_that_is_cleared_away_before_it_is_held_is_made_again(
     assert cleared == ["open", "flock"]
     _box.clear_bases(str(tmp_path))
     assert list(tmp_path.iterdir()) == [Path(base)]
-    assert sorted(os.listdir(base)) == ["root", "scratch", "spills", "trash"]
+    assert sorted(os.listdir(base)) == ["root", "scratch", "trash"]
     os.close(lock)
     _box.clear_bases(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -509,3 +509,50 @@ def test_a_pool_in_a_box_closes_though_it_cannot_list_its_processes(
     # Without a way to see its template, the guard was given up after twice five seconds.
     code = NESTED.replace("ISOLATION", repr(isolation))
     assert backend.submit(WorkerCall(code, "f"), deadline_s=9.5).result().unwrap() == 7
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_box_has_no_place_for_spills_and_large_values_come_whole(
+    make_backend: MakeBackend, level: str, isolation: str, spill_dir: Path
+) -> None:
+    body = """
+import os
+value, outside = args
+here, made = os.getcwd(), []
+for top, directories, names in os.walk(outside):
+    try:
+        os.close(os.open(top, os.O_TMPFILE | os.O_RDWR, 0o600))
+        made.append(top)
+    except OSError:
+        pass
+held = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+held = [path for path in held if path.startswith(outside) and "/#" not in path]
+return value, [top for top in made if not (top + "/").startswith(here + "/")], held
+"""
+    large = b"x" * 300_000
+    with make_backend(isolation=isolation, sandbox=level, max_workers=1) as backend:
+        program = call(body, large, str(spill_dir))
+        for _ in range(3):
+            assert backend.submit(program).result(timeout=60).unwrap() == (large, [], [])
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_file_that_comes_as_the_result_of_a_boxed_call_is_refused(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    """Whoever sent it could open it once more for writing, when it is mapped in the caller."""
+    program = f"""{PRELUDE}
+def f():
+    data = payload(b"\\x01")
+    fd = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(fd, data)
+    reader = os.open("/proc/self/fd/%d" % fd, os.O_RDONLY)
+    os.close(fd)
+    frame = result_frame(my_call(), b"", size=len(data), flags=1)
+    socket.send_fds(channel(), [frame], [reader])
+    time.sleep(20)
+"""
+    with make_backend(isolation=isolation, sandbox=level, max_workers=1) as backend:
+        result = backend.submit(WorkerCall(program, "f"), deadline_s=60).result(timeout=60)
+        assert result.outcome == "bad_result"
+        assert result.error is not None and "no sealed memfd" in result.error.message
+        assert backend.submit(SQUARE).result(timeout=60).unwrap() == 49

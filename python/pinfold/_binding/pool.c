@@ -479,7 +479,7 @@ static PyMethodDef methods[] = {
     {"wait_ready", wait_ready, METH_O, "wait_ready(timeout_ns): waits until the template serves."},
     {"submit", py_pool_submit, METH_VARARGS,
      "submit(record, segments, queue, key, deadline_ns, and the limits output_bytes, result_bytes, memory_bytes,\n"
-     "cpu_ns, processes, file_bytes): sets record.call_id."},
+     "cpu_ns, processes, file_bytes[, wall_ns]): sets record.call_id."},
     {"cancel", cancel, METH_O, "cancel(id): False if it has ended already."},
     {"wait", wait_call, METH_VARARGS,
      "wait(id, timeout_ns): waits for the call, puts its Result in line, and is taken(), with this call's Result "

@@ -73,6 +73,17 @@ static PyObject *get_outcome(PyObject *self, void *Py_UNUSED(closure))
     return PyUnicode_InternFromString(name ? name : "internal");
 }
 
+static PyObject *get_phase(PyObject *self, void *Py_UNUSED(closure))
+{
+    const char *name = pinfold_phase_name(of(self)->phase);
+    return PyUnicode_InternFromString(name ? name : "");
+}
+
+static PyObject *get_is_spent(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong((of(self)->flags & PINFOLD_WALL) != 0);
+}
+
 static PyObject *get_exit_code(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(of(self)->exit_code);
@@ -135,6 +146,8 @@ static PyGetSetDef members[] = {
     {"key", get_key, NULL, "What submit() was given to know the call by.", NULL},
     {"call_id", get_call_id, NULL, NULL, NULL},
     {"outcome", get_outcome, NULL, "The outcome's word.", NULL},
+    {"phase", get_phase, NULL, "How far the call had come; \"\" if it is ok.", NULL},
+    {"is_spent", get_is_spent, NULL, "Whether a timeout is that of wall_ns.", NULL},
     {"exit_code", get_exit_code, NULL, NULL, NULL},
     {"signal", get_signal, NULL, NULL, NULL},
     {"reason", get_reason, NULL, NULL, NULL},

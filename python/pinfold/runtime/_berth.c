@@ -266,6 +266,9 @@ int berth_enter(char ret_home[BERTH_PATH])
     if (r < 0)
         return r;
     landlock_forget_held(harbour.held);
+    r = privilege_bound(harbour.held->descriptors);
+    if (r < 0)
+        return r;
     path_of(harbour.mine, ret_home);
     return chdir(ret_home) < 0 ? -errno : 1;
 }

@@ -93,15 +93,18 @@ static void forget_held(PyObject *capsule)
     free(PyCapsule_GetPointer(capsule, "held"));
 }
 
-static PyObject *hold(PyObject *module, PyObject *list)
+static PyObject *hold(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    if (!PyList_Check(list))
-        return PyErr_Format(PyExc_TypeError, "a list of (path, right)");
+    PyObject *list;
+    unsigned descriptors;
+    if (!PyArg_ParseTuple(arguments, "O!I", &PyList_Type, &list, &descriptors))
+        return NULL;
     struct held *held = calloc(1, sizeof(*held));
     if (!held)
         return PyErr_NoMemory();
     held->first = HELD_AT;
+    held->descriptors = descriptors;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
         const char *path;
         unsigned right;
@@ -196,16 +199,35 @@ static PyObject *close_box(PyObject *module, PyObject *arguments)
             return failed(r, "cannot enforce the Landlock rules");
     }
     landlock_forget_held(held);
+    r = privilege_bound(held->descriptors);
+    if (r < 0)
+        return failed(r, "cannot lower the limits");
     r = filter == Py_None ? 0 : load(filter);
     return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
+}
+
+/* False: an exception is set. */
+static bool paths_of(PyObject *list, const char *ret_paths[PATHS_MAX])
+{
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    if (n > PATHS_MAX) {
+        PyErr_Format(PyExc_ValueError, "at most %d paths", PATHS_MAX);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (!(ret_paths[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i))))
+            return false;
+    return true;
 }
 
 static PyObject *build_view(PyObject *module, PyObject *arguments)
 {
     (void)module;
     const char *root;
-    PyObject *list;
-    if (!PyArg_ParseTuple(arguments, "sO!", &root, &PyList_Type, &list))
+    PyObject *list, *names;
+    const char *shown[PATHS_MAX];
+    if (!PyArg_ParseTuple(arguments, "sO!O!", &root, &PyList_Type, &list, &PyList_Type, &names) ||
+        !paths_of(names, shown))
         return NULL;
     int r = view_open(root);
     if (r < 0)
@@ -215,11 +237,11 @@ static PyObject *build_view(PyObject *module, PyObject *arguments)
         unsigned kind;
         if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "sI", &path, &kind))
             return NULL;
-        r = kind > VIEW_WRITE ? -EINVAL : view_show(root, path, (enum view_kind)kind);
+        r = kind > VIEW_STILL ? -EINVAL : view_show(root, path, (enum view_kind)kind);
         if (r < 0 && r != -ENOENT && r != -EACCES)
             return failed(r, path);
     }
-    r = view_proc(root);
+    r = view_proc(root, shown, (size_t)PyList_GET_SIZE(names));
     if (r < 0)
         return failed(r, "cannot mount a proc of its own");
     return none_or(view_enter(root), "cannot enter a root of its own");
@@ -234,13 +256,10 @@ static PyObject *part(PyObject *module, PyObject *arguments)
     PyObject *list;
     if (!PyArg_ParseTuple(arguments, "iO!sK", &back, &PyList_Type, &list, &scratch, &bytes))
         return NULL;
-    Py_ssize_t n = PyList_GET_SIZE(list);
-    if (n > PATHS_MAX)
-        return PyErr_Format(PyExc_ValueError, "at most %d directories", PATHS_MAX);
-    for (Py_ssize_t i = 0; i < n; i++)
-        if (!(paths[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(list, i))))
-            return NULL;
-    return none_or(view_part(back, paths, (size_t)n, scratch, bytes), "cannot make mounts of its own");
+    if (!paths_of(list, paths))
+        return NULL;
+    size_t n = (size_t)PyList_GET_SIZE(list);
+    return none_or(view_part(back, paths, n, scratch, bytes), "cannot make mounts of its own");
 }
 
 static PyObject *clear(PyObject *module, PyObject *arguments)
@@ -273,14 +292,15 @@ static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
-    {"hold", hold, METH_O, "hold([(path, right), ...]) -> held\n\nIn a template, for all of its workers."},
+    {"hold", hold, METH_VARARGS,
+     "hold([(path, right), ...], descriptors) -> held\n\nIn a template, for all of its workers."},
     {"allow", allow_more, METH_VARARGS, "allow(ruleset, abi, [(path, right), ...])"},
     {"draft", draft, METH_VARARGS, "draft(abi, network, held, path) -> ruleset\n\nThat path may be read, too."},
     {"drop", drop, METH_NOARGS, "drop()\n\nNo privileges for this process, and all that come of it."},
     {"close", close_box, METH_VARARGS,
      "close(ruleset or -1, abi, [(path, right), ...], held, filter or None)\n\nFor good; with one thread."},
     {"view", build_view, METH_VARARGS,
-     "view(root, [(path, kind), ...])\n\nBuilds a root, and makes it this one's."},
+     "view(root, [(path, kind), ...], [name in /proc, ...])\n\nBuilds a root, and makes it this one's."},
     {"part", part, METH_VARARGS,
      "part(back or -1, [path, ...], scratch, bytes)\n\nA mount namespace of this worker's own, made from the "
      "one that it is in, or from `back`."},

@@ -21,7 +21,7 @@
 /* _landlock.c. All return a negative errno where they fail. */
 int landlock_abi(void);                    /* 1 .., or why there is none */
 int landlock_draft(int abi, bool network); /* a ruleset that allows nothing yet */
-enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_SPILL, LANDLOCK_ALL };
+enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_ALL };
 int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
 
 /* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. Behind them are
@@ -29,6 +29,7 @@ int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right r
 #define HELD_MAX 256
 struct held {
     int first, n;
+    unsigned descriptors; /* that a worker may have, see privilege_bound() */
     uint32_t rights[HELD_MAX];
 };
 int landlock_hold(struct held *held, const char *path, enum landlock_right right);
@@ -66,11 +67,19 @@ int filter_probe(void);
 
 /* _view.c: needs CAP_SYS_ADMIN over the mount namespace. */
 int view_open(const char *root); /* an empty root, on an existing directory */
-enum view_kind { VIEW_READ, VIEW_DEVICE, VIEW_WRITE };
+enum view_kind {
+    VIEW_READ,
+    VIEW_DEVICE,
+    VIEW_STILL, /* as VIEW_READ, of a directory in which no file takes another's place meanwhile: out of reach of what is
+                 * outside, where that can be had */
+};
 int view_show(const char *root, const char *path, enum view_kind kind); /* at the same place below root */
-int view_proc(const char *root);
+/* Two of them: for the template one with all that there is, and for workers one that shows of other processes only those
+ * that they could trace, and besides only `shown`, names below /proc. */
+int view_proc(const char *root, const char *const *shown, size_t n);
 int view_enter(const char *root); /* the old one stays at VIEW_OUTSIDE, for the workers' own namespaces */
-/* A mount namespace of its own, made from the current one, or from the one that `back` is a descriptor of (else -1). */
+/* A mount namespace of its own, made from the current one, or from the one that `back` is a descriptor of (else -1). Of
+ * what is in it, only the scratch directory can be changed. */
 int view_part(int back, const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes);
 #define VIEW_OUTSIDE "/.outside"
 
@@ -80,5 +89,8 @@ int probe_namespaces(int *ret_step);
 /* _privilege.c */
 int privilege_none_new(void);
 int privilege_drop(bool bounding); /* all capabilities, for good; `bounding`: what an exec could give, too */
+/* Lower, for good, the limits of what the kernel counts for the user as a whole, so that the caller always has some left.
+ * At most `descriptors`; those that are open stay open. */
+int privilege_bound(unsigned descriptors);
 
 #endif

@@ -146,9 +146,11 @@ static int next_call(struct channel *channel, struct frame *frame)
             r = 1;
         } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
-        else if (!(call->flags & CALL_OFFERED))
+        else if (!(call->flags & CALL_OFFERED)) {
+            if (channel->slate)
+                slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
-        else if (channel->slate && slate_begin(channel->slate, call->place))
+        } else if (channel->slate && slate_begin(channel->slate, call->place))
             return 1;
         frame_release(frame); /* the slate; or a call that was taken back */
         if (r < 0)
@@ -488,7 +490,7 @@ PyObject *channel_new(PyObject *module, bool reused)
     channel->pid = getpid();
     channel->reused = reused;
     channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
-    int r = channel->buffer ? 0 : -ENOMEM;
+    int r = channel->buffer ? seat_renew() : -ENOMEM;
     if (r == 0 && reused) {
         /* SEAT_IN holds /dev/null since the seats were taken. */
         r = seat_copy(SEAT_OUT, STDOUT_FILENO);

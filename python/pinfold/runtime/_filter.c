@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -109,7 +111,29 @@ static const char *const entering[] = {
 };
 
 /* As if the kernel were too old to have them: libraries then take another way. */
-static const char *const unknown[] = {"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup"};
+static const char *const unknown[] = {
+    /* What they do lies in memory, where no filter sees it. */
+    "clone3",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    /* What they use up is counted for the user, or for the machine, and not for the process. */
+    "inotify_add_watch",
+    "inotify_init",
+    "inotify_init1",
+    "inotify_rm_watch",
+    "io_cancel",
+    "io_destroy",
+    "io_getevents",
+    "io_pgetevents",
+    "io_setup",
+    "io_submit",
+    "memfd_secret",
+};
+
+/* Do nothing, successfully: what a scratch directory holds need not survive a crash of the machine, and others would
+ * wait for all that is written there. */
+static const char *const soothed[] = {"sync", "syncfs"};
 
 /* Landlock knows no right to change what is known of a file, by its path or a descriptor of one that may be read only.
  * In "standard" nobody's files change; programs that copy files do so in passing, and go on. */
@@ -122,7 +146,115 @@ static const char *const attributes[] = {
     "fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "setxattr",
 };
 
-static const uint64_t flags[] = {FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION};
+/* Not among them: leases (F_SETLEASE, F_SETDELEG), which stop who opens the file; owners of SIGIO (F_SETOWN, F_SETOWN_EX,
+ * F_SETSIG) and F_NOTIFY; hints of the lifetime of what is written (F_SET_RW_HINT), kept at the inode. */
+static const uint32_t of_descriptors[] = {
+    F_DUPFD,
+    F_GETFD,
+    F_SETFD,
+    F_GETFL,
+    F_SETFL,
+    F_GETLK,
+    F_SETLK,
+    F_SETLKW,
+    F_GETOWN,
+    F_GETSIG,
+    F_GETOWN_EX,
+    F_OFD_GETLK,
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    F_GETLEASE,
+    1027, /* F_DUPFD_QUERY */
+    1028, /* F_CREATED_QUERY */
+    F_DUPFD_CLOEXEC,
+    F_SETPIPE_SZ,
+    F_GETPIPE_SZ,
+    F_ADD_SEALS,
+    F_GET_SEALS,
+    F_GET_RW_HINT,
+    F_GET_FILE_RW_HINT,
+};
+
+/* What files, pipes and sockets are asked in passing, and what a terminal is recognised by. */
+static const uint32_t of_devices[] = {
+    TCGETS,     0x802c542a /* TCGETS2 */,
+    TIOCGWINSZ, TIOCGPGRP,
+    TIOCOUTQ,   FIONREAD,
+    FIONBIO,    FIOCLEX,
+    FIONCLEX,   FIOQSIZE,
+    SIOCATMARK, FS_IOC_GETFLAGS,
+};
+
+static const uint32_t of_interfaces[] = {
+    SIOCGIFNAME,    SIOCGIFCONF, SIOCGIFFLAGS,  SIOCGIFADDR,  SIOCGIFBRDADDR,
+    SIOCGIFNETMASK, SIOCGIFMTU,  SIOCGIFHWADDR, SIOCGIFINDEX,
+};
+
+static const uint32_t of_processes[] = {
+    PR_SET_PDEATHSIG,
+    PR_GET_PDEATHSIG,
+    PR_GET_DUMPABLE,
+    PR_SET_DUMPABLE,
+    PR_GET_UNALIGN,
+    PR_GET_KEEPCAPS,
+    PR_GET_TIMING,
+    PR_SET_NAME,
+    PR_GET_NAME,
+    PR_GET_SECCOMP,
+    PR_SET_SECCOMP,
+    PR_CAPBSET_READ,
+    PR_CAPBSET_DROP,
+    PR_GET_TSC,
+    PR_GET_SECUREBITS,
+    PR_SET_SECUREBITS,
+    PR_SET_TIMERSLACK,
+    PR_GET_TIMERSLACK,
+    PR_MCE_KILL_GET,
+    PR_SET_CHILD_SUBREAPER,
+    PR_GET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS,
+    PR_GET_TID_ADDRESS,
+    PR_SET_THP_DISABLE,
+    PR_GET_THP_DISABLE,
+    PR_CAP_AMBIENT,
+    50, /* PR_SVE_SET_VL */
+    51, /* PR_SVE_GET_VL */
+    PR_GET_SPECULATION_CTRL,
+    PR_SET_SPECULATION_CTRL,
+    54,         /* PR_PAC_RESET_KEYS */
+    55,         /* PR_SET_TAGGED_ADDR_CTRL */
+    56,         /* PR_GET_TAGGED_ADDR_CTRL */
+    63,         /* PR_SME_SET_VL */
+    64,         /* PR_SME_GET_VL */
+    65,         /* PR_SET_MDWE */
+    66,         /* PR_GET_MDWE */
+    78,         /* PR_FUTEX_HASH */
+    0x41555856, /* PR_GET_AUXV */
+    0x53564d41, /* PR_SET_VMA */
+};
+
+static const uint32_t of_personalities[] = {0xffffffff}; /* tells which it is */
+
+/* Calls that are many in one: the kernel grows new commands in them, so those that may be are listed. An argument is
+ * compared by its lower half, as the kernel takes it. */
+static const struct choice {
+    const char *name;
+    const uint32_t *values;
+    size_t n;
+    unsigned argument;
+    int code; /* as a kernel says that does not know the command */
+} choices[] = {
+    {"fcntl", of_descriptors, COUNT_OF(of_descriptors), 1, EINVAL},
+    {"ioctl", of_devices, COUNT_OF(of_devices), 1, ENOTTY},
+    {"personality", of_personalities, COUNT_OF(of_personalities), 0, EPERM},
+    {"prctl", of_processes, COUNT_OF(of_processes), 0, EINVAL},
+};
+
+/* With a network. */
+static const struct choice interfaces = {"ioctl", of_interfaces, COUNT_OF(of_interfaces), 1, ENOTTY};
+
+#define PIPE_BYTES 65536 /* as the kernel makes them; pages in larger ones are the user's, not the process's */
 
 static const char *const owners[] = {"chown", "fchown", "fchownat", "lchown"};
 
@@ -174,7 +306,6 @@ static const char *const allowed[] = {
     "fchmodat2",
     "fchown",
     "fchownat",
-    "fcntl",
     "fdatasync",
     "fgetxattr",
     "flistxattr",
@@ -218,11 +349,6 @@ static const char *const allowed[] = {
     "gettimeofday",
     "getuid",
     "getxattr",
-    "inotify_add_watch",
-    "inotify_init",
-    "inotify_init1",
-    "inotify_rm_watch",
-    "ioctl",
     "ioprio_get",
     "kill",
     "landlock_add_rule",
@@ -273,7 +399,6 @@ static const char *const allowed[] = {
     "pkey_mprotect",
     "poll",
     "ppoll",
-    "prctl",
     "pread64",
     "preadv",
     "preadv2",
@@ -332,7 +457,6 @@ static const char *const allowed[] = {
     "setresgid",
     "setresuid",
     "setreuid",
-    "setrlimit",
     "setsid",
     "setsockopt",
     "setuid",
@@ -347,9 +471,7 @@ static const char *const allowed[] = {
     "statx",
     "symlink",
     "symlinkat",
-    "sync",
     "sync_file_range",
-    "syncfs",
     "sysinfo",
     "tee",
     "tgkill",
@@ -402,88 +524,230 @@ static int each(scmp_filter_ctx context, uint32_t action, const char *const *nam
     return r;
 }
 
-/* Sockets are refused by family, for a rule cannot look at an address; of unnamed pairs all but datagrams, which
- * could be sent to any name. */
-static int sockets(scmp_filter_ctx context, uint32_t action, bool strict, bool network)
+static struct scmp_arg_cmp is(unsigned argument, uint32_t value)
 {
-    static const uint64_t internet[] = {AF_INET, AF_INET6};
-    struct scmp_arg_cmp family[1];
-    int r = 0;
-    if (action == SCMP_ACT_ALLOW) {
-        for (size_t i = 0; network && r == 0 && i < COUNT_OF(internet); i++) {
-            family[0] = SCMP_A0_32(SCMP_CMP_EQ, internet[i]);
-            r = rule(context, action, "socket", 1, family);
-        }
-        family[0] = SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX);
-        if (r == 0)
-            r = rule(context, action, "socket", 1, family);
-        if (r == 0)
-            r = rule(context, action, "socketpair", 1, family);
-        return r == 0 ? sockets(context, SCMP_ACT_ERRNO(EACCES), strict, network) : r;
-    }
-    for (uint64_t at = 0; r == 0 && at < 64; at++) {
-        if ((network && (at == AF_INET || at == AF_INET6)) || (strict && at == AF_UNIX))
-            continue;
-        family[0] = SCMP_A0_32(SCMP_CMP_EQ, at);
-        r = rule(context, action, "socket", 1, family);
-        if (r == 0 && at != AF_UNIX)
-            r = rule(context, action, "socketpair", 1, family);
-    }
-    struct scmp_arg_cmp beyond[] = {SCMP_A0_32(SCMP_CMP_GE, 64)};
-    if (r == 0)
-        r = rule(context, action, "socket", 1, beyond);
-    if (strict) /* there is nobody to send to */
-        return r;
-    struct scmp_arg_cmp datagrams[] = {SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM)};
-    return r == 0 ? rule(context, action, "socketpair", 1, datagrams) : r;
+    return SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, value);
 }
+
+static int rule_1(scmp_filter_ctx context, uint32_t action, const char *name, struct scmp_arg_cmp compared)
+{
+    return rule(context, action, name, 1, &compared);
+}
+
+static int rule_2(scmp_filter_ctx context, uint32_t action, const char *name, struct scmp_arg_cmp one,
+                  struct scmp_arg_cmp two)
+{
+    struct scmp_arg_cmp compared[] = {one, two};
+    return rule(context, action, name, COUNT_OF(compared), compared);
+}
+
+#define SOCKET_TYPE 0xf /* of the second argument: the rest are flags */
+
+static bool is_connected(uint64_t type)
+{
+    return type == SOCK_STREAM || type == SOCK_SEQPACKET;
+}
+
+/* AF_UNIX of any type but the two that send to nobody but whom they are connected with: a datagram goes to any name,
+ * and a raw one is a datagram. */
+static int refuse_datagrams(scmp_filter_ctx context, const char *name)
+{
+    int r = 0;
+    for (uint64_t type = 0; r == 0 && type <= SOCKET_TYPE; type++)
+        if (!is_connected(type))
+            r = rule_2(context, SCMP_ACT_ERRNO(EACCES), name, is(0, AF_UNIX),
+                       SCMP_A1_64(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type));
+    return r;
+}
+
+static int allow_connected(scmp_filter_ctx context, const char *name)
+{
+    int r = 0;
+    for (uint64_t type = 0; r == 0 && type <= SOCKET_TYPE; type++)
+        if (is_connected(type))
+            r = rule_2(context, SCMP_ACT_ALLOW, name, is(0, AF_UNIX),
+                       SCMP_A1_64(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, type));
+    return r;
+}
+
+/* Every family but these few, by the call's first argument. */
+static int refuse_families(scmp_filter_ctx context, const char *name, bool network, bool local)
+{
+    int r = 0;
+    for (uint32_t at = 0; r == 0 && at < 64; at++) {
+        if ((network && (at == AF_INET || at == AF_INET6)) || (local && at == AF_UNIX))
+            continue;
+        r = rule_1(context, SCMP_ACT_ERRNO(EACCES), name, SCMP_A0_64(SCMP_CMP_EQ, at));
+    }
+    return r == 0 ? rule_1(context, SCMP_ACT_ERRNO(EACCES), name, SCMP_A0_64(SCMP_CMP_GE, 64)) : r;
+}
+
+/* Sockets are refused by family and type, for a rule cannot look at an address. */
+static int sockets(scmp_filter_ctx context, bool strict, bool network)
+{
+    static const uint32_t internet[] = {AF_INET, AF_INET6};
+    int r = 0;
+    if (strict) { /* what is not refused is not allowed by that */
+        for (size_t i = 0; network && r == 0 && i < COUNT_OF(internet); i++)
+            r = rule_1(context, SCMP_ACT_ALLOW, "socket", SCMP_A0_64(SCMP_CMP_EQ, internet[i]));
+        if (r == 0)
+            r = allow_connected(context, "socket");
+        if (r == 0)
+            r = allow_connected(context, "socketpair");
+    }
+    if (r == 0)
+        r = refuse_families(context, "socket", network, strict);
+    if (r == 0)
+        r = refuse_families(context, "socketpair", false, true);
+    if (r == 0 && strict)
+        r = refuse_datagrams(context, "socket");
+    return r == 0 ? refuse_datagrams(context, "socketpair") : r;
+}
+
+static bool is_chosen(const struct choice *choice, uint32_t prefix, unsigned bits)
+{
+    for (size_t i = 0; i < choice->n; i++)
+        if (bits == 0 || (choice->values[i] ^ prefix) >> (32 - bits) == 0)
+            return true;
+    return false;
+}
+
+/* All values but the chosen ones: a rule for each group of them that share their upper bits. */
+static int refuse_others(scmp_filter_ctx context, const struct choice *choice, const struct choice *more,
+                         uint32_t prefix, unsigned bits)
+{
+    if (!is_chosen(choice, prefix, bits) && !(more && is_chosen(more, prefix, bits))) {
+        uint32_t mask = bits == 0 ? 0 : UINT32_MAX << (32 - bits);
+        return rule_1(context, SCMP_ACT_ERRNO((uint16_t)choice->code), choice->name,
+                      SCMP_CMP64(choice->argument, SCMP_CMP_MASKED_EQ, mask, prefix));
+    }
+    if (bits == 32)
+        return 0;
+    int r = refuse_others(context, choice, more, prefix, bits + 1);
+    return r == 0 ? refuse_others(context, choice, more, prefix | UINT32_C(1) << (31 - bits), bits + 1) : r;
+}
+
+static bool depends_on_more(const struct choice *choice, uint32_t value)
+{
+    if (strcmp(choice->name, "prctl") == 0)
+        return value == PR_SET_PDEATHSIG || value == PR_SET_DUMPABLE || value == PR_SET_CHILD_SUBREAPER;
+    return strcmp(choice->name, "fcntl") == 0 && value == F_SETPIPE_SZ;
+}
+
+static int allow_chosen(scmp_filter_ctx context, const struct choice *choice)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < choice->n; i++)
+        if (!depends_on_more(choice, choice->values[i]))
+            r = rule_1(context, SCMP_ACT_ALLOW, choice->name, is(choice->argument, choice->values[i]));
+    return r;
+}
+
+/* Whoever started this worker, and not its call, says what it shall not outlive. Programs that say so of their own
+ * children go on. */
+static int keep_death_signal(scmp_filter_ctx context)
+{
+    return rule_1(context, SCMP_ACT_ERRNO(0), "prctl", is(0, PR_SET_PDEATHSIG));
+}
+
+/* `first`: of a template's filter, whose workers are to set what calls may not. */
+static int by_command(scmp_filter_ctx context, bool strict, bool network, bool first)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < COUNT_OF(choices); i++) {
+        const struct choice *more = network && strcmp(choices[i].name, interfaces.name) == 0 ? &interfaces : NULL;
+        r = refuse_others(context, &choices[i], more, 0, 0);
+        if (r == 0 && strict)
+            r = allow_chosen(context, &choices[i]);
+        if (r == 0 && strict && more)
+            r = allow_chosen(context, more);
+    }
+    if (r == 0)
+        r = rule_2(context, SCMP_ACT_ERRNO(EPERM), "fcntl", is(1, F_SETPIPE_SZ),
+                   SCMP_A2_64(SCMP_CMP_GT, PIPE_BYTES));
+    /* Its orphans would be another's children, and what nobody may look at is not counted. */
+    static const uint32_t nonzero[] = {PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE};
+    for (size_t i = 0; r == 0 && i < COUNT_OF(nonzero); i++) {
+        r = rule_2(context, SCMP_ACT_ERRNO(EPERM), "prctl", is(0, nonzero[i]), SCMP_A1_64(SCMP_CMP_EQ, 0));
+        if (r == 0 && strict)
+            r = rule_2(context, SCMP_ACT_ALLOW, "prctl", is(0, nonzero[i]), SCMP_A1_64(SCMP_CMP_NE, 0));
+    }
+    if (r == 0 && strict)
+        r = rule_2(context, SCMP_ACT_ALLOW, "fcntl", is(1, F_SETPIPE_SZ), SCMP_A2_64(SCMP_CMP_LE, PIPE_BYTES));
+    if (r < 0)
+        return r;
+    if (!first)
+        return keep_death_signal(context);
+    return strict ? rule_1(context, SCMP_ACT_ALLOW, "prctl", is(0, PR_SET_PDEATHSIG)) : 0;
+}
+
+/* RLIMIT_LOCKS, which the kernel has no use for, carries the guard's mark (src/sweep.h). */
+static int keep_mark(scmp_filter_ctx context)
+{
+    int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "setrlimit", is(0, RLIMIT_LOCKS));
+    return r == 0 ? rule_2(context, SCMP_ACT_ERRNO(EPERM), "prlimit64", is(1, RLIMIT_LOCKS),
+                           SCMP_A2_64(SCMP_CMP_NE, 0))
+                  : r;
+}
+
+/* Another process of this user: the limits, the place and the priority of the caller itself, say. */
+static const char *const others[] = {"sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"};
+
+/* Which kind of number the first argument says that the second is: 0 of a process means the calling one. */
+static const struct {
+    const char *name;
+    uint32_t process;
+} priorities[] = {{"ioprio_set", 1}, {"setpriority", 0}};
+
+#define OUTSIDE_OF_THE_CALL (NEW_NAMESPACES | CLONE_PARENT) /* that: in the template's care, and nobody's count */
 
 /* What depends on an argument, as what is refused. */
 static int by_argument(scmp_filter_ctx context, uint32_t action)
 {
     int r = 0;
-    for (uint64_t bit = 1; r == 0 && bit && bit <= NEW_NAMESPACES; bit <<= 1) {
-        if (!(NEW_NAMESPACES & bit))
+    for (uint64_t bit = 1; r == 0 && bit && bit <= OUTSIDE_OF_THE_CALL; bit <<= 1) {
+        if (!(OUTSIDE_OF_THE_CALL & bit))
             continue;
-        struct scmp_arg_cmp flag[] = {SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit)};
+        struct scmp_arg_cmp flag = SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit);
         if (bit != 0x80) /* in clone(2) it is a bit of the signal's number */
-            r = rule(context, action, "clone", 1, flag);
-        if (r == 0)
-            r = rule(context, action, "unshare", 1, flag);
+            r = rule_1(context, action, "clone", flag);
+        if (r == 0 && (NEW_NAMESPACES & bit))
+            r = rule_1(context, action, "unshare", flag);
     }
-    /* Another process of this user: the limits, the place and the priority of the caller itself, say. */
-    static const char *const others[] = {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam",
-                                         "sched_setscheduler"};
-    struct scmp_arg_cmp someone[] = {SCMP_A0_32(SCMP_CMP_NE, 0)};
+    struct scmp_arg_cmp someone = SCMP_A0_64(SCMP_CMP_NE, 0);
     for (size_t i = 0; r == 0 && i < COUNT_OF(others); i++)
-        r = rule(context, action, others[i], 1, someone);
-    struct scmp_arg_cmp who[] = {SCMP_A1_32(SCMP_CMP_NE, 0)};
-    static const char *const priorities[] = {"ioprio_set", "setpriority"};
-    for (size_t i = 0; r == 0 && i < COUNT_OF(priorities); i++)
-        r = rule(context, action, priorities[i], 1, who);
-    struct scmp_arg_cmp typing[] = {SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)};
+        r = rule_1(context, action, others[i], someone);
     if (r == 0)
-        r = rule(context, action, "ioctl", 1, typing);
-    return r;
+        r = rule_1(context, action, "prlimit64", someone);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(priorities); i++) {
+        r = rule_1(context, action, priorities[i].name, SCMP_A0_64(SCMP_CMP_NE, priorities[i].process));
+        if (r == 0)
+            r = rule_1(context, action, priorities[i].name, SCMP_A1_64(SCMP_CMP_NE, 0));
+    }
+    return r == 0 ? keep_mark(context) : r;
 }
 
 /* The same, as what is allowed. */
 static int by_argument_allowed(scmp_filter_ctx context)
 {
-    struct scmp_arg_cmp none[] = {SCMP_A0_64(SCMP_CMP_MASKED_EQ, NEW_NAMESPACES & ~0x80, 0)};
-    int r = rule(context, SCMP_ACT_ALLOW, "clone", 1, none);
-    struct scmp_arg_cmp own[] = {SCMP_A0_32(SCMP_CMP_EQ, 0)};
-    static const char *const others[] = {"prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam",
-                                         "sched_setscheduler"};
+    int r =
+        rule_1(context, SCMP_ACT_ALLOW, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, OUTSIDE_OF_THE_CALL & ~0x80, 0));
+    struct scmp_arg_cmp own = SCMP_A0_64(SCMP_CMP_EQ, 0);
     for (size_t i = 0; r == 0 && i < COUNT_OF(others); i++)
-        r = rule(context, SCMP_ACT_ALLOW, others[i], 1, own);
-    struct scmp_arg_cmp me[] = {SCMP_A1_32(SCMP_CMP_EQ, 0)};
+        r = rule_1(context, SCMP_ACT_ALLOW, others[i], own);
+    for (size_t i = 0; r == 0 && i < COUNT_OF(priorities); i++)
+        r = rule_2(context, SCMP_ACT_ALLOW, priorities[i].name, SCMP_A0_64(SCMP_CMP_EQ, priorities[i].process),
+                   SCMP_A1_64(SCMP_CMP_EQ, 0));
+    for (uint32_t which = 0; r == 0 && which < RLIM_NLIMITS; which++) {
+        if (which == RLIMIT_LOCKS)
+            continue;
+        r = rule_1(context, SCMP_ACT_ALLOW, "setrlimit", SCMP_A0_64(SCMP_CMP_EQ, which));
+        if (r == 0)
+            r = rule_2(context, SCMP_ACT_ALLOW, "prlimit64", own, SCMP_A1_64(SCMP_CMP_EQ, which));
+    }
     if (r == 0)
-        r = rule(context, SCMP_ACT_ALLOW, "setpriority", 1, me);
-    if (r == 0)
-        r = rule(context, SCMP_ACT_ALLOW, "ioprio_set", 1, me);
-    struct scmp_arg_cmp query[] = {SCMP_A0_32(SCMP_CMP_EQ, 0xffffffff)};
-    return r == 0 ? rule(context, SCMP_ACT_ALLOW, "personality", 1, query) : r;
+        r = rule_2(context, SCMP_ACT_ALLOW, "prlimit64", own, SCMP_A2_64(SCMP_CMP_EQ, 0));
+    return r == 0 ? keep_mark(context) : r;
 }
 
 /* As the whole filter refuses them: those that it does not list are unknown. */
@@ -519,12 +783,6 @@ static int refuse_changes(scmp_filter_ctx context, int abi)
         r = each(context, SCMP_ACT_ERRNO(EOPNOTSUPP), attributes, COUNT_OF(attributes));
     if (r == 0)
         r = each(context, SCMP_ACT_ERRNO(EPERM), owners, COUNT_OF(owners));
-    for (size_t i = 0; r == 0 && i < COUNT_OF(flags); i++) {
-        struct scmp_arg_cmp request[] = {SCMP_A1_32(SCMP_CMP_EQ, flags[i])};
-        r = rule(context, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, request);
-    }
-    if (r == 0) /* who may not list a directory shall not be told what happens in it */
-        r = rule(context, SCMP_ACT_ERRNO(EACCES), "inotify_add_watch", 0, NULL);
     return r == 0 && abi < 3 ? refuse_truncation(context) : r;
 }
 
@@ -552,10 +810,11 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
-    if (r == 0 && kind == FILTER_STRICT_REST)
-        return refuse_entering(context);
-    if (r == 0 && kind == FILTER_STANDARD_REST)
-        return refuse_changes(context, abi);
+    if (r == 0 && (kind == FILTER_STRICT_REST || kind == FILTER_STANDARD_REST)) {
+        r = kind == FILTER_STRICT_REST ? refuse_entering(context) : refuse_changes(context, abi);
+        return r == 0 ? keep_death_signal(context) : r;
+    }
+    const bool first = kind == FILTER_STRICT_FIRST || kind == FILTER_STANDARD_FIRST;
     if (r == 0 && kind == FILTER_STRICT_FIRST)
         r = each(context, SCMP_ACT_ALLOW, entering, COUNT_OF(entering));
     for (size_t i = 0; r == 0 && i < COUNT_OF(refused) + COUNT_OF(mounting); i++) {
@@ -563,22 +822,24 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         if (kind != FILTER_STRICT_FIRST || !is_entering(name))
             r = rule(context, refuse, name, 0, NULL);
     }
+    if (r == 0)
+        r = each(context, SCMP_ACT_ERRNO(0), soothed, COUNT_OF(soothed));
+    if (r == 0)
+        r = by_command(context, strict, network, first);
+    if (r == 0)
+        r = sockets(context, strict, network);
     if (r < 0)
         return r;
     if (strict) {
         r = each(context, SCMP_ACT_ALLOW, allowed, COUNT_OF(allowed));
-        if (r == 0)
-            r = by_argument_allowed(context);
-        return r == 0 ? sockets(context, SCMP_ACT_ALLOW, strict, network) : r;
+        return r == 0 ? by_argument_allowed(context) : r;
     }
     r = each(context, SCMP_ACT_ERRNO(ENOSYS), unknown, COUNT_OF(unknown));
     if (r == 0)
         r = refuse_unheard_of(context);
     if (r == 0 && kind == FILTER_STANDARD)
         r = refuse_changes(context, abi);
-    if (r == 0)
-        r = by_argument(context, refuse);
-    return r == 0 ? sockets(context, SCMP_ACT_ERRNO(EACCES), strict, network) : r;
+    return r == 0 ? by_argument(context, refuse) : r;
 }
 
 /* What libseccomp leaves of the memory that it works in is many small pieces, far apart. A template would hand them out

@@ -21,8 +21,6 @@ enum {
     FS_WRITE_FILE = 1 << 1,
     FS_READ_FILE = 1 << 2,
     FS_READ_DIR = 1 << 3,
-    FS_REMOVE_FILE = 1 << 5,
-    FS_MAKE_REG = 1 << 8,
     FS_ABI_1 = (1 << 13) - 1,
     FS_REFER = 1 << 13,     /* ABI 2 */
     FS_TRUNCATE = 1 << 14,  /* ABI 3 */
@@ -75,8 +73,6 @@ int landlock_draft(int abi, bool network)
 static const uint32_t rights[] = {
     [LANDLOCK_READ] = FS_EXECUTE | FS_READ_FILE | FS_READ_DIR,
     [LANDLOCK_DEVICE] = FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
-    /* Files without a name, and those that lose it at once: nothing to list, nothing to find. */
-    [LANDLOCK_SPILL] = FS_READ_FILE | FS_WRITE_FILE | FS_MAKE_REG | FS_REMOVE_FILE,
     [LANDLOCK_ALL] = ~(uint32_t)0,
 };
 

@@ -58,10 +58,15 @@ static void dump_no_core(void)
     }
 }
 
-static char spills_path[4200]; /* as in use_base() */
+static char spills_path[4096];
 
+/* NULL: into no directory, but sealed memfds. */
 static int open_spills(const char *path)
 {
+    if (!path) {
+        runtime_spills = spill_dir_in_memory();
+        return 0;
+    }
     snprintf(spills_path, sizeof(spills_path), "%s", path);
     pinfold_error error;
     int r = spill_dir_open(path, &runtime_spills, &error);
@@ -115,7 +120,7 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     char path[4096];
     memcpy(path, frame.tail, frame.tail_size);
     path[frame.tail_size] = '\0';
-    r = open_spills(path);
+    r = open_spills(setup->flags & SETUP_SEALED ? NULL : path);
     if (r < 0)
         return raise_errno(r, "cannot use the spill directory");
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
@@ -124,14 +129,15 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
 PyDoc_STRVAR(open_worker_doc,
              "open_worker(channel, template, spill_dir)\n\n"
              "Makes this process, which the template exec'd, a worker. `template` is the pid of the one that it\n"
-             "shall not outlive, or 0.");
+             "shall not outlive, or 0. `spill_dir`: None if spills are sealed memfds.");
 
 static PyObject *open_worker(PyObject *module, PyObject *arguments)
 {
     (void)module;
     int channel, template;
-    PyObject *path;
-    if (!PyArg_ParseTuple(arguments, "iiO&", &channel, &template, PyUnicode_FSConverter, &path))
+    PyObject *directory, *path = NULL;
+    if (!PyArg_ParseTuple(arguments, "iiO", &channel, &template, &directory) ||
+        (directory != Py_None && !PyUnicode_FSConverter(directory, &path)))
         return NULL;
     if (template) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* exec keeps it, unless the interpreter's file has capabilities */
@@ -145,9 +151,9 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
         r = seat_put(SEAT_CHANNEL, channel);
     if (r == 0) {
         to_pool = seat_fd(SEAT_CHANNEL);
-        r = open_spills(PyBytes_AS_STRING(path));
+        r = open_spills(path ? PyBytes_AS_STRING(path) : NULL);
     }
-    Py_DECREF(path);
+    Py_XDECREF(path);
     return none_or(r, "cannot take the worker's descriptors");
 }
 
@@ -162,9 +168,8 @@ static int sit(enum seat seat, const char *base, const char *name)
 PyDoc_STRVAR(
     use_base_doc,
     "use_base(base, lock, outside, swept)\n\n"
-    "Puts spills into its directory `spills` from now on. If `swept`, what workers leave in\n"
-    "`scratch` is removed when they are dead, by way of `trash`. Takes the descriptors: `lock`, of the base,\n"
-    "and `outside`, of the directory that it lies in.");
+    "If `swept`, what workers leave in its directory `scratch` is removed when they are dead, by way of\n"
+    "`trash`. Takes the descriptors: `lock`, of the base, and `outside`, of the directory that it lies in.");
 
 static PyObject *use_base(PyObject *module, PyObject *arguments)
 {
@@ -173,12 +178,10 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     int lock, outside, swept;
     if (!PyArg_ParseTuple(arguments, "siip", &base, &lock, &outside, &swept))
         return NULL;
-    char path[4200];
-    snprintf(path, sizeof(path), "%s/spills", base);
     int r = seat_put(SEAT_BASE, lock);
     int also = seat_put(SEAT_OUTSIDE, outside);
     if (r == 0)
-        r = also < 0 ? also : open_spills(path);
+        r = also;
     if (r == 0 && swept)
         r = sit(SEAT_SCRATCH, base, "scratch");
     if (r == 0 && swept)

@@ -49,6 +49,8 @@ int seat_fd(enum seat seat);
 int seat_open(void);                   /* takes all of them, with /dev/null. 0 or a negative errno */
 int seat_put(enum seat seat, int fd);  /* moves fd there and closes the old number. Closes it on failure, too */
 int seat_copy(enum seat seat, int fd); /* duplicates fd there */
+int seat_renew(
+    void); /* in a worker: /dev/null, there and as its input, is opened for it alone. 0 or a negative errno */
 void seat_close(enum seat first, enum seat last);
 
 /* _stack.c: a worker tells where the program stands, on request and before it dies of a crash. */
@@ -74,7 +76,7 @@ void child_exec(const struct child *child, char *const *command); /* does not re
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
 
-/* Whether spills, and what calls write, lie in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
+/* Whether what calls write lies in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
 extern bool runtime_has_base;
 
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
@@ -98,7 +100,7 @@ struct runtime {
     PyTypeObject *segment_type;
 };
 struct runtime *runtime_of(PyObject *module);
-extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS */
+extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it has one */
 bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
 /* _home.c */

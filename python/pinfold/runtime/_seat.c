@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -51,4 +53,27 @@ int seat_put(enum seat seat, int fd)
 void seat_close(enum seat first, enum seat last)
 {
     syscall(SYS_close_range, seat_fd(first), seat_fd(last), 0);
+}
+
+static bool is_null(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+}
+
+/* What was opened before would be shared: its flags with the other workers, and through the mount that it was opened on,
+ * which is not that of a box, the mode and the times of the machine's device. */
+int seat_renew(void)
+{
+    _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return -errno;
+    for (int seat = SEAT_CHANNEL; seat < SEATS; seat++)
+        if (is_null(base + seat) && dup3(null, base + seat, O_CLOEXEC) < 0)
+            return -errno;
+    if (!is_null(STDIN_FILENO))
+        return 0;
+    close(null);
+    null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return null < 0 || dup2(null, STDIN_FILENO) < 0 ? -errno : 0;
 }

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -314,6 +315,13 @@ static void take_step(struct server *server)
     server->inherited_kb = anonymous_kb();
 }
 
+/* Somebody has removed it, a cleaner of /tmp say. */
+static bool base_is_gone(void)
+{
+    struct stat status;
+    return fstat(seat_fd(SEAT_BASE), &status) == 0 && status.st_nlink == 0;
+}
+
 /* Returns in a new worker only. */
 static void serve(struct server *server)
 {
@@ -348,7 +356,7 @@ static void serve(struct server *server)
             end();
         if (!runtime_has_base) {
             (void)runtime_restore_spills();
-        } else if (spill_dir_is_gone(&runtime_spills)) {
+        } else if (base_is_gone()) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
             end(); /* the next template makes its own */
         }

@@ -1,12 +1,13 @@
 """The box around a worker: what its template builds once, and how each worker closes it.
 
 A *base* is a directory in the spill directory, made by one template and locked by it for as long as
-it lives: ``spills`` in it takes the place of the spill directory, ``scratch`` holds what calls
-write, ``trash`` what is left of that, ``root`` is where a view of the file system is built.
+it lives: ``scratch`` in it holds what calls write, ``trash`` what is left of that, ``root`` is where
+a view of the file system is built. Spills are memfds: no box has a directory for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -15,15 +16,22 @@ from typing import TypedDict
 
 from pinfold.runtime import _box, _runtime
 
-READ, DEVICE, SPILL, ALL = range(4)  # enum landlock_right of _box.h
-VIEW_READ, VIEW_DEVICE, VIEW_WRITE = range(3)  # enum view_kind
+READ, DEVICE, ALL = range(3)  # enum landlock_right of _box.h
+VIEW_READ, VIEW_DEVICE, VIEW_STILL = range(3)  # enum view_kind
 STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
 """enum filter_kind"""
 
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
+# Of the directories that programs and libraries are installed below, what these read: nobody's
+# configuration, sources or data that happen to lie beside it.
+OF_PREFIX = ("bin", "include", "lib", "lib32", "lib64", "libexec", "pyvenv.cfg", "share")
+OF_CONDA = ("etc/fonts", "ssl")
+
 SYSTEM = (
-    "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin",
+    *(f"/usr/{name}" for name in (*OF_PREFIX, "sbin")),
+    *(f"/usr/local/{name}" for name in OF_PREFIX),
+    "/lib", "/lib32", "/lib64", "/bin", "/sbin",
     "/nix/store", "/gnu/store",
     "/etc/alternatives", "/etc/ca-certificates", "/etc/fonts", "/etc/group", "/etc/host.conf",
     "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime", "/etc/matplotlibrc", "/etc/mime.types",
@@ -31,14 +39,11 @@ SYSTEM = (
     "/etc/resolv.conf", "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/timezone",
     "/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/kernel/mm/transparent_hugepage",
 )  # fmt: skip
-PROC = tuple(
-    f"/proc/{name}"
-    for name in (
-        "cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version",
-        "sys/kernel/cap_last_cap", "sys/kernel/ngroups_max", "sys/kernel/osrelease",
-        "sys/kernel/ostype", "sys/kernel/pid_max", "sys/kernel/random", "sys/kernel/threads-max",
-        "sys/vm/max_map_count", "sys/vm/overcommit_memory",
-    )
+PROC = (
+    "cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version",
+    "sys/kernel/cap_last_cap", "sys/kernel/ngroups_max", "sys/kernel/osrelease",
+    "sys/kernel/ostype", "sys/kernel/pid_max", "sys/kernel/random", "sys/kernel/threads-max",
+    "sys/vm/max_map_count", "sys/vm/overcommit_memory",
 )  # fmt: skip
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
@@ -52,6 +57,8 @@ class Plan(TypedDict):
     """The ABI; 0: there is none, and the configuration lets that pass."""
     seccomp: bool
     namespaces: bool
+    descriptors: int
+    """How many a process in it may have, at most."""
 
 
 def make_base(spill_dir: str) -> tuple[str, int]:
@@ -68,28 +75,57 @@ def make_base(spill_dir: str) -> tuple[str, int]:
         if os.fstat(lock).st_nlink > 0:
             break
         os.close(lock)
-    for name in ("spills", "scratch", "trash", "root"):
+    for name in ("scratch", "trash", "root"):
         os.mkdir(f"{base}/{name}", 0o700)
     return base, lock
 
 
 def readable(more: Iterable[str]) -> list[str]:
-    """What an interpreter like this one reads: prefixes, packages, what it has mapped, the system's
+    """What an interpreter like this one reads: itself, packages, what it has mapped, the system's
     libraries."""
     places = {
-        sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix,
-        os.path.dirname(sys.executable), os.path.dirname(os.path.realpath(sys.executable)),
-        *sys.path, *more, *os.environ.get("LD_LIBRARY_PATH", "").split(":"), *_mapped(), *SYSTEM,
+        *_of_prefixes(), sys.executable, *sys.path, *more,
+        *os.environ.get("LD_LIBRARY_PATH", "").split(":"), *_mapped(), *SYSTEM,
     }  # fmt: skip
     absolute = {os.path.abspath(place) for place in places if place}
     absolute |= {os.path.realpath(place) for place in absolute}
+    absolute |= set(_chain(sys.executable))
     return _topmost(place for place in absolute if place != "/" and os.path.lexists(place))
 
 
+def _of_prefixes() -> Iterable[str]:
+    for prefix in {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}:
+        conda = OF_CONDA if os.path.isdir(f"{prefix}/conda-meta") else ()
+        for name in (*OF_PREFIX, *conda):
+            yield f"{prefix}/{name}"
+
+
+def _chain(path: str) -> Iterable[str]:
+    """The links that lead to a file, one to the other."""
+    for _ in range(40):  # path_resolution(7)
+        yield path
+        if not os.path.islink(path):
+            return
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+
+
 def _mapped() -> set[str]:
+    """The libraries that are loaded, and the names that lead to them from the same directory: by
+    these other programs load them."""
     with open("/proc/self/maps", errors="surrogateescape") as file:
         paths = {line.split(None, 5)[5].strip() for line in file if line.count("/")}
-    return {os.path.dirname(path) for path in paths if ".so" in path and path.startswith("/")}
+    files = {path for path in paths if ".so" in path and path.startswith("/")}
+    names = set()
+    for directory in {os.path.dirname(path) for path in files}:
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            names |= {
+                entry.path
+                for entry in entries
+                if ".so" in entry.name
+                and entry.is_symlink()
+                and os.path.realpath(entry.path) in files
+            }
+    return files | names
 
 
 def _topmost(places: Iterable[str]) -> list[str]:
@@ -99,6 +135,10 @@ def _topmost(places: Iterable[str]) -> list[str]:
         if not covers(kept, place):
             kept.append(place)
     return kept
+
+
+def on_disk(place: str) -> bool:
+    return not place.startswith("/sys/")
 
 
 def covers(places: Iterable[str], path: str) -> bool:
@@ -118,11 +158,12 @@ class Box:
         self._strict = plan["namespaces"]
         self.readable = readable(more)
         # A rule is for what a name leads to, and each costs every worker something.
+        # In a view the directories around a place name what other calls have on their path.
         places = _topmost({os.path.realpath(place) for place in self.readable})
-        rules = [(place, READ) for place in (*places, *PROC)]
+        proc = ["/.proc"] if self._strict else [f"/proc/{name}" for name in PROC]
+        rules = [(place, READ) for place in (*places, *proc)]
         rules += [(device, DEVICE) for device in DEVICES]
-        rules.append((f"{base}/spills", SPILL))
-        self._held = _box.hold(rules if plan["landlock"] else [])
+        self._held = _box.hold(rules if plan["landlock"] else [], plan["descriptors"])
         self._filter: _box.Filter | None = None
         self._filtered = False
         self._ruleset = -1
@@ -172,8 +213,8 @@ class Box:
         if berth is not None:
             self._berthed = True
             self._ruleset = berth[0]
-            own = [("/proc/self", READ), *([(self._home, ALL)] if self._strict else [])]
-            _box.allow(self._ruleset, self._plan["landlock"], own)
+            own = (self._home, ALL) if self._strict else ("/proc/self", READ)
+            _box.allow(self._ruleset, self._plan["landlock"], [own])
         elif self._plan["landlock"]:
             self._ruleset = self._draft()
         self._reused = reused
@@ -214,15 +255,20 @@ class Box:
         forget_temporary_directory()
 
     def leave(self) -> None:
-        """A call of a worker that is used again has ended: its scratch directory goes."""
+        """A call of a worker that is used again has ended: its scratch directory goes, and what is
+        beside it (in a strict box that is ``/tmp``), and what was done to the one around it."""
         self.entered = False
-        directory = f"{self._home}/{self._calls}"
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        if self._strict:
+            os.chmod(self._home, 0o700)
+        fd = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _box.clear(fd, 0xFFFFFFFF)
+            if self._strict:
+                for name in os.listxattr(fd):
+                    os.removexattr(fd, name)
+                os.utime(fd, ns=(0, 0))
         finally:
             os.close(fd)
-        os.rmdir(directory)
 
     def _draft(self) -> int:
         return _box.draft(self._plan["landlock"], self._plan["network"], self._held, "/proc/self")
@@ -248,11 +294,20 @@ def forget_temporary_directory() -> None:
 
 def enter_view(base: str, more: Iterable[str]) -> None:
     """In a template that is in namespaces of its own: see from now on only what is needed."""
-    shown = [(place, VIEW_READ) for place in readable(more)]
+    installed = _topmost(os.path.realpath(place) for place in (*_of_prefixes(), *SYSTEM))
+    shown = [
+        (place, VIEW_STILL if covers(installed, place) and on_disk(place) else VIEW_READ)
+        for place in readable(more)
+    ]
     shown += [(device, VIEW_DEVICE) for device in DEVICES]
-    shown.append((f"{base}/spills", VIEW_WRITE))
-    _box.view(f"{base}/root", shown)
+    _box.view(f"{base}/root", shown, list(PROC))
     os.makedirs(f"{base}/scratch", exist_ok=True)
-    for name in ("/tmp", "/dev/shm"):
+    own = "/proc/self/fd"
+    links = {
+        "/tmp": f"{base}/scratch", "/dev/shm": f"{base}/scratch",
+        "/dev/fd": own, "/dev/stdin": f"{own}/0", "/dev/stdout": f"{own}/1",
+        "/dev/stderr": f"{own}/2",
+    }  # fmt: skip
+    for name, target in links.items():
         if not os.path.lexists(name):
-            os.symlink(f"{base}/scratch", name)
+            os.symlink(target, name)

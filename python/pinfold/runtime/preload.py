@@ -102,7 +102,7 @@ def spawned_worker(
 ) -> NoReturn:
     """Be a worker in a process of its own making."""
     try:
-        spills = spill_dir if settings.get("box") is None else f"{spill_dir}/spills"
+        spills = spill_dir if settings.get("box") is None else None
         _runtime.open_worker(SOCKET, int(template), spills)
         unmask_owner()
         faulthandler.enable(2)
