@@ -78,6 +78,7 @@ PyObject *channel_new(PyObject *module, bool reused);
 
 /* Whether what calls write lies in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
 extern bool runtime_has_base;
+extern bool runtime_needs_base; /* and no worker is made without it */
 
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
 extern bool runtime_has_scratch;

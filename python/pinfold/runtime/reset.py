@@ -29,7 +29,7 @@ from typing import Any
 
 from pinfold.runtime import generators, leftovers, search
 from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
-from pinfold.runtime.program import FILE, NAME, Program
+from pinfold.runtime.program import NAME, Program
 from pinfold.runtime.settings import SETTINGS
 from pinfold.runtime.watch import Watch, interpreter, library, loggers, names, put_back, watch
 
@@ -157,7 +157,7 @@ class Reset:
             for stream in self._streams
         ]
         self._path = list(sys.path)
-        self._installed = frozenset(self._path) - {"", cwd}
+        self._installed = search.installed()
         self._descriptors = descriptors(ALL_DESCRIPTORS)
         self._decimal: Any = None
         for variable, value in copy_context().items():
@@ -291,7 +291,6 @@ class Reset:
         return reasons
 
     def _put_back_caches(self) -> None:
-        linecache.cache.pop(FILE, None)
         _forget(linecache.cache, self._lines)
         _forget(sys.path_importer_cache, self._importers)
         # Which warnings were shown is noted in every module; this makes all those notes void.

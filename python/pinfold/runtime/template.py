@@ -1,6 +1,6 @@
 """The script that a template, and a spawned worker, is started with.
 
-    python template.py N SETTINGS... [SPILL_DIR TEMPLATE NUMBER WORKER_ID]
+    python template.py N SETTINGS... [SPILL_DIR BASE TEMPLATE NUMBER WORKER_ID]
 
 SETTINGS is JSON text, in N pieces because the kernel bounds the size of one argument (execve(2)):
 ``package``, the directory that pinfold lies in; ``path``, more directories, in which its
