@@ -397,7 +397,7 @@ def f():
     return seen
 """
     for n in range(6):
-        assert value(backend, code + f"# {n // 3}\n") == (["user_code.py"], 1)
+        assert value(backend, code + f"# {n // 3}\n") == (["user_code.py"], 2)
 
 
 def test_a_file_that_is_replaced_by_something_else_hurts_nobody(

@@ -8,6 +8,7 @@ has locked it by flock(2), for as long as he lives, and writes the file anew.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -26,13 +27,14 @@ KEPT_AT = 200
 class Source:
     """The directory, and the file in it, of one worker's calls."""
 
-    def __init__(self, directory: str, *, kept: bool = False) -> None:
-        """There need not be such a directory before there is a call. `kept`: it may not be there
-        to be opened any more, when there is one."""
+    def __init__(self, directory: str, *, kept: bool = False, lock: int = -1) -> None:
+        """There need not be such a directory before there is a call. `kept`: the file is opened
+        now, when it still can be. `lock` is the directory, if it is held by that."""
         self.directory = directory
         self.path = f"{directory}/{FILE}"
         self._fd = self._open() if kept else -1
         self._kept = kept
+        self._lock = lock
         self._program: Program | None = None
         self._known: tuple[int, ...] = ()
 
@@ -45,7 +47,9 @@ class Source:
             if self._program is program and self._state() == self._known:
                 return
             if not self._kept:
-                os.makedirs(self.directory, 0o700, exist_ok=True)
+                _make(self.directory)
+            elif not self._is_there():
+                self._restore()
             fd = self._fd if self._kept else self._open()
             try:
                 self._tidy()
@@ -62,8 +66,28 @@ class Source:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         return _high(os.open(self.path, flags, 0o600))
 
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.lstat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def _restore(self) -> None:
+        """A call has removed the file, or put something else in its place."""
+        _make(self.directory)
+        if self._lock >= 0 and not os.path.samestat(os.fstat(self._lock), os.stat(self.directory)):
+            lock = _locked(self.directory)
+            os.close(self._lock)
+            self._lock = lock
+        clear(self.directory)
+        os.close(self._fd)
+        self._fd = self._open()
+
     def _state(self) -> tuple[int, ...]:
-        directory, file = os.stat(self.directory), os.lstat(self.path)
+        try:
+            directory, file = os.stat(self.directory), os.lstat(self.path)
+        except FileNotFoundError:
+            return ()
         return directory.st_mtime_ns, file.st_ino, file.st_mtime_ns, file.st_size
 
     def _tidy(self) -> None:
@@ -83,27 +107,41 @@ def slot(directory: str, name: str = "") -> Source | None:
     for name in _names():
         place = f"{directory}/{name}"
         try:
-            os.makedirs(place, 0o700, exist_ok=True)
-            lock = _high(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            _make(place)
+            lock = _locked(place)
         except FileNotFoundError:  # somebody removes all of it
             return None
-        except OSError:
+        except OSError:  # another has it
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return _made(place)
-        except OSError:  # another has it; or somebody has made it unusable
+            return _made(place, lock)
+        except OSError:  # somebody has made it unusable
             os.close(lock)
     return None
 
 
-def _made(place: str) -> Source:
+def _make(directory: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)  # and not the one above: who removed that has removed its lock
+
+
+def _locked(place: str) -> int:
+    directory = _high(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(directory)
+        raise
+    return directory
+
+
+def _made(place: str, lock: int = -1) -> Source:
     try:
         os.mkdir(place, 0o700)
     except FileExistsError:
         if os.listdir(place) != [FILE]:
             clear(place)
-    return Source(place, kept=True)
+    return Source(place, kept=True, lock=lock)
 
 
 def _names() -> Iterator[str]:
