@@ -121,6 +121,9 @@ class Executor:
             _, unlimited = shield(self._limits.restore)
             payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
+            if self._source is not None:
+                program = self._program
+                self._source.touched = program is None or program.touches or reset.thorough
             unclean = None
             if self._box is not None and self._box.entered:
                 _, unclean = shield(self._box.leave)

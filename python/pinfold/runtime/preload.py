@@ -154,10 +154,13 @@ def unmask_owner() -> None:
 def import_worker(settings: Settings, isolation: str) -> type[Worker]:
     """Import our own part, with a look at the caller's packages for what this interpreter lacks."""
     with besides(settings["path"]):
+        from pinfold.runtime import search
         from pinfold.runtime.worker import Worker
 
         if isolation != "fresh":
             import pinfold.runtime.reset  # noqa: F401
+    search.started_with(started_with)
+    search.leave_no_byte_code()
     if not is_plain(settings):
         import_pickle(settings["path"])
     return Worker
@@ -199,6 +202,9 @@ def give_up(error: BaseException) -> NoReturn:
     finally:
         os._exit(1)
 
+
+# What the interpreter had imported before this program's first line.
+started_with: list[str] = []
 
 # The process that loads; 0: none does.
 _loader = 0

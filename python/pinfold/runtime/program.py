@@ -33,7 +33,7 @@ LINGERING = (
 class Program:
     """One source: its text, its lines, and what it compiles to."""
 
-    __slots__ = ("compiled", "file", "lines", "lingers", "reaches_c", "seeds", "text")
+    __slots__ = ("compiled", "file", "lines", "lingers", "reaches_c", "seeds", "text", "touches")
 
     def __init__(self, text: str, file: str = FILE) -> None:
         """`file`: the name that its code has; the path of a file, if there is one of the source."""
@@ -44,6 +44,7 @@ class Program:
         # What is worth a second look after a call, in a worker that is used again.
         self.reaches_c = any(name in text for name in ("ctypes", "cffi", "dup2", "closerange"))
         self.lingers = next((name for name in LINGERING if name in text), None)
+        self.touches = any(name in text for name in ("__file__", "user_code", "filename", "source"))
         self.seeds = "seed" in text or "setstate" in text or "set_state" in text
 
     def execute(self) -> ModuleType:

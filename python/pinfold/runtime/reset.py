@@ -57,6 +57,8 @@ class Reset:
         self._audited = False
         self._limited = False
         self._collections = -1
+        self.thorough = True
+        """Whether the last call gave reason to look at what costs more."""
         self._interpreter: tuple[Watch, ...] = ()
         self._library: tuple[Watch, ...] = ()
 
@@ -105,6 +107,7 @@ class Reset:
         if program is not None and program.lingers:
             reasons.append(f"its source names {program.lingers}")
         thorough |= bool(stayed or dropped)
+        self.thorough = thorough
         self._collect()
 
         # The candidate's finalisers have run: from here on nothing changes any more.

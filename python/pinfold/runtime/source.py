@@ -8,7 +8,6 @@ has locked it by flock(2), for as long as he lives, and writes the file anew.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -35,6 +34,8 @@ class Source:
         self._fd = self._open() if kept else -1
         self._kept = kept
         self._lock = lock
+        self.touched = True
+        """Whether a call since may have changed the file, or what is beside it."""
         self._program: Program | None = None
         self._known: tuple[int, ...] = ()
 
@@ -44,7 +45,7 @@ class Source:
         Where that is not possible there is none: few calls need it.
         """
         try:
-            if self._program is program and self._state() == self._known:
+            if self._program is program and not (self.touched and self._state() != self._known):
                 return
             if not self._kept:
                 _make(self.directory)
@@ -107,8 +108,11 @@ def slot(directory: str, name: str = "") -> Source | None:
     for name in _names():
         place = f"{directory}/{name}"
         try:
-            _make(place)
-            lock = _locked(place)
+            try:
+                lock = _locked(place)
+            except FileNotFoundError:
+                _make(place)
+                lock = _locked(place)
         except FileNotFoundError:  # somebody removes all of it
             return None
         except OSError:  # another has it
@@ -121,8 +125,10 @@ def slot(directory: str, name: str = "") -> Source | None:
 
 
 def _make(directory: str) -> None:
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(directory, 0o700)  # and not the one above: who removed that has removed its lock
+    except FileExistsError:
+        return
 
 
 def _locked(place: str) -> int:
@@ -136,11 +142,10 @@ def _locked(place: str) -> int:
 
 
 def _made(place: str, lock: int = -1) -> Source:
-    try:
-        os.mkdir(place, 0o700)
-    except FileExistsError:
-        if os.listdir(place) != [FILE]:
-            clear(place)
+    if not lock >= 0:
+        _make(place)
+    if os.listdir(place) not in ([], [FILE]):
+        clear(place)
     return Source(place, kept=True, lock=lock)
 
 
@@ -166,10 +171,10 @@ def _write(fd: int, data: bytes) -> None:
 
 def clear(directory: str) -> None:
     """Remove all but the file itself."""
-    import shutil
-
     for entry in os.scandir(directory):
         if entry.is_dir(follow_symlinks=False):
+            import shutil
+
             shutil.rmtree(entry.path)
         elif entry.name != FILE or not entry.is_file(follow_symlinks=False):
             os.unlink(entry.path)

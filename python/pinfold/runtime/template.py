@@ -38,12 +38,11 @@ def main() -> None:
     settings = json.loads("".join(own[1:]))
     name_package(os.path.join(settings["package"], "pinfold"))
     try:
-        from pinfold.runtime import preload, search
+        from pinfold.runtime import preload
     except BaseException:
         fail(explain(os.path.dirname(script)))
     clear_main()
-    search.started_with(STARTED_WITH)
-    search.leave_no_byte_code()
+    preload.started_with = STARTED_WITH
     if rest:
         preload.spawned_worker(settings, *rest)
     else:
