@@ -82,7 +82,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
             box = make_box(settings, base)
             box.share(fresh=isolation == "fresh")
         settle()
-        steps = warm_up(settings)
+        steps = warm_up(settings, f"{base}/sources" if base else "")
         if not is_plain(settings):
             while next(steps, False):
                 pass
@@ -351,7 +351,7 @@ def settle() -> None:
     _runtime.arm(True)
 
 
-def warm_up(settings: Settings) -> Iterator[bool]:
+def warm_up(settings: Settings, sources: str) -> Iterator[bool]:
     """What makes calls faster, in steps; True: there are more.
 
     What is written now is written once, and shared by all workers that are forked from then on. A
@@ -362,7 +362,7 @@ def warm_up(settings: Settings) -> Iterator[bool]:
     yield True
     from pinfold.runtime.rehearsal import play_once, rehearse
 
-    rehearse()
+    rehearse(sources)
     if settings.get("learned") is not None:
         _runtime.watch_imports()
     os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
@@ -372,7 +372,7 @@ def warm_up(settings: Settings) -> Iterator[bool]:
     if not is_plain(settings):
         _runtime.gather_memory()
     yield True
-    _runtime.learn_pages(play_once)
+    _runtime.learn_pages(lambda: play_once(sources))
 
 
 def file_of(name: str) -> str | None:

@@ -69,14 +69,13 @@ class Program:
         # The source may have put another object in its place, as an import would allow it.
         return sys.modules.get(NAME, module)
 
-    def encoded(self) -> bytes:
-        """The source as the bytes of a file that an interpreter reads as it."""
-        return encoded(self.text)
+    def encoded(self) -> str | bytes:
+        """What an interpreter shall find in a file of the source; text is meant in UTF-8."""
+        return encoded(self.text) if "coding" in self.text[:1000] else self.text
 
 
-def encoded(text: str) -> bytes:
-    """In UTF-8, or the encoding that its first two lines declare (PEP 263). Text that no file could
-    hold does not compile either."""
+def encoded(text: str) -> str | bytes:
+    """In the encoding that the first two lines declare (PEP 263), if there is such a one."""
     for line in lines_of(text[:1000])[:2]:
         declared = _DECLARED.match(line)
         if declared is not None:
@@ -86,7 +85,7 @@ def encoded(text: str) -> bytes:
                 break
         if line.strip() and not line.lstrip().startswith("#"):
             break
-    return text.encode("utf-8", "backslashreplace")
+    return text
 
 
 class Loader(SourceFileLoader):
