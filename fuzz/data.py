@@ -2,6 +2,10 @@
 a failure, a note. The reader of the codec refuses bytes as `Malformed`, or finds a value that the
 codec itself would have sent; and none of them runs, opens or imports anything.
 
+Nor does a value cost more than docs/security.md says: its bytes, repeated in a list until there are
+enough of them to measure, take at most `NS` a byte and `TIMES` their size. The time is this
+thread's, taken again before it is believed; it is measured by the fuzzer only, not by the replay.
+
 Input: segments, as `replay.split` finds them. Bit 2 of the first byte: the first segment is a note.
 """
 
@@ -11,8 +15,11 @@ import contextlib
 import datetime  # noqa: F401  each of these the reader imports when a value needs it
 import decimal  # noqa: F401
 import fractions  # noqa: F401
+import os
 import pathlib  # noqa: F401
 import sys
+import time
+import tracemalloc
 import uuid  # noqa: F401
 import warnings
 import zoneinfo
@@ -24,6 +31,14 @@ from codec_support import received, same
 from pinfold import codec
 from pinfold._learner import read_note
 from pinfold.runtime import wire
+
+NS, FREE_NS = 300, 10_000_000
+TIMES, FREE = 100, 1 << 17
+SIZE = 1 << 13  # of what is measured at first
+AGAIN = 1 << 16  # .. if that took too long
+TRIES = 5
+# How much slower the code is here than where it is used: the sanitizers' part. 0: no time counts.
+SLOWER = int(os.environ.get("PINFOLD_FUZZ_SLOWER", "0"))
 
 _watching = False
 # A time zone is a file, by its checked name.
@@ -52,6 +67,40 @@ def _read_failure(segments: list[bytes]) -> None:
         assert type(failure.text) is str and type(failure.returncode) is int
 
 
+def _repeated(stream: bytes, size: int) -> bytes:
+    n = max(size // len(stream), 1)
+    return b"\x9a" + n.to_bytes(4, "big") + stream * n
+
+
+def _cost(stream: bytes) -> tuple[int, int]:
+    """The nanoseconds and the bytes that it takes to read a stream, or to refuse it."""
+    segments = [memoryview(bytearray(stream))]
+    tracemalloc.start()
+    with contextlib.suppress(codec.Malformed):
+        codec.decode(segments, "data")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    began = time.thread_time_ns()
+    with contextlib.suppress(codec.Malformed):
+        codec.decode(segments, "data")
+    return time.thread_time_ns() - began, peak
+
+
+def _measure(stream: bytes) -> None:
+    """Assert that neither takes more than it may."""
+    many = _repeated(stream, SIZE)
+    if SLOWER:
+        sys.settrace(None)  # the fuzzer's, of each line: it sets it again
+    taken, peak = _cost(many)
+    assert peak <= TIMES * len(many) + FREE, f"{peak} bytes for {len(many)}"
+    if not SLOWER or taken <= NS * SLOWER * len(many):
+        return
+    many = _repeated(stream, AGAIN)
+    allowed = SLOWER * (NS * len(many) + FREE_NS)
+    taken = min(_cost(many)[0] for _ in range(TRIES))
+    assert taken <= allowed, f"{taken} ns for {len(many)} bytes"
+
+
 def one_input(data: bytes) -> bool:
     """Whether there was a value."""
     global _watching
@@ -67,6 +116,8 @@ def one_input(data: bytes) -> bool:
         return False
     finally:
         _watching = False
+        if segments[0]:
+            _measure(segments[0])
     again = codec.decode(received(codec.encode(value, "data")), "data")
     assert same(again, value)
     return True

@@ -40,6 +40,7 @@ def run(build: Path, seconds: int, target: str) -> tuple[int, bool]:
     if target in IN_PYTHON:  # which gives back only a part of its memory at its end
         environment |= {
             "ASAN_OPTIONS": "detect_leaks=0",
+            "PINFOLD_FUZZ_SLOWER": "4",
             "PYTHONHASHSEED": "0",
             "PYTHONPATH": f"{build / 'stage' / 'site'}:{sysconfig.get_path('purelib')}",
         }

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "payload.h"
 #include "pool.h"
+#include "printed.h"
 #include "usage.h"
 #include "util.h"
 
@@ -75,11 +76,11 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_OVER] = {CALL_LATE, CALL_ASK | CALL_GRACE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_RUNNING),
             },
-        /* The deadline has passed: whatever comes now comes too late. */
+        /* The deadline, or a limit, has been passed: whatever comes now comes too late. */
         [CALL_LATE] =
             {
                 [CALL_OFFER] = STAYS(CALL_LATE),
@@ -246,7 +247,10 @@ void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t p
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
     metrics->user_ns = (int64_t)(user_us * 1000);
     metrics->sys_ns = (int64_t)(sys_us * 1000);
-    metrics->peak_rss_kb = peak_kb > inherited_kb ? peak_kb - inherited_kb : peak_kb;
+    if (peak_kb > inherited_kb)
+        peak_kb -= inherited_kb;
+    if (peak_kb > metrics->peak_rss_kb)
+        metrics->peak_rss_kb = peak_kb;
 }
 
 static uint64_t since(uint64_t total, uint64_t base)
@@ -282,6 +286,8 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
         return;
     for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
         worker_drain(pool, worker, stream, true);
+    if (!call->answered && worker->printed >= 0)
+        printed_take(worker->printed, worker->output);
     result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
     worker->call = NULL;
     call->worker = NULL;
@@ -440,6 +446,14 @@ static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
     }
 }
 
+/* While its worker lives: that may be dead, and not reported yet, when the caller is told. An answer has it all. */
+static void note_usage(struct call *call)
+{
+    struct usage usage;
+    if (!call->answered && worker_usage(call->worker, &usage))
+        call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+}
+
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event)
 {
     const struct call_step *step = &call_life[call->state][event];
@@ -450,17 +464,17 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     }
     move(pool, call, step->next);
 
+    if (step->actions & (CALL_ASK | CALL_KILL) && call->worker)
+        note_usage(call);
     if (step->actions & CALL_ASK)
         worker_ask(call->worker);
     if (step->actions & CALL_GRACE)
-        reactor_set(pool, &call->timer, now_ns() + CALL_GRACE_NS);
+        reactor_set(pool, &call->timer,
+                    now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_GRACE_NS : CALL_GRACE_OVER_NS));
     if (step->actions & CALL_PATIENCE)
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));
     if (step->actions & CALL_KILL && call->worker) {
-        struct usage usage;
-        if (!(call->result->told.metrics.peak_rss_kb) && worker_usage(call->worker, &usage))
-            call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (!(call->result->told.flags & PINFOLD_HAS_WAITS))
             call_waits(pool, call);
         worker_retire(pool, call->worker, "killed: %s", pinfold_outcome_name(call->outcome));

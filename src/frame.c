@@ -36,6 +36,7 @@ static const struct frame_rule {
     [FRAME_STACK] = {FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
     [FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, FRAME_NOTE_MAX},
     [FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
 #undef ANY_TAIL
 };
 
@@ -59,6 +60,8 @@ static int fds_expected(const struct frame *frame)
         const struct frame_result *result = frame->body;
         bool spilled = result->flags & RESULT_SPILLED;
         if (result->status >= RESULT_STATUSES)
+            return -1;
+        if (result->status != RESULT_OK && result->payload_size > FRAME_FAILURE_MAX)
             return -1;
         return (spilled ? 0 : result->payload_size) == frame->tail_size ? spilled : -1;
     }

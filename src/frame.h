@@ -16,7 +16,8 @@
 #define FRAME_VERSION 1u
 #define FRAME_MAX 65536u /* bytes, head and all */
 #define FRAME_FDS_MAX 3
-#define FRAME_NOTE_MAX 4096u /* bytes of a note */
+#define FRAME_NOTE_MAX 4096u                  /* bytes of a note */
+#define FRAME_FAILURE_MAX (UINT64_C(8) << 20) /* bytes of a result's payload whose status is not RESULT_OK */
 
 enum frame_kind {
     FRAME_SETUP = 1,    /* pool -> template, once and first */
@@ -26,12 +27,13 @@ enum frame_kind {
     FRAME_START = 5,    /* pool -> template: make a worker */
     FRAME_STARTED = 6,  /* template -> pool: it is made, or why not */
     FRAME_EXITED = 7,   /* template -> pool: it is reaped */
-    FRAME_SWEPT = 8,    /* template -> pool: no orphan of an exited worker is left */
+    FRAME_SWEPT = 8,    /* template -> pool: no orphan of this exited worker is left */
     FRAME_CALL = 9,     /* pool -> worker */
     FRAME_RESULT = 10,  /* worker -> pool */
     FRAME_STACK = 11,   /* worker -> pool: where the program stands, before a result or a death */
     FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
     FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
+    FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it keeps output there: printed.h */
     FRAME_KINDS
 };
 
@@ -43,7 +45,8 @@ struct frame_head {
     uint8_t version;
     uint8_t kind;
     uint32_t size; /* of the whole message */
-    uint64_t id;   /* START, STARTED, EXITED: the worker's number; CALL, RESULT, STACK, NOTE: the call's; else 0 */
+    uint64_t
+        id; /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE: the call's; else 0 */
 };
 
 /* Tail: the spill directory's path, not NUL-terminated, 1 .. 4095 bytes. */
@@ -76,7 +79,7 @@ struct frame_exited {
     uint64_t sys_us;
     uint64_t peak_kb; /* ru_maxrss: since the start of its last call, inherited memory and all */
 };
-#define EXITED_ORPHANS 1u /* it left processes behind; FRAME_SWEPT follows when all are gone */
+#define EXITED_ORPHANS 1u /* it left processes behind; its FRAME_SWEPT follows when all are gone */
 
 struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: else the payload */
     uint64_t payload_size;

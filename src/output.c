@@ -82,6 +82,20 @@ void output_add(struct output *output, const char *bytes, size_t n)
     }
 }
 
+bool output_ends_with(const struct output *output, const char *bytes, size_t n)
+{
+    const size_t head = head_size(output), ring = output->limit - head;
+    if (n > output->total)
+        return false;
+    for (size_t i = 1; i <= n && (output->total <= output->limit || i <= ring); i++) {
+        const uint64_t at = output->total - i;
+        const size_t place = at < output->limit ? (size_t)at : head + (size_t)((at - head) % ring);
+        if (output->bytes[place] != bytes[n - i])
+            return false;
+    }
+    return true;
+}
+
 int output_read(struct output *output, int pipe, size_t most)
 {
     char buffer[16384]; /* the thread may be one of the caller's, with a small stack */

@@ -85,7 +85,7 @@ struct pinfold_pool {
     struct worker_line hungry; /* those that may be handed some */
     uint64_t newest_ahead;     /* no call that is ahead came after this one */
     uint32_t n_waiting, n_ahead, n_running, n_idle, n_starting, n_ending;
-    uint32_t n_pending;        /* calls that have not ended */
+    uint32_t n_pending;     /* calls that have not ended */
     uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
     TAILQ_HEAD(, template) templates_line;
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */
@@ -180,7 +180,7 @@ bool pool_reuses(const struct pinfold_pool *pool);
 /* Copies of NULL-terminated argument lists; NULL: no memory. */
 char **pool_copy_strings(const char *const *strings);
 void pool_free_strings(char **strings);
-bool pool_distrusts(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST, and workers die with their call */
+bool pool_distrusts(const struct pinfold_pool *pool);   /* PINFOLD_DISTRUST, and workers die with their call */
 bool pool_wants_seals(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST: a spilled result is a sealed memfd */
 /* In a fork of the process that opened the pool: closes all descriptors of the copy. Only what may be done in the child of a
  * fork (signal-safety(7)). */

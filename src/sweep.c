@@ -294,6 +294,23 @@ int sweep_mark(uint64_t mark)
     return setrlimit(RLIMIT_LOCKS, &(struct rlimit){mark, mark}) < 0 ? -errno : 0;
 }
 
+void sweep_tag(uint64_t tag)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_LOCKS, &limit) < 0 || tag >= limit.rlim_max)
+        return;
+    limit.rlim_cur = tag;
+    setrlimit(RLIMIT_LOCKS, &limit);
+}
+
+uint64_t sweep_tag_of(pid_t pid)
+{
+    struct rlimit carried;
+    if (prlimit(pid, RLIMIT_LOCKS, NULL, &carried) < 0 || carried.rlim_cur == carried.rlim_max)
+        return 0;
+    return carried.rlim_cur;
+}
+
 struct marked {
     uint64_t mark;
     int living;

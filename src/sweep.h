@@ -50,6 +50,11 @@ int sweep_all(long long timeout_ns);
  * so that a pool within a pool can mark, too. 0: none can be had. */
 uint64_t sweep_new_mark(void);
 
+/* Tags the calling process, and all that it starts, with a number other than 0: the limit proper below that mark, which a
+ * process may set again, in the whole range below. And the tag of a process: 0 if it has none, or cannot be asked. */
+void sweep_tag(uint64_t tag);
+uint64_t sweep_tag_of(pid_t pid);
+
 /* Marks the calling process. -EPERM: it may not, since its own mark is lower. */
 int sweep_mark(uint64_t mark);
 

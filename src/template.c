@@ -298,11 +298,14 @@ static void take_exited(struct pinfold_pool *pool, const struct frame *frame)
         worker_exited(pool, worker, &report);
 }
 
-static void take_swept(struct pinfold_pool *pool, struct template *template)
+static void take_swept(struct pinfold_pool *pool, struct template *template, uint64_t worker)
 {
     struct call *call;
-    while ((call = TAILQ_FIRST(&template->sweeping)))
-        call_step(pool, call, CALL_EXITED); /* which takes it out of the line */
+    TAILQ_FOREACH (call, &template->sweeping, swept)
+        if (call->sweep_of == worker) {
+            call_step(pool, call, CALL_EXITED); /* which takes it out of the line */
+            return;
+        }
 }
 
 /* Its word that it is ready and the guard's word of who it is come by two sockets, in any order: both are needed. */
@@ -373,7 +376,7 @@ static int take_frame(struct pinfold_pool *pool, struct template *template, int 
         take_exited(pool, &frame);
         break;
     case FRAME_SWEPT:
-        take_swept(pool, template);
+        take_swept(pool, template, frame.head.id);
         break;
     default:
         break;

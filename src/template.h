@@ -37,7 +37,7 @@ struct template
     enum template_state state;
     TAILQ_ENTRY(template) link; /* among the pool's templates */
     TAILQ_HEAD(, worker) workers;
-    TAILQ_HEAD(, call) sweeping; /* calls that wait for its sweep */
+    TAILQ_HEAD(, call) sweeping; /* calls that wait for its sweep of what their workers left */
     struct deadline timer;       /* OPENING: too slow; SERVING: its rest is over; ENDING: stuck */
     struct output log;           /* what the two print: kept for the sentence about a failure */
     int lifeline;                /* to the guard; its end-of-file tells the guard to end */

@@ -9,8 +9,11 @@
 struct usage {
     uint64_t user_us; /* of the process, exact in sum, and the children it waited for, in steps of a clock tick */
     uint64_t sys_us;
-    uint64_t peak_kb;    /* VmHWM: most memory ever resident, files and inherited pages included */
+    uint64_t
+        peak_kb; /* VmHWM: most memory ever resident, files and inherited pages included; of the program that it
+                            executed last. 0: it is at its end, and has given all back */
     uint64_t private_kb; /* RssAnon + RssShmem: memory in use that no file on a disk stands behind */
+    bool execed;         /* it has executed a program since it was forked */
 };
 
 struct usage_waits {

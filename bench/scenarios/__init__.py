@@ -16,6 +16,7 @@ NAMES = (
     "throughput",
     "fresh",
     "sandbox",
+    "print",
     "slow_import",
     "learning",
     "setup",

@@ -25,10 +25,9 @@ struct template
 {
     char **argv;
     const struct function *const *tables;
-    struct worker *workers;
+    struct worker *workers, *left; /* those that live; and those that ended, and left orphans */
     struct setup setup;
     char directory[4096];
-    int sweeping; /* an EXITED said that there are orphans */
 };
 
 static struct worker **find(struct template *template, pid_t pid)
@@ -79,15 +78,21 @@ static void reap(struct template *template)
         };
         if (kill_orphans(template) > 0) {
             exited.flags = EXITED_ORPHANS;
-            template->sweeping = 1;
+            worker->next = template->left;
+            template->left = worker;
         }
         frame_send(CONTROL, EXITED, worker->number, &exited, sizeof(exited), NULL, 0, NULL, 0);
-        free(worker);
+        if (worker != template->left)
+            free(worker);
     }
-    /* What an orphan had started falls to us when that dies, so this looks until none is left. */
-    if (template->sweeping && kill_orphans(template) == 0) {
-        template->sweeping = 0;
-        frame_send(CONTROL, SWEPT, 0, NULL, 0, NULL, 0, NULL, 0);
+    /* What an orphan had started falls to us when that dies, so this looks until none is left. Whose they were is not
+     * known here: one that takes long to die holds up the others' news. */
+    if (template->left && kill_orphans(template) == 0) {
+        for (struct worker *next; template->left; template->left = next) {
+            next = template->left->next;
+            frame_send(CONTROL, SWEPT, template->left->number, NULL, 0, NULL, 0, NULL, 0);
+            free(template->left);
+        }
     }
 }
 

@@ -26,6 +26,9 @@ call has exactly one *outcome*; `LocalBackend.run` and `submit` tell it as a `Wo
     lost            the template or a neighbour's kill took it down     WorkerLost
     internal        the pool could not run it                           PoolError
 
+`run_exec_runner` uses one backend of the process, `default_backend`; `set_default_backend` chooses
+it, or how it is set up: ``set_default_backend(WorkerConfig(preload=["numpy"]))``.
+
 `lost` and `internal` are never the candidate's fault: it is safe to try those again, and the pool
 never does so in silence. All errors derive from `PinfoldError`, but for the cancel.
 
@@ -45,7 +48,12 @@ if TYPE_CHECKING:
     from pinfold.backend import LocalBackend, PoolMemory, PoolStats
     from pinfold.call import WorkerCall
     from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST, WorkerConfig
-    from pinfold.default import default_backend, run_exec_runner, shutdown_executor
+    from pinfold.default import (
+        default_backend,
+        run_exec_runner,
+        set_default_backend,
+        shutdown_executor,
+    )
     from pinfold.errors import (
         BadResult,
         CallTimeout,
@@ -110,6 +118,7 @@ __all__ = [
     "WorkerResult",
     "default_backend",
     "run_exec_runner",
+    "set_default_backend",
     "shutdown_executor",
 ]
 
@@ -117,7 +126,12 @@ _MODULES = {
     "backend": ("LocalBackend", "PoolMemory", "PoolStats"),
     "call": ("WorkerCall",),
     "config": ("DEFAULT_ENV_PREFIXES", "DEFAULT_ENV_WHITELIST", "WorkerConfig"),
-    "default": ("default_backend", "run_exec_runner", "shutdown_executor"),
+    "default": (
+        "default_backend",
+        "run_exec_runner",
+        "set_default_backend",
+        "shutdown_executor",
+    ),
     "futures": ("CallFuture",),
     "limits": ("Limits",),
     "mapping": ("CallMap",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 from pinfold.errors import (
     CallTypeError,
@@ -116,6 +116,32 @@ class Check:
         if not path or "\0" in path:
             self.wrong_value(name, path, "a path, not empty and without a NUL character")
         return path
+
+    def paths(self, name: str, value: object) -> tuple[str, ...]:
+        """Some paths, in their order."""
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            self.wrong_type(name, value, "a list of paths")
+        return tuple(self.path(name, path) for path in value)
+
+    def items(self, name: str, value: object) -> list[Any]:
+        """The items of an iterable, in a list that is nobody else's. A text or bytes are taken for
+        the mistake that they are."""
+        wanted = "an iterable, but no str or bytes"
+        if isinstance(value, str | bytes | bytearray):
+            self.wrong_type(name, value, wanted)
+        try:
+            found = iter(value)  # type: ignore[call-overload]
+        except TypeError:  # a numpy array without dimensions, too
+            self.wrong_type(name, value, wanted)
+        return list(found)
+
+    def variables(self, name: str, value: object) -> tuple[str, ...]:
+        """Some names of environment variables."""
+        names = self.texts(name, value)
+        for variable in names:
+            if "=" in variable:
+                self.wrong_value(name, variable, "names that hold no '='")
+        return names
 
     def texts(self, name: str, value: object) -> tuple[str, ...]:
         """Some strings; one string alone is taken for the mistake that it is."""

@@ -22,19 +22,20 @@ import contextlib
 import errno
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from enum import Enum
 from itertools import count
-from threading import get_ident
-from time import monotonic_ns, sleep
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from pinfold import _pool
+from pinfold import _green, _pool
 from pinfold._hooks import Hooks
 from pinfold._record import Origin
 from pinfold.call import FOREVER_NS
 from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
+from pinfold.limits import BOXED_RESULT_BYTES
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 _DEBUG = 10  # logging.DEBUG
 _claimed = _pool.Pool.claimed
+_here = _pool.Pool.here
 _TRIES = 10  # to close in the background, when handlers raise what is no Exception
 _STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
 _HANDLER_S = 0.05  # how long a result waits for an event's handler in another thread
@@ -90,12 +92,16 @@ class Engine:
         self.origin = Origin(launch.config.pool_id, launch.config.node_id)
         self.state = State.OPEN
         self._pid = os.getpid()
+        if _green.patched():
+            _pool.Pool.identify(threading.get_ident)
         self._prepared = False
         self._pool: _pool.Pool | None = None
         self._pending: dict[int, Record] = {}
         self._settling: dict[int, int] = {}  # keys that are claimed, and the thread that has them
         self._submitting: dict[int, int] = {}  # the same, while handlers are told of the submit
         self._counts: dict[str, object] = {}
+        boxed = launch.config.sandbox != "none"
+        self._result_bytes = BOXED_RESULT_BYTES if boxed else 0
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
             from pinfold._learner import Learner
@@ -119,6 +125,11 @@ class Engine:
         self._closed = False
 
     # ---- submitting ---------------------------------------------------------------------------
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes calls, of this process."""
+        return self.state is State.OPEN and os.getpid() == self._pid
 
     def check_open(self) -> None:
         """Raises PoolClosed."""
@@ -202,6 +213,7 @@ class Engine:
                 _claimed(self._submitting, record.key, self.hooks.call, "submit", record.call)
             pool = self.pool()
             queue = record.queue_in(pool)
+            record.result_bytes = limits.result_bytes or self._result_bytes
             left = record.deadline_ns
             if left != FOREVER_NS:
                 left = max(1, left - (monotonic_ns() - began))
@@ -212,7 +224,7 @@ class Engine:
                 record.key,
                 left,
                 limits.output_bytes,
-                limits.result_bytes or 0,
+                record.result_bytes,
                 limits.memory_bytes or 0,
                 limits.cpu_ns,
                 limits.processes or 0,
@@ -425,7 +437,30 @@ class Engine:
         if pool is not None and record.call_id:
             if pool.taken(False):
                 self.settle(pool.taken, False, errors=errors)
+            if _green.patched():
+                return self._look_for(pool, record, timeout_ns, errors)
             self.settle(pool.wait, record.call_id, timeout_ns, errors=errors)
+        return None
+
+    def _look_for(
+        self,
+        pool: _pool.Pool,
+        record: Record,
+        timeout_ns: int,
+        errors: list[BaseException] | None,
+    ) -> None:
+        """As `wait_for`, where what waits must let other greenlets run."""
+        until = monotonic_ns() + timeout_ns
+        nap = _green.NAP_S
+        while record.key in self._pending:
+            with contextlib.suppress(TimeoutError):
+                self.settle(pool.wait, record.call_id, 0, errors=errors)
+                return
+            left = (until - monotonic_ns()) / 1e9
+            if left <= 0:
+                raise TimeoutError
+            _green.sleep(min(left, nap))
+            nap = min(2 * nap, _green.LONGEST_NAP_S)
 
     # ---- events -------------------------------------------------------------------------------
 
@@ -446,13 +481,13 @@ class Engine:
         pool = self._pool
         if not self._watching or pool is None:
             return True
-        if self._telling.get(0) == get_ident():  # we are in a handler
+        if self._telling.get(0) == _here():  # we are in a handler
             return self._tell_all(pool)
         waited, nap = 0.0, _NAP_S
         while not _claimed(self._telling, 0, self._tell_all, pool):
             if waited >= most_s:
                 return False
-            sleep(nap)
+            time.sleep(nap)
             waited, nap = waited + nap, min(2 * nap, _LONGEST_NAP_S)
         return not self._untold or self.tell_events(most_s)
 
@@ -530,15 +565,16 @@ class Engine:
                     raise PoolError(f"the pool could not start a thread: {error}") from None
 
     def _complete(self, pool: _pool.Pool) -> None:
-        while not self._completer_ends:
-            pool.poll()
-            try:
-                self.tell_events()
-                self.settle(pool.take)
-            except BaseException:  # of a handler or a callback: others wait to be told, too
-                from pinfold._log import log
+        with _green.polling(pool) as poll:
+            while not self._completer_ends:
+                poll()
+                try:
+                    self.tell_events()
+                    self.settle(pool.take)
+                except BaseException:  # of a handler or a callback: others wait to be told, too
+                    from pinfold._log import log
 
-                log.exception("the completer thread goes on after an error")
+                    log.exception("the completer thread goes on after an error")
 
     def channel(self, loop: AbstractEventLoop, pool: _pool.Pool) -> Channel:
         """The channel to a running event loop. Raises OSError."""
@@ -656,7 +692,7 @@ class Engine:
             finally:
                 self._news()
             busy = self._in_handlers() | set(self._closing.copy().values())
-            if {get_ident(), beside} & busy:
+            if {_here(), beside} & busy:
                 return
             with self._idle:
                 if self._closing and not self._closed:
@@ -664,7 +700,7 @@ class Engine:
 
     def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
         """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""
-        this = (get_ident(), beside)
+        this = (_here(), beside)
         try:
             self._ending.append(this)
             self._news()
@@ -709,7 +745,7 @@ class Engine:
     def _is_idle(self, beside: int) -> bool:
         """Whether there is nothing to wait for. Where this thread is in a handler, others that wait
         for the end in theirs may wait for it."""
-        but = {get_ident(), beside}
+        but = {_here(), beside}
         if but & self._in_handlers():
             but.update(*self._ending.copy())
         settling, submitting = self._settling.copy(), self._submitting.copy()
@@ -729,7 +765,7 @@ class Engine:
             if pool is not None:
                 pool.wake()
                 completer = self._completer
-                if completer is not None and completer.ident not in (get_ident(), beside):
+                if completer is not None and completer.ident not in (_here(), beside):
                     self._join(completer)
                 for loop, channel in list(self._channels.items()):
                     channel.close()
@@ -746,10 +782,11 @@ class Engine:
             self._closed = True
 
     def _join(self, completer: threading.Thread) -> None:
-        """But for one in an event's handler that does not end: it may wait for this thread."""
+        """But for one in an event's handler that does not end: it may wait for this thread; and for
+        a greenlet of a thread that lets none of its own run."""
         while completer.is_alive():
             completer.join(_STRAY_S)
-            if completer.ident in self._telling.copy().values():
+            if completer.ident in self._telling.copy().values() or _green.patched():
                 break
 
     def _forget(self) -> None:

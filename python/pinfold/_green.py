@@ -46,7 +46,7 @@ class Watch:
 
     def wait(self) -> None:
         if type(select.select) is BuiltinFunctionType:  # the threads alone are greenlets
-            nap(NAP_S)
+            sleep(NAP_S)
         else:
             select.select(self._fds, [], [])
 
@@ -59,8 +59,8 @@ class Watch:
         self.close()
 
 
-def nap(seconds: float) -> None:
-    """Sleeps, in what greenlets have in the place of a lock."""
+def sleep(seconds: float) -> None:
+    """Sleeps, and lets other greenlets run, whether or not `time.sleep` does."""
     threading.Event().wait(seconds)
 
 

@@ -41,7 +41,17 @@ class Launch:
     used, and `PoolError` where this process lacks what it takes to find out.
     """
 
-    __slots__ = ("cgroup", "config", "environment", "max_workers", "places", "plan", "python")
+    __slots__ = (
+        "cgroup",
+        "config",
+        "cwd",
+        "environment",
+        "max_workers",
+        "places",
+        "plan",
+        "python",
+        "python_path",
+    )
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
@@ -59,6 +69,8 @@ class Launch:
         else:
             self.max_workers = config.max_workers or min(usable_cpus(), MAX_WORKERS)
         self.python = _interpreter(config.python)
+        self.python_path = list(dict.fromkeys(map(os.path.realpath, config.python_path)))
+        self.cwd = _working_directory()
         self.plan = plan_of(config)
         prepare_spill_dir(config.spill_dir)
         self.environment = _environment(config)
@@ -92,6 +104,7 @@ class Launch:
             flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
             | (_pool.EVENTS if events else 0)
             | (_pool.PLACES if self.places else 0)
+            | _pool.PRINTED
             | (_pool.AHEAD if config.isolation != "fresh" else 0)
             | (_pool.NO_QUEUE if config.max_queue == 0 else 0)
             | (_pool.DISTRUST if self.plan else 0),
@@ -139,6 +152,9 @@ class Launch:
                 "learned": list(learned) if learns else None,
                 "setup": config.setup,
                 "node_id": config.node_id,
+                "identity": list(config.identity_env or ()),
+                "python_path": self.python_path,
+                "cwd": self.cwd,
                 "isolation": config.isolation,
                 "package": str(_PACKAGE.parent),
                 "path": _library_path(),
@@ -190,6 +206,14 @@ def _interpreter(python: str) -> str:
     return path
 
 
+def _working_directory() -> str | None:
+    """Where workers shall be, whenever their template starts; None: it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
 def _library_path() -> list[str]:
     """The directories from which this process imports what the runtime needs."""
     places: dict[str, None] = {}
@@ -224,7 +248,8 @@ def _environment(config: WorkerConfig) -> list[bytes]:
     if config.sandbox != "none":
         for name in CACHES:
             kept.pop(name, None)
-    kept["PINFOLD_NODE_ID"] = config.node_id
+    if config.identity_env:
+        kept[config.identity_env[1]] = config.node_id
     if config.cpus_per_worker is not None:
         kept |= dict.fromkeys(THREAD_COUNTS, str(config.cpus_per_worker))
     return [os.fsencode(f"{name}={value}") for name, value in kept.items()]

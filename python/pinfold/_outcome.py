@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
 from pinfold._check import shown
+from pinfold.codec import USER_MODULE
 from pinfold.codec.errors import is_shortage
 from pinfold.errors import (
     BadResult,
@@ -43,6 +44,8 @@ _WHEN = {
     "": "",
 }
 
+_CURRENT_THREAD = "Current thread "
+_SOURCE_FRAME = f'  File "{USER_MODULE}.py", line '
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
 
 # Where a call's source lies says nothing to anybody (runtime/base.py).
@@ -64,15 +67,19 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         # The library knows what was left of the deadline when it got the call.
         asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
         what = "time" if raw.is_spent else "deadline"
-        reason = f"the {what} of {0 if asked_ns == 1 else asked_ns / 1e9:g} s passed{_WHEN[raw.phase]}"
+        seconds = 0 if asked_ns == 1 else asked_ns / 1e9  # 1: none was left
+        reason = f"the {what} of {seconds:g} s passed{_WHEN[raw.phase]}"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), record.codec)
+            value = codecs.decode(raw.segments(), record.codec, record.result_bytes)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
+    except codecs.TooLarge as error:
+        reason = str(error)
+        outcome = "output_limit" if outcome == "ok" else "bad_result"
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
         if is_shortage(error):
@@ -139,6 +146,7 @@ def _error_of(
             failure.type,
             failure.message,
             phase=phase,
+            line=failure.line or None,
         )
     signal = raw.signal or None
     stack = _own_frames(raw.stack)
@@ -148,7 +156,14 @@ def _error_of(
     else:
         returncode = raw.exit_code if raw.exit_code >= 0 else 1
     return WorkerError(
-        (_printed(raw) + text).rstrip(), returncode, "", reason, signal, stack, phase
+        (_printed(raw) + text).rstrip(),
+        returncode,
+        "",
+        reason,
+        signal,
+        stack,
+        phase,
+        _line_of(stack),
     )
 
 
@@ -156,6 +171,18 @@ def _own_frames(stack: str) -> str:
     """The stack without the frames of the runtime below the candidate's."""
     stack = _SOURCE.sub('File "user_code.py"', stack)
     return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
+
+
+def _line_of(stack: str) -> int | None:
+    """The innermost line of the source in a stack as faulthandler writes it: of the thread that it
+    asked, else of the first thread that has one."""
+    _, _, current = stack.partition(_CURRENT_THREAD)
+    for part in (current, stack):
+        for line in part.splitlines():
+            if line.startswith(_SOURCE_FRAME):
+                number = line[len(_SOURCE_FRAME) :].partition(" ")[0]
+                return int(number) if number.isdecimal() and len(number) < 10 else None
+    return None
 
 
 def _printed(raw: Result) -> str:

@@ -27,12 +27,17 @@ class Record:
 
     `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
     name for it, 0 until it has taken the call. `deadline_ns` counts from the submit, `wall_ns` from
-    when a worker begins it (0: no bound; else what `map` was given). `ended` is how it ended, once the handlers were told. The backend is held until whoever waits was told, so that
-    nobody who waits for a call loses it to the garbage collector; `deliver` and `give_up` let go of
-    it last, and may be called again if an exception came before.
+    when a worker begins it (0: no bound; else what `map` was given). `result_bytes` bounds the
+    value, 0: nothing does. `ended` is how it ended, once the handlers were told. The backend is
+    held until whoever waits was told, so that nobody who waits for a call loses it to the garbage
+    collector; `deliver` and `give_up` let go of it last, and may be called again if an exception
+    came before.
     """
 
-    __slots__ = ("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key", "wall_ns")
+    __slots__ = (
+        *("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key"),
+        *("result_bytes", "wall_ns"),
+    )
 
     backend: LocalBackend | None
     call: WorkerCall
@@ -41,6 +46,7 @@ class Record:
     wall_ns: int
     key: int
     call_id: int
+    result_bytes: int
     ended: WorkerResult | None
 
     def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
@@ -51,6 +57,7 @@ class Record:
         self.wall_ns = 0
         self.key = 0
         self.call_id = 0
+        self.result_bytes = 0
         self.ended = None
 
     def queue_in(self, pool: Pool) -> Queue | None:

@@ -20,7 +20,7 @@ def request_of(call: WorkerCall, codec: str, limits: Limits) -> list[bytes | mem
         return pack_request(
             code=call.code,
             function=call.function_name,
-            args=call.args,
+            args=call.args,  # type: ignore[arg-type]  # a list or a tuple
             kwargs=call.kwargs,
             python_path=call.python_path,
             env=call.env,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from pinfold import _green, _pool
 from pinfold._engine import Engine, loading
 from pinfold._hooks import Hooks
 from pinfold._launch import Launch
@@ -141,7 +142,7 @@ class LocalBackend:
 
     Methods that take a call raise, at once: `InvalidCall` for arguments that the codec does not
     carry, `CallTypeError` for what is no `WorkerCall`, `PoolClosed` after the shutdown or in a
-    forked child, `QueueFull` when `WorkerConfig.max_queue` calls are waiting.
+    forked child, `QueueFull` when too many are under way (`WorkerConfig.max_queue`).
 
     Args:
         config: how it is set up; None: `WorkerConfig()`.
@@ -208,7 +209,8 @@ class LocalBackend:
                 (`ExecRunnerError` itself), ended its process (`WorkerExited`), crashed
                 (`WorkerCrashed`), hit a limit (`LimitExceeded`), or returned what the codec does
                 not carry (`BadResult`).
-            CallTimeout: the deadline passed, or its own time (`Limits.wall_s`). Also a `TimeoutError`.
+            CallTimeout: the deadline passed, or its own time (`Limits.wall_s`). Also a
+                `TimeoutError`.
             WorkerLost, PoolError: not the candidate's fault; it is safe to try again.
             asyncio.CancelledError: the backend was closed meanwhile.
         """
@@ -260,10 +262,11 @@ class LocalBackend:
         call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
         `calls` may be a generator of a million: it is asked for the next call when there is room
         for it, beside two for each worker (four when `ordered`) or, where workers are used again
-        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so here `deadline_s` counts from the moment a worker
-        begins a call, as if its `Limits.wall_s` had been set; the sooner of the two counts. Leaving the loop early cancels what
-        is in flight. An error of `calls`, or of a call that cannot be made, comes after the results
-        of the calls before it.
+        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so
+        here `deadline_s` counts from the moment a worker begins a call, as if its `Limits.wall_s`
+        had been set; the sooner of the two counts. Leaving the loop early cancels what is in
+        flight. An error of `calls`, or of a call that cannot be made, comes after the results of
+        the calls before it.
         """
         with loading():
             from pinfold.mapping import CallMap
@@ -370,10 +373,17 @@ class LocalBackend:
         else:
             self._engine.shutdown(wait=False)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = False) -> None:
         """Take no more calls, end those that are outstanding as ``cancelled``, kill every process
         and return when nothing is left. Idempotent; from any thread. Should an exception end it, as
-        of a signal handler, the next one goes on."""
+        of a signal handler, the next one goes on.
+
+        With `wait`, calls that run and wait finish first, however long they take; a `close` without
+        it in another thread cuts that short. In the thread of an event loop that loop stands still
+        meanwhile, and learns of its calls afterwards: there, await `shutdown` instead.
+        """
+        if wait:
+            self._engine.shutdown(wait=True)
         self._engine.close()
 
     def __enter__(self) -> LocalBackend:
@@ -421,7 +431,7 @@ class LocalBackend:
             from pinfold._channel import in_a_thread
         except (OSError, ImportError):  # no descriptors left: nothing runs in a loop, so this may
             return self._engine.shutdown(wait=True) if wait else self._engine.close()
-        here = threading.get_ident()
+        here = _pool.Pool.here()
         if wait:
             return await in_a_thread(lambda: self._engine.shutdown(wait=True, beside=here))
         return await in_a_thread(lambda: self._engine.close(beside=here))
@@ -431,6 +441,11 @@ class LocalBackend:
         self._engine.check_open()
         self._engine.prepare()
         try:
-            self._engine.pool().wait_ready(FOREVER_NS)
+            pool = self._engine.pool()
+            while _green.patched():
+                with suppress(TimeoutError):
+                    return pool.wait_ready(0)
+                _green.sleep(_green.LONGEST_NAP_S)
+            return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,13 @@ class WorkerCall:
 
     Attributes:
         code: the source text. It runs as the module ``user_code``.
-        function_name: the function of it that is called. One that does not exist or cannot be
-            called is the call's outcome ``exception``.
-        args, kwargs: its arguments. They are encoded when the call is submitted.
+        function_name: the function of it that is called. A dotted name is looked up part by part:
+            ``"solver.solve"``, ``"Solution.method"``. Where a plain method's owner is a class, it
+            is called on an instance that is made without arguments. What does not exist or cannot
+            be called is the call's outcome ``exception``.
+        args: its positional arguments, any iterable but str and bytes; of what is no list or tuple
+            the items are taken at once. They are encoded when the call is submitted.
+        kwargs: its keyword arguments, any mapping with names of str.
         python_path: directories that come first on ``sys.path``, in this order.
         env: changes to the environment for this call; None unsets a variable.
         codec: how the arguments and the value cross, ``"data"`` or ``"pickle"``. None: as the
@@ -35,7 +39,7 @@ class WorkerCall:
 
     code: str
     function_name: str
-    args: Sequence[Any] = field(default_factory=list)
+    args: Iterable[Any] = field(default_factory=list)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     python_path: Sequence[str | os.PathLike[str]] = field(default_factory=list)
     env: Mapping[str, str | None] = field(default_factory=dict)
@@ -46,16 +50,20 @@ class WorkerCall:
         check = call_check
         if not isinstance(self.code, str):  # what does not compile, lone surrogates too, it is told
             check.wrong_type("code", self.code, "a str")
-        check.text("function_name", self.function_name, empty=False)
-        if not isinstance(self.args, list | tuple):
-            check.wrong_type("args", self.args, "a list or a tuple")
+        name = check.text("function_name", self.function_name, empty=False)
+        if "." in name and not all(name.split(".")):
+            check.wrong_value("function_name", name, "a name, or names with dots between them")
+        if type(self.args) is not list and type(self.args) is not tuple:
+            object.__setattr__(self, "args", check.items("args", self.args))
         if not isinstance(self.kwargs, Mapping):
             check.wrong_type("kwargs", self.kwargs, "a dict")
+        if type(self.kwargs) is not dict:
+            object.__setattr__(self, "kwargs", dict(self.kwargs))
         for name in self.kwargs:
             if not isinstance(name, str):
                 check.wrong_type("kwargs", name, "a dict with names of str")
         if type(self.python_path) is not list or self.python_path:
-            self._check_path()
+            check.paths("python_path", self.python_path)
         if not isinstance(self.env, Mapping):
             check.wrong_type("env", self.env, "a dict")
         for variable, value in self.env.items():
@@ -69,13 +77,6 @@ class WorkerCall:
                 object.__setattr__(self, "codec", codec)
         if self.limits is not None and not isinstance(self.limits, Limits):
             check.wrong_type("limits", self.limits, "a Limits or None")
-
-    def _check_path(self) -> None:
-        paths = self.python_path
-        if isinstance(paths, str | bytes) or not isinstance(paths, Sequence):
-            call_check.wrong_type("python_path", paths, "a list of paths")
-        for path in paths:
-            call_check.path("python_path", path)
 
 
 def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:

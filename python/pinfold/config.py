@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pinfold._check import config_check, shown
 from pinfold._cpus import usable_cpus
@@ -92,6 +92,8 @@ of them is one in which people keep secrets: no proxies, no endpoints, no keys."
 DEFAULT_ENV_PREFIXES: tuple[str, ...] = ("GIGAEVO_", "LOKY_")
 """Prefixes of further environment variables that workers get. Extend it with ``+``."""
 
+DEFAULT_IDENTITY_ENV: tuple[str, str] = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
+
 MAX_WORKERS = 4096
 
 Isolation = Literal["fresh", "reuse", "spawn"]
@@ -155,8 +157,8 @@ class WorkerConfig:
             to another user. ``..`` is resolved. On a tmpfs, spills cost memory, not disk.
         env_whitelist: names of environment variables that workers get, `DEFAULT_ENV_WHITELIST`.
         env_prefixes: prefixes of more of them, `DEFAULT_ENV_PREFIXES`. The environment is
-            captured once, when the backend is made. Workers get PINFOLD_WORKER_ID and
-            PINFOLD_NODE_ID besides, and nothing else.
+            captured once, when the backend is made. Workers get the two of `identity_env` besides,
+            and nothing else.
         enable_pdeathsig: workers ask the kernel to be killed when their template dies. Without it
             (for debuggers that dislike it) they still end when its sockets close.
         pool_id: the pool's name in metrics and logs; by default 12 random characters.
@@ -186,7 +188,8 @@ class WorkerConfig:
             is read; ``"pickle"`` carries almost anything and can.
         limits: what a call may use unless it says otherwise.
         max_queue: calls that may wait while `max_workers` others are under way (0: none): a submit
-            raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no bound.
+            raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no
+            bound.
         sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
             up privileges, reads only the interpreter, its packages, the call's `python_path` and
             system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR
@@ -217,6 +220,11 @@ class WorkerConfig:
             it copies what the others were just doing, and every lock that they held stays locked,
             so that a worker may hang or compute wrongly. Name those alone whose library is made
             for that. Arrow's pools (``libarrow``) are, and need not be named.
+        python_path: directories that come first on ``sys.path``, in this order, but for a call's
+            own `python_path`: for preloads and `setup`, and in every call. Calls in a box may read
+            them. They are resolved when the backend is made.
+        identity_env: the names of the two environment variables in which a worker finds its id
+            (`ExecutionMetrics.worker_id`) and `node_id`. None or (): it finds neither.
 
     Raises `InvalidConfig` or `ConfigTypeError`, naming the field and the value.
     """
@@ -243,6 +251,8 @@ class WorkerConfig:
     cpus_per_worker: int | None = None
     python: str = field(default_factory=lambda: sys.executable)
     allow_threads: Collection[str] = ()
+    python_path: Sequence[str | os.PathLike[str]] = ()
+    identity_env: Sequence[str] | None = DEFAULT_IDENTITY_ENV
 
     def __post_init__(self) -> None:
         check = config_check
@@ -272,9 +282,19 @@ class WorkerConfig:
         check.flag("allow_network", self.allow_network)
         check.whole("cpus_per_worker", self.cpus_per_worker, 1, MAX_WORKERS, none=True)
         self._set("python", check.path("python", self.python))
+        self._set("python_path", check.paths("python_path", self.python_path))
+        self._check_identity()
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def _check_identity(self) -> None:
+        names = config_check.variables("identity_env", self.identity_env or ())
+        if names and (len(names) != 2 or names[0] == names[1]):
+            config_check.wrong_value(
+                "identity_env", names, "two different names, of the worker and of the node, or None"
+            )
+        self._set("identity_env", names)
 
     def _check_preload(self) -> None:
         if self.preload == "auto":
@@ -295,46 +315,48 @@ class WorkerConfig:
     ) -> WorkerConfig:
         """A configuration from environment variables; what is unset or empty has its default.
 
-        ``<prefix>MAX_WORKERS`` (1 .. 4096), ``IDLE_TIMEOUT_S`` (seconds, 300), ``SPILL_DIR``,
-        ``NODE_ID`` (the host name), ``DISABLE_PDEATHSIG`` (1, true, yes, on; 0, false, no, off),
-        ``ISOLATION`` (fresh, reuse, spawn). `environ` is read instead of `os.environ` when given.
+        Of each the name follows the prefix:
+
+            MAX_WORKERS         1 .. 4096
+            IDLE_TIMEOUT_S      seconds
+            SPILL_DIR           a path
+            NODE_ID             a name
+            DISABLE_PDEATHSIG   1, true, yes, on; 0, false, no, off
+            ISOLATION           fresh, reuse, spawn
+            PRELOAD             modules with commas between them, or auto
+            SETUP_FILE          the path of a file with the source text of `setup`
+            SANDBOX             none, standard, strict
+            CODEC               data, pickle
+            PYTHON_PATH         directories, with colons between them as in PYTHONPATH
+            MEMORY_BYTES        `Limits.memory_bytes`
+
+        `environ` is read instead of `os.environ` when given.
 
         Raises `InvalidConfig`, naming the variable and the value, for a value that does not parse.
         """
-        source = _Environment(prefix, os.environ if environ is None else environ)
-        fields: dict[str, object] = {
-            "max_workers": source.read("MAX_WORKERS", int, "a whole number"),
-            "idle_timeout_s": source.read("IDLE_TIMEOUT_S", float, "a number of seconds"),
-            "spill_dir": source.read("SPILL_DIR", Path, "a path"),
-            "node_id": source.read("NODE_ID", str, "a name"),
-            "enable_pdeathsig": source.read("DISABLE_PDEATHSIG", _is_off, "1 or 0"),
-            "isolation": source.read("ISOLATION", str.lower, "a word"),
-        }
-        # One by one, so that the error can name the variable; with a directory that is there.
-        for name, variable in zip(fields, source.names, strict=True):
-            if fields[name] is not None:
-                try:
-                    cls(**{"spill_dir": "/", name: fields[name]})  # type: ignore[arg-type]
-                except InvalidConfig as error:
-                    raise InvalidConfig(
-                        f"{variable}={shown(source.values[variable])}: {error}"
-                    ) from None
-        given = {name: value for name, value in fields.items() if value is not None}
-        return cls(**given)  # type: ignore[arg-type]
+        fields: dict[str, Any] = {}
+        environ = os.environ if environ is None else environ
+        for name, variable, value in _read(prefix, environ):
+            # One by one, so that the error can name the variable; with a directory that is there.
+            try:
+                if name in _LIMITS:
+                    limits = fields.get("limits", Limits())
+                    fields["limits"] = replace(limits, **{name: value})
+                else:
+                    fields[name] = value
+                cls(**{"spill_dir": "/", **fields})
+            except InvalidConfig as error:
+                raise InvalidConfig(f"{variable}={shown(environ[variable])}: {error}") from None
+        return cls(**fields)
 
 
-class _Environment:
-    """The variables of one prefix, as they are read."""
-
-    def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
-        self.prefix = prefix
-        self.values = environ
-        self.names: list[str] = []
-
-    def read(self, name: str, parse: Callable[[str], T], wanted: str) -> T | None:
-        variable = self.prefix + name
-        self.names.append(variable)
-        return _parsed(variable, self.values.get(variable, ""), parse, wanted)
+def _read(prefix: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """The variables that are set: of each the field, its own name and what it says."""
+    for name, (field_name, parse, wanted) in _VARIABLES.items():
+        variable = prefix + name
+        value = _parsed(variable, environ.get(variable, ""), parse, wanted)
+        if value is not None:
+            yield field_name, variable, value
 
 
 def _parsed(variable: str, text: str, parse: Callable[[str], T], wanted: str) -> T | None:
@@ -343,8 +365,31 @@ def _parsed(variable: str, text: str, parse: Callable[[str], T], wanted: str) ->
         return None
     try:
         return parse(text)
-    except ValueError:
-        raise InvalidConfig(f"{variable} must be {wanted}, not {shown(text)}") from None
+    except ValueError as error:
+        why = f": {error}" if parse is _source_of else ""
+        raise InvalidConfig(f"{variable} must be {wanted}, not {shown(text)}{why}") from None
+
+
+def _modules(text: str) -> object:
+    """Of PRELOAD."""
+    if text == "auto":
+        return text
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _source_of(path: str) -> str:
+    """Of SETUP_FILE: the text, decoded as the interpreter decodes a file."""
+    import tokenize
+
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (OSError, SyntaxError) as error:  # the encoding that it names may be unknown
+        raise ValueError(str(error)) from None
+
+
+def _directories(text: str) -> object:
+    return tuple(entry for entry in text.split(os.pathsep) if entry)
 
 
 def _is_off(text: str) -> bool:
@@ -355,6 +400,24 @@ def _is_off(text: str) -> bool:
     if word in ("0", "false", "no", "off"):
         return True
     raise ValueError(text)
+
+
+# The variables of `WorkerConfig.from_env`: the field of each, how it is read, and what it must be.
+_VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
+    "MAX_WORKERS": ("max_workers", int, "a whole number"),
+    "IDLE_TIMEOUT_S": ("idle_timeout_s", float, "a number of seconds"),
+    "SPILL_DIR": ("spill_dir", Path, "a path"),
+    "NODE_ID": ("node_id", str, "a name"),
+    "DISABLE_PDEATHSIG": ("enable_pdeathsig", _is_off, "1 or 0"),
+    "ISOLATION": ("isolation", str.lower, "a word"),
+    "PRELOAD": ("preload", _modules, "names of modules"),
+    "SETUP_FILE": ("setup", _source_of, "a file of source text"),
+    "SANDBOX": ("sandbox", str.lower, "a word"),
+    "CODEC": ("codec", str.lower, "a word"),
+    "PYTHON_PATH": ("python_path", _directories, "directories"),
+    "MEMORY_BYTES": ("memory_bytes", int, "a whole number"),
+}
+_LIMITS = frozenset({"memory_bytes"})  # fields of `Limits`
 
 
 def _xdist_share(cpus_per_worker: int | None) -> int | None:

@@ -156,8 +156,8 @@ class BadResult(ExecRunnerError):
 
 
 class CallTimeout(PinfoldError, *_TimeoutErrors):  # type: ignore[misc]
-    """Outcome ``timeout``: the deadline passed, or the program's own time (`Limits.wall_s`), and the
-    call was killed. Also the builtin `TimeoutError` and `asyncio.TimeoutError`. Not an
+    """Outcome ``timeout``: the deadline passed, or the program's own time (`Limits.wall_s`), and
+    the call was killed. Also the builtin `TimeoutError` and `asyncio.TimeoutError`. Not an
     `ExecRunnerError`. What the call did until then is in `result.error.phase`.
 
     Attributes:
@@ -191,4 +191,4 @@ class PoolClosed(PoolError):
 
 
 class QueueFull(PoolError):
-    """`WorkerConfig.max_queue` calls are waiting already."""
+    """As many calls are under way as there may be: `WorkerConfig.max_queue`."""

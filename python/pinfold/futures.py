@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from pinfold import _green
 from pinfold._record import Record
 from pinfold._text import escaped
 from pinfold.call import FOREVER_NS
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("concurrent.futures")  # where the base class would tell it
+
+_LONGEST_NAP_S = 1.0  # where greenlets are in the place of threads
 
 _PENDING = "PENDING"
 _CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -117,6 +121,8 @@ class CallFuture(Record, Future[WorkerResult]):
     def _wait(self, timeout: float | None) -> None:
         until = None if timeout is None else monotonic() + timeout
         backend = self.backend
+        if _green.patched():
+            return self._wait_green(until)
         if backend is not None:
             # No other thread need wake up for this call: its end comes straight here. None means
             # that somebody else takes it, and will settle this future.
@@ -132,6 +138,25 @@ class CallFuture(Record, Future[WorkerResult]):
                     if rest is not None and rest <= 0:
                         raise FutureTimeout
                     self._condition.wait(rest)
+        return None
+
+    def _wait_green(self, until: float | None) -> None:
+        """The completer, a greenlet here, tells. But it may stand in a handler that waits for this
+        call, or belong to a thread that has ended: so from time to time this looks by itself."""
+        nap = _green.NAP_S
+        while self._state is _PENDING:
+            backend = self.backend
+            if backend is not None:
+                with suppress(TimeoutError):
+                    backend._engine.wait_for(self, 0)
+            rest = nap if until is None else min(nap, until - monotonic())
+            with self._condition:
+                if self._state is not _PENDING:
+                    break
+                if rest <= 0:
+                    raise FutureTimeout
+                self._condition.wait(rest)
+            nap = min(2 * nap, _LONGEST_NAP_S)
 
     def queue_in(self, pool: Pool) -> Queue | None:
         if self.backend is not None:

@@ -9,6 +9,9 @@ from pinfold._check import limits_check
 
 _MOST = 2**62
 
+BOXED_RESULT_BYTES = 1 << 30
+"""What `Limits.result_bytes` is in a sandbox, if it is None."""
+
 # Those that the kernel keeps in the worker (getrlimit(2)). A worker dumps no core anyway.
 _KERNEL = ("address_space_bytes", "core_bytes", "file_bytes", "open_files", "processes")
 
@@ -36,8 +39,10 @@ class Limits:
             the line ``[... N bytes left out ...]`` between them, all within this bound, and no
             character of UTF-8 is cut. Where that line has no room (it takes at most 47 bytes), the
             head stays alone.
-        result_bytes: the largest encoded value (1 .. 2**62). A larger one ends the call as
-            ``output_limit``.
+        result_bytes: the largest value (1 .. 2**62), in its encoded form, and in the memory that
+            reading it takes in the caller's process (codec ``data``: a list of ints may take 16
+            times what its encoding does). A larger one ends the call as ``output_limit``. None
+            means 1 GiB in a sandbox, else no bound.
         processes: how many of the call's processes may live at once, the worker included (1 ..
             4096). More, at one of the pool's looks, ends the call as ``exited`` (`WorkerExited`,
             with returncode 1), and the message tells both numbers. Behind that stands RLIMIT_NPROC,

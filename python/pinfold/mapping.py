@@ -17,13 +17,14 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pinfold import _green
 from pinfold._record import Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
-    from pinfold._pool import Pool, Queue
+    from pinfold._pool import Pool, Queue, Result
     from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
@@ -34,8 +35,8 @@ _END: Any = object()
 _LOOK_S = 1.0  # between looks whether another thread still settles our calls
 _NAP_S = 0.01  # between looks at a queue that other callers have filled
 
-# Short calls are handed ahead (docs/design.md), and end many at a time: then more of them have to be
-# under way, or the workers wait for this loop. Only for short and small ones, which hold little.
+# Short calls are handed ahead (docs/design.md) and end many at a time: more of them have to be
+# under way, or the workers wait for this loop. Only short and small ones, which hold little.
 _SHORT_S = 0.001
 _SMALL = 60_000  # bytes of a request or a result, which then needs no file
 _MORE_EACH, _MORE_MOST = 24, 192  # calls more: for each worker, and in all
@@ -52,9 +53,7 @@ class CallMap:
     that have ended were.
     """
 
-    def __init__(
-        self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool
-    ) -> None:
+    def __init__(self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool) -> None:
         self._backend = backend
         self._calls = calls
         self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
@@ -114,6 +113,7 @@ class _Flight:
         self.error: Exception | None = None  # why there are no more calls
         self.news = threading.Condition()
         self.queue: Queue | None = None  # of a `for` loop
+        self.watch: _green.Watch | None = None  # of that queue
         self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
         self.wake: asyncio.Future[None] | None = None
         self.thread = threading.get_ident()
@@ -178,8 +178,21 @@ class _Flight:
             self.pace_s = 1.0
         self.window = self.wide if self.pace_s < _SHORT_S else self.narrow
 
+    def wait(self) -> list[Result]:
+        """As `Queue.wait`, of a `for` loop; lets greenlets run meanwhile."""
+        assert self.queue is not None
+        if not _green.patched():
+            return self.queue.wait()
+        with contextlib.suppress(ValueError):  # the pool is closed
+            if self.watch is None:
+                self.watch = _green.Watch((self.queue.fileno(),))
+            self.watch.wait()
+        return self.queue.take()
+
     def cancel(self) -> None:
         error = self.backend._engine.abandon_all(list(self.flying))
+        if self.watch is not None:
+            self.watch.close()
         if self.queue is not None:
             self.queue.close()
         if error is not None:
@@ -267,7 +280,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 time.sleep(_NAP_S)
                 continue
             queue = flight.queue  # many at a time, if there are
-            if queue is not None and (engine.settle(queue.take) or engine.settle(queue.wait)):
+            if queue is not None and (engine.settle(queue.take) or engine.settle(flight.wait)):
                 continue
             # Another thread has settled a call of ours: the backend is closing. It may do so with
             # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.

@@ -91,8 +91,9 @@ class WorkerError:
     Attributes:
         stderr: the whole text for people: what the call printed, under headings, then the
             traceback with the source around the failing line, or the pool's sentence and the stack.
-        returncode: 1 for an exception, the exit status of a process that ended by itself, minus the
-            signal's number of one that was killed.
+        returncode: what the program's own exit status would have been, but never 0; docs/errors.md
+            has it for every outcome. 1 for an exception, the exit status of a process that ended by
+            itself, minus the signal's number of one that was killed.
         type: the exception's type, qualified by its module unless that is builtins; "" where none
             was raised.
         message: ``str()`` of the exception, or the pool's sentence.
@@ -102,6 +103,8 @@ class WorkerError:
             behind other calls. ``"start"``: its turn had come, but the pool was opening, or its
             worker had to be started or had not begun it. ``"run"``: a worker had begun it. "" where
             nobody knows: the caller cancelled it, or the pool never took it.
+        line: the line of the source, from 1, at which it failed: the innermost one of the traceback
+            or the stack, or that of a SyntaxError. None where none of them is the source's.
     """
 
     stderr: str
@@ -111,6 +114,7 @@ class WorkerError:
     signal: int | None = None
     stack: str = ""
     phase: Phase = ""
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

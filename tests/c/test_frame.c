@@ -33,6 +33,7 @@ static const struct message good[] = {
     {FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, FRAME_MAX - 16},
     {FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, FRAME_NOTE_MAX},
     {FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
 };
 
 static uint8_t bytes[FRAME_MAX + 4096];
@@ -361,6 +362,27 @@ static void test_a_result_status_that_means_nothing_is_refused(void **state)
     }
 }
 
+static void test_an_account_of_a_failure_is_bounded(void **state)
+{
+    (void)state;
+    struct frame frame;
+    for (uint32_t status = 0; status < RESULT_STATUSES; status++) {
+        size_t size = lay_out(&good[9], 0);
+        result_body()->flags |= RESULT_SPILLED;
+        result_body()->status = status;
+        result_body()->payload_size = FRAME_FAILURE_MAX;
+        accepted(size, 1, FRAME_FROM_WORKER, &frame);
+        frame_release(&frame);
+        result_body()->payload_size = FRAME_FAILURE_MAX + 1;
+        if (status != RESULT_OK) {
+            refused("payload_size", size, 1, FRAME_FROM_WORKER);
+            continue;
+        }
+        accepted(size, 1, FRAME_FROM_WORKER, &frame);
+        frame_release(&frame);
+    }
+}
+
 static void test_an_empty_message_is_damaged_and_no_end_of_file(void **state)
 {
     (void)state;
@@ -485,6 +507,7 @@ int main(void)
         FRAME_TEST(test_descriptors_come_exactly_when_the_body_says_so),
         FRAME_TEST(test_a_payload_size_that_is_not_the_tails_is_refused),
         FRAME_TEST(test_a_result_status_that_means_nothing_is_refused),
+        FRAME_TEST(test_an_account_of_a_failure_is_bounded),
         FRAME_TEST(test_an_empty_message_is_damaged_and_no_end_of_file),
         FRAME_TEST(test_nothing_yet_and_nothing_ever_again_are_told_apart),
         FRAME_TEST(test_what_a_peer_sent_is_read_although_it_left_something_unread),

@@ -81,8 +81,7 @@ static void test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on(void 
             start = next_event(PINFOLD_EVENT_CALL_START);
         while (start.call_id != id);
         pinfold_result *result = take(id);
-        if (result->outcome != PINFOLD_BAD_RESULT ||
-            !is_told(result, attacks[i].function, attacks[i].reason))
+        if (result->outcome != PINFOLD_BAD_RESULT || !is_told(result, attacks[i].function, attacks[i].reason))
             fail_msg("%s: %s: %s", attacks[i].function, pinfold_outcome_name(result->outcome), result->reason);
         assert_int_equal(result->n_segments, 0);
         assert_int_equal(result->signal, 0);

@@ -36,7 +36,7 @@ os.environ[MARK] = uuid.uuid4().hex
 for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(variable, None)
 
-GONE_WITHIN_S = 10.0
+GONE_WITHIN_S = 60.0
 
 
 @dataclass

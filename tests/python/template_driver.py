@@ -267,7 +267,7 @@ class Template:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115
         self.workers: list[Worker] = []
         self.exits: dict[int, Exit] = {}
-        self.swept = 0
+        self.swept: set[int] = set()
         command = [python, str(package / "runtime" / "template.py"), "1", json.dumps(settings)]
         kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment = {**kept, **(env or {})}
@@ -351,7 +351,7 @@ class Template:
             status, flags, _, _, peak = EXITED_BODY.unpack(frame.body)
             self.exits[frame.id] = Exit(status, flags, peak)
         elif frame.kind == SWEPT:
-            self.swept += 1
+            self.swept.add(frame.id)
         else:
             raise AssertionError(frame)
         return frame
@@ -361,8 +361,10 @@ class Template:
             assert self.hear(), self.printed()
         return self.exits[worker.number]
 
-    def until_swept(self) -> None:
-        while not self.swept:
+    def until_swept(self, worker: Worker) -> None:
+        """Until it is told that nothing is left of the worker, with its exit or later."""
+        orphans = self.exit_of(worker).flags & EXITED_ORPHANS
+        while orphans and worker.number not in self.swept:
             assert self.hear(), self.printed()
 
     def drop(self) -> None:

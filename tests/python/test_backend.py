@@ -50,7 +50,7 @@ ENDS: list[tuple[str, type[BaseException], WorkerCall, float]] = [
     ("exception", ExecRunnerError, call("raise ValueError('boom')"), 30),
     ("exited", WorkerExited, call("import os; os._exit(3)"), 30),
     ("signalled", WorkerCrashed, call("import ctypes; ctypes.string_at(0)"), 30),
-    ("timeout", CallTimeout, HANG, 0.3),
+    ("timeout", CallTimeout, WorkerCall(HANG.code, "f", limits=Limits(wall_s=0.3)), 30),
     (
         "output_limit",
         OutputLimitExceeded,
@@ -162,8 +162,11 @@ def test_an_exit_carries_its_status_and_a_crash_its_signal_and_stack(either: Loc
 
 def test_a_timeout_tells_the_function_and_where_it_stood(either: LocalBackend) -> None:
     assert either.submit(SQUARE).result(timeout=60).value == 49
-    with pytest.raises(CallTimeout, match=r"deadline of 0\.3 s") as caught:
-        either.submit(HANG, deadline_s=0.3).result(timeout=60).unwrap()
+    for _ in range(100):
+        with pytest.raises(CallTimeout, match=r"deadline of 0\.3 s") as caught:
+            either.submit(HANG, deadline_s=0.3).result(timeout=60).unwrap()
+        if caught.value.stack:  # the kill does not wait for it on a busy machine
+            break
     assert "'f'" in str(caught.value)
     assert 'File "user_code.py", line ' in caught.value.stack
     assert caught.value.stack.strip() in str(caught.value)
@@ -765,7 +768,7 @@ def start(**config):
     print("started with", sorted(LATE & sys.modules.keys()))
     return real(**config)
 
-start.claimed = real.claimed
+start.claimed, start.here = real.claimed, real.here
 _pool.Pool = start
 backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[2]))
 if sys.argv[1] == "with":

@@ -3,8 +3,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 import pickle
+from array import array
+from collections import ChainMap, OrderedDict, deque, namedtuple
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,6 +39,47 @@ def test_a_call_takes_what_a_function_takes() -> None:
 
 
 @pytest.mark.parametrize(
+    "args",
+    [
+        *((1, 2), [1, 2], deque([1, 2]), range(1, 3), np.array([1, 2]), {1: "a", 2: "b"}.keys()),
+        *({1: "a", 2: "b"}, namedtuple("Pair", "a b")(1, 2), array("i", [1, 2])),
+    ],
+    ids=lambda args: type(args).__name__,
+)
+def test_arguments_are_taken_from_any_iterable(args: Any, either: LocalBackend) -> None:
+    call = WorkerCall("def f(*args): return list(args)", "f", args=args)
+    assert list(call.args) == [1, 2]
+    assert either.submit(call).result().unwrap() == [1, 2]
+
+
+def test_arguments_of_a_generator_are_taken_once_and_at_once(either: LocalBackend) -> None:
+    taken = []
+    call = WorkerCall(
+        "def f(*args): return list(args)", "f", args=(taken.append(n) or n for n in (1, 2))
+    )  # type: ignore[func-returns-value]
+    assert taken == [1, 2]
+    for _ in range(2):
+        assert either.submit(call).result().unwrap() == [1, 2]
+    assert pickle.loads(pickle.dumps(call)) == call
+
+
+def test_keyword_arguments_are_taken_from_any_mapping(either: LocalBackend) -> None:
+    for kwargs in (MappingProxyType({"a": 1}), ChainMap({}, {"a": 1}), OrderedDict(a=1)):
+        call = WorkerCall("def f(**kwargs): return kwargs", "f", kwargs=kwargs)
+        assert pickle.loads(pickle.dumps(call)) == call
+        assert either.submit(call).result().unwrap() == {"a": 1}
+
+
+def test_what_an_iterable_of_arguments_raises_is_raised_at_once() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        WorkerCall("", "f", args=broken())
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("function_name", ""),
@@ -60,7 +105,12 @@ def test_a_field_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         ("code", None),
         ("function_name", 3),
         ("args", "abc"),
+        ("args", ""),
+        ("args", b"abc"),
+        ("args", bytearray(b"abc")),
         ("args", None),
+        ("args", 5),
+        ("args", np.array(1)),
         ("kwargs", [("a", 1)]),
         ("kwargs", {1: 2}),
         ("python_path", "/tmp"),

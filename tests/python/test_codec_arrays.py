@@ -26,7 +26,7 @@ DTYPES = [
     np.dtype("i1,f8", align=True),
     np.dtype([("a", "f4", (2, 3)), ("b", [("x", "U3"), ("y", ">c16", 2)])]),
     np.dtype([("a", "i1"), ("b", [("x", "i1"), ("y", "f8")])], align=True),
-    np.dtype({"names": ["x", "y"], "formats": ["i4", "i2"], "offsets": [0, 2], "itemsize": 16}),
+    np.dtype({"names": ["x", "y"], "formats": ["i4", "i2"], "offsets": [0, 6], "itemsize": 16}),
     np.dtype([(("a title", "a"), "i4"), ("b", "i4")]),
     np.dtype([("ä b", "i4"), ("0", "i4")]),
     np.dtype((np.record, [("a", "i4")])),

@@ -30,6 +30,12 @@ NAMES = (
     "NODE_ID",
     "DISABLE_PDEATHSIG",
     "ISOLATION",
+    "PRELOAD",
+    "SETUP_FILE",
+    "SANDBOX",
+    "CODEC",
+    "PYTHON_PATH",
+    "MEMORY_BYTES",
 )
 PREFIXES = ("PINFOLD_", "GIGAEVO_EXECUTOR_")
 
@@ -99,6 +105,8 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
     assert config.limits == Limits()
     assert config.max_queue is None
     assert config.python == sys.executable
+    assert config.python_path == ()
+    assert config.identity_env == ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
     assert Limits().output_bytes == 2**20
     assert Limits().core_bytes == 0
 
@@ -234,8 +242,15 @@ def test_processor_time_beyond_all_bounds_is_a_bound() -> None:
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_from_env_reads_every_variable(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = ("7", "12.5", "/tmp/x/../spills", "pod-7", "yes", "reuse")
+def test_from_env_reads_every_variable(
+    prefix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "setup.py").write_bytes("# coding: latin-1\nX = 'é'\n".encode("latin-1"))
+    values = (
+        *("7", "12.5", "/tmp/x/../spills", "pod-7", "yes", "reuse"),
+        *(" json, os.path ,", str(tmp_path / "setup.py"), "Strict", "pickle"),
+        *("/tmp/a::/tmp/b", "1000000"),
+    )
     for name, value in zip(NAMES, values, strict=True):
         monkeypatch.setenv(prefix + name, value)
     config = WorkerConfig.from_env(prefix)
@@ -245,6 +260,19 @@ def test_from_env_reads_every_variable(prefix: str, monkeypatch: pytest.MonkeyPa
     assert config.node_id == "pod-7"
     assert config.enable_pdeathsig is False
     assert config.isolation == "reuse"
+    assert config.preload == ("json", "os.path")
+    assert config.setup == "# coding: latin-1\nX = 'é'\n"
+    assert (config.sandbox, config.codec) == ("strict", "pickle")
+    assert config.python_path == ("/tmp/a", "/tmp/b")
+    assert config.limits == Limits(memory_bytes=1_000_000)
+    monkeypatch.setenv(prefix + "PRELOAD", "auto")
+    assert WorkerConfig.from_env(prefix).preload == "auto"
+
+
+def test_variables_that_do_not_go_together_are_an_error_with_a_name() -> None:
+    environ = {"PINFOLD_ISOLATION": "spawn", "PINFOLD_PRELOAD": "auto"}
+    with pytest.raises(InvalidConfig, match="PINFOLD_PRELOAD='auto'"):
+        WorkerConfig.from_env(environ=environ)
 
 
 def test_from_env_without_variables_is_the_default() -> None:
@@ -285,6 +313,13 @@ def test_pdeathsig_is_disabled_by_a_true_word(
         ("IDLE_TIMEOUT_S", "nan"),
         ("DISABLE_PDEATHSIG", "maybe"),
         ("ISOLATION", "thread"),
+        ("PRELOAD", "no module"),
+        ("SETUP_FILE", "/nonexistent/setup.py"),
+        ("SETUP_FILE", "/"),
+        ("SANDBOX", "fort"),
+        ("CODEC", "json"),
+        ("MEMORY_BYTES", "1GiB"),
+        ("MEMORY_BYTES", "0"),
     ],
 )
 @pytest.mark.parametrize("prefix", PREFIXES)

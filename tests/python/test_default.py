@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,14 @@ import pinfold
 from conftest import MakeBackend, output_of
 from pinfold import (
     CallTypeError,
+    ConfigTypeError,
     ExecRunnerError,
     InvalidCall,
+    InvalidConfig,
     WorkerCall,
     default_backend,
     run_exec_runner,
+    set_default_backend,
     shutdown_executor,
 )
 
@@ -144,8 +147,8 @@ def test_a_timeout_that_is_none_is_refused_by_name(timeout: float) -> None:
         ("args", ""),
         ("args", b"abc"),
         ("args", 5),
-        ("args", {"a": 1}),
-        ("args", np.array([1, 2])),
+        ("args", bytearray(b"abc")),
+        ("args", np.array(1)),
         ("kwargs", [1]),
         ("kwargs", "a"),
         ("python_path", "/tmp"),
@@ -162,9 +165,12 @@ def test_what_is_of_the_wrong_type_is_refused_by_name(name: str, value: Any) -> 
         run("def f(*args): return args", **{name: value})
 
 
-def test_arguments_may_be_any_sequence() -> None:
+def test_arguments_may_be_any_iterable() -> None:
     code = "def f(*args): return args"
-    for args in ((1, 2), [1, 2], deque([1, 2]), range(1, 3), iter([1, 2])):
+    for args in (
+        *((1, 2), [1, 2], deque([1, 2]), range(1, 3), iter([1, 2]), (n for n in (1, 2))),
+        *(np.array([1, 2]), {1: "a", 2: "b"}, {1: "a", 2: "b"}.keys(), {1, 2}),
+    ):
         assert run(code, args=args) == (1, 2)
     assert run(code, args=None, kwargs=None, python_path=(), env_updates=None) == ()
 
@@ -206,6 +212,169 @@ def test_the_default_backend_is_made_on_first_use_and_again_after_it_was_dropped
     second = default_backend()
     assert second is not first
     assert run("def f(): return 2") == 2
+
+
+@pytest.fixture
+def nothing_chosen() -> Iterator[None]:
+    yield
+    shutdown_executor(wait=True)
+    set_default_backend(None)
+
+
+NODE = "import os\ndef f(): return os.environ['PINFOLD_NODE_ID']"
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+@pytest.mark.parametrize("used", [False, True])
+def test_the_default_backend_is_set_up_as_the_caller_says(
+    used: bool, spill_dir: Path, leftovers: Any
+) -> None:
+    if used:
+        assert run("def f(): return 1") == 1
+    config = pinfold.WorkerConfig(
+        node_id="mine", preload=["json"], max_workers=1, spill_dir=spill_dir
+    )
+    before = set_default_backend(config)
+    assert isinstance(before, pinfold.LocalBackend) if used else before is None
+    first = default_backend()
+    assert first.config is config
+    assert run("import sys\ndef f(): return 'json' in sys.modules") is True
+    assert run(NODE) == "mine"
+    shutdown_executor(wait=True)
+    assert run(NODE) == "mine"
+    assert default_backend() is not first
+    assert default_backend().config is config
+    replaced = set_default_backend(before)
+    assert isinstance(replaced, pinfold.LocalBackend)
+    assert run(NODE) != "mine"
+    if used:
+        assert default_backend() is before
+    assert run(NODE, backend=replaced) == "mine"
+    replaced.close()
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_a_backend_of_the_caller_s_may_be_the_default(make_backend: MakeBackend) -> None:
+    backend = make_backend(node_id="mine")
+    assert set_default_backend(backend) is None
+    assert default_backend() is backend
+    assert run(NODE) == "mine"
+    other = make_backend(node_id="other")
+    assert set_default_backend(other) is backend
+    assert run(NODE) == "other"
+    assert run(NODE, backend=backend) == "mine"  # it was only let go of
+    shutdown_executor(wait=True)
+    assert other.stats().state == "shut down"
+    assert run(NODE) == "other"  # by one with the same configuration
+    default_backend().close()
+    assert run(NODE) == "other"
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_a_default_that_is_replaced_lets_its_calls_finish(
+    make_backend: MakeBackend, leftovers: Any
+) -> None:
+    async def main() -> int:
+        task = asyncio.ensure_future(
+            run_exec_runner(
+                code="import time\ndef f(): time.sleep(0.2); return 5",
+                function_name="f",
+                timeout=60,
+            )
+        )
+        await asyncio.sleep(0.05)
+        set_default_backend(other)
+        return int(await task)
+
+    other = make_backend()
+    assert asyncio.run(main()) == 5
+    other.close()
+    set_default_backend(None)
+    gc.collect()
+    leftovers()  # nobody held it
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_default_of_another_kind_is_used_and_shut_down(wait: bool) -> None:
+    ended = threading.Event()
+
+    class Plain:
+        async def execute(self, call: WorkerCall, *, deadline_s: float | None) -> str:
+            return call.function_name
+
+        async def shutdown(self, *, wait: bool = False) -> None:
+            await asyncio.sleep(0)
+            seen.append(wait)
+            ended.set()
+
+    seen: list[bool] = []
+    plain = Plain()
+    set_default_backend(plain)
+    assert default_backend() is plain  # type: ignore[comparison-overlap]
+    assert run("") == "f"
+
+    async def main() -> None:
+        shutdown_executor(wait=wait)
+
+    asyncio.run(main())
+    assert ended.wait(60)
+    assert seen == [wait]
+    assert run("def f(): return 2") == 2
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_s_default_is_set_up_as_its_parent_s(make_backend: MakeBackend) -> None:
+    set_default_backend(make_backend(node_id="mine"))
+    assert run(NODE) == "mine"
+
+    def child() -> None:
+        assert run(NODE) == "mine"
+        shutdown_executor(wait=True)
+
+    succeeds_in_a_fork(child)
+    assert run(NODE) == "mine"
+
+
+def test_what_can_be_no_default_is_refused_at_once() -> None:
+    before = set_default_backend(None)
+    for wrong in (
+        object(),
+        {"max_workers": 2},
+        "strict",
+        pinfold.LocalBackend,
+        pinfold.WorkerConfig,
+    ):
+        with pytest.raises(ConfigTypeError, match="set_default_backend"):
+            set_default_backend(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfig, match="python"):
+        set_default_backend(pinfold.WorkerConfig(python="no-such-python"))
+    assert set_default_backend(before) is None
+    with pytest.raises(CallTypeError, match="ExecutorBackend"):
+        run("def f(): return 1", backend=pinfold.LocalBackend)
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_the_default_may_be_chosen_in_many_threads(make_backend: MakeBackend) -> None:
+    backends = [make_backend(max_workers=1) for _ in range(3)]
+    errors: list[BaseException] = []
+
+    def choose(backend: pinfold.LocalBackend) -> None:
+        try:
+            for _ in range(20):
+                set_default_backend(backend)
+                assert default_backend() in backends
+            assert run("def f(): return 1") == 1
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=choose, args=(backend,)) for backend in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_importing_the_package_makes_nothing() -> None:

@@ -173,7 +173,7 @@ def test_every_base_exception_is_an_exception_and_the_worker_lives(worker: Proce
         ("SystemExit('why')", 1),
         ("SystemExit(256)", 1),
         ("SystemExit(True)", 1),
-        ("KeyboardInterrupt()", 1),
+        ("KeyboardInterrupt()", -2),
         ("GeneratorExit()", 1),
         ("BaseException('x')", 1),
         ("MemoryError()", 1),

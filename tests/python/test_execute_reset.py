@@ -210,8 +210,8 @@ PUT_BACK = {
     ),
     "faulthandler": ("import faulthandler; faulthandler.enable()", "faulthandler.is_enabled()"),
     "a watchdog": (
-        "import faulthandler; faulthandler.dump_traceback_later(0.2, exit=True)",
-        "time.sleep(0.5)",
+        "import faulthandler; faulthandler.dump_traceback_later(1, exit=True)",
+        "time.sleep(1.2)",
     ),
     "the once-registry": (
         "warnings.simplefilter('once'); warnings.warn_explicit('x', UserWarning, 'f', 1)",

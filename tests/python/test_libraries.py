@@ -109,6 +109,26 @@ def test_a_library_computes_in_a_box(
         assert backend.submit(program).result(timeout=120).unwrap() is True
 
 
+@pytest.mark.skipif(not (there("joblib") and there("psutil")), reason="no joblib and psutil here")
+def test_joblib_finds_its_processes_by_psutil_in_a_strict_box(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    if not level_is_there("strict"):
+        pytest.skip("not to be had here")
+    source = """
+import joblib, os, psutil
+def f():
+    pids = joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(8))
+    here = psutil.Process()
+    below = {child.pid for child in here.children(recursive=True)}
+    return set(pids) <= below and here.memory_info().rss > 0 and here.num_fds() > 0
+"""
+    backend = make_backend(sandbox="strict", isolation=isolation, max_workers=1)
+    for _ in range(2):
+        program = WorkerCall(code=source, function_name="f")
+        assert backend.submit(program, deadline_s=100).result(timeout=120).unwrap() is True
+
+
 @pytest.mark.skipif(not there("scipy"), reason="no scipy here")
 def test_a_reused_worker_keeps_a_library_that_a_call_imports(make_backend: MakeBackend) -> None:
     backend = make_backend(isolation="reuse", max_workers=1)

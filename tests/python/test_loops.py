@@ -141,6 +141,8 @@ backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys
 backend.submit(call).result()
 
 async def main():
+    while (stats := backend.stats()).ending or stats.starting or not stats.idle:
+        await asyncio.sleep(0.001)  # until no descriptor comes or goes
     held = []
     try:
         while True:

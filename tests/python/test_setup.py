@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -131,12 +133,25 @@ try:
 except FileExistsError:
     time.sleep(1000)
 """
-    nap = WorkerCall("import time\ndef f(): time.sleep(0.6)", "f")
-    backend = make_backend(setup=setup, isolation="spawn", setup_timeout_s=0.5)
-    backend.submit(nap).result().unwrap()
-    for future in [backend.submit(nap) for _ in range(4)]:
+    go = tmp_path / "go"
+    source = "import os, time\ndef f(go):\n    while not os.path.exists(go): time.sleep(0.01)"
+    waits = WorkerCall(source, "f", args=[str(go)])
+    backend = make_backend(setup=setup, isolation="spawn", setup_timeout_s=2)
+    given_up = threading.Event()
+
+    @backend.on_worker_exit
+    def _(worker: object, reason: str) -> None:
+        if "not ready in time" in reason:
+            given_up.set()
+
+    futures = [backend.submit(waits)]
+    while not backend.stats().running:
+        time.sleep(0.001)
+    futures += [backend.submit(waits) for _ in range(3)]
+    assert given_up.wait(60)
+    go.touch()
+    for future in futures:
         future.result().unwrap()
-    assert backend.stats().workers_started > 1
 
 
 @pytest.mark.parametrize("sandbox", ["none", "standard", "strict"])

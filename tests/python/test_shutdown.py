@@ -104,6 +104,46 @@ def test_shutdown_without_wait_returns_at_once_and_cancels(
     leftovers()
 
 
+def test_close_with_wait_lets_running_and_queued_calls_finish(
+    either: LocalBackend, counted: list[str], leftovers: Any
+) -> None:
+    futures = [either.submit(NAP) for _ in range(5)]
+    done = []
+    futures[4].add_done_callback(done.append)
+    either.close(wait=True)
+    assert [future.result(timeout=0).value for future in futures] == ["done"] * 5
+    assert len(done) == 1
+    leftovers()
+    assert counted == ["shutdown"]
+    with pytest.raises(PoolClosed):
+        either.submit(SQUARE)
+    either.close(wait=True)
+
+
+def test_close_with_wait_may_stop_a_loop_whose_calls_end_all_the_same(
+    either: LocalBackend, leftovers: Any
+) -> None:
+    async def main() -> list[str]:
+        tasks = [asyncio.ensure_future(either.execute(NAP)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        either.close(wait=True)
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(main()) == ["done"] * 3
+    leftovers()
+
+
+def test_close_cuts_a_close_that_waits_short(either: LocalBackend) -> None:
+    future = either.submit(SLEEP)
+    thread = threading.Thread(target=either.close, kwargs={"wait": True})
+    thread.start()
+    while either.stats().state == "open":
+        threading.Event().wait(0.001)
+    either.close()
+    thread.join()
+    assert future.result(timeout=0).outcome == "cancelled"
+
+
 def test_close_cuts_a_shutdown_that_waits_short(either: LocalBackend, counted: list[str]) -> None:
     future = either.submit(SLEEP)
     thread = threading.Thread(target=lambda: asyncio.run(either.shutdown(wait=True)))

@@ -52,9 +52,7 @@ PCG = SEEDING + "numpy.random.set_bit_generator(numpy.random.PCG64(1))"
 def test_a_set_up_that_seeds_gives_every_worker_generators_of_its_own(
     make_backend: MakeBackend, isolation: str, setup: str
 ) -> None:
-    backend = make_backend(
-        isolation=isolation, setup=setup, max_workers=1, max_calls_per_worker=1
-    )
+    backend = make_backend(isolation=isolation, setup=setup, max_workers=1, max_calls_per_worker=1)
     drawn = [value(backend, DRAW) for _ in range(3)]
     assert len({first for first, _ in drawn}) == len({second for _, second in drawn}) == 3
 
@@ -178,7 +176,7 @@ def test_what_libraries_are_set_up_with_reaches_a_call(
     assert not set(names) - seen.keys()
     assert "HF_TOKEN" not in seen
     assert "JE_ARROW_MALLOC_CONF" not in seen  # the template's own
-    # A box has no way to them, and matplotlib, for one, complains of a directory that it cannot use.
+    # A box has no way to them, and matplotlib complains of a directory that it cannot use.
     assert set(caches) & seen.keys() == (set(caches) if level == "none" else set())
     assert set(caches) < DEFAULT_ENV_WHITELIST
 
@@ -473,6 +471,8 @@ def test_a_stack_and_a_chain_name_the_file_alone(either: LocalBackend) -> None:
     error = result.result().error
     assert error is not None
     assert error.stack.count('File "user_code.py", line 2 in f\n') == 1
-    told = text(either, "def f():\n    try: 1 / 0\n    except Exception as e: raise KeyError from e\n")
+    told = text(
+        either, "def f():\n    try: 1 / 0\n    except Exception as e: raise KeyError from e\n"
+    )
     assert told.count('File "user_code.py", line') == 2
     assert ".pinfold-box-" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -676,8 +677,7 @@ def test_a_daemon_is_told_of_and_swept(make: Make) -> None:
     result = worker.result()
     assert result is not None
     assert result.flags & RESULT_CHILDREN
-    assert template.exit_of(worker).flags & EXITED_ORPHANS
-    template.until_swept()
+    template.until_swept(worker)
     assert dies(result.value)
 
 
@@ -693,11 +693,38 @@ def test_a_daemon_of_a_killed_worker_is_swept_and_its_neighbour_is_spared(make: 
     spare = template.start()
     worker.kill()
     assert template.exit_of(worker).signal == signal.SIGKILL
-    template.until_swept()
+    template.until_swept(worker)
     assert dies(daemon)
     spare.call("def f(): return 'alive'")
     result = spare.result()
     assert result is not None and result.value == "alive"
+
+
+SEIZE = 0x4206  # PTRACE_SEIZE
+
+
+def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> None:
+    template = make().ready()
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = DAEMON.replace(
+        "return int(os.read(read, 100))", "print(os.read(read, 100).decode())\n    time.sleep(600)"
+    )
+    stuck, other, quiet = template.start(), template.start(), template.start()
+    stuck.call(code)
+    daemon = int(stuck.line())
+    assert libc.ptrace(SEIZE, daemon, None, None) == 0  # dead or alive, it is there until let go
+    stuck.kill()
+    assert template.exit_of(stuck).flags & EXITED_ORPHANS
+    other.call(code)
+    assert int(other.line()) > 0
+    other.kill()
+    template.until_swept(other)
+    quiet.kill()
+    assert template.exit_of(quiet).flags == 0
+    assert stuck.number not in template.swept
+    wall = 0x40000000  # __WALL: it is no child of this process
+    assert os.waitpid(daemon, wall)[1] == signal.SIGKILL
+    template.until_swept(stuck)
 
 
 def test_a_child_that_ended_unwaited_is_no_reason_for_a_sweep(any_template: Template) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import MakeBackend
+from conftest import MakeBackend, output_of
 from pinfold import (
     CallTimeout,
     ConfigTypeError,
@@ -101,7 +101,9 @@ def test_right_programs_among_endless_loops_are_none_of_them_called_slow_by_map(
             assert "the time of 0.3 s passed" in error_of(result).message
 
 
-def test_what_a_call_of_a_map_waits_is_not_its_time(any_mode: str, make_backend: MakeBackend) -> None:
+def test_what_a_call_of_a_map_waits_is_not_its_time(
+    any_mode: str, make_backend: MakeBackend
+) -> None:
     backend = make_backend(isolation=any_mode)
     naps = [call("import time; time.sleep(0.4); return args[0]", n) for n in range(8)]
     got = list(backend.map(naps, deadline_s=1.2))
@@ -121,8 +123,12 @@ def test_a_program_that_takes_longer_than_wall_s_is_a_timeout_with_its_stack(
     assert "'f': the time of 0.2 s passed" in error_of(result).message
     assert result.metrics is not None
     assert result.metrics.wall_time_s >= 0.2
-    with pytest.raises(CallTimeout):
-        asyncio.run(backend.execute(hang))
+    for _ in range(100):
+        with pytest.raises(CallTimeout) as caught:
+            asyncio.run(backend.execute(hang))
+        if caught.value.stack:  # the kill does not wait for it on a busy machine
+            break
+    assert "in f" in caught.value.stack
     assert backend.submit(SQUARE, deadline_s=60).result(timeout=60).value == 49
 
 
@@ -225,7 +231,9 @@ def test_every_error_has_its_phase(make_backend: MakeBackend) -> None:
 # ---- nobody's time -------------------------------------------------------------------------------
 
 
-def test_the_time_in_which_a_pool_opens_is_nobodys(any_mode: str, make_backend: MakeBackend) -> None:
+def test_the_time_in_which_a_pool_opens_is_nobodys(
+    any_mode: str, make_backend: MakeBackend
+) -> None:
     backend = make_backend(isolation=any_mode, setup="import time\ntime.sleep(0.9)\n")
     first = [backend.submit(square(n), deadline_s=0.7) for n in range(2)]
     assert [each.result(timeout=60).unwrap() for each in first] == [0, 1]
@@ -234,14 +242,11 @@ def test_the_time_in_which_a_pool_opens_is_nobodys(any_mode: str, make_backend: 
     before = backend.stats()
     os.kill(before.template_pid, signal.SIGKILL)
     while backend.stats().template_pid == before.template_pid:
-        with contextlib.suppress(TimeoutError):
-            threading.Event().wait(0.01)
+        time.sleep(0.001)
     assert backend.submit(SQUARE, deadline_s=0.7).result(timeout=60).unwrap() == 49
 
 
 def test_what_a_first_call_imports_is_not_its_time(tmp_path: Path) -> None:
-    from conftest import output_of
-
     script = """
 import sys
 from pinfold import LocalBackend, WorkerCall, WorkerConfig
@@ -278,7 +283,9 @@ def test_who_has_no_more_calls_under_way_than_there_may_be_is_never_refused(
         return await asyncio.gather(*map(client, each))
 
     got = asyncio.run(main())
-    assert sorted(sum(got, [])) == [n * n for n in range(10 * (2 + max_queue))]
+    assert sorted(value for values in got for value in values) == [
+        n * n for n in range(10 * (2 + max_queue))
+    ]
 
     held = [backend.submit(SLEEP) for _ in range(2 + max_queue)]
     with pytest.raises(QueueFull, match=f"{max_queue} calls"):

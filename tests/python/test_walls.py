@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import resource
 import shutil
 import socket
@@ -549,3 +550,32 @@ with multiprocessing.Pool(2) as pool:
             found = backend.submit(call(body), deadline_s=50).result(timeout=60).unwrap()
             assert found == ([1, 2], [1, 2])
         backend.close()
+
+
+@pytest.mark.skipif(
+    tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (6, 14),
+    reason="the number of processes in a namespace is not its own before Linux 6.14",
+)
+def test_the_calls_of_a_strict_box_leave_processes_for_others(
+    make_backend: MakeBackend, strict: str
+) -> None:
+    here = Path("/proc/sys/kernel/pid_max")
+    machine = here.read_text()
+    body = """
+import os
+with open("/proc/sys/kernel/pid_max") as file:
+    most = int(file.read())
+pids = set()
+for _ in range(300):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    pids.add(pid)
+return most, max(pids) < most
+"""
+    backend = make_backend(sandbox=strict)
+    most, below = backend.submit(call(body)).result(timeout=60).unwrap()
+    assert most <= int(machine) // 4
+    assert below
+    assert here.read_text() == machine

@@ -63,7 +63,7 @@ def test_arguments_that_are_not_carried_are_refused() -> None:
 
 
 def test_a_failure_comes_out_as_it_went_in() -> None:
-    failure = wire.Failure("ValueError", "no", "Traceback ...", 1)
+    failure = wire.Failure("ValueError", "no", "Traceback ...", 1, 7)
     assert wire.unpack_failure(received(wire.pack_failure(failure))) == failure
 
 
@@ -80,10 +80,14 @@ def test_a_failure_with_surrogates_travels_escaped() -> None:
         [],
         {},
         {"type": "", "message": "", "text": ""},
-        {"type": "", "message": "", "text": "", "returncode": "1"},
-        {"type": "", "message": "", "text": "", "returncode": True},
-        {"type": "", "message": "", "text": b"", "returncode": 1},
-        {"type": "", "message": "", "text": "", "returncode": 1, "more": 1},
+        {"type": "", "message": "", "text": "", "returncode": 1},
+        {"type": "", "message": "", "text": "", "returncode": "1", "line": 0},
+        {"type": "", "message": "", "text": "", "returncode": True, "line": 0},
+        {"type": "", "message": "", "text": b"", "returncode": 1, "line": 0},
+        {"type": "", "message": "", "text": "", "returncode": 1, "line": -1},
+        {"type": "", "message": "", "text": "", "returncode": 1, "line": 2**31},
+        {"type": "", "message": "", "text": "", "returncode": 1, "line": "3"},
+        {"type": "", "message": "", "text": "", "returncode": 1, "line": 0, "more": 1},
     ],
 )
 def test_what_is_no_failure_is_malformed(value: Any) -> None:

@@ -10,8 +10,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* The module's state: its types. */
+/* The module's state: its types, and Pool.identify()'s function, or NULL. */
 struct binding {
+    PyObject *identity;
     PyTypeObject *pool;
     PyTypeObject *queue;
     PyTypeObject *result;
@@ -129,9 +130,11 @@ PyObject *raise_closed(void);
 /* An empty Result, which no method may be called of. */
 struct result *py_result_new(struct binding *binding);
 
-/* Pool.submit and Pool.claimed, methods of files of their own. */
+/* Methods of Pool, in files of their own. */
 PyObject *py_pool_submit(PyObject *pool, PyObject *args);
-PyObject *py_claimed(PyObject *ignored, PyObject *const *args, Py_ssize_t n);
+PyObject *py_here(PyObject *type, PyObject *ignored);
+PyObject *py_identify(PyObject *type, PyObject *identity);
+PyObject *py_claimed(PyObject *type, PyObject *const *args, Py_ssize_t n);
 
 PyObject *py_queue_new(struct pool *pool);
 

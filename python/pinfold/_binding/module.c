@@ -64,6 +64,7 @@ static int add_constants(PyObject *module)
         {"DISTRUST", PINFOLD_DISTRUST},
         {"PLACES", PINFOLD_PLACES},
         {"AHEAD", PINFOLD_AHEAD},
+        {"PRINTED", PINFOLD_PRINTED},
         {"NO_QUEUE", PINFOLD_NO_QUEUE},
         {"EVENT_CALL_START", PINFOLD_EVENT_CALL_START},
         {"EVENT_WORKER_START", PINFOLD_EVENT_WORKER_START},
@@ -81,6 +82,7 @@ static int add_constants(PyObject *module)
 static int binding_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct binding *binding = PyModule_GetState(module);
+    Py_VISIT(binding->identity);
     Py_VISIT(binding->pool);
     Py_VISIT(binding->queue);
     Py_VISIT(binding->result);
@@ -91,6 +93,7 @@ static int binding_traverse(PyObject *module, visitproc visit, void *arg)
 static int binding_clear(PyObject *module)
 {
     struct binding *binding = PyModule_GetState(module);
+    Py_CLEAR(binding->identity);
     Py_CLEAR(binding->pool);
     Py_CLEAR(binding->queue);
     Py_CLEAR(binding->result);

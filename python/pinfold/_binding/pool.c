@@ -310,15 +310,28 @@ static PyObject *leave(PyObject *op, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(line_leave(&((struct pool *)op)->line));
 }
 
-static PyObject *pool_poll(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *filenos(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
+    if (!gate_enter(&self->gate))
+        return raise_closed();
+    int fds[] = {pinfold_pool_notify_fd(self->pool), self->wake_fd};
+    gate_leave(&self->gate);
+    return Py_BuildValue("(ii)", fds[0], fds[1]);
+}
+
+static PyObject *pool_poll(PyObject *op, PyObject *args)
+{
+    struct pool *self = (struct pool *)op;
+    int timeout_ms = -1;
+    if (!PyArg_ParseTuple(args, "|i:poll", &timeout_ms))
+        return NULL;
     int code = -ESHUTDOWN;
     Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
     {
         struct pollfd fds[] = {{.fd = pinfold_pool_notify_fd(self->pool), .events = POLLIN},
                                {.fd = self->wake_fd, .events = POLLIN}};
-        code = poll(fds, 2, -1) < 0 ? -errno : 0;
+        code = poll(fds, 2, timeout_ms) < 0 ? -errno : 0;
         uint64_t ignored;
         if (code == 0 && fds[1].revents && read(self->wake_fd, &ignored, sizeof ignored) < 0)
             code = 0; /* another thread that polls has read it */
@@ -493,11 +506,16 @@ static PyMethodDef methods[] = {
      "line."},
     {"leave", leave, METH_NOARGS,
      "Leaves what this thread took to whoever comes next. False: nothing is left so."},
-    {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_STATIC,
+    {"here", py_here, METH_NOARGS | METH_CLASS, "This thread, as claimed() knows it."},
+    {"identify", py_identify, METH_O | METH_CLASS,
+     "identify(function): function() is what here() is, where greenlets are in the place of threads."},
+    {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_CLASS,
      "claimed(claims, key, function, *args): what function(*args) returns, while claims[key] is this thread.\n"
      "None, and it is not called, if another call of claimed() has the key."},
     {"let_go", let_go, METH_NOARGS, "In a fork: closes the copy of its descriptor, as the library does at once."},
-    {"poll", pool_poll, METH_NOARGS, "Waits for a Result in the pool's own queue, an event, wake() or close()."},
+    {"poll", pool_poll, METH_VARARGS,
+     "poll(timeout_ms=-1): waits for a Result in the pool's own queue, an event, wake() or close()."},
+    {"filenos", filenos, METH_NOARGS, "Two descriptors; poll() does not wait where one polls readable."},
     {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
     {"watch", watch, METH_NOARGS, "Keeps events from now on."},
     {"next_event", next_event, METH_NOARGS, "(kind, pid, key, worker id, reason), or None."},

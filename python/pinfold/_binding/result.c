@@ -27,8 +27,16 @@ static void result_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
+/* As `wire.OUT_OF_LINE` has it: what is smaller lies in the stream, so more segments than this many bytes each are none
+ * that a codec wrote, and to make views of them takes fifty times their size. */
+#define OUT_OF_LINE 4096u
+
 static PyObject *result_segments(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    const pinfold_result *result = of(self);
+    if (result->n_segments > 1 + result->metrics.result_bytes / OUT_OF_LINE)
+        return PyErr_Format(PyExc_ValueError, "%lu segments in %llu bytes", (unsigned long)result->n_segments,
+                            (unsigned long long)result->metrics.result_bytes);
     return segment_views(binding_of(self)->segment, of(self)->segments, of(self)->n_segments, self);
 }
 

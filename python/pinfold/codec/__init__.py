@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pinfold.codec import data
-from pinfold.codec.errors import CannotDecode, Malformed, NotCarried
+from pinfold.codec.errors import CannotDecode, Malformed, NotCarried, TooLarge
 
 __all__ = [
     "CODECS",
@@ -25,6 +25,7 @@ __all__ = [
     "CannotDecode",
     "Malformed",
     "NotCarried",
+    "TooLarge",
     "decode",
     "encode",
 ]
@@ -54,18 +55,24 @@ def encode(value: object, codec: str, root: str = "result") -> list[bytes | memo
     raise ValueError(f"no codec {codec!r}: it is one of {', '.join(CODECS)}")
 
 
-def decode(segments: Sequence[memoryview], codec: str) -> object:
+def decode(
+    segments: Sequence[memoryview], codec: str, most: int = 0, *, trusted: bool = False
+) -> object:
     """Turn segments back into the value.
 
     Each segment is a writable memoryview, 64-byte aligned. Large arrays come back as writable views
     on them, without a copy, and keep them alive; everything else is copied out.
+
+    A ``data`` value may take `most` bytes (0: any number; `TooLarge` if it takes more), and never
+    more memory and time than are in proportion to its segments (docs/security.md), unless they are
+    `trusted`.
 
     Raises `Malformed` (``data``) or `CannotDecode` (``pickle``, or a missing first segment there),
     ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.errors.is_shortage`
     knows: then it is this process that lacks something, and the value may be as good as any.
     """
     if codec == "data":
-        return data.decode(segments)
+        return data.decode(segments, most, trusted=trusted)
     if codec == "pickle":
         from pinfold.codec import pickled
 

@@ -11,12 +11,15 @@ import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import cbor2
 import numpy as np
 
 from pinfold.codec import wire
+from pinfold.codec._reader import are_bools, are_characters, describe
 from pinfold.codec.errors import Malformed
 from pinfold.codec.wire import Unfit
 
@@ -36,10 +39,11 @@ _RECORD = 2
 _NESTED = 16  # structs in structs
 
 
-# What a writer does with memory that stays out of line: keep it, and say its number. And what a
-# reader does with such a number.
+_KEPT = 256  # bytes of the longest description whose dtype is kept
+_OF_NOTHING = 1 << 20  # the most items of no size
+
+# What a writer does with memory that stays out of line: keep it, and say its number.
 Add = Callable[[memoryview], int]
-Take = Callable[[object], memoryview]
 
 
 def _refused(dtype: Any) -> Unfit:
@@ -109,9 +113,17 @@ def _plain(text: str) -> Any:
     return dtype
 
 
-def dtype_of(spec: object) -> Any:
-    """The dtype of a description, or `Malformed`."""
+def dtype_of(description: bytes) -> Any:
+    """The dtype of a description, a CBOR item, or `Malformed`."""
+    return _kept(description) if len(description) <= _KEPT else _dtype(description)
+
+
+def _dtype(description: bytes) -> Any:
+    spec = describe(description)
     return _plain(spec) if type(spec) is str else _struct(spec)
+
+
+_kept = lru_cache(maxsize=256)(_dtype)
 
 
 def _struct(spec: object, depth: int = 0) -> Any:
@@ -121,7 +133,7 @@ def _struct(spec: object, depth: int = 0) -> Any:
     assert type(flags) is int and type(itemsize) is int and type(members) is list
     if not 0 <= flags <= (_ALIGNED | _RECORD) or not 0 <= itemsize < 1 << 31:
         raise Malformed("not the fields of a dtype")
-    names, titles, offsets, formats = [], [], [], []
+    names, titles, offsets, formats, ends = [], [], [], [], []
     for member in members:
         kinds = ((str,), (str, type(None)), (int,), (str, list), (list, type(None)))
         name, title, offset, inner, dims = wire.fields(member, "dtype's field", *kinds)
@@ -139,6 +151,12 @@ def _struct(spec: object, depth: int = 0) -> Any:
         titles.append(title)
         offsets.append(offset)
         formats.append(base)
+        if size:
+            ends.append((offset, offset + size))
+    # Each byte of such an item would be looked at once for each field that lies on it.
+    ends.sort()
+    if any(end > start for (_, end), (start, _) in pairwise(ends)):
+        raise Malformed("a dtype with fields that overlap")
     layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize}
     if any(title is not None for title in titles):
         layout["titles"] = titles
@@ -202,7 +220,9 @@ def _on(buffer: Any, shape: tuple[int, ...], dtype: Any, fortran: bool) -> Any:
     """An array on a buffer, which `frombuffer` exports (and so keeps mapped) as long as it lives;
     the array's own constructor would only hold a reference."""
     if dtype.itemsize == 0 or not buffer:
-        return np.ndarray(shape, dtype, bytearray(1), order="F" if fortran else "C")
+        buffer = bytearray(1)
+    if type(buffer) is bytearray:  # nobody else's
+        return np.ndarray(shape, dtype, buffer, order="F" if fortran else "C")
     return np.frombuffer(buffer, dtype).reshape(shape, order="F" if fortran else "C")
 
 
@@ -232,28 +252,40 @@ def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
         encoder.encode_length(0, add(memoryview(octets)))
 
 
-def _memmap(add: Add, encoder: CBOREncoder, value: Any) -> None:
-    # The file is where the array is stored, not what it is.
+def _viewed(add: Add, encoder: CBOREncoder, value: Any) -> None:
+    # Of a memmap the file is where the array is stored, not what it is; of a recarray attributes
+    # are another way to the fields.
     _array(add, encoder, value.view(np.ndarray))
 
 
-def read_array(take: Take, item: object) -> Any:
+def read_array(
+    description: bytes, shape: tuple[int, ...], fortran: bool, memory: bytearray | memoryview
+) -> Any:
     """An array on the memory of its segment, or on a copy of its bytes in the stream."""
-    kinds = ((str, list), (list,), (bool,), (bytes, int))
-    spec, shape, fortran, memory = wire.fields(item, "numpy.ndarray", *kinds)
-    dtype = dtype_of(spec)
-    count = _product(shape)
-    buffer = bytearray(memory) if type(memory) is bytes else take(memory)
-    if len(buffer) != count * dtype.itemsize:
-        raise Malformed(f"a numpy.ndarray of {count * dtype.itemsize} bytes on {len(buffer)}")
-    assert type(shape) is list
+    dtype = dtype_of(description)
+    count = prod(shape)
+    if len(memory) != count * dtype.itemsize:
+        raise Malformed(f"a numpy.ndarray of {count * dtype.itemsize} bytes on {len(memory)}")
+    if count > _OF_NOTHING and not memory:
+        raise Malformed("a numpy.ndarray of too many items of no size")
     try:
-        array = _on(buffer, tuple(shape), dtype, bool(fortran))
+        array = _on(memory, shape, dtype, fortran)
     except (TypeError, ValueError, OverflowError) as error:
         raise Malformed(f"no such numpy.ndarray: {error!s:.100}") from error
-    if flaw := _flaw(array):
-        raise Malformed(f"a numpy.ndarray with {flaw}")
+    _check(array, memory)
     return array
+
+
+def _check(array: Any, memory: bytes | bytearray | memoryview) -> None:
+    """Raise `Malformed` if bits of an array, all of whose memory this is, are no value."""
+    kind = array.dtype.kind
+    good = True
+    if kind == "b":
+        good = are_bools(memory)
+    elif kind == "U":
+        good = are_characters(memory, array.dtype.str[0] == ">")
+    if not good or (kind == "V" and _flaw(array)):
+        raise Malformed(f"a numpy value with {_flaw(array)}")
 
 
 # --- scalars --------------------------------------------------------------------------------------
@@ -290,22 +322,20 @@ def _bytes(add: Add, encoder: CBOREncoder, value: Any) -> None:
     encoder.encode_bytes(bytes(value))
 
 
-def read_scalar(item: object) -> Any:
+def read_scalar(description: bytes, content: bytes | str) -> Any:
     """A numpy scalar of exactly the dtype that was written."""
-    spec, content = wire.fields(item, "numpy scalar", (str, list), (bytes, str))
     if type(content) is str:
-        if spec != "U":
+        if description != b"\x61U":
             raise Malformed("not the content of a numpy scalar")
         return np.str_(content)
-    assert type(content) is bytes
-    if spec == "S":
+    if description == b"\x61S":
         return np.bytes_(content)
-    dtype = dtype_of(spec)
+    dtype = dtype_of(description)
     if dtype.kind in "SU" or len(content) != dtype.itemsize:
         raise Malformed("not the content of a numpy scalar")
-    array = _on(bytearray(content), (), dtype, False)
-    if flaw := _flaw(array):
-        raise Malformed(f"a numpy scalar with {flaw}")
+    memory = bytearray(content)
+    array = _on(memory, (), dtype, False)
+    _check(array, memory)
     return array[()]
 
 
@@ -313,7 +343,8 @@ _KINDS = {np.dtype(char).type for char in "?bBhHiIlLqQefdgFDGVMm"}
 
 ENCODERS: dict[type, Any] = {
     np.ndarray: _array,
-    np.memmap: _memmap,
+    np.memmap: _viewed,
+    np.recarray: _viewed,
     np.str_: _str,
     np.bytes_: _bytes,
     **dict.fromkeys((*_KINDS, np.record), _scalar),

@@ -1,4 +1,4 @@
-"""The `data` codec: one CBOR item (RFC 8949, written and read by cbor2's compiled code).
+"""The `data` codec: one CBOR item (RFC 8949).
 
 It carries None, bool, int of any size, float (each NaN with its sign and payload), complex, str
 (lone surrogates too), bytes, bytearray, list, tuple, set, frozenset, dict (any key that it
@@ -7,22 +7,24 @@ timedelta, timezone, zoneinfo.ZoneInfo (by name); Decimal, Fraction, UUID; pathl
 PurePosixPath; numpy arrays and numpy scalars of every dtype but object, numpy.str's StringDType
 and user-defined ones.
 
-Exactly these types: a subclass (IntEnum, namedtuple, OrderedDict, a masked array, pandas'
-Timestamp) is refused, because its plain part is another value. One exception: numpy.memmap comes
-back as a plain array, since the file is its storage, not its value. An array keeps dtype, shape and
-C or Fortran order, but is always writable, and loses a dtype's metadata. Arrays with bools or
-characters are looked through on both sides, since not all bits are one; the memory of all others
-stays untouched.
+What `json.dumps` takes, it takes as well, as the plain type: subclasses of dict, list, tuple, int,
+float and str (OrderedDict, namedtuple, IntEnum). A deque and a dict's view arrive as lists; what
+exports a buffer (array.array, memoryview, mmap), as an array; a memmap and a recarray, as plain
+arrays. Other subclasses (pandas' Timestamp, a masked array) are refused, because their plain part
+is another value.
+
+An array keeps dtype, shape and C or Fortran order, but is always writable, and loses a dtype's
+metadata. Arrays with bools or characters are looked through on both sides, since not all bits are
+one; the memory of all others stays untouched. A dtype whose fields overlap is refused.
 
 Values are trees: two references to one list arrive as two lists, and a cycle is refused. At most
 `wire.MAX_DEPTH` (200) containers inside one another, on both sides.
 
-The reader knows the tags of `wire` and no others: cbor2 asks the mapping of `semantic_decoders`
-before its own switch (cbor2 documentation, "Customizing encoding and decoding"), and the one here
-answers for every number. So cbor2 never builds a pattern, a message, an address, a shared or a
-string reference. Indefinite lengths and duplicate keys are off; keys of CBOR maps are text or
-bytes, so that nothing is ever built as an immutable stand-in. The rest (CBOR's undefined and simple
-values, for which cbor2 has no switch) is found by a look over the result.
+cbor2 writes; `_reader.c` reads. It knows the tags of `wire` and no others, no indefinite lengths, no
+undefined and simple values, and of a map only text as keys, each once. What it reads is bounded by
+the size of the bytes: memory, by `MEMORY_A_BYTE`; time, by what a byte may cost, by the steps that
+the tables of keys take (a sender chooses the hashes of numbers), and by the size of numbers in keys
+and ranges.
 """
 
 from __future__ import annotations

@@ -60,6 +60,10 @@ class Malformed(ValueError):
     """
 
 
+class TooLarge(Malformed):
+    """A value of the `data` codec that takes more memory than it may."""
+
+
 class CannotDecode(Exception):
     """Unpickling raised; what it raised is the ``__cause__``."""
 

@@ -10,19 +10,21 @@ import re
 import struct
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from math import gcd
+from typing import TYPE_CHECKING, Any
 
 from pinfold.codec import wire
 from pinfold.codec.errors import Malformed, is_shortage, name_of
-from pinfold.codec.wire import Unfit, exactly, fields
+from pinfold.codec.wire import Unfit
 
 if TYPE_CHECKING:
     from cbor2 import CBOREncoder
 
-Encoder = Callable[["CBOREncoder", Any], None]
-Decoder = Callable[[Any, bool], object]
+    from pinfold.codec._reader import Reader
 
-_INT = (int,)
+Encoder = Callable[["CBOREncoder", Any], None]
+
 _NONE = type(None)
 
 _DECIMAL = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?(?:E[+-]?[0-9]{1,19})?|Infinity|s?NaN[0-9]*)")
@@ -30,7 +32,11 @@ _ZONE = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
 
 # Above this many bits the reader does not check that a fraction is in lowest terms: the check is
 # quadratic, and all that an unreduced one can do is to compare unequal.
-_GCD_BITS = 1 << 16
+_GCD_BITS = 1 << 14
+
+# What a time zone costs that is not loaded yet: a file is read.
+_ZONE_STEPS = 12_000
+_ZONE_BYTES = 8192
 
 
 def _put(encoder: CBOREncoder, tag: int, *items: object) -> None:
@@ -74,30 +80,6 @@ def _any_str(encoder: CBOREncoder, value: str) -> None:
         encoder.encode_bytes(value.encode("utf-8", "surrogatepass"))
 
 
-def _read_positive(item: object, immutable: bool) -> int:
-    return int.from_bytes(cast(bytes, exactly(item, bytes, "bignum")), "big")
-
-
-def _read_negative(item: object, immutable: bool) -> int:
-    return ~int.from_bytes(cast(bytes, exactly(item, bytes, "bignum")), "big")
-
-
-def _read_complex(item: object, immutable: bool) -> complex:
-    real, imag = fields(item, "complex", (float,), (float,))
-    return complex(cast(float, real), cast(float, imag))
-
-
-def _read_nan(item: object, immutable: bool) -> float:
-    value: float = struct.unpack(">d", cast(bytes, exactly(item, bytes, "NaN")))[0]
-    if value == value:
-        raise Malformed("a NaN that is a number")
-    return value
-
-
-def _read_surrogates(item: object, immutable: bool) -> str:
-    return cast(bytes, exactly(item, bytes, "str")).decode("utf-8", "surrogatepass")
-
-
 # --- range, slice, Ellipsis -----------------------------------------------------------------------
 
 
@@ -116,21 +98,6 @@ def _slice(encoder: CBOREncoder, value: slice) -> None:
 def _ellipsis(encoder: CBOREncoder, value: object) -> None:
     encoder.encode_length(6, wire.ELLIPSIS)
     encoder.encode_none()
-
-
-def _read_range(item: object, immutable: bool) -> range:
-    start, stop, step = cast(list[int], fields(item, "range", _INT, _INT, _INT))
-    return range(start, stop, step)
-
-
-def _read_slice(item: object, immutable: bool) -> slice:
-    end = (int, _NONE)
-    return slice(*fields(item, "slice", end, end, end))
-
-
-def _read_ellipsis(item: object, immutable: bool) -> object:
-    exactly(item, _NONE, "Ellipsis")
-    return ...
 
 
 # --- datetime, zoneinfo ---------------------------------------------------------------------------
@@ -173,59 +140,26 @@ def _zoneinfo(encoder: CBOREncoder, v: Any) -> None:
     encoder.encode_string(v.key)
 
 
-def _zones() -> tuple[type, ...]:
-    import datetime
-
-    named = _of_zoneinfo() if "zoneinfo" in sys.modules else ()
-    return (_NONE, datetime.timezone, *named)
+def _read_zone(reader: Reader, key: str) -> object:
+    zone = reader.memo.get(key)
+    return zone if zone is not None else _load_zone(reader, key)
 
 
-def _read_datetime(item: object, immutable: bool) -> object:
-    import datetime
-
-    *day, fold, zone = cast(Any, fields(item, "datetime", *[_INT] * 8, _zones()))
-    return cast(Any, datetime.datetime)(*day, zone, fold=fold)
-
-
-def _read_date(item: object, immutable: bool) -> object:
-    import datetime
-
-    return datetime.date(*cast(list[int], fields(item, "date", _INT, _INT, _INT)))
-
-
-def _read_time(item: object, immutable: bool) -> object:
-    import datetime
-
-    *clock, fold, zone = cast(Any, fields(item, "time", *[_INT] * 5, _zones()))
-    return cast(Any, datetime.time)(*clock, zone, fold=fold)
-
-
-def _read_timedelta(item: object, immutable: bool) -> object:
-    import datetime
-
-    return datetime.timedelta(*cast(list[int], fields(item, "timedelta", _INT, _INT, _INT)))
-
-
-def _read_timezone(item: object, immutable: bool) -> object:
-    import datetime
-
-    offset, name = cast(list[Any], fields(item, "timezone", (datetime.timedelta,), (str, _NONE)))
-    return datetime.timezone(offset) if name is None else datetime.timezone(offset, name)
-
-
-def _read_zone(item: object, immutable: bool) -> object:
+def _load_zone(reader: Reader, key: str) -> object:
     import zoneinfo
 
-    key = cast(str, exactly(item, str, "time zone"))
     # The name becomes a path below the system's time zones, and a package of tzdata.
     if not _ZONE.fullmatch(key):
         raise Malformed("not the name of a time zone")
+    reader.work(_ZONE_STEPS)
+    reader.spend(_ZONE_BYTES)
     try:
-        return zoneinfo.ZoneInfo(key)
+        zone = reader.memo[key] = zoneinfo.ZoneInfo(key)
     except (ValueError, zoneinfo.ZoneInfoNotFoundError, OSError) as error:
         if is_shortage(error):
             raise
         raise Malformed(f"no time zone {key!r} on this machine") from error
+    return zone
 
 
 # --- decimal, fractions, uuid, pathlib ------------------------------------------------------------
@@ -261,59 +195,70 @@ def _pure_path(encoder: CBOREncoder, value: Any) -> None:
     encoder.encode(str(value))
 
 
-def _read_decimal(item: object, immutable: bool) -> object:
+@cache
+def _decimal_type() -> Any:
     import decimal
 
-    text = cast(str, exactly(item, str, "Decimal"))
+    return decimal.Decimal
+
+
+def _read_decimal(reader: Reader, text: str) -> object:
     if not _DECIMAL.fullmatch(text):
         raise Malformed("not a Decimal")
-    value = decimal.Decimal(text)
+    value = _decimal_type()(text)
     # An exponent out of range raises or gives a NaN, as the thread's context has it.
-    if value.is_nan() != ("NaN" in text):
+    if value.is_nan() and "NaN" not in text:
         raise Malformed("a Decimal out of range")
     return value
 
 
-class _Ratio:
-    """Two ints that `Fraction` takes over as they are (it asks only for a `numbers.Rational`);
-    given two ints it would compute their gcd, which takes minutes for large ones."""
-
-    def __init__(self, numerator: int, denominator: int) -> None:
-        self.numerator = numerator
-        self.denominator = denominator
-
-
-def _read_fraction(item: object, immutable: bool) -> object:
+@cache
+def _fraction_type() -> Any:
     import fractions
-    import math
-    import numbers
 
-    numerator, denominator = cast(list[int], fields(item, "Fraction", _INT, _INT))
+    return fractions.Fraction
+
+
+def _read_fraction(reader: Reader, numerator: int, denominator: int) -> object:
     if denominator < 1:
         raise Malformed("a Fraction's denominator is positive")
-    size = max(numerator.bit_length(), denominator.bit_length())
-    if size <= _GCD_BITS and math.gcd(numerator, denominator) != 1:
+    if (
+        denominator.bit_length() <= _GCD_BITS
+        and numerator.bit_length() <= _GCD_BITS
+        and gcd(numerator, denominator) != 1
+    ):
         raise Malformed("a Fraction that is not in lowest terms")
-    numbers.Rational.register(_Ratio)
-    return fractions.Fraction(cast(Any, _Ratio(numerator, denominator)))
+    # Given two ints its constructor computes their gcd, which takes minutes for large ones.
+    value = object.__new__(_fraction_type())
+    value._numerator = numerator
+    value._denominator = denominator
+    return value
 
 
-def _read_uuid(item: object, immutable: bool) -> object:
+@cache
+def _uuid_type() -> Any:
     import uuid
 
-    return uuid.UUID(bytes=cast(bytes, exactly(item, bytes, "UUID")))
+    return uuid.UUID
 
 
-def _read_path(item: object, immutable: bool) -> object:
+def _read_uuid(reader: Reader, octets: bytes) -> object:
+    return _uuid_type()(bytes=octets)
+
+
+@cache
+def _paths() -> Any:
     import pathlib
 
-    return pathlib.PosixPath(cast(str, exactly(item, str, "path")))
+    return pathlib
 
 
-def _read_pure_path(item: object, immutable: bool) -> object:
-    import pathlib
+def _read_path(reader: Reader, text: str) -> object:
+    return _paths().PosixPath(text)
 
-    return pathlib.PurePosixPath(cast(str, exactly(item, str, "path")))
+
+def _read_pure_path(reader: Reader, text: str) -> object:
+    return _paths().PurePosixPath(text)
 
 
 # --- the tables -----------------------------------------------------------------------------------
@@ -381,20 +326,8 @@ _MODULES: dict[str, Callable[[], dict[type, Encoder]]] = {
     "pathlib": _of_pathlib,
 }
 
-DECODERS: dict[int, Decoder] = {
-    wire.POSITIVE_BIGNUM: _read_positive,
-    wire.NEGATIVE_BIGNUM: _read_negative,
-    wire.COMPLEX: _read_complex,
-    wire.NAN: _read_nan,
-    wire.SURROGATES: _read_surrogates,
-    wire.RANGE: _read_range,
-    wire.SLICE: _read_slice,
-    wire.ELLIPSIS: _read_ellipsis,
-    wire.DATETIME: _read_datetime,
-    wire.DATE: _read_date,
-    wire.TIME: _read_time,
-    wire.TIMEDELTA: _read_timedelta,
-    wire.TIMEZONE: _read_timezone,
+# What the reader cannot make itself: functions of it and of the parts, whose types are right.
+DECODERS: dict[int, Callable[..., object]] = {
     wire.ZONE: _read_zone,
     wire.DECIMAL: _read_decimal,
     wire.RATIONAL: _read_fraction,

@@ -64,10 +64,3 @@ def fields(item: object, name: str, *kinds: tuple[type, ...]) -> list[object]:
     ):
         raise Malformed(f"not the fields of a {name}")
     return item
-
-
-def exactly(item: object, kind: type, name: str) -> object:
-    """`item`, if it is of that very type, or `Malformed`."""
-    if type(item) is not kind:
-        raise Malformed(f"not the content of a {name}")
-    return item

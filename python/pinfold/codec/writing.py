@@ -9,9 +9,11 @@ never comes back to Python.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import cbor2
 from cbor2 import CBOREncoder
@@ -115,7 +117,8 @@ class _Encoders(dict[type, Any]):
         if encoder is None:
             of_array = _array_encoder(kind)
             if of_array is None:
-                return _refuse
+                # Not kept in the table: the class may be a call's, which nothing shall keep.
+                return partial(_as_plain, self.writer.add)
             encoder = partial(of_array, self.writer.add)
         self[kind] = encoder
         return encoder  # type: ignore[no-any-return]
@@ -125,8 +128,69 @@ class _Encoders(dict[type, Any]):
 _idle: list[_Encoders] = []
 
 
-def _refuse(encoder: CBOREncoder, value: object) -> NoReturn:
-    raise Unfit
+# What `json.dumps` takes beside the plain types, and how it reads it: a number or a text past all
+# that its class may define, a dict by its ``items``, which know its order. A deque and a dict's view
+# are lists.
+_PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int.__pos__),
+    (float, float.__pos__),
+    (str, str.__str__),
+    (tuple, lambda value: tuple(tuple.__iter__(value))),
+    (list, lambda value: list(list.__iter__(value))),
+    (dict, lambda value: dict(value.items())),
+    (deque, lambda value: list(deque.__iter__(value))),
+    (type({}.keys()), list),
+    (type({}.values()), list),
+    (type({}.items()), list),
+)
+
+
+def _plain_of(kind: type) -> Callable[[Any], Any] | None:
+    """What makes a value of exactly this type the plain one that stands for it."""
+    if kind in CONTAINERS:
+        return None
+    return next((make for base, make in _PLAIN if issubclass(kind, base)), None)
+
+
+def _is_numpys(kind: type) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and issubclass(kind, (numpy.ndarray, numpy.generic))
+
+
+def _as_plain(add: Callable[[memoryview], int], encoder: CBOREncoder, value: object) -> None:
+    kind = type(value)
+    make = _plain_of(kind)
+    if make is not None:
+        encoder.encode(make(value))
+    elif issubclass(kind, (bytes, bytearray)) or _is_numpys(kind):
+        raise Unfit(_WAYS_OUT.get(name_of(kind), ""))
+    else:
+        _buffer(add, encoder, value)
+
+
+_WAYS_OUT = dict.fromkeys(
+    ("numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"),
+    "a numpy.ma.MaskedArray (but its .filled() and its .mask are carried)",
+)
+
+
+def _buffer(add: Callable[[memoryview], int], encoder: CBOREncoder, value: Any) -> None:
+    """Write as an array what exports its memory: an array.array, a memoryview, an mmap."""
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise Unfit from None
+    try:
+        import numpy
+
+        from pinfold.codec import arrays
+    except ModuleNotFoundError:
+        raise Unfit(f"a {name_of(type(value))}, and there is no numpy here to carry it") from None
+    try:
+        array = numpy.asarray(view)
+    except (TypeError, ValueError, RuntimeError):
+        raise Unfit(f"a {name_of(type(value))} of format {view.format!r:.40}") from None
+    arrays.ENCODERS[numpy.ndarray](add, encoder, array)
 
 
 def _array_encoder(kind: type) -> Any:
@@ -136,17 +200,6 @@ def _array_encoder(kind: type) -> Any:
 
         return arrays.ENCODERS.get(kind)
     return None
-
-
-def carries(kind: type) -> bool:
-    """Whether values of exactly this type can be carried."""
-    return (
-        kind in _NATIVE
-        or kind in CONTAINERS
-        or kind in (bytes, bytearray)
-        or scalars.encoder_of(kind) is not None
-        or _array_encoder(kind) is not None
-    )
 
 
 def _write(value: object, careful: bool) -> list[bytes | memoryview]:
@@ -213,7 +266,12 @@ _EASY = frozenset({bool, int, float, type(None)})
 def _culprits(value: Any, path: str, depth: int, above: dict[int, str]) -> Iterator[NotCarried]:
     """Look again, slowly and with a path in hand, for what the encoder refused."""
     kind = type(value)
-    if kind not in CONTAINERS:
+    make = _plain_of(kind)
+    parts = value
+    if make is not None:
+        with suppress(Exception):  # the writer tells of it
+            parts = make(value)
+    if type(parts) not in CONTAINERS:
         try:
             _write(value, careful=True)
         except MemoryError:
@@ -231,7 +289,7 @@ def _culprits(value: Any, path: str, depth: int, above: dict[int, str]) -> Itera
         yield NotCarried(path, kind.__name__, what=what)
         return
     above[id(value)] = path
-    for child, its_path in _children(value, path):
+    for child, its_path in _children(parts, path):
         if type(child) not in _EASY:
             yield from _culprits(child, its_path, depth + 1, above)
     del above[id(value)]

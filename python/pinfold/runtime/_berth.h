@@ -4,7 +4,7 @@
  * its own, a scratch directory with the rule for it. It belongs to one worker at a time, and then to the next.
  *
  * The ruleset is copied when a worker restricts itself by it: nothing that the worker does later changes it. Before,
- * each adds what is its own (/proc/PID, mounted scratch), which names nothing any more when it is dead; after some of
+ * each adds what is its own (/proc/PID, or mounted scratch), which names nothing any more when it is dead; after some of
  * them the ruleset is made anew.
  *
  * The directory is passed on only if nothing was done to it. What makes or removes an entry in it, or changes its mode

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "sweep.h"
 #include "util.h"
 
 enum { CHANNEL, OUT, ERR };
@@ -35,6 +36,7 @@ void child_settle(const struct child *child)
     }
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    sweep_tag(child->tag);
     seat_close(SEAT_CONTROL, SEAT_OOM);
     if (dup2(child->fds[OUT], STDOUT_FILENO) < 0 || dup2(child->fds[ERR], STDERR_FILENO) < 0 ||
         seat_copy(SEAT_CHANNEL, child->fds[CHANNEL]) < 0)

@@ -681,13 +681,20 @@ static int by_command(scmp_filter_ctx context, bool strict, bool network, bool f
     return strict ? rule_1(context, SCMP_ACT_ALLOW, "prctl", is(0, PR_SET_PDEATHSIG)) : 0;
 }
 
-/* RLIMIT_LOCKS, which the kernel has no use for, carries the guard's mark (src/sweep.h). */
+/* RLIMIT_LOCKS, which the kernel has no use for, carries the guard's mark and a worker's tag (src/sweep.h). The template
+ * reads tags, and its workers are to have one: its own filter leaves that. */
 static int keep_mark(scmp_filter_ctx context)
 {
     int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "setrlimit", is(0, RLIMIT_LOCKS));
     return r == 0 ? rule_2(context, SCMP_ACT_ERRNO(EPERM), "prlimit64", is(1, RLIMIT_LOCKS),
                            SCMP_A2_64(SCMP_CMP_NE, 0))
                   : r;
+}
+
+static int keep_limits(scmp_filter_ctx context)
+{
+    int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "prlimit64", SCMP_A0_64(SCMP_CMP_NE, 0));
+    return r == 0 ? keep_mark(context) : r;
 }
 
 /* Another process of this user: the limits, the place and the priority of the caller itself, say. */
@@ -702,7 +709,7 @@ static const struct {
 #define OUTSIDE_OF_THE_CALL (NEW_NAMESPACES | CLONE_PARENT) /* that: in the template's care, and nobody's count */
 
 /* What depends on an argument, as what is refused. */
-static int by_argument(scmp_filter_ctx context, uint32_t action)
+static int by_argument(scmp_filter_ctx context, uint32_t action, bool first)
 {
     int r = 0;
     for (uint64_t bit = 1; r == 0 && bit && bit <= OUTSIDE_OF_THE_CALL; bit <<= 1) {
@@ -717,18 +724,16 @@ static int by_argument(scmp_filter_ctx context, uint32_t action)
     struct scmp_arg_cmp someone = SCMP_A0_64(SCMP_CMP_NE, 0);
     for (size_t i = 0; r == 0 && i < COUNT_OF(others); i++)
         r = rule_1(context, action, others[i], someone);
-    if (r == 0)
-        r = rule_1(context, action, "prlimit64", someone);
     for (size_t i = 0; r == 0 && i < COUNT_OF(priorities); i++) {
         r = rule_1(context, action, priorities[i].name, SCMP_A0_64(SCMP_CMP_NE, priorities[i].process));
         if (r == 0)
             r = rule_1(context, action, priorities[i].name, SCMP_A1_64(SCMP_CMP_NE, 0));
     }
-    return r == 0 ? keep_mark(context) : r;
+    return r == 0 && !first ? keep_limits(context) : r;
 }
 
 /* The same, as what is allowed. */
-static int by_argument_allowed(scmp_filter_ctx context)
+static int by_argument_allowed(scmp_filter_ctx context, bool first)
 {
     int r =
         rule_1(context, SCMP_ACT_ALLOW, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, OUTSIDE_OF_THE_CALL & ~0x80, 0));
@@ -738,6 +743,10 @@ static int by_argument_allowed(scmp_filter_ctx context)
     for (size_t i = 0; r == 0 && i < COUNT_OF(priorities); i++)
         r = rule_2(context, SCMP_ACT_ALLOW, priorities[i].name, SCMP_A0_64(SCMP_CMP_EQ, priorities[i].process),
                    SCMP_A1_64(SCMP_CMP_EQ, 0));
+    if (r == 0 && first) {
+        r = rule(context, SCMP_ACT_ALLOW, "setrlimit", 0, NULL);
+        return r == 0 ? rule(context, SCMP_ACT_ALLOW, "prlimit64", 0, NULL) : r;
+    }
     for (uint32_t which = 0; r == 0 && which < RLIM_NLIMITS; which++) {
         if (which == RLIMIT_LOCKS)
             continue;
@@ -812,6 +821,8 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
     if (r == 0 && (kind == FILTER_STRICT_REST || kind == FILTER_STANDARD_REST)) {
         r = kind == FILTER_STRICT_REST ? refuse_entering(context) : refuse_changes(context, abi);
+        if (r == 0)
+            r = keep_limits(context);
         return r == 0 ? keep_death_signal(context) : r;
     }
     const bool first = kind == FILTER_STRICT_FIRST || kind == FILTER_STANDARD_FIRST;
@@ -832,14 +843,14 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         return r;
     if (strict) {
         r = each(context, SCMP_ACT_ALLOW, allowed, COUNT_OF(allowed));
-        return r == 0 ? by_argument_allowed(context) : r;
+        return r == 0 ? by_argument_allowed(context, first) : r;
     }
     r = each(context, SCMP_ACT_ERRNO(ENOSYS), unknown, COUNT_OF(unknown));
     if (r == 0)
         r = refuse_unheard_of(context);
     if (r == 0 && kind == FILTER_STANDARD)
         r = refuse_changes(context, abi);
-    return r == 0 ? by_argument(context, refuse) : r;
+    return r == 0 ? by_argument(context, refuse, first) : r;
 }
 
 /* What libseccomp leaves of the memory that it works in is many small pieces, far apart. A template would hand them out

@@ -226,8 +226,14 @@ static PyObject *fail(PyObject *module, PyObject *text)
 static PyObject *flush(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    fflush(NULL);
+    printed_flush(false);
     Py_RETURN_NONE;
+}
+
+static PyObject *exit_function(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return printed_exit_function();
 }
 
 static PyObject *arm(PyObject *module, PyObject *above)
@@ -353,7 +359,14 @@ static PyMethodDef methods[] = {
     {"arm", arm, METH_O,
      "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
      "write to fd."},
-    {"flush", flush, METH_NOARGS, "flush()\n\nWrites out what C code has printed with the C library's buffers."},
+    {"flush", flush, METH_NOARGS,
+     "flush()\n\nWrites out what waits in the buffers of open_printed(), and in those of the C library."},
+    {"open_printed", printed_open, METH_VARARGS,
+     "open_printed(raw, fd, encoding, errors) -> TextIOWrapper\n\nOver the FileIO `raw` of stdout or stderr, with "
+     "a buffer "
+     "that outlives a worker."},
+    {"exit_function", exit_function, METH_NOARGS,
+     "exit_function() -> callable\n\nAs os._exit; what C code has printed is not lost by it."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"clear_bases", clear_bases, METH_O,
      "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
@@ -396,7 +409,7 @@ static int execute(PyObject *module)
     runtime->channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &channel_spec, NULL);
     runtime->payload_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &payload_spec, NULL);
     runtime->segment_type = segment_type_new(module);
-    if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type)
+    if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type || printed_init(module) < 0)
         return -1;
     if (PyModule_AddType(module, runtime->channel_type) < 0 ||
         PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
@@ -410,6 +423,8 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(runtime->channel_type);
     Py_VISIT(runtime->payload_type);
     Py_VISIT(runtime->segment_type);
+    Py_VISIT(runtime->writer_type);
+    Py_VISIT(runtime->text_type);
     return 0;
 }
 
@@ -419,6 +434,8 @@ static int clear(PyObject *module)
     Py_CLEAR(runtime->channel_type);
     Py_CLEAR(runtime->payload_type);
     Py_CLEAR(runtime->segment_type);
+    Py_CLEAR(runtime->writer_type);
+    Py_CLEAR(runtime->text_type);
     return 0;
 }
 

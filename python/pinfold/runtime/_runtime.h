@@ -65,12 +65,23 @@ void stack_of_worker(void);        /* this process is a worker: it has a channel
 struct child {
     pid_t template; /* whose death ends it; 0: it outlives its template */
     sigset_t mask;  /* for the program */
+    uint64_t tag;   /* of it and all that it starts (sweep.h) */
     int fds[3];     /* channel, stdout, stderr, as they were received */
 };
 void child_settle(const struct child *child); /* tells the pool a failure, and ends the process then */
 pid_t child_fork(void);   /* as os.fork(), but PyOS_AfterFork_Child() is the caller's; a negative errno */
 int child_rehearse(void); /* forks one that does nothing, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* does not return; tells the pool a failure */
+
+/* _printed.c: sys.stdout and sys.stderr over a buffer that the pool has when this process is dead. */
+struct printed;
+int printed_init(PyObject *module); /* 0, or -1 with an exception set */
+PyObject *printed_open(PyObject *module, PyObject *arguments);
+PyObject *printed_exit_function(void);      /* what os._exit is from now on */
+void printed_share(struct printed *shared); /* the buffer is there, and this process a worker */
+void printed_flush(
+    bool last); /* writes out Python's and C's buffers, with the GIL; if `last`, drops what nobody takes */
+void printed_keep_c(void); /* copies C's, for the pool to find. Async-signal-safe, and takes no lock */
 
 /* _channel.c */
 extern PyType_Spec channel_spec, payload_spec;
@@ -99,6 +110,8 @@ struct runtime {
     PyTypeObject *channel_type;
     PyTypeObject *payload_type;
     PyTypeObject *segment_type;
+    PyTypeObject *writer_type;
+    PyTypeObject *text_type;
 };
 struct runtime *runtime_of(PyObject *module);
 extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it has one */

@@ -2,7 +2,8 @@
  * in poll(2) and nowhere else.
  *
  * A worker is a subreaper while it lives, so a child of the template that is no worker can only be what a dead
- * worker left: an orphan. It is killed with all that is below it.
+ * worker left: an orphan. It is killed with all that is below it. Whose it was, its tag tells (sweep.h): so what one
+ * call left, however long it takes to die, holds up the report of no other.
  */
 #include "_runtime.h"
 
@@ -29,8 +30,11 @@
 
 #define OOM_FIRST "1000" /* proc(5), oom_score_adj: workers go before all others */
 #define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop as well */
-#define LOOK_MAX 256     /* orphans killed in one look */
-#define REAP_MAX 1024    /* dead ones reaped before anything else has its turn */
+#define LOOK_NS 2000000  /* one look goes on for so long, at most, while there are new orphans */
+#define PAUSE_NS 50000   /* and until it has found no new one so many times, with so much time in between */
+#define QUIET_LOOKS 3
+#define LOOK_MAX 256     /* orphans that are looked below in one look */
+#define REAP_MAX 1024    /* dead ones reaped before those that live are looked at again */
 #define QUIET_MS 5       /* with nothing to do, after which the next step is taken */
 #define COLD_MOST 8      /* workers made before a step is taken all the same */
 #define TRASH_BUDGET 128 /* entries removed before anything else has its turn */
@@ -47,15 +51,24 @@ struct outgoing {
     } body;
 };
 
+/* A worker whose exit is, or was, reported. */
+struct owed {
+    uint64_t number;
+    bool left; /* orphans of it, at the last look */
+};
+
 struct server {
     struct pids workers;
     struct outgoing *queue;
     size_t first, used, capacity; /* of the queue */
     int n_orphans;                /* at the last look */
+    pid_t newest;                 /* of them */
+    bool growing;                 /* there were more and more of them */
     bool no_list;                 /* the kernel does not list our children: they are looked for */
     bool unread;                  /* there may be more dead ones than were reaped */
     bool trash;                   /* remains of scratch directories wait to be removed */
-    bool sweep_owed;              /* an exit was reported with orphans: FRAME_SWEPT is due when none is left */
+    struct owed *owed;            /* to these workers a FRAME_SWEPT, when none of its orphans is left */
+    size_t n_owed, owed_capacity;
     uint64_t inherited_kb;
     bool namespaced;      /* the guard is outside of our namespace, and its death is our own */
     char oom[8];          /* our own oom_score_adj; "": it cannot be set */
@@ -93,6 +106,19 @@ static int queue_reserve(struct server *server, size_t more)
         return -ENOMEM;
     server->queue = queue;
     server->capacity = capacity;
+    return 0;
+}
+
+/* The same for one that is owed a frame. */
+static int owed_reserve(struct server *server, size_t n)
+{
+    if (n <= server->owed_capacity)
+        return 0;
+    struct owed *owed = reallocarray(server->owed, 2 * n, sizeof(*owed));
+    if (!owed)
+        return -ENOMEM;
+    server->owed = owed;
+    server->owed_capacity = 2 * n;
     return 0;
 }
 
@@ -180,6 +206,7 @@ static int start(struct server *server, struct frame *frame)
     uint64_t number = frame->head.id;
     memcpy(server->worker_id, body->worker_id, sizeof(body->worker_id));
     memcpy(server->child.fds, frame->fds, sizeof(server->child.fds));
+    server->child.tag = number;
 
     char text[24];
     char *command[COMMAND_MAX + COMMAND_EXTRA + 1] = {NULL};
@@ -194,7 +221,9 @@ static int start(struct server *server, struct frame *frame)
     /* One frame for the start, one for the end, and one for the sweep, of every worker there is. */
     int r = pids_reserve(&server->workers);
     if (r == 0)
-        r = queue_reserve(server, 3 * ((size_t)server->workers.used + 1));
+        r = queue_reserve(server, 3 * ((size_t)server->workers.used + server->n_owed + 1));
+    if (r == 0)
+        r = owed_reserve(server, server->workers.used + server->n_owed + 1);
     berth_take();
     pid_t pid = r < 0 ? r : make_worker(server, server->command ? command : NULL);
     if (pid == 0)
@@ -208,22 +237,107 @@ static int start(struct server *server, struct frame *frame)
 struct look {
     struct server *server;
     int n_orphans;
+    int n_new;
     pid_t last_group;
+    pid_t newest; /* orphan: the kernel lists children in the order in which they came */
+    bool past;    /* the one that was the newest before, on the way through the list */
+    int64_t until;
 };
+
+static void each_child(const struct server *server, sweep_visit *visit, struct look *look)
+{
+    if (server->no_list || sweep_read(seat_fd(SEAT_CHILDREN), visit, look) < 0)
+        sweep_children(visit, look);
+}
+
+static void kill_new(pid_t pid, void *data)
+{
+    struct look *look = data;
+    if (pids_has(&look->server->workers, pid))
+        return;
+    if (look->past) {
+        kill(pid, SIGKILL);
+        look->n_new++;
+    }
+    look->past = look->past || pid == look->server->newest;
+    look->newest = pid;
+}
+
+/* Kills the orphans that came since the last time; how many. */
+static int kill_once(struct server *server)
+{
+    struct look look = {.server = server, .past = server->newest == 0};
+    each_child(server, kill_new, &look);
+    if (!look.past && look.newest) { /* the newest of then was reaped */
+        look.past = true;
+        each_child(server, kill_new, &look);
+    }
+    server->newest = look.newest;
+    return look.n_new;
+}
+
+/* Kills all orphans that there are, and those that they fork meanwhile, until no new ones come. A process that forks
+ * and ends at once gets away from a look that takes longer than that; from this one, which takes less, it does not. It
+ * comes before all else, for with each moment more of them are dead and in the way. */
+static void kill_orphans(struct server *server)
+{
+    const int64_t until = now_ns() + LOOK_NS;
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    server->growing = false;
+    if (server->no_list)
+        return;
+    for (int quiet = 0; now_ns() < until; quiet++) {
+        if (kill_once(server) > 0) {
+            server->growing = true;
+            quiet = 0;
+        } else if (!server->growing || quiet == QUIET_LOOKS) {
+            break;
+        } else { /* one that is forked, and whose parent is dying, is nobody's orphan yet */
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
+/* Notes whose it is: the worker's by whose number it is tagged, or, if it has no tag, anybody's. */
+static void note_owner(const struct look *look, pid_t pid)
+{
+    const struct server *server = look->server;
+    uint64_t tag = server->n_owed > 0 ? sweep_tag_of(pid) : 0;
+    for (size_t i = 0; i < server->n_owed; i++)
+        server->owed[i].left = server->owed[i].left || !tag || server->owed[i].number == tag;
+}
 
 static void look_at(pid_t pid, void *data)
 {
     struct look *look = data;
-    if (!pids_has(&look->server->workers, pid) && look->n_orphans++ < LOOK_MAX)
+    if (pids_has(&look->server->workers, pid))
+        return;
+    note_owner(look, pid);
+    if (look->n_orphans++ < LOOK_MAX && now_ns() < look->until)
         sweep_kill_tree(pid, &look->last_group);
 }
 
 static void look(struct server *server)
 {
-    struct look look = {.server = server};
-    if (server->no_list || sweep_read(seat_fd(SEAT_CHILDREN), look_at, &look) < 0)
-        sweep_children(look_at, &look);
+    struct look look = {.server = server, .until = now_ns() + LOOK_NS};
+    for (size_t i = 0; i < server->n_owed; i++)
+        server->owed[i].left = false;
+    each_child(server, look_at, &look);
     server->n_orphans = look.n_orphans;
+}
+
+/* Those that are owed a frame and have no orphans any more get it. The first `told` of them were told of their orphans. */
+static void settle_owed(struct server *server, size_t told)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < server->n_owed; i++) {
+        struct owed owed = server->owed[i];
+        if (owed.left || (i < told && queue_reserve(server, 1) < 0))
+            server->owed[kept++] = owed;
+        else if (i < told)
+            queue_push(server, FRAME_SWEPT, owed.number);
+    }
+    server->n_owed = kept;
 }
 
 /* While a worker is a zombie nobody else has its pid, which is the name of its directory. */
@@ -245,7 +359,9 @@ static void reap(struct server *server)
     ssize_t got = read(seat_fd(SEAT_SIGNALS), news, sizeof(news));
     (void)got; /* they tell that something died, and may have been merged: which, wait4(2) knows */
 
+    kill_orphans(server);
     size_t reports = server->used;
+    const size_t told = server->n_owed;
     server->unread = true;
     for (int n = 0; n < REAP_MAX; n++) {
         siginfo_t dead = {.si_pid = 0};
@@ -255,7 +371,7 @@ static void reap(struct server *server)
         }
         /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
         kill(-dead.si_pid, SIGKILL);
-        if (!berth_left(dead.si_pid) && runtime_has_scratch)
+        if (pids_has(&server->workers, dead.si_pid) && !berth_left(dead.si_pid) && runtime_has_scratch)
             drop_scratch(server, dead.si_pid);
         int status;
         struct rusage usage;
@@ -269,19 +385,16 @@ static void reap(struct server *server)
         body->user_us = (uint64_t)microseconds(usage.ru_utime);
         body->sys_us = (uint64_t)microseconds(usage.ru_stime);
         body->peak_kb = (uint64_t)usage.ru_maxrss;
+        server->owed[server->n_owed++] = (struct owed){number, false};
     }
     if (server->used == reports && server->n_orphans == 0)
         return;
     look(server);
     server->trash = berth_settle(server->n_orphans == 0) || server->trash;
-    for (; server->n_orphans > 0 && reports < server->used; reports++) {
-        server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
-        server->sweep_owed = true;
-    }
-    if (server->n_orphans == 0 && server->sweep_owed && queue_reserve(server, 1) == 0) {
-        queue_push(server, FRAME_SWEPT, 0);
-        server->sweep_owed = false;
-    }
+    for (size_t i = told; i < server->n_owed; i++, reports++)
+        if (server->owed[i].left)
+            server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
+    settle_owed(server, told);
 }
 
 static void kill_worker(pid_t pid, void *data)
@@ -334,7 +447,9 @@ static void serve(struct server *server)
             {seat_fd(SEAT_SIGNALS), POLLIN, 0},
             {server->namespaced ? -1 : seat_fd(SEAT_GUARD), POLLIN, 0},
         };
-        int wait_ms = server->unread || server->trash ? 0 : server->n_orphans > 0 ? LOOK_AGAIN_MS : -1;
+        int wait_ms = server->unread || server->trash || server->growing ? 0
+                      : server->n_orphans > 0                            ? LOOK_AGAIN_MS
+                                                                         : -1;
         int n = poll(watched, COUNT_OF(watched), wait_ms < 0 && server->step ? QUIET_MS : wait_ms);
         if (n < 0)
             continue;

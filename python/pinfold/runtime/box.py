@@ -16,6 +16,7 @@ VIEW_READ, VIEW_DEVICE, VIEW_STILL = range(3)  # enum view_kind
 STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
 """enum filter_kind"""
 
+TASKS = 16384  # of all calls of a strict template
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
 # Of the directories that programs and libraries are installed below, what these read: nobody's
@@ -278,8 +279,29 @@ def forget_temporary_directory() -> None:
         vars(sys.modules["tempfile"])["tempdir"] = None
 
 
+def leave_tasks() -> None:
+    """Have at most so many processes and threads in this namespace that the machine has some left,
+    whatever a call starts, and whoever runs it.
+
+    The setting is the namespace's own since Linux 6.14 (pid_namespaces(7)). Before, it is the
+    machine's, and would be changed for all.
+    """
+    release = os.uname().release.split(".")
+    minor = "".join(filter(str.isdigit, release[1][:2]))
+    if os.getpid() != 1 or (int(release[0]), int(minor)) < (6, 14):
+        return
+    most = TASKS
+    for name in ("pid_max", "threads-max"):
+        with open(f"/proc/sys/kernel/{name}") as file:
+            most = min(most, int(file.read()) // 4)
+    with open("/proc/sys/kernel/pid_max", "w") as file:
+        file.write(str(most))
+
+
 def enter_view(base: str, more: Iterable[str]) -> None:
     """In a template that is in namespaces of its own: see from now on only what is needed."""
+    with contextlib.suppress(OSError):  # a /proc that is not to be written to
+        leave_tasks()
     installed = _topmost(os.path.realpath(place) for place in (*_of_prefixes(), *SYSTEM))
     shown = [
         (place, VIEW_STILL if covers(installed, place) and on_disk(place) else VIEW_READ)

@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from pinfold import codec as codecs
-from pinfold.runtime import report, search
+from pinfold.runtime import lookup, report, search
 from pinfold.runtime._state import shield
 from pinfold.runtime.libraries import import_pickle
 from pinfold.runtime.program import FILE, Program, Programs
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PAYLOAD_ALIGN = 64  # src/payload.h
 
+IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
+
 Outcome = tuple[int, Segments]
 
 # Made now, for when the candidate left nothing to make it with.
@@ -50,6 +52,8 @@ class Executor:
         worker_id: str,
         node_id: str,
         isolation: str,
+        identity: Sequence[str] = IDENTITY,
+        python_path: Sequence[str] = (),
         box: Box | None = None,
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
@@ -57,13 +61,15 @@ class Executor:
         source: Source | None = None,
     ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
-        all but "fresh" are put back after each call to what they were before the first. With
-        `imports`, `note` says after each call what it imported. `libraries` are directories in
-        which cloudpickle may be found when this interpreter has none; `modules`, where what pickled
+        all but "fresh" are put back after each call to what they were before the first. `identity`
+        are the names of the variables with the two ids, if there shall be any. `python_path` comes
+        first on `sys.path`, resolved already, but for what a call puts before it. With `imports`,
+        `note` says after each call what it imported. `libraries` are directories in which
+        cloudpickle may be found when this interpreter has none; `modules`, where what pickled
         arguments name is looked for last. `source` is the file of the calls' sources; None: they
         have none."""
-        os.environ["PINFOLD_WORKER_ID"] = worker_id
-        os.environ["PINFOLD_NODE_ID"] = node_id
+        for name, value in zip(identity, (worker_id, node_id), strict=False):
+            os.environ[name] = value
         self._source = source
         self._programs = Programs(FILE if source is None else source.path)
         self._reset: Reset | None = None
@@ -72,9 +78,10 @@ class Executor:
 
             self._reset = Reset()
         self._program: Program | None = None
+        self._python_path = python_path
         self._shadows = NO_SHADOWS
         search.leave_no_byte_code()
-        self._entries = search.prepend(())
+        self._entries = search.prepend((), python_path)
         if source is not None:
             search.use_source(source.directory)
         self._cwd = search.working_directory()
@@ -143,7 +150,7 @@ class Executor:
                 import_pickle(self._libraries)
             _set_environment(request.env)
             if request.python_path:
-                self._entries = search.prepend(request.python_path)
+                self._entries = search.prepend(request.python_path, self._python_path)
             else:  # the path is what it was made at the start, or put back to
                 self._entries = []
                 sys.path_importer_cache.pop(self._cwd, None)
@@ -161,9 +168,10 @@ class Executor:
         decoding = False
         try:
             self._limits.set(request.limits)
-            function = getattr(program.execute(), request.function, None)
-            if not callable(function):
-                return RESULT_EXCEPTION, pack_failure(report.not_found(request.function))
+            try:
+                function = lookup.find(program.execute(), request.function)
+            except lookup.NotFound as error:
+                return RESULT_EXCEPTION, pack_failure(report.not_found(str(error)))
             decoding = True
             with self._own(request.codec):
                 args, kwargs = unpack_arguments(request)
@@ -190,7 +198,6 @@ class Executor:
         if result_max and size > result_max:
             return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
         return RESULT_OK, result
-
 
     def _own(self, codec: str) -> Shadows:
         """The context to read and write values in. Those of a pickle are of the call's modules."""

@@ -10,11 +10,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from io import TextIOWrapper
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
-from pinfold.runtime import _runtime, generators
+from pinfold.runtime import _runtime, generators, printed
 from pinfold.runtime.base import make_base
 from pinfold.runtime.libraries import besides, import_pickle
 from pinfold.runtime.lines import BOM, lines_of
@@ -45,7 +45,13 @@ class Settings(TypedDict):
     """Where the caller imports from, but for what is installed."""
     preload: list[str]
     setup: str | None
+    python_path: list[str]
+    """What comes first on ``sys.path``, but for a call's own."""
+    cwd: str | None
+    """Where the caller was when the backend was made."""
     node_id: str
+    identity: list[str]
+    """The names of the variables with the worker's id and `node_id`, if there shall be any."""
     box: Plan | None
     cgroup: str | None
     """The directory of the pool's control groups, one for each worker, by its id."""
@@ -68,7 +74,9 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         number, flags, spill_dir = _runtime.open_template(SOCKET)
         unmask_owner()
         isolation = ISOLATIONS[number]
+        go_to(settings.get("cwd"))
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
+        printed.take_over()
         if isolation == "spawn":
             base = use_base(settings, spill_dir)
             parent = str(os.getpid() if flags & 1 else 0)
@@ -107,6 +115,7 @@ def spawned_worker(
         _runtime.open_worker(SOCKET, int(template), spills)
         unmask_owner()
         faulthandler.enable(2)
+        printed.take_over()
         worker_type = import_worker(settings, "spawn")
         load(settings, forks=False)
         from pinfold.runtime import leftovers
@@ -122,6 +131,13 @@ def spawned_worker(
     except BaseException as error:
         give_up(error)
     worker.work()
+
+
+def go_to(directory: str | None) -> None:
+    """Be where the caller was: a later template starts where the caller is by then."""
+    if directory is not None:
+        with suppress(OSError):  # it was removed since
+            os.chdir(directory)
 
 
 def open_groups(settings: Settings) -> int:
@@ -142,7 +158,7 @@ def join_group(groups: int, worker_id: str) -> None:
 
 def is_plain(settings: Settings) -> bool:
     """Whether nothing but this runtime is loaded, and the first worker can be forked at once."""
-    loads = settings["preload"] or settings["setup"] is not None
+    loads = settings["preload"] or settings["setup"] is not None or settings.get("python_path")
     return not loads and settings.get("learned") is None and settings.get("box") is None
 
 
@@ -180,7 +196,7 @@ def use_base(settings: Settings, spill_dir: str) -> str:
     if plan is not None and plan["namespaces"]:
         from pinfold.runtime import box
 
-        box.enter_view(base, (settings["package"], *settings["path"]))
+        box.enter_view(base, needed(settings))
     swept = plan is not None and not plan["namespaces"]
     _runtime.use_base(base, lock, outside, swept, plan is not None)
     return base
@@ -191,7 +207,12 @@ def make_box(settings: Settings, base: str) -> Box:
 
     plan = settings.get("box")
     assert plan is not None
-    return box.Box(plan, base, (settings["package"], *settings["path"]))
+    return box.Box(plan, base, needed(settings))
+
+
+def needed(settings: Settings) -> tuple[str, ...]:
+    """What a box must let workers read besides the interpreter and what it has loaded."""
+    return (settings["package"], *settings["path"], *settings.get("python_path", ()))
 
 
 def give_up(error: BaseException) -> NoReturn:
@@ -225,6 +246,10 @@ def load(settings: Settings, *, forks: bool) -> None:
     os.environ.update((name, SWITCHES[name]) for name in switches)
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, "")  # for what the user names: nothing of ours is looked for there
+    if settings.get("python_path"):
+        from pinfold.runtime import search
+
+        search.drop_shadowed(search.put_first(settings["python_path"]))
 
     def look(since: str) -> None:
         threads.note(since)
@@ -339,10 +364,7 @@ def gpu() -> str | None:
 def settle() -> None:
     """Make the streams and the crash handlers what a worker wants; costs a forked one nothing."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.flush()
-            stream.reconfigure(line_buffering=True)
+    printed.settle()
     _runtime.flush()
     faulthandler.disable()
     file = _runtime.arm(False)
@@ -365,7 +387,6 @@ def warm_up(settings: Settings, sources: str) -> Iterator[bool]:
     rehearse(sources)
     if settings.get("learned") is not None:
         _runtime.watch_imports()
-    os.environ["PINFOLD_NODE_ID"] = settings["node_id"]
     yield True
     _runtime.keep_code([os.path.realpath(file) for file in map(file_of, EVERY_CALL_RUNS) if file])
     gc.freeze()

@@ -8,7 +8,6 @@ from then on: it neither pays the time, nor a page of its own for every page tha
 from __future__ import annotations
 
 import linecache
-import os
 import signal
 import sys
 
@@ -54,7 +53,7 @@ def play(
 ) -> None:
     path = list(sys.path)
     file = slot(sources) if sources else None
-    executor = Executor(worker_id="", node_id="", isolation="fresh", source=file)
+    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=(), source=file)
     request = pack_request(
         code=source,
         function="f",
@@ -78,5 +77,3 @@ def play(
     if file is not None:
         file.close()
     sys.path[:] = path
-    for name in ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID"):
-        os.environ.pop(name, None)

@@ -8,6 +8,7 @@ streams are the pool's pipes: so each text stands on its own and starts on a lin
 from __future__ import annotations
 
 import os
+import signal
 from traceback import TracebackException, format_tb
 from types import FrameType, TracebackType
 from typing import Any
@@ -44,11 +45,12 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
         text = _text(error, trace, lines, file)
     except BaseException as second:
         # The exception's own code ran (__str__, __dir__, a property) and did not behave.
-        text = "".join(format_tb(trace)) + (
+        text = "".join(format_tb(trace)).replace(f'"{file}"', f'"{FILE}"') + (
             f"{kind}: {message}\n(telling it as usual raised {_kind(second)})\n"
         )
     text = cut(text, TEXT_MAX) + _context(failing, lines)
-    return Failure(kind, message, f"{heading}\n{text}" if heading else text, _returncode(error))
+    text = f"{heading}\n{text}" if heading else text
+    return Failure(kind, message, text, _returncode(error), failing)
 
 
 def briefly(error: BaseException) -> tuple[str, str]:
@@ -56,9 +58,9 @@ def briefly(error: BaseException) -> tuple[str, str]:
     return _kind(error), _message(error)
 
 
-def not_found(function: str) -> Failure:
+def not_found(message: str) -> Failure:
     """The source has no such function."""
-    message = f"Function '{function}' not found or not callable"
+    message = cut(message, MESSAGE_MAX)
     return Failure("AttributeError", message, message, 1)
 
 
@@ -77,20 +79,20 @@ def unencodable(error: BaseException, program: Program) -> Failure:
     message = _message(error)
     cause = error.__cause__
     if cause is None or not _failing_line(cause, _candidates(cause, program.file), program.file):
-        return Failure(_kind(error), message, message, 1)
+        return Failure(_kind(error), message, message, 1, 0)
     return raised(cause, program, message)._replace(type=_kind(error), message=message)
 
 
 def too_large(size: int, most: int) -> Failure:
     """The encoded value takes `size` bytes, and at most `most` are wanted."""
     message = f"the result takes {size} bytes, and at most {most} are accepted"
-    return Failure("OverflowError", message, message, 1)
+    return Failure("OverflowError", message, message, 1, 0)
 
 
 def untold() -> Failure:
     """There was an exception, and telling of it raised another."""
     message = "an exception was raised that cannot be told"
-    return Failure("BaseException", message, message, 1)
+    return Failure("BaseException", message, message, 1, 0)
 
 
 def cut(text: str, most: int) -> str:
@@ -198,8 +200,15 @@ def _message(error: BaseException) -> str:
 
 
 def _returncode(error: BaseException) -> int:
-    """As the process would have ended, but never 0: there is no value."""
+    """As a Python that ended with this exception would be seen to have ended, but never 0: there is
+    no value."""
+    if type(error) is KeyboardInterrupt:
+        return -signal.SIGINT
     if not issubclass(type(error), SystemExit):
         return 1
     code = _field(error, SystemExit, "code")
-    return (code & 0xFF) or 1 if type(code) is int else 1
+    if not issubclass(type(code), int):
+        return 1
+    if int.bit_length(code) > 63:  # what the interpreter makes of what is no C long
+        return 255
+    return int.__and__(code, 0xFF) or 1

@@ -27,7 +27,7 @@ from functools import wraps
 from time import monotonic, tzset
 from typing import Any
 
-from pinfold.runtime import generators, leftovers, search
+from pinfold.runtime import generators, leftovers, printed, search
 from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
 from pinfold.runtime.program import NAME, Program
 from pinfold.runtime.settings import SETTINGS
@@ -257,7 +257,10 @@ class Reset:
             except ValueError:  # its buffer was detached
                 pass
             encoding, errors = self._encodings[fd]
-            new = open(fd, "w" if fd else "r", 1, encoding, errors, closefd=False)  # noqa: SIM115
+            if fd:
+                new = printed.open_stream(fd, encoding, errors)
+            else:
+                new = open(fd, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
             name = ("stdin", "stdout", "stderr")[fd]
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)

@@ -106,18 +106,25 @@ def leave_no_byte_code() -> None:
         sys.path_importer_cache.clear()
 
 
-def prepend(python_path: Sequence[str]) -> list[str]:
-    """Make `sys.path` the entries of `python_path`, resolved and once each, then the working
-    directory, then what it was. Returns the resolved entries."""
+def prepend(python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
+    """Make `sys.path` the entries of `python_path`, resolved and once each, then those of `then`,
+    then the working directory, then what it was. Returns the entries of `python_path`."""
     entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
-    _users[:] = entries
+    _users[:] = [*entries, *then]
     cwd = working_directory()
     # '' is the working directory wherever the candidate changes it to, as in `python -c`.
-    first = [*entries, ""]
+    first = [*entries, *(entry for entry in then if entry not in entries), ""]
     sys.path[:] = first + [entry for entry in sys.path if entry not in first and entry != cwd]
     # Their listings may be older than the files that the caller wrote for this call.
     for entry in (*entries, cwd):
         sys.path_importer_cache.pop(entry, None)
+    return entries
+
+
+def put_first(entries: Sequence[str]) -> Sequence[str]:
+    """Make `sys.path` begin with these, in a template that has no call yet. Returns them."""
+    _users[:] = entries
+    sys.path[:] = [*entries, *(entry for entry in sys.path if entry not in entries)]
     return entries
 
 
@@ -211,8 +218,7 @@ def tidy(
         for name in new
         if top(name) not in staying
         and not (
-            modules.get(top(name)) is before.get(top(name), modules)
-            and is_piece(name, installed)
+            modules.get(top(name)) is before.get(top(name), modules) and is_piece(name, installed)
         )
     }
     for name in dropped:

@@ -50,8 +50,17 @@ class Failure(NamedTuple):
     text: str
     """The whole text for people: traceback and source."""
     returncode: int
-    """What the exit status would have been; 1 for an exception."""
+    """What the exit status would have been, but never 0; minus 2 for a KeyboardInterrupt."""
+    line: int = 0
+    """The line of the source where it failed, from 1; 0: none is known."""
 
+
+# What a failure takes when it is read: its texts (runtime/report.py bounds them), 16 bytes a
+# character.
+_FAILURE_BYTES = 32 << 20
+
+# A wait status has fewer; what else there may be, another's runtime has made up.
+_RETURNCODES = range(-(1 << 31), 1 << 31)
 
 _text = str.__str__  # of a subclass of str, what it is without it; marshal knows no subclasses
 
@@ -85,9 +94,8 @@ def unpack_request(segments: Sequence[memoryview]) -> Request:
 
 def unpack_arguments(request: Request) -> tuple[list[object], dict[str, object]]:
     """Read the arguments of a request. Raises what `pinfold.codec.decode` raises."""
-    args, kwargs = cast(
-        "tuple[list[object], dict[str, object]]", codecs.decode(request.arguments, request.codec)
-    )
+    arguments = codecs.decode(request.arguments, request.codec, trusted=True)
+    args, kwargs = cast("tuple[list[object], dict[str, object]]", arguments)
     return args, kwargs
 
 
@@ -102,12 +110,15 @@ def pack_failure(failure: Failure) -> Segments:
 
 def unpack_failure(segments: Sequence[memoryview]) -> Failure:
     """Read a failure. Trusts no byte of it: anything else is `pinfold.codec.Malformed`."""
-    fields = codecs.decode(segments, "data")
+    fields = codecs.decode(segments, "data", _FAILURE_BYTES)
     if not (
         isinstance(fields, dict)
         and fields.keys() == set(Failure._fields)
         and all(isinstance(fields[name], str) for name in ("type", "message", "text"))
         and type(fields["returncode"]) is int
+        and fields["returncode"] in _RETURNCODES
+        and type(fields["line"]) is int
+        and 0 <= fields["line"] < 1 << 31
     ):
         raise codecs.Malformed("not the account of a failure")
     return Failure(**fields)

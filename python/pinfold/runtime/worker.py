@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pinfold.runtime import _runtime, report
 from pinfold.runtime.execute import (
+    IDENTITY,
     RESULT_BAD,
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
@@ -50,8 +51,9 @@ class Worker:
         box: Box | None = None,
     ) -> None:
         self._places = settings.get("places")
-        # What a call waited for, the pool reads from a worker that lives; then it kills it.
-        self._last = isolation == "fresh" and self._places is None
+        # What a call waited for, and what one in a box has used, the pool reads from a worker that
+        # lives; then it kills it.
+        self._last = isolation == "fresh" and self._places is None and box is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
         if box is not None:
@@ -62,6 +64,8 @@ class Worker:
         self._executor = Executor(
             worker_id=worker_id,
             node_id=settings["node_id"],
+            identity=settings.get("identity", IDENTITY),
+            python_path=settings.get("python_path", ()),
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
@@ -110,7 +114,10 @@ class Worker:
             flags |= RESULT_RETIRE if ours else 0  # the next one would find no more
             result_max = 0
         if getpid() != self._pid:
-            _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
+            # A process that the call forked, and that came back here.
+            flush()
+            _runtime.flush()
+            _exit(status != RESULT_OK)
         flush()
         try:
             if self._executor.note:

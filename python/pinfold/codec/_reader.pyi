@@ -1,0 +1,28 @@
+"""Types of `_reader.c`."""
+
+from collections.abc import Callable
+from typing import Any
+
+class Reader:
+    """Reads one value from segments, within bounds of memory and time."""
+
+    at: int
+    memo: dict[Any, Any]
+    memory: int
+    steps: int
+
+    def __new__(
+        cls,
+        segments: tuple[memoryview, ...],
+        decoders: dict[int, Callable[..., object]],
+        most: int,
+        trusted: bool,
+        /,
+    ) -> Reader: ...
+    def read(self) -> object: ...
+    def spend(self, bytes: int, /) -> None: ...
+    def work(self, steps: int, /) -> None: ...
+
+def describe(description: bytes, /) -> object: ...
+def are_bools(buffer: bytearray | bytes | memoryview, /) -> bool: ...
+def are_characters(buffer: bytearray | bytes | memoryview, big: bool, /) -> bool: ...
