@@ -1,9 +1,9 @@
 """A template's own directory: what its workers write.
 
 A *base* is a directory in the spill directory, made by one template and locked by it for as long as
-it lives: ``sources`` in it has the files of calls' sources (`source`); with a box, ``scratch`` holds
-what calls write, ``trash`` what is left of that, ``root`` is where a view of the file system is
-built. Spills of boxes are memfds: no box has a directory for them.
+it lives: ``sources`` in it has the files of calls' sources (`source`); with a box, ``scratch``
+holds what calls write, ``trash`` what is left of that, ``root`` is where a view of the file system
+is built. Spills of boxes are memfds: no box has a directory for them.
 """
 
 from __future__ import annotations

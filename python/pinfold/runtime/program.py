@@ -102,7 +102,7 @@ class Loader(SourceFileLoader):
     def get_source(self, fullname: str) -> str:
         return self._text
 
-    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
         pass
 
 

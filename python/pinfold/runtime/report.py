@@ -103,9 +103,7 @@ def cut(text: str, most: int) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[-half:]}"
 
 
-def _text(
-    error: BaseException, trace: TracebackType | None, lines: list[str], file: str
-) -> str:
+def _text(error: BaseException, trace: TracebackType | None, lines: list[str], file: str) -> str:
     if issubclass(type(error), SyntaxError):
         _complete(error, lines, file)
     told = TracebackException(type(error), error, trace, compact=True)

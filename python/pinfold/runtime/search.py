@@ -59,7 +59,7 @@ class UserLoader(SourceFileLoader):
                 raise OSError(f"{path} may be of another source")
         return super().get_data(path)
 
-    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
         pass
 
 
@@ -150,12 +150,12 @@ class Shadows:
         if self._names:
             self._calls = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._own)
-            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, self)
 
     def __exit__(self, *_: object) -> None:
         if self._names:
             if self in sys.meta_path:
-                sys.meta_path.remove(self)  # type: ignore[arg-type]
+                sys.meta_path.remove(self)
             self._own = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._calls)
 
