@@ -227,6 +227,8 @@ int main(int argc, char **argv)
      * process is killed before it is done, the template goes on, and sweeps what is left. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
+    kill(child,
+         SIGKILL); /* by its pid, which it has until it is reaped: in a box there may be no list to find it in */
     sweep_all(SWEEP_FOREVER);
     int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (spill_dir >= 0)

@@ -63,7 +63,11 @@ def is_device(fd: int) -> bool:
 
 
 def own_memory_kb() -> int:
-    """Memory of this process that is in no file (proc(5), statm: resident less shared), in KiB."""
-    with open("/proc/self/statm", "rb") as file:
-        fields = file.read().split()
+    """Memory of this process that is in no file (proc(5), statm: resident less shared), in KiB; 0
+    where nobody may look: in a box, what a call starts."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            fields = file.read().split()
+    except PermissionError:
+        return 0
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") // 1024
