@@ -84,13 +84,12 @@ void output_add(struct output *output, const char *bytes, size_t n)
 
 bool output_ends_with(const struct output *output, const char *bytes, size_t n)
 {
-    const size_t head = head_size(output), ring = output->limit - head;
     if (n > output->total)
         return false;
-    for (size_t i = 1; i <= n && (output->total <= output->limit || i <= ring); i++) {
+    for (size_t i = 1; i <= n; i++) {
         const uint64_t at = output->total - i;
-        const size_t place = at < output->limit ? (size_t)at : head + (size_t)((at - head) % ring);
-        if (output->bytes[place] != bytes[n - i])
+        const bool kept = at < head_size(output) || i <= ring_size(output);
+        if (kept && output->bytes[place_of(output, at)] != bytes[n - i])
             return false;
     }
     return true;
