@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
@@ -44,8 +45,11 @@ _WHEN = {
 }
 
 _CURRENT_THREAD = "Current thread "
-_SOURCE_FRAME = f'  File "{USER_MODULE}.py", line '
+_SOURCE_FRAME = re.compile(rf'  File "(?:.*/)?{USER_MODULE}\.py", line ([0-9]{{1,9}})\b')
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
+
+# Where a call's source lies says nothing to anybody (runtime/base.py).
+_SOURCE = re.compile(r'File "[^"\n]*/\.pinfold-box-[0-9a-f]{12}/[^"\n]*/user_code\.py"')
 
 
 def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False) -> WorkerResult:
@@ -185,6 +189,7 @@ def _error_of(
 
 def _own_frames(stack: str) -> str:
     """The stack without the frames of the runtime below the candidate's."""
+    stack = _SOURCE.sub('File "user_code.py"', stack)
     return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
 
 
@@ -194,9 +199,8 @@ def _line_of(stack: str) -> int | None:
     _, _, current = stack.partition(_CURRENT_THREAD)
     for part in (current, stack):
         for line in part.splitlines():
-            if line.startswith(_SOURCE_FRAME):
-                number = line[len(_SOURCE_FRAME) :].partition(" ")[0]
-                return int(number) if number.isdecimal() and len(number) < 10 else None
+            if found := _SOURCE_FRAME.match(line):
+                return int(found[1])
     return None
 
 
