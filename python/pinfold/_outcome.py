@@ -74,7 +74,8 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), record.codec, record.result_bytes, runs=runs)
+            read = codecs.decode if runs else codecs.decode_here
+            value = read(raw.segments(), record.codec, record.result_bytes)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
