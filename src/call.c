@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -207,6 +208,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
 
 void call_free(struct pinfold_pool *pool, struct call *call)
 {
+    limit_forget(&call->watch);
     if (call->id)
         handle_drop(&pool->calls, call->id);
     if (call->result)
@@ -296,6 +298,7 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
 void call_return(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->sample);
+    limit_forget(&call->watch);
     call->offered = false;
     call->worker = NULL;
     call->started = 0;
@@ -310,6 +313,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->timer);
     reactor_drop(pool, &call->sample);
+    limit_forget(&call->watch);
     pool->n_pending--;
     call_detach(pool, call);
     free(TAKE_PTR(call->payload));
@@ -355,7 +359,8 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
         return;
     struct limit_use use;
     const int64_t began = now_ns();
-    const enum limit_hit hit = limit_look(worker->pid, &call->limits, worker->inherited_kb * 1024,
+    call->watch.in_view = pool->config.namespaces & CLONE_NEWNS;
+    const enum limit_hit hit = limit_look(worker->pid, &call->limits, &call->watch, worker->inherited_kb * 1024,
                                           (worker->user_us + worker->sys_us) * 1000, &use);
     const int64_t now = now_ns();
     if (pidfd_ended(worker->pidfd)) /* then it may have been another's pid; how it ended is told any moment */

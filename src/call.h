@@ -92,6 +92,7 @@ struct call {
     struct deadline timer;
     struct deadline sample; /* when its use is looked at next; only with limits, while it runs */
     struct limits limits;
+    struct limit_watch watch;
     struct worker *worker; /* that has it, from HANDED until the worker is gone or free again */
     struct waiter *waiter; /* the thread that sleeps in pinfold_pool_wait for it */
     struct result *result; /* being built; whole when DONE */

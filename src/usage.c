@@ -53,8 +53,9 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     uint64_t user, sys, children_user, children_sys;
     unsigned flags;
     if (!rest || sscanf(rest + 1,
-                        " %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-                        &flags, &user, &sys, &children_user, &children_sys) != 5)
+                        " %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                        " %*d %*d %*d %*d %" SCNu64,
+                        &flags, &user, &sys, &children_user, &children_sys, &usage->started) != 6)
         return -EBADMSG;
     usage->execed = !(flags & PF_FORKNOEXEC);
     uint64_t tick_us = (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
@@ -64,6 +65,8 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     usage->sys_us = ticks ? own_us * sys / ticks : 0; /* as the kernel divides what it counts by ticks, too */
     usage->user_us = own_us - usage->sys_us + children_user * tick_us;
     usage->sys_us += children_sys * tick_us;
+    usage->waited_us = (children_user + children_sys) * tick_us;
+    usage->counted_us = ticks * tick_us + usage->waited_us;
     return 0;
 }
 
@@ -102,7 +105,8 @@ static int read_memory(pid_t pid, char *text, size_t size, struct usage *usage)
     if (r < 0)
         return r;
     usage->peak_kb = field(text, "\nVmHWM:");
-    usage->private_kb = field(text, "\nRssAnon:") + field(text, "\nRssShmem:");
+    usage->anonymous_kb = field(text, "\nRssAnon:");
+    usage->shared_kb = field(text, "\nRssShmem:");
     return 0;
 }
 
@@ -123,12 +127,14 @@ int usage_read(pid_t pid, struct usage *ret_usage)
     return usage_read_now(pid, true, ret_usage);
 }
 
-int usage_read_share(pid_t pid, uint64_t *ret_kb)
+int usage_read_share(pid_t pid, uint64_t *ret_anonymous_kb, uint64_t *ret_shared_kb)
 {
     char text[4096];
     int r = read_file(pid, "smaps_rollup", text, sizeof(text));
-    if (r == 0)
-        *ret_kb = field(text, "\nPss_Anon:") + field(text, "\nPss_Shmem:");
+    if (r == 0) {
+        *ret_anonymous_kb = field(text, "\nPss_Anon:");
+        *ret_shared_kb = field(text, "\nPss_Shmem:");
+    }
     return r;
 }
 

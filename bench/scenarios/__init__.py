@@ -16,6 +16,7 @@ NAMES = (
     "throughput",
     "fresh",
     "sandbox",
+    "imports",
     "print",
     "slow_import",
     "learning",

@@ -494,6 +494,27 @@ pinfold.LocalBackend(config).close()
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+NESTED = """
+import pinfold
+def f():
+    config = pinfold.WorkerConfig(max_workers=1, isolation=ISOLATION)
+    with pinfold.LocalBackend(config) as backend:
+        return backend.submit(pinfold.WorkerCall("def f(): return 7", "f")).result().unwrap()
+"""
+
+
+@pytest.mark.parametrize("level", ["standard", "strict"])
+def test_a_pool_in_a_box_closes_though_it_cannot_list_its_processes(
+    make_backend: MakeBackend, isolation: str, level: str
+) -> None:
+    if not level_is_there(level):
+        pytest.skip("not to be had here")
+    backend = make_backend(sandbox=level, isolation=isolation)
+    # Without a way to see its template, the guard was given up after twice five seconds.
+    code = NESTED.replace("ISOLATION", repr(isolation))
+    assert backend.submit(WorkerCall(code, "f"), deadline_s=9.5).result().unwrap() == 7
+
+
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
 def test_a_box_has_no_place_for_spills_and_large_values_come_whole(
     make_backend: MakeBackend, level: str, isolation: str, spill_dir: Path

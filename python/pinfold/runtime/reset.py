@@ -38,7 +38,7 @@ from pinfold.runtime._state import (
     peak_kb,
     rebind,
 )
-from pinfold.runtime.program import FILE, NAME, Program
+from pinfold.runtime.program import NAME, Program
 from pinfold.runtime.settings import SETTINGS
 from pinfold.runtime.watch import Watch, interpreter, library, loggers, names, put_back, watch
 
@@ -66,6 +66,8 @@ class Reset:
         self._audited = False
         self._limited = False
         self._collections = -1
+        self.thorough = True
+        """Whether the last call gave reason to look at what costs more."""
         self._interpreter: tuple[Watch, ...] = ()
         self._library: tuple[Watch, ...] = ()
 
@@ -114,6 +116,7 @@ class Reset:
         if program is not None and program.lingers:
             reasons.append(f"its source names {program.lingers}")
         thorough |= bool(stayed or dropped)
+        self.thorough = thorough
         self._collect()
 
         # The candidate's finalisers have run: from here on nothing changes any more.
@@ -166,7 +169,7 @@ class Reset:
             for stream in self._streams
         ]
         self._path = list(sys.path)
-        self._installed = frozenset(self._path) - {"", cwd}
+        self._installed = search.installed()
         self._keep_descriptors(identities())
         self._decimal: Any = None
         for variable, value in copy_context().items():
@@ -303,7 +306,6 @@ class Reset:
         return reasons
 
     def _put_back_caches(self) -> None:
-        linecache.cache.pop(FILE, None)
         _forget(linecache.cache, self._lines)
         _forget(sys.path_importer_cache, self._importers)
         # Which warnings were shown is noted in every module; this makes all those notes void.
@@ -327,8 +329,10 @@ class Reset:
         gc.collect()  # an object in a cycle may own it
         now = identities()
         opened = now.keys() - self._descriptors.keys()
-        if any(now.get(fd) != is_ for fd, is_ in self._descriptors.items()):
+        if any(fd not in now for fd in self._descriptors):
             return ["a descriptor was closed"]
+        if self._boxed and any(now[fd] != is_ for fd, is_ in self._descriptors.items()):
+            return ["a descriptor is another"]
         # To close one is not for us: its owner, if it has one, would close the number once more
         # when it belongs to something else. A library that was just imported may keep what it
         # opened, and so may one that opened a device. In a box it may be the program that did, for
