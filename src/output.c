@@ -84,15 +84,12 @@ void output_add(struct output *output, const char *bytes, size_t n)
 
 bool output_ends_with(const struct output *output, const char *bytes, size_t n)
 {
-    const size_t head = head_size(output), ring = output->limit - head;
-    if (n > output->total)
+    const size_t head = head_size(output), ring = ring_size(output);
+    if (n > output->total || !output->bytes)
         return false;
-    for (size_t i = 1; i <= n && (output->total <= output->limit || i <= ring); i++) {
-        const uint64_t at = output->total - i;
-        const size_t place = at < output->limit ? (size_t)at : head + (size_t)((at - head) % ring);
-        if (output->bytes[place] != bytes[n - i])
+    for (size_t i = 1; i <= n && (output->total <= head + ring || i <= ring); i++)
+        if (output->bytes[place_of(output, output->total - i)] != bytes[n - i])
             return false;
-    }
     return true;
 }
 

@@ -491,7 +491,7 @@ void template_let_go_all(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {
-        close_fd(&worker->channel), close_fd(&worker->pidfd);
+        close_fd(&worker->channel), close_fd(&worker->pidfd), close_fd(&worker->printed);
         for (int stream = 0; stream < WORKER_STREAMS; stream++)
             close_fd(&worker->pipes[stream]);
     }
