@@ -501,8 +501,10 @@ KEPT = {
                                    "open('/proc/self/autogroup').read().split()[-1]"),
     "the session": ("os.setsid()", "os.getsid(0) == os.getpid()"),
     "the process group": ("os.setpgid(0, 0)", "os.getpgid(0) == os.getpid()"),
-    "the locale of a thread": ("pointer(libc.uselocale, pointer(libc.newlocale, ctypes.c_int(1), b'C.UTF-8', None))",
-                               "pointer(libc.uselocale, None) == 2 ** 64 - 1"),
+    "the locale of a thread": (
+        "pointer(libc.uselocale, pointer(libc.newlocale, ctypes.c_int(1), b'C.UTF-8', None))",
+        "pointer(libc.uselocale, None) == 2 ** 64 - 1",
+    ),
     "rounding": ("libm.fesetround(0x800)", "1.0 + float('1e-30')"),
     "numbers close to zero": ("mode(28, 0x8040)", "float('1e-310') * 0.5"),
     "traps of arithmetic": ("libm.feenableexcept(0x10)", "libm.fegetexcept()"),
@@ -582,8 +584,9 @@ def test_what_a_call_sets_in_the_kernel_the_next_one_does_not_find(
     for what in KEPT:
         backend.submit(call(KEEPING, what)).result(timeout=60)  # some end their worker by it
         later = backend.submit(call(KEEPING)).result(timeout=60).unwrap()
-        found |= {what: (name, first[name], later[name]) for name in first
-                  if later[name] != first[name]}  # fmt: skip
+        for name in first:
+            if later[name] != first[name]:
+                found[what] = (name, first[name], later[name])
     assert found == {}
 
 
