@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import queue
 import re
 import resource
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -380,6 +382,7 @@ def test_of_the_machine_s_proc_only_what_is_listed_can_be_read(
 ) -> None:
     body = """
 import os
+import queue
 found = {}
 for name in os.listdir("/proc"):
     path = "/proc/" + name
@@ -440,6 +443,7 @@ def test_of_where_a_loaded_library_lies_only_the_library_can_be_read(
     (place / "link.so").symlink_to(".env")
     body = """
 import os
+import queue
 def read(path):
     try:
         return open(path, "rb").read(4) and "read"
@@ -563,6 +567,7 @@ def test_the_calls_of_a_strict_box_leave_processes_for_others(
     machine = here.read_text()
     body = """
 import os
+import queue
 with open("/proc/sys/kernel/pid_max") as file:
     most = int(file.read())
 pids = set()
@@ -579,3 +584,41 @@ return most, max(pids) < most
     assert most <= int(machine) // 4
     assert below
     assert here.read_text() == machine
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_call_that_keeps_descriptors_in_flight_holds_up_no_neighbour(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    """The kernel counts them for the user, and refuses whoever sends one more."""
+    hostile = """
+import os, socket, time
+reader, pairs, full = os.open("/dev/null", os.O_RDONLY), [], False
+while not full:
+    pairs.append(socket.socketpair())
+    pairs[-1][0].setblocking(False)
+    try:
+        while True:
+            socket.send_fds(pairs[-1][0], [b"x"], [reader] * 50)
+    except BlockingIOError:
+        pass
+    except OSError:
+        full = True
+open("full", "w").close()
+time.sleep(300)
+"""
+    backend = make_backend(sandbox=level, isolation=isolation, max_workers=2)
+    workers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    backend.on_start(lambda call, worker: workers.put(worker.pid))
+    running = backend.submit(call(hostile))
+    full = Path(f"/proc/{workers.get(timeout=60)}/cwd/full")
+    while not full.exists():
+        assert not running.done()
+        time.sleep(0.01)
+    large = call("return bytes(1 << 20)")
+    for _ in range(3):
+        assert backend.submit(large).result(timeout=30).unwrap() == bytes(1 << 20)
+    used = {workers.get() for _ in range(3)}
+    assert len(used) == (3 if isolation == "fresh" else 1)
+    assert not running.done()
+    running.cancel()
