@@ -622,3 +622,42 @@ time.sleep(300)
     assert len(used) == (3 if isolation == "fresh" else 1)
     assert not running.done()
     running.cancel()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
+def test_no_process_of_a_call_can_change_whose_it_is(boxed: LocalBackend) -> None:
+    """The soft limit of locks tells the template whose orphan a process is (src/sweep.h)."""
+    tries = f"""{PRELUDE}
+import subprocess, sys
+LOCKS = 10
+def attempts(child):
+    soft, hard = resource.getrlimit(LOCKS)
+    other = [struct.pack("QQ", *pair) for pair in ((soft + 1, hard), (hard, hard), (1, 1))]
+    tried = [code(160, which, new) for new in other for which in (LOCKS, HIGH | LOCKS)]
+    tried += [code(302, who, which, new, old) for new in other for which in (LOCKS, HIGH | LOCKS)
+              for who in (0, HIGH, os.getpid(), os.getppid(), BOSS, child, HIGH | child)
+              for old in (0, BUFFER)]
+    return sorted(set(tried)), soft, hard
+"""
+    body = f"""{tries}
+child = subprocess.Popen(["/bin/sleep", "60"])
+found = [attempts(child.pid)]
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, repr(attempts(child.pid)).encode())
+    os._exit(0)
+os.wait()
+found.append(eval(os.read(reader, 65536)))
+script = TRIES + "print(attempts(%d))" % child.pid
+told = subprocess.run([sys.executable, "-I", "-c", script], stdout=subprocess.PIPE, check=True)
+found.append(eval(told.stdout))
+carried = resource.getrlimit(LOCKS)
+child.kill()
+child.wait()
+return found, carried
+""".replace("TRIES", repr(tries))
+    for _ in range(2):
+        found, carried = boxed.submit(call(body), deadline_s=50).result(timeout=60).unwrap()
+        assert all(codes in (["EPERM"], ["ENOSYS"], ["ENOSYS", "EPERM"]) for codes, _, _ in found)
+        assert {(soft, hard) for _, soft, hard in found} == {carried}
+        assert 0 < carried[0] < carried[1]
