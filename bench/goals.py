@@ -168,6 +168,14 @@ GOALS = [
             ),
         )
     ),
+    *(
+        Goal(
+            f"300,000 prints, `{mode}`",
+            "≤ 1.5 × plain Python",
+            at_most("print", (FRESH, f"{mode} ratio"), 1.5, lambda value: f"× {number(value)}"),
+        )
+        for mode in ("fresh", "reuse", "spawn", "standard", "strict")
+    ),
     Goal(
         "4 GiB array as a result: growth of the caller's RSS until it is touched",
         "< 32 MiB",

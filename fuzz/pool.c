@@ -5,7 +5,7 @@
  * call of its function, and each epoll_wait(2) of it takes the input's next steps. One input is always the same run.
  *
  * Input: four bytes of config, then steps: a byte (bits 0 to 3: which; 5: on a worker's slate
- * instead; 7: the next one comes before the pool looks)
+ * instead, or with 4 in what it has printed; 7: the next one comes before the pool looks)
  * and the step's own bytes. Bytes that are missing are 0. */
 #include "fuzz.h"
 
@@ -22,6 +22,7 @@
 #include "kernel.h"
 #include "payload.h"
 #include "pool.h"
+#include "printed.h"
 #include "slate.h"
 #include "util.h"
 
@@ -34,6 +35,7 @@ struct far_worker {
     uint32_t n_calls;
     int channel, pipes[2];
     struct slate *slate; /* NULL: it has none */
+    struct printed *printed;
 };
 
 static struct world {
@@ -74,6 +76,8 @@ static void end_worker(struct far_worker *worker)
     close_fd(&worker->pipes[0]);
     close_fd(&worker->pipes[1]);
     slate_unmap(&worker->slate);
+    if (worker->printed)
+        munmap(TAKE_PTR(worker->printed), sizeof(*worker->printed));
 }
 
 static void hear_start(struct frame *frame)
@@ -91,6 +95,8 @@ static void hear_call(struct far_worker *worker, struct frame *frame)
 {
     if (frame->head.kind == FRAME_SLATE) {
         CHECK(!worker->slate && worker->call == 0 && slate_map(frame->fds[0], &worker->slate) == 0);
+    } else if (frame->head.kind == FRAME_PRINTED) {
+        CHECK(!worker->printed && worker->call == 0 && printed_map(frame->fds[0], &worker->printed) == 0);
     } else {
         CHECK(frame->head.kind == FRAME_CALL);
         if (frame->n_fds == 0)
@@ -247,6 +253,22 @@ static void print_to(int pipe)
         (void)!write(pipe, text, 16 * (size_t)byte());
 }
 
+/* What waits to be printed, as a worker would leave it; or anything at all. */
+static void write_printed(struct printed *printed)
+{
+    uint32_t numbers[7];
+    bytes(numbers, sizeof(numbers));
+    if (!printed)
+        return;
+    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+        printed->streams[stream].begin = numbers[stream] % (PRINTED_BYTES + 2);
+        printed->streams[stream].end = numbers[2 + stream];
+        printed->streams[stream].writing = numbers[4 + stream];
+    }
+    printed->c_size = numbers[6];
+    bytes(printed->bytes[PRINTED_OUT], byte());
+}
+
 /* As a worker would that begins its next call, or closes its slate; or anything at all. */
 static void write_slate(struct slate *slate)
 {
@@ -377,7 +399,9 @@ static void step(uint8_t which)
     uint8_t i;
     if (which & 0x20) {
         i = byte();
-        if (world.n_workers)
+        if (world.n_workers && which & 0x10)
+            write_printed(world.workers[i % world.n_workers].printed);
+        else if (world.n_workers)
             write_slate(world.workers[i % world.n_workers].slate);
         return;
     }
@@ -517,7 +541,7 @@ static void open_pool(void)
         .open_timeout_ns = 10 * NS_PER_S,
         .output_bytes = how[2],
         .flags = (how[0] >> 4 & (PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST)) |
-                 (how[3] & 1 ? PINFOLD_AHEAD : 0),
+                 (how[3] & 1 ? PINFOLD_AHEAD : 0) | (how[3] & 64 ? PINFOLD_PRINTED : 0),
         .namespaces = how[0] & 8 ? CLONE_NEWPID : 0,
     };
     pinfold_error error;

@@ -95,6 +95,9 @@ typedef enum pinfold_isolation {
 /* pinfold_config.flags, where workers are used again: the runtime knows FRAME_SLATE (src/slate.h), and a worker whose
  * calls take less than a millisecond is handed some ahead while it is at another one. */
 #define PINFOLD_AHEAD 16u
+/* pinfold_config.flags: the runtime knows FRAME_PRINTED (src/printed.h), and keeps there what was printed and not
+ * flushed, so that the pool has it when a worker dies. */
+#define PINFOLD_PRINTED 64u
 /* pinfold_config.flags: with max_queue 0, no call may wait: one more than max_workers is -EAGAIN. */
 #define PINFOLD_NO_QUEUE 32u
 #define PINFOLD_EVENTS 2u /* pinfold_config.flags: keep events for pinfold_pool_next_event */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -9,6 +10,7 @@
 #include "error.h"
 #include "payload.h"
 #include "pool.h"
+#include "printed.h"
 #include "usage.h"
 #include "util.h"
 
@@ -75,11 +77,11 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
                 [CALL_LOST] = {CALL_DONE, CALL_FINISH, PINFOLD_LOST},
-                [CALL_OVER] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
+                [CALL_OVER] = {CALL_LATE, CALL_ASK | CALL_GRACE, EVIDENCE},
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_RUNNING),
             },
-        /* The deadline has passed: whatever comes now comes too late. */
+        /* The deadline, or a limit, has been passed: whatever comes now comes too late. */
         [CALL_LATE] =
             {
                 [CALL_OFFER] = STAYS(CALL_LATE),
@@ -206,6 +208,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
 
 void call_free(struct pinfold_pool *pool, struct call *call)
 {
+    limit_forget(&call->watch);
     if (call->id)
         handle_drop(&pool->calls, call->id);
     if (call->result)
@@ -246,7 +249,10 @@ void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t p
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
     metrics->user_ns = (int64_t)(user_us * 1000);
     metrics->sys_ns = (int64_t)(sys_us * 1000);
-    metrics->peak_rss_kb = peak_kb > inherited_kb ? peak_kb - inherited_kb : peak_kb;
+    if (peak_kb > inherited_kb)
+        peak_kb -= inherited_kb;
+    if (peak_kb > metrics->peak_rss_kb)
+        metrics->peak_rss_kb = peak_kb;
 }
 
 static uint64_t since(uint64_t total, uint64_t base)
@@ -282,6 +288,8 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
         return;
     for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
         worker_drain(pool, worker, stream, true);
+    if (!call->answered && worker->printed >= 0)
+        printed_take(worker->printed, worker->output);
     result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
     worker->call = NULL;
     call->worker = NULL;
@@ -290,6 +298,7 @@ void call_detach(struct pinfold_pool *pool, struct call *call)
 void call_return(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->sample);
+    limit_forget(&call->watch);
     call->offered = false;
     call->worker = NULL;
     call->started = 0;
@@ -304,6 +313,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->timer);
     reactor_drop(pool, &call->sample);
+    limit_forget(&call->watch);
     pool->n_pending--;
     call_detach(pool, call);
     free(TAKE_PTR(call->payload));
@@ -349,7 +359,8 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
         return;
     struct limit_use use;
     const int64_t began = now_ns();
-    const enum limit_hit hit = limit_look(worker->pid, &call->limits, worker->inherited_kb * 1024,
+    call->watch.in_view = pool->config.namespaces & CLONE_NEWNS;
+    const enum limit_hit hit = limit_look(worker->pid, &call->limits, &call->watch, worker->inherited_kb * 1024,
                                           (worker->user_us + worker->sys_us) * 1000, &use);
     const int64_t now = now_ns();
     if (pidfd_ended(worker->pidfd)) /* then it may have been another's pid; how it ended is told any moment */
@@ -440,6 +451,14 @@ static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
     }
 }
 
+/* While its worker lives: that may be dead, and not reported yet, when the caller is told. An answer has it all. */
+static void note_usage(struct call *call)
+{
+    struct usage usage;
+    if (!call->answered && worker_usage(call->worker, &usage))
+        call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+}
+
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event)
 {
     const struct call_step *step = &call_life[call->state][event];
@@ -450,17 +469,17 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     }
     move(pool, call, step->next);
 
+    if (step->actions & (CALL_ASK | CALL_KILL) && call->worker)
+        note_usage(call);
     if (step->actions & CALL_ASK)
         worker_ask(call->worker);
     if (step->actions & CALL_GRACE)
-        reactor_set(pool, &call->timer, now_ns() + CALL_GRACE_NS);
+        reactor_set(pool, &call->timer,
+                    now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_GRACE_NS : CALL_GRACE_OVER_NS));
     if (step->actions & CALL_PATIENCE)
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));
     if (step->actions & CALL_KILL && call->worker) {
-        struct usage usage;
-        if (!(call->result->told.metrics.peak_rss_kb) && worker_usage(call->worker, &usage))
-            call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (!(call->result->told.flags & PINFOLD_HAS_WAITS))
             call_waits(pool, call);
         worker_retire(pool, call->worker, "killed: %s", pinfold_outcome_name(call->outcome));

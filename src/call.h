@@ -27,7 +27,8 @@ enum call_state {
     CALL_QUEUED,  /* waits for a worker */
     CALL_AHEAD,   /* waits at a worker that is at another call (ahead.h) */
     CALL_RUNNING, /* a worker has it */
-    CALL_LATE,    /* the deadline has passed; the worker was asked where it stands, and has a moment to answer */
+    CALL_LATE,    /* its time, or another limit, is over; its worker was asked where it stands, and has a moment to
+                     answer */
     CALL_ENDING,  /* the outcome is certain; its processes are being killed and swept */
     CALL_DONE,    /* its result waits to be taken */
     CALL_STATES
@@ -73,6 +74,7 @@ struct call_step {
 extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
 
 #define CALL_GRACE_NS (45 * INT64_C(1000000))   /* how long the answer about the stack may hold up a kill */
+#define CALL_GRACE_OVER_NS LIMIT_SAMPLE_NS      /* the same of a call that uses too much, and meanwhile more */
 #define CALL_PATIENCE_NS (5 * INT64_C(1000000)) /* how long a kill's sweep may hold up the news of it */
 #define CALL_SWEEP_NS (1000 * INT64_C(1000000)) /* the same for a call that ended by itself */
 
@@ -90,6 +92,7 @@ struct call {
     struct deadline timer;
     struct deadline sample; /* when its use is looked at next; only with limits, while it runs */
     struct limits limits;
+    struct limit_watch watch;
     struct worker *worker; /* that has it, from HANDED until the worker is gone or free again */
     struct waiter *waiter; /* the thread that sleeps in pinfold_pool_wait for it */
     struct result *result; /* being built; whole when DONE */
@@ -99,6 +102,7 @@ struct call {
     uint32_t turn;   /* on its worker's slate, if `offered` */
     bool offered;    /* it was handed ahead */
     bool told;       /* the event of its start was */
+    bool answered;   /* its worker did: what was printed is written, and what was used is told */
     uint8_t returns; /* workers that died before they had begun it */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
@@ -142,7 +146,8 @@ uint32_t call_blame(int code);
 /* The same: it had so much memory, and that was too much. */
 void call_evidence_memory(struct call *call, uint64_t bytes);
 
-/* Notes what the call used so far; a later note replaces it. `peak_kb` includes what was inherited. */
+/* Notes what the call used so far; a later note replaces it, but the highest peak stays. `peak_kb` includes what was
+ * inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
 /* Notes what the call has waited for, where the pool tells that, while its worker lives. */

@@ -36,6 +36,7 @@ static const struct frame_rule {
     [FRAME_STACK] = {FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
     [FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, FRAME_NOTE_MAX},
     [FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
     [FRAME_DROP] = {FRAME_FROM_POOL, 0, 1, 0, 0},
 #undef ANY_TAIL
 };

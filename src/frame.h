@@ -33,7 +33,8 @@ enum frame_kind {
     FRAME_STACK = 11,   /* worker -> pool: where the program stands, before a result or a death */
     FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
     FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
-    FRAME_DROP = 14,    /* pool -> guard: a descriptor, which the guard does not even take */
+    FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it keeps output there: printed.h */
+    FRAME_DROP = 15,    /* pool -> guard: a descriptor, which the guard does not even take */
     FRAME_KINDS
 };
 

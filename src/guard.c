@@ -237,10 +237,13 @@ int main(int argc, char **argv)
     close(CONTROL);
     close(exec_pipe[1]);
     watch(caller_pidfd, child, exec_pipe[0], command[0]);
+    sweep_spare_trackers(SWEEP_TRACKER_NS);
     /* The template last, and stopped until then, so that it tells nobody of deaths that are this one's doing. If this
      * process is killed before it is done, the template goes on, and sweeps what is left. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
+    kill(child,
+         SIGKILL); /* by its pid, which it has until it is reaped: in a box there may be no list to find it in */
     sweep_all(SWEEP_FOREVER);
     int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (spill_dir >= 0)

@@ -82,6 +82,17 @@ void output_add(struct output *output, const char *bytes, size_t n)
     }
 }
 
+bool output_ends_with(const struct output *output, const char *bytes, size_t n)
+{
+    const size_t head = head_size(output), ring = ring_size(output);
+    if (n > output->total || !output->bytes)
+        return false;
+    for (size_t i = 1; i <= n && (output->total <= head + ring || i <= ring); i++)
+        if (output->bytes[place_of(output, output->total - i)] != bytes[n - i])
+            return false;
+    return true;
+}
+
 int output_read(struct output *output, int pipe, size_t most)
 {
     char buffer[16384]; /* the thread may be one of the caller's, with a small stack */

@@ -19,6 +19,9 @@ void output_reset(struct output *output, size_t limit);
 /* Adds bytes. Without memory they are counted as dropped. */
 void output_add(struct output *output, const char *bytes, size_t n);
 
+/* Whether these bytes came last, as far as the end is kept. */
+bool output_ends_with(const struct output *output, const char *bytes, size_t n);
+
 /* Reads what the pipe holds now, at most `most` bytes. 1: more may be there; 0: end-of-file; -EAGAIN: it is empty;
  * another negative errno: it is broken. */
 int output_read(struct output *output, int pipe, size_t most);

@@ -274,7 +274,7 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
     if (config->output_bytes > SIZE_MAX / 2)
         return error_set(error, -EINVAL, "config.output_bytes is too large");
     if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES |
-                          PINFOLD_AHEAD | PINFOLD_NO_QUEUE))
+                          PINFOLD_AHEAD | PINFOLD_PRINTED | PINFOLD_NO_QUEUE))
         return error_set(error, -EINVAL, "config.flags has bits that mean nothing: %#x", config->flags);
     return 0;
 }

@@ -107,6 +107,83 @@ static int each_number(const char *path, int (*visit)(pid_t number, void *data),
     }
 }
 
+#define SPARED_MAX 16
+#define SPARED_LOOKS 64 /* at processes that may be trackers, in SPARED_PAUSE */
+#define SPARED_PAUSE (50 * NS_PER_MS)
+#define SPARED_UNSEEN (100 * NS_PER_MS) /* a tracker may be below another process, and be seen when that is dead */
+
+static struct {
+    int64_t grace_ns;
+    int64_t began; /* the present sweep */
+    int64_t last;  /* until which the last one is spared */
+    int64_t counted_from;
+    int looks;
+    unsigned next;
+    struct {
+        pid_t pid;
+        int64_t until;
+    } trackers[SPARED_MAX];
+} spared;
+
+void sweep_spare_trackers(long long grace_ns)
+{
+    spared.grace_ns = grace_ns;
+}
+
+void sweep_begin(void)
+{
+    if (spared.grace_ns)
+        spared.began = now_ns();
+}
+
+bool sweep_may_kill_groups(void)
+{
+    if (!spared.grace_ns)
+        return true;
+    const int64_t now = now_ns();
+    return now >= spared.last && now - spared.began >= SPARED_UNSEEN;
+}
+
+static uint64_t signals(const char *status, const char *name)
+{
+    const char *at = strstr(status, name);
+    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
+}
+
+static bool is_tracker(pid_t pid)
+{
+    char path[32], text[4096];
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
+    ssize_t got = fd < 0 ? -1 : RETRY_EINTR(read(fd, text, sizeof(text) - 1));
+    if (got <= 0)
+        return false;
+    text[got] = '\0';
+    const uint64_t deaf = signals(text, "\nSigBlk:") | signals(text, "\nSigIgn:");
+    return deaf >> (SIGINT - 1) & 1 && deaf >> (SIGTERM - 1) & 1;
+}
+
+bool sweep_spares(pid_t pid)
+{
+    if (!spared.grace_ns)
+        return false;
+    const int64_t now = now_ns();
+    for (unsigned i = 0; i < SPARED_MAX; i++)
+        if (spared.trackers[i].pid == pid && now < spared.trackers[i].until + SPARED_PAUSE)
+            return now < spared.trackers[i].until;
+    if (now - spared.counted_from > SPARED_PAUSE) {
+        spared.counted_from = now;
+        spared.looks = 0;
+    }
+    const unsigned slot = spared.next % SPARED_MAX;
+    if (spared.looks++ >= SPARED_LOOKS || now < spared.trackers[slot].until + SPARED_PAUSE || !is_tracker(pid))
+        return false;
+    spared.next++;
+    spared.trackers[slot].pid = pid;
+    spared.trackers[slot].until = spared.last = time_add(now, spared.grace_ns);
+    return true;
+}
+
 struct lookup {
     pid_t parent;
     sweep_visit *visit;
@@ -183,6 +260,8 @@ static void kill_below(pid_t pid, void *data)
     pid_t parent = parent_of(pid);
     if (parent != getpid() && (parent != above->pid || !still_there(above)))
         return;
+    if (sweep_spares(pid))
+        return;
     if (!pidfd_ended(pidfd))
         ++*above->living;
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
@@ -212,8 +291,10 @@ static bool is_dead(pid_t child)
 void sweep_kill_tree(pid_t child, pid_t *last_group)
 {
     /* The group in one call, which no fork() gets around: the kernel ends a fork that a signal interrupts. */
+    if (sweep_spares(child))
+        return;
     pid_t group = getpgid(child);
-    if (group > 1 && group != *last_group && group != getpgrp())
+    if (group > 1 && group != *last_group && group != getpgrp() && sweep_may_kill_groups())
         kill(-group, SIGKILL);
     *last_group = group;
     kill(child, SIGKILL);
@@ -237,6 +318,19 @@ static void kill_child(pid_t pid, void *data)
     sweep_kill_tree(pid, data);
 }
 
+/* Reaps a child that is dead: its pid; 0: none is; -1: there are no children. While it is a zombie, its pid is that of the
+ * group that it may have led, and nobody else's: where children cannot be listed, those that it left are found so. */
+static pid_t reap_group(void)
+{
+    siginfo_t dead = {.si_pid = 0};
+    if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return -1;
+    if (dead.si_pid == 0)
+        return 0;
+    kill(-dead.si_pid, SIGKILL);
+    return waitpid(dead.si_pid, NULL, __WALL);
+}
+
 int sweep_all(long long timeout_ns)
 {
     sigset_t child_died, mask;
@@ -246,13 +340,14 @@ int sweep_all(long long timeout_ns)
     pthread_sigmask(SIG_BLOCK, &child_died, &mask);
     int64_t end = time_add(now_ns(), timeout_ns);
     int64_t pause = PAUSE_FIRST;
+    sweep_begin();
     int r;
     for (;;) {
         pid_t last_group = 0;
         sweep_children(kill_child, &last_group); /* an error here shows as a child that is left */
         bool reaped = false;
         pid_t pid;
-        while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) > 0)
+        while ((pid = reap_group()) > 0)
             reaped = true;
         r = pid < 0 && errno == ECHILD ? 0 : now_ns() >= end ? -ETIMEDOUT : 1;
         if (r <= 0)

@@ -30,6 +30,22 @@ int sweep_children(sweep_visit *visit, void *data);
 /* The same for the children of any process, as far as they may be seen. */
 int sweep_children_of(pid_t parent, sweep_visit *visit, void *data);
 
+#define SWEEP_TRACKER_NS 500000000ll
+
+/* Resource trackers (multiprocessing's, loky's) unlink what their owner has left in /dev/shm, once all are dead that hold
+ * the other end of their pipe. From now on each is spared for so long after a sweep has seen it first; 0: none is. A
+ * tracker is told by its ignoring or blocking both SIGINT and SIGTERM: the kernel's word, for which nobody has to be waited
+ * for. Another process that does gains that time, and a sweep spares a few at most. */
+void sweep_spare_trackers(long long grace_ns);
+
+/* Whether it is spared yet. */
+bool sweep_spares(pid_t pid);
+
+/* A sweep begins. And whether whole process groups may be killed in it: not while a tracker may be in them, unseen or
+ * spared. */
+void sweep_begin(void);
+bool sweep_may_kill_groups(void);
+
 /* Sends SIGKILL to the child, to its process group unless that is the caller's, and to what is below the child, as
  * seen now. The work is bounded: of a large tree a part is killed, and the rest falls to the caller when that part
  * dies, so whoever repeats this for all children until none is left gets them all. *last_group is 0 at the start of

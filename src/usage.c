@@ -8,7 +8,9 @@
 
 #include "util.h"
 
-#define PF_EXITING 0x4u /* of the flags in /proc/PID/stat: include/linux/sched.h of the kernel */
+/* Of the flags in /proc/PID/stat: include/linux/sched.h of the kernel. */
+#define PF_EXITING 0x4u
+#define PF_FORKNOEXEC 0x40u
 
 static int read_file(pid_t pid, const char *name, char *buffer, size_t size)
 {
@@ -49,11 +51,13 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     /* The second field is the command in parentheses, and may hold anything: what follows its last one counts. */
     const char *rest = strrchr(text, ')');
     uint64_t user, sys, children_user, children_sys;
-    if (!rest ||
-        sscanf(rest + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &user,
-               &sys, &children_user, &children_sys) != 4)
+    unsigned flags;
+    if (!rest || sscanf(rest + 1,
+                        " %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                        " %*d %*d %*d %*d %" SCNu64,
+                        &flags, &user, &sys, &children_user, &children_sys, &usage->started) != 6)
         return -EBADMSG;
+    usage->execed = !(flags & PF_FORKNOEXEC);
     uint64_t tick_us = (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
     uint64_t ticks = user + sys, own_us = usage_own_time_us(pid);
     if (own_us < ticks * tick_us)
@@ -61,6 +65,8 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     usage->sys_us = ticks ? own_us * sys / ticks : 0; /* as the kernel divides what it counts by ticks, too */
     usage->user_us = own_us - usage->sys_us + children_user * tick_us;
     usage->sys_us += children_sys * tick_us;
+    usage->waited_us = (children_user + children_sys) * tick_us;
+    usage->counted_us = ticks * tick_us + usage->waited_us;
     return 0;
 }
 
@@ -73,13 +79,34 @@ bool usage_is_exiting(pid_t pid)
            flags & PF_EXITING;
 }
 
+/* Of the first of its threads that has memory: one that has ended has none, though others run on. */
+static int read_status(pid_t pid, char *text, size_t size)
+{
+    char path[48];
+    int r = read_file(pid, "status", text, size);
+    if (r < 0 || strstr(text, "\nVmHWM:"))
+        return r;
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *threads = opendir(path);
+    if (!threads)
+        return -errno;
+    for (struct dirent *entry; (entry = readdir(threads)) && !strstr(text, "\nVmHWM:");) {
+        snprintf(path, sizeof(path), "task/%.20s/status", entry->d_name);
+        if (entry->d_name[0] == '.' || read_file(pid, path, text, size) < 0)
+            text[0] = '\0';
+    }
+    closedir(threads);
+    return 0;
+}
+
 static int read_memory(pid_t pid, char *text, size_t size, struct usage *usage)
 {
-    int r = read_file(pid, "status", text, size);
+    int r = read_status(pid, text, size);
     if (r < 0)
         return r;
     usage->peak_kb = field(text, "\nVmHWM:");
-    usage->private_kb = field(text, "\nRssAnon:") + field(text, "\nRssShmem:");
+    usage->anonymous_kb = field(text, "\nRssAnon:");
+    usage->shared_kb = field(text, "\nRssShmem:");
     return 0;
 }
 
@@ -100,12 +127,14 @@ int usage_read(pid_t pid, struct usage *ret_usage)
     return usage_read_now(pid, true, ret_usage);
 }
 
-int usage_read_share(pid_t pid, uint64_t *ret_kb)
+int usage_read_share(pid_t pid, uint64_t *ret_anonymous_kb, uint64_t *ret_shared_kb)
 {
     char text[4096];
     int r = read_file(pid, "smaps_rollup", text, sizeof(text));
-    if (r == 0)
-        *ret_kb = field(text, "\nPss_Anon:") + field(text, "\nPss_Shmem:");
+    if (r == 0) {
+        *ret_anonymous_kb = field(text, "\nPss_Anon:");
+        *ret_shared_kb = field(text, "\nPss_Shmem:");
+    }
     return r;
 }
 

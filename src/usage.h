@@ -9,8 +9,15 @@
 struct usage {
     uint64_t user_us; /* of the process, exact in sum, and the children it waited for, in steps of a clock tick */
     uint64_t sys_us;
-    uint64_t peak_kb;    /* VmHWM: most memory ever resident, files and inherited pages included */
-    uint64_t private_kb; /* RssAnon + RssShmem: memory in use that no file on a disk stands behind */
+    uint64_t
+        peak_kb; /* VmHWM: most memory ever resident, files and inherited pages included; of the program that it
+                            executed last. 0: it is at its end, and has given all back */
+    uint64_t anonymous_kb; /* RssAnon and RssShmem: memory in use that no file on a disk stands behind */
+    uint64_t shared_kb;
+    uint64_t waited_us;  /* of the children alone */
+    uint64_t counted_us; /* of both, as they will be added to its parent's waited_us at the least */
+    uint64_t started;    /* tells it from another process that had its pid */
+    bool execed;         /* it has executed a program since it was forked */
 };
 
 struct usage_waits {
@@ -36,7 +43,7 @@ bool usage_is_exiting(pid_t pid);
 
 /* Anonymous and shared memory in kB, each page divided by the number of processes that map it: exact where
  * processes share memory, but slow (the kernel walks all of it). */
-int usage_read_share(pid_t pid, uint64_t *ret_kb);
+int usage_read_share(pid_t pid, uint64_t *ret_anonymous_kb, uint64_t *ret_shared_kb);
 
 /* All that the process has resident, each page divided by the number of processes that map it, and what no other
  * process maps: both in kB, and as slow. */

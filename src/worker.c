@@ -16,6 +16,7 @@
 
 #include "error.h"
 #include "pool.h"
+#include "printed.h"
 #include "usage.h"
 #include "util.h"
 
@@ -135,7 +136,7 @@ void worker_ask(const struct worker *worker)
 
 bool worker_usage(const struct worker *worker, struct usage *ret_usage)
 {
-    return usage_read(worker->pid, ret_usage) == 0 && !pidfd_ended(worker->pidfd);
+    return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
 }
 
 /* What lies there unread goes with it, descriptors and all. */
@@ -160,6 +161,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
         output_reset(&worker->output[stream], 0);
     }
     close_fd(&worker->pidfd);
+    close_fd(&worker->printed);
     ahead_close(worker);
     place_leave(pool, worker);
     cgroup_remove(&pool->cgroup, worker->id);
@@ -234,6 +236,12 @@ static int open_pipe(int *ret_read, int *ret_write)
     return 0;
 }
 
+static int open_printed(struct worker *worker)
+{
+    int r = printed_make(&worker->printed);
+    return r < 0 ? r : frame_send(worker->channel, FRAME_PRINTED, 0, NULL, NULL, 0, &worker->printed, 1);
+}
+
 /* Makes the worker's descriptors, watches ours and sends the others to the template. */
 static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
 {
@@ -248,6 +256,8 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
         r = open_pipe(&worker->pipes[WORKER_ERR], &err);
     if (r == 0)
         r = ahead_open(pool, worker);
+    if (r == 0 && pool->config.flags & PINFOLD_PRINTED)
+        r = open_printed(worker);
     if (r == 0)
         r = reactor_watch(pool, worker->channel, WATCH_WORKER_CHANNEL, worker->number);
     if (r == 0)
@@ -269,6 +279,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
         return -ENOMEM;
     worker->template = template;
     worker->channel = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
+    worker->printed = -1;
     worker->timer.kind = DEADLINE_WORKER;
     output_reset(&worker->output[WORKER_ERR], LOADING_ERR_BYTES);
     int r = make_id(worker->id);
@@ -284,6 +295,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     if (r < 0) {
         cgroup_remove(&pool->cgroup, worker->id);
         ahead_close(worker);
+        close_fd(&worker->printed);
         reactor_close(pool, &worker->channel);
         reactor_close(pool, &worker->pipes[WORKER_OUT]);
         reactor_close(pool, &worker->pipes[WORKER_ERR]);
@@ -506,17 +518,20 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     bool measured = true;
     if (!pool_distrusts(pool))
         call_usage(call, body->user_us, body->sys_us, body->peak_kb);
-    else if (!call->result->told.metrics.peak_rss_kb && (measured = worker_usage(worker, &usage)))
+    else if ((measured = worker_usage(worker, &usage) && !usage.execed))
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
     call_waits(pool, call);
     if (pool_reuses(pool)) {
         worker->user_us += body->user_us;
         worker->sys_us += body->sys_us;
     }
+    if (call->state == CALL_LATE) /* a value that came too late is none */
+        result_drop(call->result);
     worker->calls++;
-    worker->answered = true;
+    worker->answered = call->answered = true;
     pool->stillborn = 0;
-    /* One that is dead already is told of by its template, any moment. */
+    /* One that is dead already is told of by its template, any moment; and with it what only a death tells, the peak of all
+     * that it has executed. */
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
@@ -760,8 +775,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         bool tree = report->flags & EXITED_ORPHANS;
         struct template *template = worker->template;
         pool->stillborn = 0;
-        if (call->state != CALL_ENDING || call->outcome == PINFOLD_TIMEOUT || pool_distrusts(pool) ||
-            !call->result->told.metrics.peak_rss_kb)
+        if (!call->answered || pool_distrusts(pool))
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {
             /* it is known how the call ended; how its worker was brought down says nothing more */

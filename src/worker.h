@@ -85,6 +85,7 @@ struct worker {
     struct call *call;     /* BUSY: whose; ENDING: until the call is told */
     struct output output[WORKER_STREAMS];
     int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */
+    int printed;               /* what waits to come through them (printed.h); -1: there is none */
     int channel;
     int pidfd; /* -1 until STARTED */
     pid_t pid; /* 0 until STARTED */
@@ -130,7 +131,7 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
 /* Asks it where its program stands: it answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
 
-/* What it has used so far. False: it is dead, and its pid may be another's. */
+/* What it has used so far. False: it is dead, and its pid may be another's, or about to be. */
 bool worker_usage(const struct worker *worker, struct usage *ret_usage);
 
 /* Takes the frames that wait in its channel. */

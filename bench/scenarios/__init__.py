@@ -16,6 +16,8 @@ NAMES = (
     "throughput",
     "fresh",
     "sandbox",
+    "imports",
+    "print",
     "slow_import",
     "learning",
     "setup",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pinfold._learner import Learner
     from pinfold._record import Record
     from pinfold.call import WorkerCall
+    from pinfold.codec.errors import RunsCode
     from pinfold.futures import CallFuture
     from pinfold.limits import Limits
     from pinfold.result import WorkerResult
@@ -84,6 +85,7 @@ class Engine:
     request_of: Callable[[WorkerCall, str, Limits], list[bytes | memoryview]]
     _result_of: Callable[[_pool.Result, Record, Origin], WorkerResult]
     _exception_of: Callable[[WorkerResult], BaseException]
+    _runs_code: type[RunsCode]
     _log: Logger
 
     def __init__(self, launch: Launch, hooks: Hooks) -> None:
@@ -153,12 +155,14 @@ class Engine:
             from pinfold._log import log
             from pinfold._outcome import exception_of, result_of
             from pinfold._request import request_of
+            from pinfold.codec.errors import RunsCode
             from pinfold.futures import CallFuture
 
         self.future = CallFuture
         self.request_of = request_of
         self._result_of = result_of
         self._exception_of = exception_of
+        self._runs_code = RunsCode
         self._log = log
         self._prepared = True
 
@@ -327,7 +331,12 @@ class Engine:
         result = record.ended
         if result is None:
             try:
-                result = self._result_of(raw, record, self.origin)
+                try:
+                    result = self._result_of(raw, record, self.origin)
+                except self._runs_code:
+                    result = self._read(raw, record)
+                    if result is None:
+                        return
             except BaseException as error:  # an interrupt came while the value was read
                 from pinfold._outcome import failed
 
@@ -340,6 +349,28 @@ class Engine:
                 self.learner.take(self._pool, raw.note, result.metrics)
             except Exception:
                 self._log.exception("%s: nothing was learned from a call", self.origin.pool_id)
+
+    def _read(self, raw: _pool.Result, record: Record) -> WorkerResult | None:
+        from pinfold import _reading
+
+        return _reading.read(self, raw, record)
+
+    def settle_read(self, record: Record, result: WorkerResult) -> None:
+        """Settles a call whose value was read, or was to be read, in a thread of its own, unless
+        somebody else has meanwhile. Called in such a thread."""
+        try:
+            while not _claimed(self._settling, record.key, self._settle_read, record, result):
+                _green.sleep(_NAP_S)  # whoever left the value to that thread is about to go
+        except BaseException:  # of a handler or a callback
+            self._log.exception("a call was settled with an error")
+        finally:
+            if self.state is not State.OPEN:
+                self._news()
+
+    def _settle_read(self, record: Record, result: WorkerResult) -> bool:
+        if record.key in self._pending:
+            self._finish(record, record.ended or result, None)
+        return True
 
     def _finish(
         self,

@@ -104,6 +104,7 @@ class Launch:
             flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
             | (_pool.EVENTS if events else 0)
             | (_pool.PLACES if self.places else 0)
+            | _pool.PRINTED
             | (_pool.AHEAD if config.isolation != "fresh" else 0)
             | (_pool.NO_QUEUE if config.max_queue == 0 else 0)
             | (_pool.DISTRUST if self.plan else 0),
@@ -132,10 +133,9 @@ class Launch:
 
     def clean(self) -> None:
         """After the pool was closed: what its template and its guard could not remove."""
-        if self.plan is not None:
-            from pinfold.runtime import _box
+        from pinfold.runtime import _runtime
 
-            _box.clear_bases(str(self.config.spill_dir))
+        _runtime.clear_bases(str(self.config.spill_dir))
         self._remove_cgroup()
 
     def _remove_cgroup(self) -> None:

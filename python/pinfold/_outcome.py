@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, cast
 
 from pinfold import codec as codecs
@@ -44,14 +45,18 @@ _WHEN = {
 }
 
 _CURRENT_THREAD = "Current thread "
-_SOURCE_FRAME = f'  File "{USER_MODULE}.py", line '
+_SOURCE_FRAME = re.compile(rf'  File "(?:.*/)?{USER_MODULE}\.py", line ([0-9]{{1,9}})\b')
 _RUNTIME_FRAME = f'  File "{os.path.dirname(os.path.realpath(__file__))}/runtime/'
 
+# Where a call's source lies says nothing to anybody (runtime/base.py).
+_SOURCE = re.compile(r'File "[^"\n]*/\.pinfold-box-[0-9a-f]{12}/[^"\n]*/user_code\.py"')
 
-def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
+
+def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False) -> WorkerResult:
     """Reads the result of a call. A value, or an account of a failure, that cannot be
     read is ``bad_result``; for want of memory or descriptors in this process, ``internal``.
 
+    Raises RunsCode for a value whose reading would run code, unless it may (`runs`).
     KeyboardInterrupt and the like pass through.
     """
     outcome = cast("Outcome", raw.outcome)
@@ -69,10 +74,13 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         reason = f"call of {shown(record.call.function_name)}: {reason}"
     try:
         if outcome == "ok":
-            value = codecs.decode(raw.segments(), record.codec, record.result_bytes)
+            read = codecs.decode if runs else codecs.decode_here
+            value = read(raw.segments(), record.codec, record.result_bytes)
         elif outcome in ("exception", "bad_result", "internal"):
             segments = raw.segments()
             failure = wire.unpack_failure(segments) if segments else None
+    except codecs.RunsCode:
+        raise
     except codecs.TooLarge as error:
         reason = str(error)
         outcome = "output_limit" if outcome == "ok" else "bad_result"
@@ -91,6 +99,22 @@ def result_of(raw: Result, record: Record, origin: Origin) -> WorkerResult:
         value,
         None if outcome == "ok" else _error_of(raw, outcome, failure, reason),
         metrics,
+        raw.stdout,
+        raw.stderr,
+        raw.stdout_truncated,
+        raw.stderr_truncated,
+    )
+
+
+def late_result(raw: Result, record: Record, origin: Origin) -> WorkerResult:
+    """The result of a call whose time passed while its value was read."""
+    name = shown(record.call.function_name)
+    reason = f"call of {name}: its time passed while its value was read in this process"
+    return WorkerResult(
+        "timeout",
+        None,
+        _error_of(raw, "timeout", None, reason),
+        _metrics_of(raw, origin),
         raw.stdout,
         raw.stderr,
         raw.stdout_truncated,
@@ -165,6 +189,7 @@ def _error_of(
 
 def _own_frames(stack: str) -> str:
     """The stack without the frames of the runtime below the candidate's."""
+    stack = _SOURCE.sub('File "user_code.py"', stack)
     return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
 
 
@@ -174,9 +199,8 @@ def _line_of(stack: str) -> int | None:
     _, _, current = stack.partition(_CURRENT_THREAD)
     for part in (current, stack):
         for line in part.splitlines():
-            if line.startswith(_SOURCE_FRAME):
-                number = line[len(_SOURCE_FRAME) :].partition(" ")[0]
-                return int(number) if number.isdecimal() and len(number) < 10 else None
+            if found := _SOURCE_FRAME.match(line):
+                return int(found[1])
     return None
 
 

@@ -129,7 +129,8 @@ class LocalBackend:
     Making one checks its configuration, the interpreter and the spill directory, and captures the
     environment; the pool is started by the first call, or by ``with`` and ``async with``, which
     wait until it is ready. Any thread and any number of event loops, at once or one after another,
-    may use it. Several backends live side by side and share nothing.
+    may use it; where gevent or eventlet have made threads greenlets, one that waits lets the others
+    run. Several backends live side by side and share nothing.
 
     End it with `shutdown` or `close`, or by leaving a ``with`` block, which lets the calls in it
     finish, unless an exception leaves it. One that is forgotten is closed when it is collected, or

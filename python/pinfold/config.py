@@ -27,7 +27,8 @@ THREAD_COUNTS = (
 CACHES = (
     "XDG_CACHE_HOME XDG_CONFIG_HOME MPLCONFIGDIR NUMBA_CACHE_DIR TORCH_HOME TORCHINDUCTOR_CACHE_DIR"
     " TRITON_CACHE_DIR HF_HOME HF_HUB_CACHE HF_ASSETS_CACHE HF_DATASETS_CACHE HF_MODULES_CACHE"
-    " TRANSFORMERS_CACHE SENTENCE_TRANSFORMERS_HOME JAX_COMPILATION_CACHE_DIR SCIKIT_LEARN_DATA JOBLIB_TEMP_FOLDER"
+    " TRANSFORMERS_CACHE SENTENCE_TRANSFORMERS_HOME JAX_COMPILATION_CACHE_DIR SCIKIT_LEARN_DATA"
+    " JOBLIB_TEMP_FOLDER"
 ).split()
 """Directories that libraries write to. A box lets nobody write there, and its calls get none."""
 
@@ -66,8 +67,9 @@ DEFAULT_ENV_WHITELIST: frozenset[str] = frozenset(
     CUDA_LAUNCH_BLOCKING CUDA_MODULE_LOADING CUBLAS_WORKSPACE_CONFIG NVIDIA_TF32_OVERRIDE
     HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HSA_OVERRIDE_GFX_VERSION ROCM_HOME ROCM_PATH
     PYTORCH_ALLOC_CONF PYTORCH_CUDA_ALLOC_CONF PYTORCH_HIP_ALLOC_CONF PYTORCH_ENABLE_MPS_FALLBACK
-    PYTORCH_NVML_BASED_CUDA_CHECK PYTORCH_JIT TORCH_NUM_THREADS TORCH_LOGS TORCH_SHOW_CPP_STACKTRACES
-    TORCHDYNAMO_DISABLE TORCH_COMPILE_DISABLE TORCH_ALLOW_TF32_CUBLAS_OVERRIDE
+    PYTORCH_NVML_BASED_CUDA_CHECK PYTORCH_JIT TORCH_NUM_THREADS TORCH_LOGS
+    TORCH_SHOW_CPP_STACKTRACES TORCHDYNAMO_DISABLE TORCH_COMPILE_DISABLE
+    TORCH_ALLOW_TF32_CUBLAS_OVERRIDE
     TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD
 
     JAX_PLATFORMS JAX_PLATFORM_NAME JAX_TRACEBACK_FILTERING JAX_ENABLE_X64 JAX_DEBUG_NANS
@@ -329,6 +331,7 @@ class WorkerConfig:
             CODEC               data, pickle
             PYTHON_PATH         directories, with colons between them as in PYTHONPATH
             MEMORY_BYTES        `Limits.memory_bytes`
+            WALL_S              `Limits.wall_s`, seconds
 
         `environ` is read instead of `os.environ` when given.
 
@@ -416,8 +419,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "CODEC": ("codec", str.lower, "a word"),
     "PYTHON_PATH": ("python_path", _directories, "directories"),
     "MEMORY_BYTES": ("memory_bytes", int, "a whole number"),
+    "WALL_S": ("wall_s", float, "a number of seconds"),
 }
-_LIMITS = frozenset({"memory_bytes"})  # fields of `Limits`
+_LIMITS = frozenset({"memory_bytes", "wall_s"})  # fields of `Limits`
 
 
 def _xdist_share(cpus_per_worker: int | None) -> int | None:

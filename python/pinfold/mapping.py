@@ -282,6 +282,8 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
             queue = flight.queue  # many at a time, if there are
             if queue is not None and (engine.settle(queue.take) or engine.settle(flight.wait)):
                 continue
+            if flight.landed() is not None:  # its value was read in another thread
+                continue
             # Another thread has settled a call of ours: the backend is closing. It may do so with
             # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.
             awaited = next((each for each in flight.flying if each not in flight.finished), None)

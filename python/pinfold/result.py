@@ -98,7 +98,8 @@ class WorkerError:
             was raised.
         message: ``str()`` of the exception, or the pool's sentence.
         signal: number of the signal that ended the process, or None.
-        stack: the Python stack at which a crash or a deadline found the candidate, or "".
+        stack: the Python stack at which a crash, a deadline or another limit found the candidate,
+            or "".
         phase: how far the call had come when it was decided how it ends. ``"queue"``: it waited
             behind other calls. ``"start"``: its turn had come, but the pool was opening, or its
             worker had to be started or had not begun it. ``"run"``: a worker had begun it. "" where

@@ -33,6 +33,7 @@ static const struct message good[] = {
     {FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, FRAME_MAX - 16},
     {FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, FRAME_NOTE_MAX},
     {FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
     {FRAME_DROP, FRAME_FROM_POOL, 0, 1, 0, 0},
 };
 

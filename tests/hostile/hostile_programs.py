@@ -1,104 +1,18 @@
-"""Hostile programs: what each tries, and how to tell whether it got it.
-
-Each body runs as ``def f(w)`` with `w`, a dict about the victims (`world.py`). It returns what it
-got if the attack worked, nothing if it did not; an exception is a refusal. `check` looks from the
-outside instead, where the program's own word is worth nothing.
-"""
+"""The hostile programs, those of one line: what each tries. The longer ones stand in the other files,
+by what they are after; `hostile_base` says how one is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import hostile_limits
+import hostile_payloads
+import hostile_spills
+import hostile_walls
+from hostile_base import (
+    MIB, PRELUDE, Program, dumped, kept, mixed, other, own, unbounded,
+)  # fmt: skip
+from pinfold import Limits
 
-from pinfold import Limits, WorkerResult
-
-MIB = 1 << 20
-
-PRELUDE = """
-import ctypes, errno, os, signal, socket, struct, sys, threading, time
-signal.alarm(25)
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *arguments):
-    ctypes.set_errno(0)
-    libc.syscall.restype = ctypes.c_long
-    value = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
-    return value, ctypes.get_errno()
-def reached(number, *arguments):
-    value, code = call(number, *arguments)
-    if value < 0 and code in (errno.EPERM, errno.ENOSYS, errno.EACCES, errno.ESRCH):
-        return None
-    return "the kernel took it: %d, %s" % (value, os.strerror(code))
-def read(path):
-    with open(path, "rb") as file:
-        return file.read(200)
-def channel():
-    for fd in range(3, 512):
-        try:
-            s = socket.socket(fileno=os.dup(fd))
-        except OSError:
-            continue
-        if s.type == socket.SOCK_SEQPACKET:
-            return s
-    raise OSError("no channel")
-def my_call():
-    frame = sys._getframe()
-    while "channel" not in frame.f_locals:
-        frame = frame.f_back
-    return frame.f_locals["channel"].call
-def result_frame(call_id, payload, status=0, flags=0, kind=10, size=None, user=0, peak=0):
-    body = struct.pack("<QQQQII", len(payload) if size is None else size, user, 0, peak, status, flags)
-    total = 16 + len(body) + len(payload)
-    return struct.pack("<HBBIQ", 0x4650, 1, kind, total, call_id) + body + payload
-def payload(item):
-    return struct.pack("<IIQ", 0x4C504650, 1, len(item)).ljust(64, b"\\0") + item
-"""
-
-
-@dataclass(frozen=True)
-class Program:
-    name: str
-    tries: str
-    body: str
-    limits: Limits = Limits()  # noqa: RUF009
-    at_none: bool = True
-    """Whether it can be let loose on the machine that runs it, without a box."""
-    fast: bool = False
-    """Whether `make test` runs it."""
-    beside: str = ""
-    """What another call of the same backend does first, and then waits for the end of this one."""
-    check: Callable[[WorkerResult, dict[str, Any]], bool] | None = None
-    """True: the attack worked."""
-
-
-def own(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """A frame for one's own call is as good as a return: more than that it must not do."""
-    return result.outcome == "ok" and result.value not in (42, "honest")
-
-
-def other(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The first frame for one's own call may count, or none: nothing that came after it."""
-    return result.outcome == "ok" and result.value != 42
-
-
-def mixed(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The value changed while it was read: it lies in one page, which is written as a whole or not."""
-    return result.outcome == "ok" and result.value != "honest" and len(set(result.value)) != 1
-
-
-def dumped(result: WorkerResult, world: dict[str, Any]) -> bool:
-    return result.outcome == "ok" or any(Path(world["root"]).rglob("core*"))
-
-
-def unbounded(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """Nothing but the deadline, at most, held it up."""
-    return result.outcome in ("ok", "timeout")
-
-
-def kept(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The program was promised its end by a bad_result."""
-    return result.outcome not in ("bad_result", "exception", "exited", "signalled")
+__all__ = ["PRELUDE", "PROGRAMS", "Program"]
 
 
 def sys_call(name: str, number: int, arguments: str, tries: str, *, fast: bool = False) -> Program:
@@ -158,7 +72,9 @@ PROGRAMS: list[Program] = [
     Program("write_proc_sys", "changes a kernel setting", "open('/proc/sys/kernel/core_pattern', 'r+').close()\nreturn 'opened'"),
     Program("write_cgroup", "writes to the cgroups", "return [os.open(os.path.join('/sys/fs/cgroup', n), os.O_WRONLY) for n in ('cgroup.procs', 'unified/cgroup.procs') if os.path.exists('/sys/fs/cgroup/' + n)] or None"),
     Program("write_oom_score", "makes itself the last that the OOM killer takes", "v = open('/proc/self/oom_score_adj', 'r+')\nv.write('0')\nv.flush()\nreturn 'lowered'"),
-    Program("setuid_program", "gains by a set-user-ID program", "import subprocess\nreturn [l for l in subprocess.run(['/bin/sh', '-c', 'cat /proc/self/status'], capture_output=True, text=True).stdout.splitlines() if l.startswith('NoNewPrivs') and l.endswith('0')] or None"),
+    Program("setuid_program", "starts a program that may gain by a set-user-ID bit", "import subprocess\nlook = 'import ctypes; print(ctypes.CDLL(None).prctl(39, 0, 0, 0, 0))'\nreturn subprocess.run([sys.executable, '-c', look], capture_output=True, text=True, check=True).stdout.strip() == '0'"),
+    Program("setuid_own", "makes a set-user-ID program of its own, with capabilities", "import shutil, subprocess\nshutil.copy('/usr/bin/id', 'own')\nos.setxattr('own', 'security.capability', struct.pack('<IIIII', 0x2000001, 0xffffffff, 0, 0xff, 0))\nreturn 'capable'"),
+    Program("capabilities", "has a capability left, or regains one", "import subprocess\nlook = 'import ctypes; c = (ctypes.c_uint * 6)(); ctypes.CDLL(None).syscall(125, (ctypes.c_uint * 2)(0x20080522, 0), c); print(any(c))'\nreturn subprocess.run([sys.executable, '-c', look], capture_output=True, text=True, check=True).stdout.strip() == 'True'", at_none=False),
     Program("mknod_device", "makes a device node of its own", "os.mknod('disk', 0o60600, os.makedev(254, 0))\nreturn os.open('disk', os.O_RDONLY)"),
     # ---- reaching out -----------------------------------------------------------------------
     Program("connect_tcp", "connects to a local server", "s = socket.create_connection(('127.0.0.1', w['tcp']), 3)\nreturn 'connected'", fast=True),
@@ -259,3 +175,5 @@ PROGRAMS: list[Program] = [
     Program("use_core", "dumps core", "os.abort()", check=dumped),
     Program("use_locked_memory", "locks memory", "import mmap\nm = mmap.mmap(-1, 512 << 20)\nreturn None if libc.mlockall(3) else 'locked'", Limits(memory_bytes=128 * MIB)),
 ]  # fmt: skip
+for _module in (hostile_spills, hostile_payloads, hostile_walls, hostile_limits):
+    PROGRAMS += _module.PROGRAMS

@@ -153,6 +153,9 @@ SLOW: dict[str, Callable[[], list[bytes]]] = {
     "negative ints of one hash": keyed(lambda: (integer(-2 - i * P) for i in range(40_000))),
     "ints of a few hashes": keyed(lambda: (integer(i % 50 + i * P) for i in range(40_000))),
     "fractions of one hash": keyed(lambda: (fraction(1 + i * P, 1) for i in range(20_000))),
+    "fractions of one hash in tuples": keyed(
+        lambda: (tagged(wire.TUPLE, items([fraction(1 + i * P, 1)])) for i in range(20_000))
+    ),
     "decimals of one hash": keyed(lambda: (decimal(str(i * P)) for i in range(20_000))),
     "complex of one hash": keyed(
         lambda: (

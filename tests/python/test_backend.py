@@ -768,7 +768,7 @@ def start(**config):
     print("started with", sorted(LATE & sys.modules.keys()))
     return real(**config)
 
-start.claimed = real.claimed
+start.claimed, start.here = real.claimed, real.here
 _pool.Pool = start
 backend = pinfold.LocalBackend(pinfold.WorkerConfig(max_workers=1, spill_dir=sys.argv[2]))
 if sys.argv[1] == "with":

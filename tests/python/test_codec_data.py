@@ -22,7 +22,7 @@ import zoneinfo
 from decimal import Decimal, localcontext
 from email.mime.text import MIMEText
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
 import cbor2
 import numpy as np
@@ -112,10 +112,6 @@ class Shouting(dict):  # type: ignore[type-arg]
         return [(key.upper(), value) for key, value in super().items()]
 
 
-class Opaque(ctypes.Union):
-    _fields_: ClassVar[Any] = [("a", ctypes.c_void_p), ("b", ctypes.c_wchar_p)]
-
-
 class Hiding(list):  # type: ignore[type-arg]
     def __iter__(self) -> Any:
         raise AssertionError("code of the value's author ran")
@@ -157,7 +153,7 @@ REFUSED: list[tuple[Any, str, str]] = [
     (collections.deque([0, Node()]), "result[1]", f"{__name__}.Node"),
     ({"a": Node()}.items(), "result[0][1]", f"{__name__}.Node"),
     (subclass(list)([subclass(set)()]), "result[0]", "user_code.Subset"),
-    ([(Opaque * 2)()], "result[0]", f"{__name__}.Opaque_Array_2"),
+    ([(ctypes.c_wchar_p * 2)()], "result[0]", f"{__name__}.c_wchar_p_Array_2"),
     ([Plain.A], "result[0]", f"{__name__}.Plain"),
     *[
         ([subclass(base)()], "result[0]", f"user_code.Sub{base.__name__}")

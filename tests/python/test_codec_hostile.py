@@ -29,7 +29,9 @@ QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck))
 OURS = {
     value
     for name, value in vars(wire).items()
-    if name.isupper() and type(value) is int and name not in ("MAX_DEPTH", "OUT_OF_LINE", "_OURS")
+    if name.isupper()
+    and type(value) is int
+    and name not in ("MAX_DEPTH", "OUT_OF_LINE", "HASH_OF_RATIONAL", "_OURS")
 }
 
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import types
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import cloudpickle
@@ -21,6 +22,7 @@ from codec_support import received, same, sent
 from conftest import output_of
 from pinfold import codec
 from pinfold.codec import CannotDecode, NotCarried
+from pinfold.codec._reader import is_plain_pickle
 from pinfold.codec.wire import OUT_OF_LINE
 
 SOURCE = """
@@ -355,6 +357,37 @@ def test_an_exit_in_the_text_of_what_unpickling_raises_is_held_as_well() -> None
     with pytest.raises(CannotDecode, match=r"Exits: \(its text raised\)") as caught:
         codec.decode(received([pickle.dumps(Reads())]), "pickle")
     assert type(caught.value.__cause__) is Exits
+
+
+def test_a_pickle_that_names_nothing_is_plain() -> None:
+    plain = [
+        None, True, 5, -70_000, 1 << 40, 1 << 3000, 1.5, "a", "x" * 300, b"b", b"c" * 300, [1], (),
+        (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), {1: 2, 3: 4}, {1, 2}, frozenset({1}), [[1], [1]],
+        bytearray(b"a"), list(range(2000)), bytearray(5000),
+    ]  # fmt: skip
+    for value in [*plain, plain]:
+        [stream, *_] = codec.encode(value, "pickle")
+        assert is_plain_pickle(stream)
+        assert not any(is_plain_pickle(stream[:end]) for end in range(min(len(stream), 500)))
+        assert codec.decode_here(received(codec.encode(value, "pickle")), "pickle") == value
+    for other in (print, complex(1, 2), np.zeros(1), Decimal(1)):
+        for protocol in range(6):
+            assert not is_plain_pickle(pickle.dumps([other], protocol))
+
+
+def test_a_pickle_that_names_code_is_not_read_unless_it_runs() -> None:
+    for value in (print, os.getpid, [1, {"a": os.path.join}], user_defined()):
+        segments = received(codec.encode(value, "pickle"))
+        with pytest.raises(codec.RunsCode):
+            codec.decode_here(segments, "pickle")
+        codec.decode(segments, "pickle")
+
+
+def user_defined() -> Any:
+    class Defined:
+        pass
+
+    return Defined()
 
 
 def test_no_segments_is_an_error() -> None:

@@ -36,6 +36,7 @@ NAMES = (
     "CODEC",
     "PYTHON_PATH",
     "MEMORY_BYTES",
+    "WALL_S",
 )
 PREFIXES = ("PINFOLD_", "GIGAEVO_EXECUTOR_")
 
@@ -249,7 +250,7 @@ def test_from_env_reads_every_variable(
     values = (
         *("7", "12.5", "/tmp/x/../spills", "pod-7", "yes", "reuse"),
         *(" json, os.path ,", str(tmp_path / "setup.py"), "Strict", "pickle"),
-        *("/tmp/a::/tmp/b", "1000000"),
+        *("/tmp/a::/tmp/b", "1000000", "2.5"),
     )
     for name, value in zip(NAMES, values, strict=True):
         monkeypatch.setenv(prefix + name, value)
@@ -264,7 +265,7 @@ def test_from_env_reads_every_variable(
     assert config.setup == "# coding: latin-1\nX = 'é'\n"
     assert (config.sandbox, config.codec) == ("strict", "pickle")
     assert config.python_path == ("/tmp/a", "/tmp/b")
-    assert config.limits == Limits(memory_bytes=1_000_000)
+    assert config.limits == Limits(memory_bytes=1_000_000, wall_s=2.5)
     monkeypatch.setenv(prefix + "PRELOAD", "auto")
     assert WorkerConfig.from_env(prefix).preload == "auto"
 
@@ -320,6 +321,9 @@ def test_pdeathsig_is_disabled_by_a_true_word(
         ("CODEC", "json"),
         ("MEMORY_BYTES", "1GiB"),
         ("MEMORY_BYTES", "0"),
+        ("WALL_S", "soon"),
+        ("WALL_S", "0"),
+        ("WALL_S", "nan"),
     ],
 )
 @pytest.mark.parametrize("prefix", PREFIXES)

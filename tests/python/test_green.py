@@ -21,7 +21,7 @@ PATCHES = {
     "eventlet": "import eventlet\neventlet.monkey_patch()\nfrom eventlet import spawn, sleep",
 }
 
-# What runs before each program, in a process of its own: every program has a backend of its own, and
+# What runs before the programs, in a process of their own: each has a backend to itself, and
 # its name is printed when it has ended well.
 START = """
 import concurrent.futures, json, sys, threading, time, warnings

@@ -18,8 +18,10 @@ from pinfold import (
     MemoryLimitExceeded,
     OutputLimitExceeded,
     WorkerCall,
+    WorkerConfig,
     WorkerExited,
     WorkerResult,
+    _sandbox,
 )
 from programs import SQUARE, call, square
 
@@ -286,3 +288,136 @@ def test_all_of_them_at_once_leave_a_hundred_honest_calls_alone(
     assert [future.result(timeout=120).unwrap() for future in honest] == [n * n for n in range(100)]
     ends = {name: future.result(timeout=120).outcome for name, future in attacks.items()}
     assert ends == {name: name for name in hostile}
+
+
+# Children that end without anybody's having waited for them take what they have used along.
+UNWAITED = """
+import os, signal, time
+
+def burn(seconds):
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+
+def f(burns):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for _ in range(burns):
+        if os.fork() == 0:
+            burn(0.1)
+            os._exit(0)
+        try:
+            os.wait()
+        except ChildProcessError:
+            pass
+    return 1
+
+def waited(burns):
+    for _ in range(burns):
+        if os.fork() == 0:
+            burn(0.06)
+            os._exit(0)
+        os.wait()
+    return 1
+"""
+
+
+def test_processor_time_of_children_that_nobody_waits_for_counts(either: LocalBackend) -> None:
+    limits = Limits(cpu_s=0.4)
+    lost = WorkerCall(UNWAITED, "f", [100], limits=limits)
+    ended(either, lost, "cpu_limit", CpuLimitExceeded)
+    few = WorkerCall(UNWAITED, "f", [1], limits=limits)
+    assert either.submit(few).result(timeout=60).value == 1
+
+
+def test_processor_time_of_children_counts_once(either: LocalBackend) -> None:
+    waited = WorkerCall(UNWAITED, "waited", [6], limits=Limits(cpu_s=0.7))
+    assert either.submit(waited).result(timeout=60).value == 1
+
+
+# Memory that is in no process's own account.
+HOLDERS = {
+    "a memfd": """
+import os
+held = os.memfd_create("held")
+for _ in range(150):
+    os.write(held, bytes(1 << 20))
+""",
+    "memfds of a child": """
+import os
+if os.fork() == 0:
+    held = [os.memfd_create("held") for _ in range(3)]
+    for fd in held * 50:
+        os.write(fd, bytes(1 << 20))
+    time.sleep(60)
+""",
+    "a file in memory that is gone": """
+import os, tempfile
+held = tempfile.TemporaryFile(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+for _ in range(150):
+    held.write(bytes(1 << 20))
+""",
+    "a mapping that all share": """
+import mmap
+held = mmap.mmap(-1, 150 << 20)
+for at in range(0, 150 << 20, 4096):
+    held[at] = 1
+""",
+    "a first thread that has ended": """
+import ctypes, threading
+def eat():
+    time.sleep(0.05)
+    held = bytearray(150 << 20)
+    time.sleep(60)
+threading.Thread(target=eat).start()
+ctypes.CDLL(None).syscall(60, 0)
+""",
+    "a process that may not be looked at": """
+import ctypes, os
+if os.fork() == 0:
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    held = bytearray(150 << 20)
+    time.sleep(60)
+""",
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_memory_that_is_in_no_processs_account_counts(either: LocalBackend, holder: str) -> None:
+    body = f"import time\n{HOLDERS[holder]}\ntime.sleep(60)"
+    greedy = call(body, limits=Limits(memory_bytes=100 * MIB))
+    ended(either, greedy, "memory_limit", MemoryLimitExceeded)
+
+
+def test_a_file_in_memory_that_is_mapped_as_well_counts_once(either: LocalBackend) -> None:
+    body = """
+import mmap, os, time
+held = os.memfd_create("held")
+os.ftruncate(held, 64 << 20)
+with mmap.mmap(held, 64 << 20) as memory:
+    for at in range(0, 64 << 20, 4096):
+        memory[at] = 1
+    time.sleep(0.1)
+return 1
+"""
+    assert either.submit(call(body, limits=Limits(memory_bytes=100 * MIB))).result(60).value == 1
+
+
+def test_the_scratch_directory_of_a_strict_call_counts(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    if _sandbox.isolation_of(WorkerConfig(sandbox="strict")).missing:
+        pytest.skip("not to be had here")
+    backend = make_backend(sandbox="strict", isolation=isolation, max_workers=1)
+    body = """
+import time
+for n in range(args[0]):
+    with open(str(n), "wb") as file:
+        file.write(bytes(1 << 20))
+time.sleep(args[1])
+return 1
+"""
+    limits = Limits(memory_bytes=100 * MIB)
+    for _ in range(2):
+        assert backend.submit(call(body, 50, 0.1, limits=limits)).result(60).value == 1
+        greedy = call(body, 150, 60, limits=limits)
+        ended(backend, greedy, "memory_limit", MemoryLimitExceeded)

@@ -13,8 +13,15 @@ from typing import Any
 import pytest
 
 import pinfold
-from conftest import output_of
-from pinfold import ExecutionMetrics, LocalBackend, WorkerCall
+from conftest import MakeBackend, output_of
+from pinfold import (
+    ExecutionMetrics,
+    Limits,
+    LocalBackend,
+    WorkerCall,
+    WorkerConfig,
+    _sandbox,
+)
 from pinfold.metrics import JsonlWriter
 from programs import HANG, SLEEP, SQUARE, call, square
 
@@ -144,3 +151,71 @@ def test_what_is_no_path_is_refused_without_a_word_on_stderr(
     with pytest.raises(TypeError):
         JsonlWriter(5)  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
+
+
+PEAKS = """
+import ctypes, os, sys, threading, time
+
+def small():
+    return 1
+
+def large():
+    held = b"x" * (60 << 20)
+    return len(held)
+
+def crash():
+    held = b"x" * (60 << 20)
+    os.abort()
+
+def timeout():
+    held = b"x" * (60 << 20)
+    while True:
+        pass
+
+def memory_limit():
+    held = []
+    while True:
+        held.append(b"x" * (1 << 20))
+        time.sleep(0.001)
+
+def executes():
+    held = b"x" * (60 << 20)
+    del held
+    os.execv("/bin/sleep", ["sleep", "60"])
+
+def first_thread_ends():
+    held = b"x" * (60 << 20)
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    ctypes.CDLL(None).syscall(60, 0)
+"""
+
+ENDS = {
+    "large": "ok",
+    "crash": "signalled",
+    "timeout": "timeout",
+    "memory_limit": "memory_limit",
+    "executes": "exited",
+    "first_thread_ends": "timeout",
+}
+
+
+@pytest.mark.parametrize("sandbox", ["none", "standard", "strict"])
+def test_the_peak_of_memory_is_told_however_a_call_ends(
+    sandbox: str, isolation: str, make_backend: MakeBackend
+) -> None:
+    if sandbox != "none" and _sandbox.isolation_of(WorkerConfig(sandbox=sandbox)).missing:  # type: ignore[arg-type]
+        pytest.skip("not to be had here")
+    backend = make_backend(isolation=isolation, sandbox=sandbox)
+    for future in [backend.submit(WorkerCall(PEAKS, "small")) for _ in range(30)]:
+        metrics = future.result(timeout=60).metrics
+        assert metrics is not None
+        assert 1000 < metrics.peak_rss_kb < 50_000
+    for name, outcome in ENDS.items():
+        limits = Limits(
+            wall_s=0.4 if outcome == "timeout" else 30,
+            memory_bytes=50 << 20 if name == "memory_limit" else None,
+        )
+        result = backend.submit(WorkerCall(PEAKS, name, limits=limits)).result(timeout=60)
+        assert (name, result.outcome) == (name, outcome)
+        assert result.metrics is not None
+        assert result.metrics.peak_rss_kb > 50_000, name

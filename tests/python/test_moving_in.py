@@ -221,8 +221,8 @@ def test_an_interrupt_that_the_program_sends_itself_is_one(pool: LocalBackend) -
 def test_the_line_at_which_it_failed_is_told(
     pool: LocalBackend, code: str, line: int | None
 ) -> None:
-    deadline_s = 0.5 if "sleep" in code else 60
-    result = pool.submit(WorkerCall(code, "f"), deadline_s=deadline_s).result()
+    limits = Limits(wall_s=0.5) if "sleep" in code else None
+    result = pool.submit(WorkerCall(code, "f", limits=limits)).result()
     assert not result.ok
     assert result.error.line == line
 

@@ -112,7 +112,9 @@ def test_the_interpreter_is_as_one_that_was_started_without_a_script(
         [sys.executable, "-c", code], env={"PATH": ""}, capture_output=True, check=True, text=True
     )
     expected = json.loads(plain.stdout)
-    assert seen["path"] == expected["path"]
+    *path, source = seen["path"]  # the last one has the source in a file
+    assert path == expected["path"]
+    assert "/sources/" in source
     assert seen["argv"] == [""]
     assert set(seen["main"]) == {name for name in expected["main"] if name.startswith("__")}
     assert seen["flags"] == expected["flags"]
@@ -478,7 +480,7 @@ def test_output_of_python_and_of_c_comes_whole_and_in_lines(any_template: Templa
         """
 import ctypes, os, sys
 def f():
-    print("python")
+    print("python", flush=True)
     os.write(1, b"descriptor\\n")
     ctypes.CDLL(None).printf(b"c\\n")
     sys.stdout.write("no newline")
@@ -684,7 +686,8 @@ def test_a_daemon_of_a_killed_worker_is_swept_and_its_neighbour_is_spared(make: 
     neighbour, worker = template.start(), template.start()
     neighbour.call("def f():\n    print('there')\n    return input")
     code = DAEMON.replace(
-        "return int(os.read(read, 100))", "print(os.read(read, 100).decode())\n    time.sleep(600)"
+        "return int(os.read(read, 100))",
+        "print(os.read(read, 100).decode(), flush=True)\n    time.sleep(600)",
     )
     worker.call(code)
     daemon = int(worker.line())
@@ -705,7 +708,8 @@ def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> Non
     template = make().ready()
     libc = ctypes.CDLL(None, use_errno=True)
     code = DAEMON.replace(
-        "return int(os.read(read, 100))", "print(os.read(read, 100).decode())\n    time.sleep(600)"
+        "return int(os.read(read, 100))",
+        "print(os.read(read, 100).decode(), flush=True)\n    time.sleep(600)",
     )
     stuck, other, quiet = template.start(), template.start(), template.start()
     stuck.call(code)
@@ -756,7 +760,7 @@ def test_the_end_of_the_pool_ends_everything(make: Make) -> None:
         worker.call(
             DAEMON.replace(
                 "return int(os.read(read, 100))",
-                "print(os.read(read, 100).decode())\n    time.sleep(600)",
+                "print(os.read(read, 100).decode(), flush=True)\n    time.sleep(600)",
             )
         )
         daemon = int(worker.line())
@@ -768,7 +772,7 @@ def test_workers_die_with_a_template_that_is_killed(make: Make) -> None:
     for isolation in ("fresh", "spawn"):
         template = make(isolation).ready()
         worker = template.start()
-        worker.call("import time\ndef f():\n    print('there')\n    time.sleep(600)")
+        worker.call("import time\ndef f():\n    print('there', flush=True)\n    time.sleep(600)")
         worker.line()
         template.process.kill()
         assert dies(worker.pid)

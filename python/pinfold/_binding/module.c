@@ -64,6 +64,7 @@ static int add_constants(PyObject *module)
         {"DISTRUST", PINFOLD_DISTRUST},
         {"PLACES", PINFOLD_PLACES},
         {"AHEAD", PINFOLD_AHEAD},
+        {"PRINTED", PINFOLD_PRINTED},
         {"NO_QUEUE", PINFOLD_NO_QUEUE},
         {"EVENT_CALL_START", PINFOLD_EVENT_CALL_START},
         {"EVENT_WORKER_START", PINFOLD_EVENT_WORKER_START},

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pinfold.codec import data
-from pinfold.codec.errors import CannotDecode, Malformed, NotCarried, TooLarge
+from pinfold.codec.errors import CannotDecode, Malformed, NotCarried, RunsCode, TooLarge
 
 __all__ = [
     "CODECS",
@@ -25,8 +25,10 @@ __all__ = [
     "CannotDecode",
     "Malformed",
     "NotCarried",
+    "RunsCode",
     "TooLarge",
     "decode",
+    "decode_here",
     "encode",
 ]
 
@@ -56,7 +58,11 @@ def encode(value: object, codec: str, root: str = "result") -> list[bytes | memo
 
 
 def decode(
-    segments: Sequence[memoryview], codec: str, most: int = 0, *, trusted: bool = False
+    segments: Sequence[memoryview],
+    codec: str,
+    most: int = 0,
+    *,
+    trusted: bool = False,
 ) -> object:
     """Turn segments back into the value.
 
@@ -78,3 +84,13 @@ def decode(
 
         return pickled.decode(segments)
     raise ValueError(f"no codec {codec!r}: it is one of {', '.join(CODECS)}")
+
+
+def decode_here(segments: Sequence[memoryview], codec: str, most: int = 0) -> object:
+    """Turn segments back into the value, as `decode` does, if that runs no code of the value's own;
+    else raise `RunsCode`."""
+    if codec != "pickle":
+        return decode(segments, codec, most)
+    from pinfold.codec import pickled
+
+    return pickled.decode(segments, runs=False)

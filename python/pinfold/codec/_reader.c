@@ -7,8 +7,7 @@
  *
  * Tags with contents of a fixed shape are read here. Those that need a module of Python's are handed to the function
  * that `decoders` has for the tag, once the types of their contents are right. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_plain.h"
 
 #include <datetime.h>
 #include <endian.h>
@@ -21,6 +20,7 @@
 #define MAX_DEPTH 200
 #define OURS UINT64_C(0x50494E00)
 enum tag {
+    HASH_OF_RATIONAL = 0, /* no tag: a function of a Fraction, among the decoders */
     POSITIVE_BIGNUM = 2,
     NEGATIVE_BIGNUM = 3,
     RATIONAL = 30,
@@ -79,7 +79,8 @@ struct reader {
     PyObject *decoders; /* {tag: function of the reader and the tag's parts} */
     Py_buffer stream;
     const uint8_t *at, *end;
-    uint8_t *taken; /* a byte for each segment */
+    uint8_t *taken;         /* a byte for each segment */
+    PyTypeObject *fraction; /* the type, if there was one */
     uint64_t memory, memory_most, result_most;
     uint64_t steps, steps_most;
     uint64_t owed; /* items that open lists and maps are yet to have, each of a byte at least */
@@ -650,6 +651,45 @@ static void keys_free(struct reader *r, struct keys *keys)
     *keys = (struct keys){NULL, NULL, 0, 0};
 }
 
+static Py_hash_t hash_key(struct reader *r, PyObject *key);
+
+/* As CPython hashes a tuple (Objects/tupleobject.c, from 3.8 on). */
+static Py_hash_t hash_tuple(struct reader *r, PyObject *tuple)
+{
+    Py_uhash_t hash = 2870177450012600261u;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
+        Py_uhash_t lane = (Py_uhash_t)hash_key(r, PyTuple_GET_ITEM(tuple, i));
+        if (lane == (Py_uhash_t)-1)
+            return -1;
+        hash += lane * 14029467366897019727u;
+        hash = (hash << 31 | hash >> 33) * 11400714785074694791u;
+    }
+    hash += (Py_uhash_t)PyTuple_GET_SIZE(tuple) ^ (2870177450012600261u ^ 3527539u);
+    return hash == (Py_uhash_t)-1 ? 1546275796 : (Py_hash_t)hash;
+}
+
+/* From Python 3.12 on the hash of a Fraction is looked up in a table of the last 16,384, which all threads share, and in
+ * which a sender may have put as many of one hash: here it is computed. */
+static Py_hash_t hash_fraction(struct reader *r, PyObject *fraction)
+{
+    PyObject *number = PyLong_FromUnsignedLong(HASH_OF_RATIONAL);
+    PyObject *function = number ? PyDict_GetItemWithError(r->decoders, number) : NULL;
+    PyObject *hash = function ? PyObject_CallOneArg(function, fraction) : NULL;
+    Py_hash_t value = hash ? PyLong_AsSsize_t(hash) : -1;
+    Py_XDECREF(number);
+    Py_XDECREF(hash);
+    return value;
+}
+
+static Py_hash_t hash_key(struct reader *r, PyObject *key)
+{
+    if (!r->fraction)
+        return PyObject_Hash(key);
+    if (PyTuple_CheckExact(key))
+        return hash_tuple(r, key);
+    return Py_TYPE(key) == r->fraction ? hash_fraction(r, key) : PyObject_Hash(key);
+}
+
 /* How many steps it takes to look through a key, whose parts are as many. `hard`: it has parts that may take as many
  * steps as the product of both sides to compare. */
 static uint64_t weigh(struct reader *r, PyObject *key, bool *hard)
@@ -788,7 +828,7 @@ static bool check_keys(struct reader *r, struct keys *keys, bool is_set)
 {
     bool secret = true;
     for (uint64_t i = 0; i < keys->n; i++) {
-        keys->hashes[i] = PyObject_Hash(keys->items[i]);
+        keys->hashes[i] = hash_key(r, keys->items[i]);
         if (keys->hashes[i] == -1 && PyErr_Occurred())
             return false;
         secret = secret && (PyUnicode_CheckExact(keys->items[i]) || PyBytes_CheckExact(keys->items[i]));
@@ -1012,7 +1052,10 @@ static PyObject *read_fraction(struct reader *r)
         return NULL;
     PyObject *numerator = read_int(r, "Fraction");
     PyObject *denominator = numerator ? read_int(r, "Fraction") : NULL;
-    return make(r, RATIONAL, numerator, denominator, NULL, NULL);
+    PyObject *fraction = make(r, RATIONAL, numerator, denominator, NULL, NULL);
+    if (fraction)
+        r->fraction = Py_TYPE(fraction);
+    return fraction;
 }
 
 static PyObject *read_uuid(struct reader *r)
@@ -1509,6 +1552,7 @@ static PyObject *are_characters(PyObject *Py_UNUSED(module), PyObject *arguments
 static PyMethodDef functions[] = {
     {"describe", describe, METH_O, describe_doc},
     {"are_bools", are_bools, METH_O, are_bools_doc},
+    {"is_plain_pickle", is_plain_pickle, METH_O, IS_PLAIN_PICKLE_DOC},
     {"are_characters", are_characters, METH_VARARGS, are_characters_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -1554,7 +1598,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "pinfold.codec._reader",
-    .m_doc = "The reader of the `data` codec.",
+    .m_doc = "The reader of the `data` codec, and a look at a pickle.",
     .m_size = sizeof(struct state),
     .m_methods = functions,
     .m_slots = module_slots,

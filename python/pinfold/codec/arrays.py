@@ -330,6 +330,7 @@ def read_scalar(description: bytes, content: bytes | str) -> Any:
         return np.str_(content)
     if description == b"\x61S":
         return np.bytes_(content)
+    assert type(content) is bytes
     dtype = dtype_of(description)
     if dtype.kind in "SU" or len(content) != dtype.itemsize:
         raise Malformed("not the content of a numpy scalar")

@@ -64,6 +64,10 @@ class TooLarge(Malformed):
     """A value of the `data` codec that takes more memory than it may."""
 
 
+class RunsCode(Exception):
+    """Nothing was read: to read this value is to run code that it names."""
+
+
 class CannotDecode(Exception):
     """Unpickling raised; what it raised is the ``__cause__``."""
 

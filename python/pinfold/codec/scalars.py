@@ -235,6 +235,18 @@ def _read_fraction(reader: Reader, numerator: int, denominator: int) -> object:
     return value
 
 
+def _hash_of_fraction(value: Any) -> int:
+    """``hash(value)``, without the memory of other hashes that Fraction has from Python 3.12 on."""
+    try:
+        inverse = pow(value.denominator, -1, sys.hash_info.modulus)
+    except ValueError:  # it is a multiple of the modulus
+        magnitude = sys.hash_info.inf
+    else:
+        magnitude = hash(hash(abs(value.numerator)) * inverse)
+    result = magnitude if value.numerator >= 0 else -magnitude
+    return -2 if result == -1 else result
+
+
 @cache
 def _uuid_type() -> Any:
     import uuid
@@ -331,6 +343,7 @@ DECODERS: dict[int, Callable[..., object]] = {
     wire.ZONE: _read_zone,
     wire.DECIMAL: _read_decimal,
     wire.RATIONAL: _read_fraction,
+    wire.HASH_OF_RATIONAL: _hash_of_fraction,
     wire.UUID: _read_uuid,
     wire.PATH: _read_path,
     wire.PURE_PATH: _read_pure_path,

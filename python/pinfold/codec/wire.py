@@ -18,6 +18,9 @@ UUID = 37
 SET = 258
 COMPLEX = 43000
 
+# No tag of ours: by this number the reader knows the function that hashes a Fraction.
+HASH_OF_RATIONAL = 0
+
 # Ours. CBOR has no range for private use; these stand in its first-come range (section 9.2), at
 # "PIN" in ASCII, and only Pinfold reads them.
 _OURS = 0x50494E00

@@ -129,8 +129,8 @@ _idle: list[_Encoders] = []
 
 
 # What `json.dumps` takes beside the plain types, and how it reads it: a number or a text past all
-# that its class may define, a dict by its ``items``, which know its order. A deque and a dict's view
-# are lists.
+# that its class may define, a dict by its ``items``, which know its order. A deque is a list, and
+# so is a dict's view.
 _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__pos__),
     (float, float.__pos__),

@@ -17,6 +17,7 @@
 #include "_segment.h"
 #include "frame.h"
 #include "payload.h"
+#include "printed.h"
 #include "slate.h"
 #include "util.h"
 
@@ -44,6 +45,7 @@ struct channel {
     int held;                    /* the spill that the pool takes from here; or -1 */
     int no_slate;                /* why there is none, though the pool sent one; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
+    struct printed *printed;     /* that came, and is not used yet */
     int modes[3];                /* the status flags of the descriptors in kept[] */
     uint8_t *buffer;
 };
@@ -136,6 +138,7 @@ static int next_call(struct channel *channel, struct frame *frame)
                               channel->buffer + BUFFER_OFFSET, frame);
         if (r == -EAGAIN) {
             struct pollfd call = {seat_fd(SEAT_CHANNEL), POLLIN, 0};
+            pages_copy(call.fd);
             poll(&call, 1, -1);
             continue;
         }
@@ -144,6 +147,10 @@ static int next_call(struct channel *channel, struct frame *frame)
         const struct frame_call *call = frame->body;
         if (frame->head.kind == FRAME_SLATE && !channel->slate) {
             channel->no_slate = r < 0 ? r : slate_map(frame->fds[0], &channel->slate);
+            r = 1;
+        } else if (frame->head.kind == FRAME_PRINTED) {
+            if (r > 0) /* else what is not flushed is lost with this process, and nothing else */
+                (void)printed_map(frame->fds[0], &channel->printed);
             r = 1;
         } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
@@ -154,7 +161,7 @@ static int next_call(struct channel *channel, struct frame *frame)
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
         } else if (channel->slate && slate_begin(channel->slate, call->place))
             return 1;
-        frame_release(frame); /* the slate; or a call that was taken back */
+        frame_release(frame); /* the slate, the printed; or a call that was taken back */
         if (r < 0)
             return r;
     }
@@ -175,9 +182,10 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
     only_the_worker(channel);
     channel->call = 0;
     PyThreadState *thread = PyEval_SaveThread();
-    pages_copy(seat_fd(SEAT_CHANNEL));
     int r = next_call(channel, &frame);
     PyEval_RestoreThread(thread);
+    if (channel->printed)
+        printed_share(TAKE_PTR(channel->printed));
     if (r == 0)
         Py_RETURN_NONE;
     if (r == -EMFILE ||
@@ -425,7 +433,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
     }
     if (!PyErr_Occurred()) {
         struct frame_result result = {.status = status, .flags = flags};
-        fflush(NULL); /* what C code printed with the C library's buffers */
+        printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
             end(channel);
     }

@@ -15,6 +15,7 @@
 #include "_segment.h"
 #include "frame.h"
 #include "payload.h"
+#include "scratch.h"
 #include "util.h"
 
 #define KEPT_FILES 16
@@ -22,6 +23,7 @@
 struct spill_dir runtime_spills = {.fd = -1};
 
 bool runtime_has_base;
+bool runtime_needs_base;
 bool runtime_has_scratch;
 
 static int to_pool = -1; /* the descriptor to which a failure to start is told */
@@ -167,16 +169,17 @@ static int sit(enum seat seat, const char *base, const char *name)
 
 PyDoc_STRVAR(
     use_base_doc,
-    "use_base(base, lock, outside, swept)\n\n"
+    "use_base(base, lock, outside, swept, needed)\n\n"
     "If `swept`, what workers leave in its directory `scratch` is removed when they are dead, by way of\n"
-    "`trash`. Takes the descriptors: `lock`, of the base, and `outside`, of the directory that it lies in.");
+    "`trash`. Takes the descriptors: `lock`, of the base, and `outside`, of the directory that it lies in.\n"
+    "`needed`: without it there are no workers.");
 
 static PyObject *use_base(PyObject *module, PyObject *arguments)
 {
     (void)module;
     const char *base;
-    int lock, outside, swept;
-    if (!PyArg_ParseTuple(arguments, "siip", &base, &lock, &outside, &swept))
+    int lock, outside, swept, needed;
+    if (!PyArg_ParseTuple(arguments, "siipp", &base, &lock, &outside, &swept, &needed))
         return NULL;
     int r = seat_put(SEAT_BASE, lock);
     int also = seat_put(SEAT_OUTSIDE, outside);
@@ -187,8 +190,24 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     if (r == 0 && swept)
         r = sit(SEAT_TRASH, base, "trash");
     runtime_has_base = r == 0;
+    runtime_needs_base = r == 0 && needed;
     runtime_has_scratch = r == 0 && swept;
     return none_or(r, "cannot use the directory of the box");
+}
+
+static PyObject *clear_bases(PyObject *module, PyObject *path)
+{
+    (void)module;
+    PyObject *bytes;
+    if (!PyUnicode_FSConverter(path, &bytes))
+        return NULL;
+    _cleanup_close_ int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS;
+    if (spill_dir >= 0)
+        scratch_clear_bases(spill_dir);
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
 }
 
 static PyObject *fail(PyObject *module, PyObject *text)
@@ -207,8 +226,14 @@ static PyObject *fail(PyObject *module, PyObject *text)
 static PyObject *flush(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    fflush(NULL);
+    printed_flush(false);
     Py_RETURN_NONE;
+}
+
+static PyObject *exit_function(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return printed_exit_function();
 }
 
 static PyObject *arm(PyObject *module, PyObject *above)
@@ -334,8 +359,21 @@ static PyMethodDef methods[] = {
     {"arm", arm, METH_O,
      "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
      "write to fd."},
-    {"flush", flush, METH_NOARGS, "flush()\n\nWrites out what C code has printed with the C library's buffers."},
+    {"flush", flush, METH_NOARGS,
+     "flush()\n\nWrites out what waits in the buffers of open_printed(), and in those of the C library."},
+    {"open_printed", printed_open, METH_VARARGS,
+     "open_printed(raw, fd, encoding, errors) -> TextIOWrapper\n\nOver the FileIO `raw` of stdout or stderr, with "
+     "a buffer "
+     "that outlives a worker."},
+    {"exit_function", exit_function, METH_NOARGS,
+     "exit_function() -> callable\n\nAs os._exit; what C code has printed is not lost by it."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
+    {"clear_bases", clear_bases, METH_O,
+     "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
+    {"source_slot", source_slot, METH_VARARGS,
+     "source_slot(sources, name or \"\") -> (name, lock, file), or None\n\n"
+     "Takes a directory in `sources`: that of the name, or one that nobody else holds, and opens the file in it."},
+    {"source_write", source_write, METH_VARARGS, "source_write(file, str or bytes)\n\nAll that it holds then."},
     {"use_berths", home_use_berths, METH_VARARGS,
      "use_berths(held, abi, network, scratch or None, filter or None)\n\n"
      "Workers may take over rulesets, and directories in `scratch`, from those before them. They load "
@@ -371,7 +409,7 @@ static int execute(PyObject *module)
     runtime->channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &channel_spec, NULL);
     runtime->payload_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &payload_spec, NULL);
     runtime->segment_type = segment_type_new(module);
-    if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type)
+    if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type || printed_init(module) < 0)
         return -1;
     if (PyModule_AddType(module, runtime->channel_type) < 0 ||
         PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
@@ -385,6 +423,8 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(runtime->channel_type);
     Py_VISIT(runtime->payload_type);
     Py_VISIT(runtime->segment_type);
+    Py_VISIT(runtime->writer_type);
+    Py_VISIT(runtime->text_type);
     return 0;
 }
 
@@ -394,6 +434,8 @@ static int clear(PyObject *module)
     Py_CLEAR(runtime->channel_type);
     Py_CLEAR(runtime->payload_type);
     Py_CLEAR(runtime->segment_type);
+    Py_CLEAR(runtime->writer_type);
+    Py_CLEAR(runtime->text_type);
     return 0;
 }
 

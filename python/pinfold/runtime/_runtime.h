@@ -73,12 +73,23 @@ pid_t child_fork(void);   /* as os.fork(), but PyOS_AfterFork_Child() is the cal
 int child_rehearse(void); /* forks one that does nothing, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* does not return; tells the pool a failure */
 
+/* _printed.c: sys.stdout and sys.stderr over a buffer that the pool has when this process is dead. */
+struct printed;
+int printed_init(PyObject *module); /* 0, or -1 with an exception set */
+PyObject *printed_open(PyObject *module, PyObject *arguments);
+PyObject *printed_exit_function(void);      /* what os._exit is from now on */
+void printed_share(struct printed *shared); /* the buffer is there, and this process a worker */
+void printed_flush(
+    bool last); /* writes out Python's and C's buffers, with the GIL; if `last`, drops what nobody takes */
+void printed_keep_c(void); /* copies C's, for the pool to find. Async-signal-safe, and takes no lock */
+
 /* _channel.c */
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
 
 /* Whether what calls write lies in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
 extern bool runtime_has_base;
+extern bool runtime_needs_base; /* and no worker is made without it */
 
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
 extern bool runtime_has_scratch;
@@ -99,12 +110,16 @@ struct runtime {
     PyTypeObject *channel_type;
     PyTypeObject *payload_type;
     PyTypeObject *segment_type;
+    PyTypeObject *writer_type;
+    PyTypeObject *text_type;
 };
 struct runtime *runtime_of(PyObject *module);
 extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it has one */
 bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
 /* _home.c */
+PyObject *source_slot(PyObject *module, PyObject *arguments);
+PyObject *source_write(PyObject *module, PyObject *arguments);
 PyObject *home_use_berths(PyObject *module, PyObject *arguments);
 PyObject *home_own_berth(PyObject *module, PyObject *unused);
 PyObject *home_draft_berth(PyObject *module, PyObject *unused);

@@ -256,7 +256,8 @@ static void kill_new(pid_t pid, void *data)
     if (pids_has(&look->server->workers, pid))
         return;
     if (look->past) {
-        kill(pid, SIGKILL);
+        if (!sweep_spares(pid))
+            kill(pid, SIGKILL);
         look->n_new++;
     }
     look->past = look->past || pid == look->server->newest;
@@ -359,6 +360,8 @@ static void reap(struct server *server)
     ssize_t got = read(seat_fd(SEAT_SIGNALS), news, sizeof(news));
     (void)got; /* they tell that something died, and may have been merged: which, wait4(2) knows */
 
+    if (server->n_orphans == 0)
+        sweep_begin();
     kill_orphans(server);
     size_t reports = server->used;
     const size_t told = server->n_owed;
@@ -370,7 +373,8 @@ static void reap(struct server *server)
             break;
         }
         /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
-        kill(-dead.si_pid, SIGKILL);
+        if (sweep_may_kill_groups())
+            kill(-dead.si_pid, SIGKILL);
         if (pids_has(&server->workers, dead.si_pid) && !berth_left(dead.si_pid) && runtime_has_scratch)
             drop_scratch(server, dead.si_pid);
         int status;
@@ -400,7 +404,8 @@ static void reap(struct server *server)
 static void kill_worker(pid_t pid, void *data)
 {
     (void)data;
-    kill(pid, SIGKILL);
+    if (!sweep_spares(pid))
+        kill(pid, SIGKILL);
 }
 
 /* The pool or the guard is gone: nothing may be left when the template is. */
@@ -469,9 +474,8 @@ static void serve(struct server *server)
             continue;
         if (r <= 0 || frame.head.kind != FRAME_START)
             end();
-        if (!runtime_has_base) {
-            (void)runtime_restore_spills();
-        } else if (base_is_gone()) {
+        (void)runtime_restore_spills();
+        if (runtime_needs_base && base_is_gone()) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
             end(); /* the next template makes its own */
         }
@@ -523,6 +527,8 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->step = step;
     server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
+    if (!runtime_has_base) /* in a box there is no /dev/shm for anything to be left in */
+        sweep_spare_trackers(SWEEP_TRACKER_NS);
     int r = prepare(server);
     if (r < 0) {
         free(server);

@@ -66,6 +66,7 @@ static void on_ask(int number)
     if (may_tell() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&telling)) {
         open_file();
         beneath_ask.sa_handler(number);
+        printed_keep_c();
         send_file();
         kill(getpid(), SIGKILL);
     }
@@ -84,9 +85,11 @@ static void on_crash(int number)
 
 static void on_second(int number)
 {
-    if (may_tell())
-        send_file();
     signal(number, SIG_DFL);
+    if (may_tell()) {
+        send_file();
+        printed_keep_c();
+    }
     raise(number);
 }
 

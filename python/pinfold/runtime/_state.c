@@ -146,40 +146,19 @@ static PyObject *has_children(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
     return PyBool_FromLong(RETRY_EINTR(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)) == 0);
 }
 
-PyDoc_STRVAR(kill_children_doc, "kill_children(spared)\n--\n\n"
-                                "Kill every child with all below it, but the one with this pid. Reaps none.");
+PyDoc_STRVAR(sweep_doc,
+             "sweep(seconds, trackers)\n--\n\n"
+             "Kill and reap every descendant; if `trackers`, resource trackers last. False if that took longer\n"
+             "and some are left.");
 
-struct hunt {
-    pid_t spared;
-    pid_t last_group;
-};
-
-static void kill_unless_spared(pid_t child, void *data)
+static PyObject *sweep(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    struct hunt *hunt = data;
-    if (child != hunt->spared)
-        sweep_kill_tree(child, &hunt->last_group);
-}
-
-static PyObject *kill_children(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    struct hunt hunt = {.spared = (pid_t)PyLong_AsLong(argument)};
-    if (hunt.spared == -1 && PyErr_Occurred())
+    double seconds;
+    int trackers, result;
+    if (!PyArg_ParseTuple(arguments, "dp", &seconds, &trackers))
         return NULL;
-    sweep_children(kill_unless_spared, &hunt);
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(sweep_doc, "sweep(seconds)\n--\n\n"
-                        "Kill and reap every descendant. False if that took longer and some are left.");
-
-static PyObject *sweep(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    double seconds = PyFloat_AsDouble(argument);
-    if (seconds == -1.0 && PyErr_Occurred())
-        return NULL;
-    int result;
-    Py_BEGIN_ALLOW_THREADS result = sweep_all((long long)(seconds * (double)NS_PER_S));
+    Py_BEGIN_ALLOW_THREADS sweep_spare_trackers(trackers ? SWEEP_TRACKER_NS : 0);
+    result = sweep_all((long long)(seconds * (double)NS_PER_S));
     Py_END_ALLOW_THREADS return PyBool_FromLong(result == 0);
 }
 
@@ -273,8 +252,7 @@ static PyMethodDef functions[] = {
     {"rebind", rebind, METH_O, rebind_doc},
     {"descriptors", descriptors, METH_O, descriptors_doc},
     {"has_children", has_children, METH_NOARGS, has_children_doc},
-    {"kill_children", kill_children, METH_O, kill_children_doc},
-    {"sweep", sweep, METH_O, sweep_doc},
+    {"sweep", sweep, METH_VARARGS, sweep_doc},
     {"shield", (PyCFunction)(void (*)(void))shield, METH_FASTCALL, shield_doc},
     {"peak_kb", peak_kb, METH_NOARGS, peak_doc},
     {NULL, NULL, 0, NULL},

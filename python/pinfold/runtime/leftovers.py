@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from select import POLLIN, poll
 from typing import Any
 
-from pinfold.runtime._state import has_children, kill_children, sweep
+from pinfold.runtime._state import has_children, sweep
 
-# Seconds to kill and reap what a call left; and for a resource tracker to do its work first.
+# Seconds to kill and reap what a call left.
 SWEEP = 10.0
-TRACKER = 5.0
 
 # /dev/null and its like, and terminals.
 _COMMON_DEVICES = (1, 5)
@@ -22,31 +20,26 @@ def end_children() -> list[str]:
     """Kill and reap all descendants. Returns why it is not done, if it is not."""
     if not has_children():
         return []
-    tracker = getattr(
-        sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None
-    )
-    if tracker is not None:
-        _stop(tracker)
-    ended = sweep(SWEEP)
+    ended = sweep(SWEEP, _let_go_of_trackers())
     _forget_children()
     return [] if ended else ["processes are left"]
 
 
-def _stop(tracker: Any) -> None:
-    """End multiprocessing's resource tracker the way it ends with a program: it then removes the
-    shared memory that is left."""
-    fd, pid, tracker._fd, tracker._pid = tracker._fd, tracker._pid, None, None
-    if fd is None:
-        return
-    kill_children(pid)  # they hold the other ends of the pipe that it reads
-    os.close(fd)
-    process = os.pidfd_open(pid)
-    try:
-        waiter = poll()
-        waiter.register(process, POLLIN)
-        waiter.poll(TRACKER * 1000)
-    finally:
-        os.close(process)
+def _let_go_of_trackers() -> bool:
+    """Close our ends of the pipes of resource trackers, multiprocessing's and loky's, as the end of
+    a program does. Each removes what is left of shared memory and semaphores when the processes
+    that hold the other ends are dead. Whether there are any."""
+    found = False
+    for name, module in list(sys.modules.items()):
+        if not name.endswith(".resource_tracker"):
+            continue
+        tracker: Any = getattr(module, "_resource_tracker", None)
+        fd = getattr(tracker, "_fd", None)
+        if type(fd) is int:
+            tracker._fd = tracker._pid = None
+            os.close(fd)
+            found = True
+    return found
 
 
 def _forget_children() -> None:
@@ -70,7 +63,11 @@ def is_device(fd: int) -> bool:
 
 
 def own_memory_kb() -> int:
-    """Memory of this process that is in no file (proc(5), statm: resident less shared), in KiB."""
-    with open("/proc/self/statm", "rb") as file:
-        fields = file.read().split()
+    """Memory of this process that is in no file (proc(5), statm: resident less shared), in KiB; 0
+    where nobody may look: in a box, what a call starts."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            fields = file.read().split()
+    except PermissionError:
+        return 0
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") // 1024

@@ -27,9 +27,9 @@ from functools import wraps
 from time import monotonic, tzset
 from typing import Any
 
-from pinfold.runtime import generators, leftovers, search
+from pinfold.runtime import generators, leftovers, printed, search
 from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
-from pinfold.runtime.program import FILE, NAME, Program
+from pinfold.runtime.program import NAME, Program
 from pinfold.runtime.settings import SETTINGS
 from pinfold.runtime.watch import Watch, interpreter, library, loggers, names, put_back, watch
 
@@ -57,6 +57,8 @@ class Reset:
         self._audited = False
         self._limited = False
         self._collections = -1
+        self.thorough = True
+        """Whether the last call gave reason to look at what costs more."""
         self._interpreter: tuple[Watch, ...] = ()
         self._library: tuple[Watch, ...] = ()
 
@@ -105,6 +107,7 @@ class Reset:
         if program is not None and program.lingers:
             reasons.append(f"its source names {program.lingers}")
         thorough |= bool(stayed or dropped)
+        self.thorough = thorough
         self._collect()
 
         # The candidate's finalisers have run: from here on nothing changes any more.
@@ -157,7 +160,7 @@ class Reset:
             for stream in self._streams
         ]
         self._path = list(sys.path)
-        self._installed = frozenset(self._path) - {"", cwd}
+        self._installed = search.installed()
         self._descriptors = descriptors(ALL_DESCRIPTORS)
         self._decimal: Any = None
         for variable, value in copy_context().items():
@@ -254,7 +257,10 @@ class Reset:
             except ValueError:  # its buffer was detached
                 pass
             encoding, errors = self._encodings[fd]
-            new = open(fd, "w" if fd else "r", 1, encoding, errors, closefd=False)  # noqa: SIM115
+            if fd:
+                new = printed.open_stream(fd, encoding, errors)
+            else:
+                new = open(fd, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
             name = ("stdin", "stdout", "stderr")[fd]
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)
@@ -291,7 +297,6 @@ class Reset:
         return reasons
 
     def _put_back_caches(self) -> None:
-        linecache.cache.pop(FILE, None)
         _forget(linecache.cache, self._lines)
         _forget(sys.path_importer_cache, self._importers)
         # Which warnings were shown is noted in every module; this makes all those notes void.

@@ -24,6 +24,7 @@ from pinfold.runtime.execute import (
     payload_size,
 )
 from pinfold.runtime.imports import Imports
+from pinfold.runtime.source import slot
 from pinfold.runtime.wire import Segments, pack_failure
 
 if TYPE_CHECKING:
@@ -46,15 +47,20 @@ class Worker:
         worker_id: str,
         settings: Settings,
         isolation: str,
+        base: str,
         box: Box | None = None,
     ) -> None:
         self._places = settings.get("places")
-        # What a call waited for, the pool reads from a worker that lives; then it kills it.
-        self._last = isolation == "fresh" and self._places is None
+        # What a call waited for, and what one in a box has used, the pool reads from a worker that
+        # lives; then it kills it.
+        self._last = isolation == "fresh" and self._places is None and box is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
         if box is not None:
             box.draft(reused=isolation != "fresh")
+            source = box.source
+        else:
+            source = slot(f"{base}/sources") if base else None
         self._executor = Executor(
             worker_id=worker_id,
             node_id=settings["node_id"],
@@ -65,6 +71,7 @@ class Worker:
             imports=None if settings.get("learned") is None else Imports(),
             libraries=settings["path"],
             modules=settings.get("modules", ()),
+            source=source,
         )
         gc.enable()
 
@@ -107,7 +114,10 @@ class Worker:
             flags |= RESULT_RETIRE if ours else 0  # the next one would find no more
             result_max = 0
         if getpid() != self._pid:
-            _exit(status != RESULT_OK)  # a process that the call forked, and that came back here
+            # A process that the call forked, and that came back here.
+            flush()
+            _runtime.flush()
+            _exit(status != RESULT_OK)
         flush()
         try:
             if self._executor.note:

@@ -1,0 +1,501 @@
+"""Programs that send what they can change later, or hold up whoever proves that they cannot; and
+those that the sweep does not catch."""
+
+from __future__ import annotations
+
+from hostile_base import MIB, Program, changes, harmless, kept
+from pinfold import Limits
+
+# Processes that share one memory and live for some 30 microseconds each: the next is there before
+# anybody has seen the last. All end at a time, and then open a file to cut it (Landlock knows a right to truncate, and none to collapse).
+HOPS = """
+def hops(chains, seconds, path=b""):
+    import mmap
+    page = mmap.mmap(-1, 8192, prot=7)
+    at = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    page.write(b"\\x0f\\x31\\x48\\xc1\\xe2\\x20\\x48\\x09\\xd0\\xc3")
+    clock = ctypes.CFUNCTYPE(ctypes.c_ulonglong)(at)
+    start, since = clock(), time.monotonic()
+    while time.monotonic() < since + 0.05: pass
+    rate = (clock() - start) / (time.monotonic() - since)
+    end = clock() + int(rate * seconds)
+    page.seek(4096)
+    page.write(path + b"\\0")
+    code = (b"\\x49\\xbc" + struct.pack("<Q", end)                          # mov r12, end
+        + b"\\x0f\\x31\\x48\\xc1\\xe2\\x20\\x48\\x09\\xd0\\x4c\\x39\\xe0\\x77\\x2e"  # again: rdtsc; past the end: done
+        + b"\\xb8\\x38\\0\\0\\0\\xbf\\x11\\x01\\0\\0\\x31\\xf6\\x31\\xd2\\x45\\x31\\xd2\\x45\\x31\\xc0\\x0f\\x05"  # clone(CLONE_VM | SIGCHLD)
+        + b"\\x85\\xc0\\x78\\xd8\\x75\\x09"                                   # failed: again; parent: exit
+        + b"\\xb8\\x70\\0\\0\\0\\x0f\\x05\\xeb\\xcd"                            # setsid; again
+        + b"\\xb8\\x3c\\0\\0\\0\\x31\\xff\\x0f\\x05"                            # exit: exit(0)
+        + b"\\xb8\\x02\\0\\0\\0\\x48\\xbf" + struct.pack("<Q", at + 4096) + b"\\xbe\\x02\\0\\0\\0\\x0f\\x05"  # done: open(path, O_RDWR)
+        + b"\\x89\\xc7\\xbe\\x08\\0\\0\\0\\x31\\xd2\\x41\\xba\\0\\0\\x10\\0\\xb8\\x1d\\x01\\0\\0\\x0f\\x05"  # fallocate(COLLAPSE_RANGE, 0, 1 MiB)
+        + b"\\xb8\\x3c\\0\\0\\0\\x31\\xff\\x0f\\x05")                           # exit(0)
+    page.seek(64)
+    page.write(code)
+    run = ctypes.CFUNCTYPE(None)(at + 64)
+    for _ in range(chains):
+        if os.fork() == 0:
+            os.setsid()
+            run()
+"""
+
+
+def linger(make: str, *, then: str = "") -> str:
+    """Sends a spill, and changes it when it has long been taken, if it is let live so long."""
+    return f"""
+data = array(1 << 20)
+{make}
+send_spill(reader, len(data))
+time.sleep(0.4)
+fd = open_again()
+os.pwrite(fd, b"b" * 4096, len(data) - 4096)
+time.sleep(0.3)
+cut(fd)
+time.sleep(0.3)
+os._exit(0)
+"""
+
+
+NAMED = """
+fd, name = named(w, data)
+reader = reader_of(fd)
+os.close(fd)
+"""
+
+SENT = "send_spill(reader, len(data))\nos._exit(0)"
+
+PROGRAMS: list[Program] = [
+    Program(
+        "outrun_sweep",
+        "outlasts the sweep by forking faster than it kills, then cuts the spill that was sent",
+        HOPS
+        + "data = array(1 << 20)\n"
+        + NAMED
+        + "hops(24, 1.5, name.encode())\nsend_spill(reader, len(data))\ntime.sleep(2)",
+        kind="C",
+        neighbours=False,
+        check=changes,
+        times=3,
+    ),
+    Program(
+        "outrun_sweep_quietly",
+        "the same, with few processes in sessions of their own",
+        HOPS
+        + "data = array(1 << 20)\n"
+        + NAMED
+        + "hops(6, 1.5, name.encode())\nsend_spill(reader, len(data))\ntime.sleep(2)",
+        kind="C",
+        neighbours=False,
+        check=changes,
+        times=2,
+    ),
+    Program(
+        "outrun_sweep_memfd",
+        "the same, with a memfd that is not sealed, open in those processes",
+        HOPS
+        + """
+data = array(1 << 20)
+fd = memfd(data, 0)
+reader = reader_of(fd)
+hops(16, 1.3, b"/proc/self/fd/%d" % fd)
+send_spill(reader, len(data))
+time.sleep(2)
+""",
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "named_spill",
+        "sends a file with a name; a later call cuts it",
+        "data = array(1 << 20)\n" + NAMED + SENT,
+        then="fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\ncut(fd)\nreturn 'cut'",
+        kind="C",
+        check=changes,
+    ),
+    Program(
+        "named_spill_written",
+        "sends a file with a name; a later call writes to it",
+        "data = array(1 << 20)\n" + NAMED + SENT,
+        then="fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\nreturn os.pwrite(fd, b'b' * 4096, 1 << 19)",
+        kind="C",
+        check=changes,
+    ),
+    Program(
+        "linked_spill",
+        "sends a file without a name, gives it one; a later call cuts it",
+        """
+data = array(1 << 20)
+fd = unnamed(w, data)
+reader = reader_of(fd)
+if libc.linkat(fd, b"", -100, (spills(w) + "/" + w["planted"]).encode(), 0x1000) < 0:
+    raise OSError(ctypes.get_errno(), "linkat")
+os.close(fd)
+send_spill(reader, len(data))
+os._exit(0)
+""",
+        then="fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\ncut(fd)\nreturn 'cut'",
+        kind="C",
+        check=changes,
+    ),
+    Program(
+        "break_lease",
+        "opens a neighbour's spill over and over while the pool has a lease on it",
+        "data = array(1 << 20)\n" + NAMED + SENT,
+        accomplice="""
+name = spills(w) + "/" + w["planted"]
+end = time.monotonic() + 3.5
+for _ in range(2): os.fork()
+while time.monotonic() < end:
+    for _ in range(1000):
+        try: os.close(os.open(name, os.O_RDWR | os.O_NONBLOCK))
+        except OSError: pass
+""",
+        kind="C",
+        times=30,
+        check=harmless,
+    ),
+    Program(
+        "leased_spill",
+        "holds a write lease on the spill that it sends",
+        """
+data = array(1 << 20)
+fd = unnamed(w, data)
+reader = reader_of(fd)
+os.close(fd)
+fcntl.fcntl(reader, 1024, 1)
+send_spill(reader, len(data))
+os._exit(0)
+""",
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "leased_named_spill",
+        "the same with a file that has a name, and lives on",
+        """
+data = array(1 << 20)
+fd, name = named(w, data)
+os.close(fd)
+reader = os.open(name, os.O_RDONLY)
+for n in (29, 10): signal.signal(n, signal.SIG_IGN)
+fcntl.fcntl(reader, 1024, 1)
+send_spill(reader, len(data))
+time.sleep(3)
+""",
+        kind="C",
+        neighbours=False,
+        check=harmless,
+    ),
+    Program(
+        "leased_memfd",
+        "holds a lease on a memfd",
+        """
+data = array(1 << 20)
+fd = memfd(data, 0)
+reader = reader_of(fd)
+os.close(fd)
+fcntl.fcntl(reader, 1024, 1)
+send_spill(reader, len(data))
+os._exit(0)
+""",
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "lingering_spill",
+        "sends its result, goes on, and changes what it sent",
+        linger(
+            "fd = unnamed(w, data)\nreader = reader_of(fd)\nos.close(fd)\n"
+            "open_again = lambda: os.open('/proc/self/fd/%d' % reader, os.O_RDWR)"
+        ),
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "lingering_named_spill",
+        "the same with a file that has a name",
+        linger(NAMED + "open_again = lambda: os.open(name, os.O_RDWR)"),
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "lingering_scratch_spill",
+        "the same with a file of its scratch directory",
+        linger(
+            "fd = os.open('own', os.O_CREAT | os.O_RDWR, 0o600)\nos.write(fd, data)\nos.close(fd)\n"
+            "reader = os.open('own', os.O_RDONLY)\nopen_again = lambda: os.open('own', os.O_RDWR)"
+        ),
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "lingering_memfd",
+        "the same with a memfd that is not sealed",
+        linger("fd = memfd(data, 0)\nreader = reader_of(fd)\nopen_again = lambda: fd"),
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "lingering_memfd_half_sealed",
+        "the same with a memfd that is sealed against growing and writing alone",
+        linger("fd = memfd(data, 12)\nreader = reader_of(fd)\nopen_again = lambda: fd").replace(
+            'os.pwrite(fd, b"b" * 4096, len(data) - 4096)', "pass"
+        ),
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "lingering_memfd_mapped",
+        "the same with one that is sealed against later writers, and mapped by an earlier one",
+        """
+import mmap
+data = array(1 << 20)
+fd = memfd(data, 0)
+view = mmap.mmap(fd, len(data))
+fcntl.fcntl(fd, 1033, 1 | 2 | 4 | 16)
+send_spill(fd, len(data))
+for _ in range(10):
+    time.sleep(0.1)
+    view[-4096:] = b"b" * 4096
+os._exit(0)
+""",
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "mapped_spill",
+        "keeps its spill mapped for writing, and no descriptor",
+        """
+import mmap
+data = array(1 << 20)
+fd = unnamed(w, data)
+reader = reader_of(fd)
+view = mmap.mmap(fd, len(data))
+os.close(fd)
+send_spill(reader, len(data))
+for _ in range(10):
+    time.sleep(0.1)
+    view[-4096:] = b"b" * 4096
+os._exit(0)
+""",
+        kind="C",
+        neighbours=False,
+        check=changes,
+    ),
+    Program(
+        "memfd_with_a_hole",
+        "sends a sealed memfd of which nothing was written",
+        "fd = os.memfd_create('planted', 3)\ndata = array(1 << 20)\nos.write(fd, data[:4096])\nos.ftruncate(fd, len(data))\nfcntl.fcntl(fd, 1033, 15)\nsend_spill(fd, len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_of_huge_pages",
+        "sends a memfd of huge pages",
+        "fd = os.memfd_create('planted', 7)\nos.ftruncate(fd, 2 << 20)\nfcntl.fcntl(fd, 1033, 15)\nsend_spill(fd, 2 << 20)\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "path_spill",
+        "has the pool open a file for it, by a descriptor that only names it",
+        "fd = os.open(w['home'] + '/payload', os.O_PATH)\nsend_spill(fd, 66)\nos._exit(0)",
+        kind="C",
+        check=lambda r, w: r.outcome == "ok",
+    ),
+    Program(
+        "fifo_spill",
+        "sends a pipe with a name, which nobody writes to",
+        "os.mkfifo('pipe')\nsend_spill(os.open('pipe', os.O_RDWR), 4096)\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "proc_spill",
+        "sends its own memory by /proc as its spill",
+        "send_spill(os.open('/proc/self/mem', os.O_RDONLY), 4096)\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "locked_spill",
+        "sends a spill on which it holds all locks that there are",
+        "data = array(1 << 20)\n" + NAMED + "import fcntl as f\nf.flock(reader, f.LOCK_EX)\n" + SENT,
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "plant_spill",
+        "leaves a file in the spill directory, for a later call to read",
+        "with open(spills(w) + '/' + w['planted'], 'w') as f: f.write('left')\nreturn None",
+        then="return read(spills(w) + '/' + w['planted'])",
+        kind="H",
+    ),
+    Program(
+        "plant_inodes",
+        "leaves names in the spill directory",
+        "for n in range(2000): os.close(os.open('%s/%s-%d' % (spills(w), w['planted'], n), os.O_CREAT | os.O_WRONLY))\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "plant_bytes",
+        "leaves 64 MiB in the spill directory, past its own scratch directory",
+        "with open(spills(w) + '/' + w['planted'], 'wb') as f:\n    for _ in range(64): f.write(b'x' * (1 << 20))\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "plant_link",
+        "leaves a link in the spill directory",
+        "os.symlink('/', spills(w) + '/' + w['planted'])\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "plant_directory",
+        "leaves a directory that it alone may enter",
+        "os.mkdir(w['planted'])\nos.mkdir(w['planted'] + '/d')\nopen(w['planted'] + '/d/f', 'w').close()\nos.chmod(w['planted'] + '/d', 0)\nos.chmod(w['planted'], 0)\nos.chmod('.', 0)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "plant_scratch_of_others",
+        "leaves a file among the scratch directories",
+        "open(os.path.dirname(os.getcwd()) + '/' + w['planted'], 'w').close()\nreturn None",
+        then="return os.path.exists(os.path.dirname(os.getcwd()) + '/' + w['planted'])",
+        kind="H",
+    ),
+    Program(
+        "fill_spill_unnamed",
+        "holds 200 MiB in the spill directory that no name leads to",
+        "fd = os.open(spills(w), os.O_TMPFILE | os.O_RDWR, 0o600)\nfor _ in range(200): os.write(fd, b'x' * (1 << 20))\nreturn os.fstat(fd).st_size",
+        Limits(file_bytes=512 * MIB),
+        kind="H",
+    ),
+    Program(
+        "slow_sweep",
+        "holds up the results of others while what it left is swept",
+        HOPS + "hops(4, 0.9)\nreturn None",
+        kind="H",
+        times=2,
+    ),
+    Program(
+        "slow_sweep_many",
+        "leaves 150 processes that ignore all signals",
+        "for _ in range(150):\n    if os.fork() == 0:\n        os.setsid()\n        signal.alarm(5)\n        for n in (1, 2, 15, 17): signal.signal(n, signal.SIG_IGN)\n        time.sleep(4)\n        os._exit(0)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "slow_sweep_large",
+        "leaves processes whose memory takes long to give back",
+        "x = bytearray(60 << 20)\nfor _ in range(5):\n    if os.fork() == 0:\n        signal.alarm(5)\n        for at in range(0, len(x), 4096): x[at] = 1\n        time.sleep(4)\n        os._exit(0)\ntime.sleep(0.5)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "memfd_write_only",
+        "sends a sealed memfd by a descriptor that cannot be read",
+        "data = array(1 << 20)\nfd = memfd(data, 0)\nwriter = os.open('/proc/self/fd/%d' % fd, os.O_WRONLY)\nos.close(fd)\nfcntl.fcntl(writer, 1033, 15)\nsend_spill(writer, len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_by_path",
+        "sends one by a descriptor that only names it",
+        "data = array(1 << 20)\nfd = memfd(data)\nsend_spill(os.open('/proc/self/fd/%d' % fd, os.O_PATH), len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_smaller",
+        "sends a sealed memfd that is smaller than it says",
+        "data = array(1 << 20)\nsend_spill(memfd(data), len(data) + (1 << 22))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_larger",
+        "sends a sealed memfd that is larger than it says",
+        "data = array(1 << 20)\nsend_spill(memfd(data + bytes(1 << 20)), len(data))\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "memfd_empty",
+        "sends a sealed memfd without a byte",
+        "send_spill(memfd(b''), 0)\nos._exit(0)",
+        kind="C",
+        check=kept,
+    ),
+    Program(
+        "scribble_slate",
+        "writes at random into the memory that it shares with the pool",
+        """
+maps = [l.split() for l in open("/proc/self/maps") if " rw-s " in l]
+places = [tuple(int(n, 16) for n in l[0].split("-")) for l in maps]
+end = time.monotonic() + 1.5
+for start, stop in places:
+    if stop - start > 65536: continue
+    while time.monotonic() < end:
+        ctypes.memmove(start, os.urandom(144), 144)
+        time.sleep(0.001)
+    break
+return None
+""",
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "close_slate",
+        "opens turns on that memory that nobody gave",
+        """
+maps = [l.split() for l in open("/proc/self/maps") if " rw-s " in l]
+places = [tuple(int(n, 16) for n in l[0].split("-")) for l in maps]
+for start, stop in places:
+    if stop - start <= 65536:
+        for line in (0, 5 << 31, (1 << 62) - 1, 1 << 63, (1 << 31) - 1):
+            ctypes.memmove(start, struct.pack("<QI4xq", line, 7, 1 << 62), 24)
+            time.sleep(0.2)
+return None
+""",
+        kind="C",
+        check=harmless,
+    ),
+    Program(
+        "forge_failed",
+        "says that its worker cannot start, over and over",
+        "channel().send(struct.pack('<HBBIQ', 0x4650, 1, 4, 16 + 5, my_call()) + b'wrong')\nos._exit(0)",
+        kind="H",
+        times=5,
+        check=harmless,
+    ),
+    Program(
+        "forge_ready",
+        "says what only a worker that starts says",
+        "channel().send(struct.pack('<HBBIQ', 0x4650, 1, 3, 16, 0))\ntime.sleep(0.3)\nreturn None",
+        kind="H",
+        check=harmless,
+    ),
+    Program(
+        "forge_figures",
+        "tells figures of 2^64",
+        "channel().send(result_frame(my_call(), payload(b'\\x18\\x2a'), user=(1 << 64) - 1, peak=(1 << 64) - 1))\nos._exit(0)",
+        kind="H",
+        check=lambda r, w: r.outcome == "ok" and r.metrics is not None and (r.metrics.user_time_s > 100 or r.metrics.peak_rss_kb > 1 << 30),
+    ),
+    Program(
+        "outlive_by_depth",
+        "leaves a process below sixty others, each in a session of its own",
+        "def go(n):\n    os.setsid()\n    signal.alarm(5)\n    if n and os.fork() == 0: go(n - 1)\n    time.sleep(4)\n    os._exit(0)\nif os.fork() == 0: go(60)\ntime.sleep(0.4)\nreturn None",
+        kind="H",
+    ),
+    Program(
+        "outlive_by_vfork",
+        "leaves a process that waits for one that never ends",
+        "if os.fork() == 0:\n    signal.alarm(5)\n    import subprocess\n    subprocess.run(['sleep', '4'])\n    os._exit(0)\nsubprocess = __import__('subprocess').Popen(['/bin/sh', '-c', 'trap \"\" 1 2 15; sleep 4 & sleep 4'], start_new_session=True)\ntime.sleep(0.2)\nreturn None",
+        kind="H",
+    ),
+]
