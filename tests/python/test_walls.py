@@ -265,7 +265,8 @@ for place in places:
     with contextlib.suppress(OSError):
         attributes = os.listxattr(place)
     with contextlib.suppress(OSError):
-        names = sorted(n for n in os.listdir(place) if n != os.path.basename(os.getcwd()))
+        own = (os.path.basename(os.getcwd()), "source")
+        names = sorted(n for n in os.listdir(place) if n not in own)
     found.append((place, is_.st_mode, names, attributes, is_.st_atime_ns == 10 ** 9))
 for place in places:
     for leave in (lambda: open(place + "/left", "w").close(), lambda: os.mkdir(place + "/.left"),
@@ -295,10 +296,13 @@ def writable(place):
     except OSError:
         return False
     return True
-parts = os.getcwd().split("/")
+own = os.getcwd()
+if os.path.ismount(os.path.dirname(own)):  # strict: a file system of the call's
+    own = os.path.dirname(own)
+parts = own.split("/")
 above = ["/".join(parts[:n]) or "/" for n in range(1, len(parts))]
 elsewhere = [p for p in ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run")
-             if os.path.realpath(p) != os.getcwd()]
+             if os.path.realpath(p) != own]
 return writable("."), [p for p in above + elsewhere if writable(p)]
 """
     backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
