@@ -318,6 +318,19 @@ static void kill_child(pid_t pid, void *data)
     sweep_kill_tree(pid, data);
 }
 
+/* Reaps a child that is dead: its pid; 0: none is; -1: there are no children. While it is a zombie, its pid is that of the
+ * group that it may have led, and nobody else's: where children cannot be listed, those that it left are found so. */
+static pid_t reap_group(void)
+{
+    siginfo_t dead = {.si_pid = 0};
+    if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return -1;
+    if (dead.si_pid == 0)
+        return 0;
+    kill(-dead.si_pid, SIGKILL);
+    return waitpid(dead.si_pid, NULL, __WALL);
+}
+
 int sweep_all(long long timeout_ns)
 {
     sigset_t child_died, mask;
@@ -334,7 +347,7 @@ int sweep_all(long long timeout_ns)
         sweep_children(kill_child, &last_group); /* an error here shows as a child that is left */
         bool reaped = false;
         pid_t pid;
-        while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) > 0)
+        while ((pid = reap_group()) > 0)
             reaped = true;
         r = pid < 0 && errno == ECHILD ? 0 : now_ns() >= end ? -ETIMEDOUT : 1;
         if (r <= 0)

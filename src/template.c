@@ -412,6 +412,13 @@ void template_receive(struct pinfold_pool *pool, struct template *template, int 
     }
 }
 
+void template_close(const struct template *template, int *fd)
+{
+    if (*fd >= 0 && template->lifeline >= 0) /* what cannot be sent is closed here alone */
+        (void)frame_send(template->lifeline, FRAME_DROP, 0, NULL, NULL, 0, fd, 1);
+    close_fd(fd);
+}
+
 void template_drain(struct pinfold_pool *pool, struct template *template)
 {
     if (template->log_pipe < 0)
@@ -455,7 +462,10 @@ static bool reap(int pidfd)
  * subreaper, or init, the template is now its child. */
 static bool all_swept(struct pinfold_pool *pool, struct template *template)
 {
-    if (template->swept || !template->mark || sweep_marked(template->mark) == 0)
+    if (template->swept || !template->mark)
+        return true;
+    const int left = sweep_marked(template->mark);
+    if (left == 0 || left == -EACCES || left == -EPERM || left == -ENOENT) /* in a box nobody can look */
         return true;
     const int64_t now = now_ns();
     if (!template->look_until)
@@ -488,7 +498,7 @@ void template_let_go_all(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {
-        close_fd(&worker->channel), close_fd(&worker->pidfd);
+        close_fd(&worker->channel), close_fd(&worker->pidfd), close_fd(&worker->printed);
         for (int stream = 0; stream < WORKER_STREAMS; stream++)
             close_fd(&worker->pipes[stream]);
     }

@@ -360,7 +360,7 @@ class Engine:
         somebody else has meanwhile. Called in such a thread."""
         try:
             while not _claimed(self._settling, record.key, self._settle_read, record, result):
-                sleep(_NAP_S)  # whoever left the value to that thread is about to go
+                _green.sleep(_NAP_S)  # whoever left the value to that thread is about to go
         except BaseException:  # of a handler or a callback
             self._log.exception("a call was settled with an error")
         finally:

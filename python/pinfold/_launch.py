@@ -133,10 +133,9 @@ class Launch:
 
     def clean(self) -> None:
         """After the pool was closed: what its template and its guard could not remove."""
-        if self.plan is not None:
-            from pinfold.runtime import _box
+        from pinfold.runtime import _runtime
 
-            _box.clear_bases(str(self.config.spill_dir))
+        _runtime.clear_bases(str(self.config.spill_dir))
         self._remove_cgroup()
 
     def _remove_cgroup(self) -> None:

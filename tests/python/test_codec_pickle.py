@@ -369,7 +369,7 @@ def test_a_pickle_that_names_nothing_is_plain() -> None:
         [stream, *_] = codec.encode(value, "pickle")
         assert is_plain_pickle(stream)
         assert not any(is_plain_pickle(stream[:end]) for end in range(min(len(stream), 500)))
-        assert codec.decode(received(codec.encode(value, "pickle")), "pickle", runs=False) == value
+        assert codec.decode_here(received(codec.encode(value, "pickle")), "pickle") == value
     for other in (print, complex(1, 2), np.zeros(1), Decimal(1)):
         for protocol in range(6):
             assert not is_plain_pickle(pickle.dumps([other], protocol))
@@ -379,7 +379,7 @@ def test_a_pickle_that_names_code_is_not_read_unless_it_runs() -> None:
     for value in (print, os.getpid, [1, {"a": os.path.join}], user_defined()):
         segments = received(codec.encode(value, "pickle"))
         with pytest.raises(codec.RunsCode):
-            codec.decode(segments, "pickle", runs=False)
+            codec.decode_here(segments, "pickle")
         codec.decode(segments, "pickle")
 
 

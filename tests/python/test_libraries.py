@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conftest import MakeBackend
-from pinfold import WorkerCall
-from programs import call
+from conftest import MakeBackend, output_of
+from pinfold import LocalBackend, WorkerCall
 from test_sandbox import level_is_there
 
 pytestmark = pytest.mark.libraries
@@ -78,6 +79,10 @@ def f():
 }
 
 LOADED = {"scipy": "scipy.optimize", "sklearn": "sklearn.ensemble"}
+
+
+def value(backend: LocalBackend, code: str) -> Any:
+    return backend.submit(WorkerCall(code, "f"), deadline_s=120).result().unwrap()
 
 
 def there(name: str) -> bool:
@@ -152,15 +157,173 @@ def test_a_setup_that_makes_jax_start_its_threads_is_refused_by_name(
 def test_the_semaphores_of_joblibs_processes_are_gone_with_the_call(
     isolation: str, make_backend: MakeBackend
 ) -> None:
-    body = """
-import glob, os, joblib
-before = set(os.listdir("/dev/shm"))
-joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in range(8))
-mine = [name for name in set(os.listdir("/dev/shm")) - before if f"-{os.getpid()}-" in name]
-return mine
+    code = """
+import os, joblib
+def f():
+    before = set(os.listdir("/dev/shm"))
+    joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in range(8))
+    return [name for name in set(os.listdir("/dev/shm")) - before if f"-{os.getpid()}-" in name]
 """
     backend = make_backend(isolation=isolation)
     for _ in range(2):
-        names = backend.submit(call(body)).result(timeout=60).unwrap()
+        names = backend.submit(WorkerCall(code, "f")).result(timeout=60).unwrap()
         assert names
         assert not set(names) & set(os.listdir("/dev/shm"))
+
+
+def test_a_template_that_has_loaded_a_library_draws_other_numbers_in_each_worker(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    pytest.importorskip("torch")
+    backend = make_backend(
+        isolation=isolation,
+        preload=["torch"],
+        setup="import torch\ntorch.manual_seed(1)\n",
+        max_workers=1,
+        max_calls_per_worker=1,
+    )
+    code = "import torch\ndef f(): return torch.rand(1).item(), torch.randint(2**60, (1,)).item()"
+    drawn = {value(backend, code) for _ in range(3)}
+    assert len(drawn) == 3
+
+
+def test_numbas_generator_is_another_in_each_worker(make_backend: MakeBackend) -> None:
+    pytest.importorskip("numba")
+    setup = """
+import numba, numpy as np
+@numba.njit
+def draw(): return np.random.random()
+draw()
+"""
+    backend = make_backend(setup=setup, max_workers=1)
+    code = "import pinfold_setup\ndef f(): return pinfold_setup.draw()"
+    assert len({value(backend, code) for _ in range(3)}) == 3
+
+
+WRITES = """
+import sys, pandas as pd
+table = pd.DataFrame({"n": range(50000), "text": [f"line {n}" for n in range(50000)]})
+table.to_csv(sys.argv[1] + ".csv", index=False)
+table.to_parquet(sys.argv[1] + ".parquet")
+table.to_feather(sys.argv[1] + ".feather")
+"""
+READS = {
+    "csv": "pd.read_csv(PATH / 'table.csv')",
+    "arrow csv": "pd.read_csv(PATH / 'table.csv', engine='pyarrow')",
+    "parquet": "pd.read_parquet(PATH / 'table.parquet')",
+    "feather": "pd.read_feather(PATH / 'table.feather')",
+}
+
+
+@pytest.mark.parametrize("level", ["none", "strict"])
+def test_a_set_up_may_read_tables(
+    make_backend: MakeBackend, isolation: str, level: str, tmp_path: Path
+) -> None:
+    for name in ("pandas", "pyarrow"):
+        if not there(name):
+            pytest.skip(f"no {name} here")
+    if not level_is_there(level):
+        pytest.skip("not to be had here")
+    output_of(WRITES, tmp_path / "table")
+    setup = f"import pathlib, pandas as pd\nPATH = pathlib.Path({str(tmp_path)!r})\n"
+    setup += f"TABLES = [{', '.join(READS.values())}]\n"
+    backend = make_backend(isolation=isolation, sandbox=level, setup=setup, preload=["pandas"])
+    code = """
+import io, pandas as pd, pinfold_setup
+def f():
+    again = io.BytesIO()
+    pinfold_setup.TABLES[0].to_parquet(again)
+    again.seek(0)
+    return [int(t.n.sum()) for t in (*pinfold_setup.TABLES, pd.read_parquet(again))]
+"""
+    assert value(backend, code) == [sum(range(50000))] * 5
+
+
+def test_a_library_whose_threads_a_fork_would_break_is_refused_by_its_name(
+    make_backend: MakeBackend,
+) -> None:
+    pytest.importorskip("sklearn")
+    setup = "import numpy as np\nfrom sklearn.cluster import KMeans\n"
+    setup += "KMeans(3, n_init=1).fit(np.random.rand(5000, 3))\n"
+    backend = make_backend(setup=setup)
+    result = backend.submit(WorkerCall("def f(): pass\n", "f")).result(timeout=60)
+    assert result.outcome == "internal"
+    assert result.error is not None
+    assert "of libgomp" in result.error.message
+
+
+STARTS = {
+    "joblib": (
+        "joblib",
+        "import joblib\ndef f(): return joblib.Parallel(2)(joblib.delayed(g)(x) for x in range(4))",
+    ),
+    "scipy": (
+        "scipy",
+        "import multiprocessing, numpy as np\nfrom scipy.optimize import differential_evolution\n"
+        "def h(x): return float(((x - 1) ** 2).sum())\n"
+        "def f():\n    multiprocessing.set_start_method('spawn', force=True)\n"
+        "    found = differential_evolution(h, [(-2, 2)] * 2, workers=2, updating='deferred',\n"
+        "                                   maxiter=3, popsize=4, seed=1)\n"
+        "    return [g(x) for x in range(4)] if found.fun < 5 else found",
+    ),
+    "sklearn": (
+        "sklearn",
+        "import numpy as np\nfrom sklearn.base import BaseEstimator\n"
+        "from sklearn.model_selection import cross_val_score\n"
+        "class Mean(BaseEstimator):\n    def fit(self, x, y): return self\n"
+        "    def score(self, x, y): return float(g(1))\n"
+        "def f():\n    x = np.zeros((8, 1))\n"
+        "    scores = cross_val_score(Mean(), x, x[:, 0], cv=2, n_jobs=2)\n"
+        "    return [g(x) for x in range(4)] if list(scores) == [3.0, 3.0] else list(scores)",
+    ),
+    "torch": (
+        "torch",
+        "import torch.multiprocessing as mp\n"
+        "def work(rank, queue): queue.put((rank, g(rank)))\n"
+        "def f():\n    queue = mp.get_context('spawn').SimpleQueue()\n"
+        "    mp.spawn(work, (queue,), nprocs=2)\n"
+        "    told = dict(queue.get() for _ in range(2))\n    return [told[0], told[1], 6, 9]",
+    ),
+}
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("library", STARTS)
+def test_a_library_starts_processes_that_reach_the_source(
+    make_backend: MakeBackend, isolation: str, library: str, early: bool
+) -> None:
+    name, rest = STARTS[library]
+    pytest.importorskip(name)
+    if early and library == "torch":
+        pytest.skip("once is enough")
+    backend = make_backend(isolation=isolation, preload=[name] if early else [], max_workers=1)
+    assert value(backend, "def g(x): return 3 * x\n" + rest) == [0, 3, 6, 9]
+
+
+@pytest.mark.parametrize("level", ["none", "standard", "strict"])
+def test_numba_caches_what_it_compiles_of_a_source(
+    make_backend: MakeBackend, isolation: str, level: str
+) -> None:
+    pytest.importorskip("numba")
+    if not level_is_there(level):
+        pytest.skip("not to be had here")
+    backend = make_backend(isolation=isolation, sandbox=level, preload=["numba"], max_workers=1)
+    for n in (2, 3):
+        code = f"""
+import numba, os
+@numba.njit(cache=True)
+def g(x): return x * {n}
+def f(): return g(3), sum(g.stats.cache_misses.values()), os.listdir()
+"""
+        found, misses, _ = value(backend, code)
+        assert (found, misses) == (3 * n, 1)
+
+
+def test_matplotlib_draws_with_the_backend_that_the_caller_has_set(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch, isolation: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("MPLBACKEND", "svg")
+    backend = make_backend(isolation=isolation, sandbox="none", max_workers=1)
+    code = "import matplotlib\ndef f(): return matplotlib.get_backend()"
+    assert value(backend, code).lower() == "svg"

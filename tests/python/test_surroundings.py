@@ -176,7 +176,7 @@ def test_what_libraries_are_set_up_with_reaches_a_call(
     assert not set(names) - seen.keys()
     assert "HF_TOKEN" not in seen
     assert "JE_ARROW_MALLOC_CONF" not in seen  # the template's own
-    # A box has no way to them, and matplotlib, for one, complains of a directory that it cannot use.
+    # A box has no way to them, and matplotlib complains of a directory that it cannot use.
     assert set(caches) & seen.keys() == (set(caches) if level == "none" else set())
     assert set(caches) < DEFAULT_ENV_WHITELIST
 
@@ -334,3 +334,145 @@ def test_a_reused_worker_keeps_no_part_of_a_package_that_shadows_one(
     assert value(backend, code, python_path=[tmp_path]) == 1
     code = "import json, sys\ndef f(): return json.dumps(1), 'json.own' in sys.modules"
     assert value(backend, code) == ("1", False)
+
+
+# The file of the source.
+
+FILE = """
+import inspect, os, sys
+def g(): pass
+def f():
+    here = os.path.dirname(__file__)
+    with open(__file__, encoding="utf-8") as file:
+        text = file.read()
+    frame = inspect.currentframe()
+    return [text, os.path.basename(__file__), __file__ == g.__code__.co_filename, os.listdir(here),
+            here in sys.path, inspect.getsource(g), inspect.getmodule(frame).__name__,
+            inspect.getsourcefile(g) == __file__, __spec__.origin == __file__, os.listdir(".")]
+"""
+
+
+@pytest.mark.parametrize("isolation", MODES)
+def test_the_source_is_in_a_file_of_its_own(
+    make_backend: MakeBackend,
+    level: str,
+    isolation: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
+    for n in range(3):  # each longer or shorter than the one before
+        code = f"# é {'#' * (7 * n % 5)}" + FILE
+        assert value(backend, code) == [
+            *(code, "user_code.py", True, ["user_code.py"], True, "def g(): pass\n"),
+            *("user_code", True, True, []),
+        ]
+        assert value(backend, code)[0] == code
+
+
+def test_a_source_that_declares_its_encoding_is_written_in_it(either: LocalBackend) -> None:
+    code = "# -*- coding: latin-1 -*-\nX = 'é'\ndef f(): return open(__file__, 'rb').read()\n"
+    assert value(either, code) == code.encode("latin-1")
+    unknown = code.replace("latin-1", "nonesuch")
+    assert value(either, unknown) == unknown.encode()
+
+
+def test_what_a_call_does_to_the_file_and_beside_it_the_next_does_not_see(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    backend = make_backend(isolation=isolation, max_workers=1)
+    code = """
+import os, pathlib
+def f():
+    here = pathlib.Path(__file__)
+    seen = sorted(os.listdir(here.parent)), here.read_text().count("changed")
+    here.write_text("changed" * 1000)
+    (here.parent / "__pycache__").mkdir(exist_ok=True)
+    (here.parent / "__pycache__" / "left").write_text("")
+    (here.parent / "left").symlink_to("/")
+    return seen
+"""
+    for n in range(6):
+        assert value(backend, code + f"# {n // 3}\n") == (["user_code.py"], 2)
+
+
+def test_a_file_that_is_replaced_by_something_else_hurts_nobody(
+    make_backend: MakeBackend, isolation: str, tmp_path: Path
+) -> None:
+    (tmp_path / "precious").write_text("precious")
+    backend = make_backend(isolation=isolation, max_workers=1)
+    for spoil in (
+        f"os.unlink(__file__); os.symlink({str(tmp_path / 'precious')!r}, __file__)",
+        "os.unlink(__file__); os.mkdir(__file__)",
+        "os.unlink(__file__)",
+        "os.chmod(__file__, 0)",
+        "import shutil; shutil.rmtree(os.path.dirname(__file__))",
+    ):
+        assert value(backend, f"import os\ndef f(): {spoil}") is None
+        assert value(backend, "def f(): return 1") == 1
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+@pytest.mark.parametrize("isolation", MODES)
+def test_neighbours_have_each_the_file_of_their_own_source(
+    make_backend: MakeBackend, isolation: str
+) -> None:
+    backend = make_backend(isolation=isolation, max_workers=4)
+    code = "def f():\n    with open(__file__) as file: return file.read()\n"
+    calls = [WorkerCall(code + f"# {n}\n", "f") for n in range(40)]
+    futures = [backend.submit(call, deadline_s=60) for call in calls]
+    assert [future.result().unwrap() for future in futures] == [call.code for call in calls]
+
+
+POOLS = {
+    "spawn": "from multiprocessing import get_context\n"
+    "def f():\n    with get_context('spawn').Pool(2) as pool: return pool.map(g, range(4))\n",
+    "forkserver": "from multiprocessing import get_context\n"
+    "def f():\n    with get_context('forkserver').Pool(2) as pool: return pool.map(g, range(4))\n",
+    "futures": "import concurrent.futures, multiprocessing\n"
+    "def f():\n    context = multiprocessing.get_context('spawn')\n"
+    "    with concurrent.futures.ProcessPoolExecutor(2, context) as pool:\n"
+    "        return list(pool.map(g, range(4)))\n",
+    "subprocess": "import subprocess, sys\n"
+    "def f():\n    code = 'import sys; sys.path[:0] = [sys.argv[1]]; import user_code as u;'\n"
+    "    code += 'print([u.g(x) for x in range(4)])'\n"
+    "    told = subprocess.run([sys.executable, '-c', code, __file__.rpartition('/')[0]],\n"
+    "                          capture_output=True)\n"
+    "    return eval(told.stdout)\n",
+}
+
+
+@pytest.mark.parametrize("way", POOLS)
+def test_processes_that_are_no_forks_reach_the_functions_of_the_source(
+    make_backend: MakeBackend, isolation: str, way: str
+) -> None:
+    backend = make_backend(isolation=isolation, max_workers=1)
+    for n in (3, 4):  # of equal length, within a second
+        code = f"def g(x): return x * {n}\n" + POOLS[way]
+        assert value(backend, code) == [0, n, 2 * n, 3 * n]
+
+
+@pytest.mark.parametrize("boxed", ["standard", "strict"])
+def test_a_process_of_a_boxed_call_imports_its_source(
+    make_backend: MakeBackend, isolation: str, boxed: str
+) -> None:
+    if not level_is_there(boxed):
+        pytest.skip("not to be had here")
+    backend = make_backend(isolation=isolation, sandbox=boxed, max_workers=1)
+    for n in (3, 4):
+        code = f"def g(x): return x * {n}\n" + POOLS["subprocess"]
+        assert value(backend, code) == [0, n, 2 * n, 3 * n]
+
+
+def test_a_stack_and_a_chain_name_the_file_alone(either: LocalBackend) -> None:
+    result = either.submit(WorkerCall("def f():\n    while True: pass\n", "f"), deadline_s=0.3)
+    error = result.result().error
+    assert error is not None
+    assert error.stack.count('File "user_code.py", line 2 in f\n') == 1
+    told = text(
+        either, "def f():\n    try: 1 / 0\n    except Exception as e: raise KeyError from e\n"
+    )
+    assert told.count('File "user_code.py", line') == 2
+    assert ".pinfold-box-" not in told

@@ -28,6 +28,7 @@ __all__ = [
     "RunsCode",
     "TooLarge",
     "decode",
+    "decode_here",
     "encode",
 ]
 
@@ -62,7 +63,6 @@ def decode(
     most: int = 0,
     *,
     trusted: bool = False,
-    runs: bool = True,
 ) -> object:
     """Turn segments back into the value.
 
@@ -71,8 +71,7 @@ def decode(
 
     A ``data`` value may take `most` bytes (0: any number; `TooLarge` if it takes more), and never
     more memory and time than are in proportion to its segments (docs/security.md), unless they are
-    `trusted`. Of ``pickle``, a value that names code of its own is not read unless it `runs`:
-    `RunsCode`.
+    `trusted`.
 
     Raises `Malformed` (``data``) or `CannotDecode` (``pickle``, or a missing first segment there),
     ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.errors.is_shortage`
@@ -83,5 +82,15 @@ def decode(
     if codec == "pickle":
         from pinfold.codec import pickled
 
-        return pickled.decode(segments, runs=runs)
+        return pickled.decode(segments)
     raise ValueError(f"no codec {codec!r}: it is one of {', '.join(CODECS)}")
+
+
+def decode_here(segments: Sequence[memoryview], codec: str, most: int = 0) -> object:
+    """Turn segments back into the value, as `decode` does, if that runs no code of the value's own;
+    else raise `RunsCode`."""
+    if codec != "pickle":
+        return decode(segments, codec, most)
+    from pinfold.codec import pickled
+
+    return pickled.decode(segments, runs=False)

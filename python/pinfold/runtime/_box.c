@@ -49,11 +49,12 @@ static PyObject *compile_filter(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned kind;
-    int network, abi;
-    if (!PyArg_ParseTuple(arguments, "Ipi", &kind, &network, &abi))
+    int network, abi, reused;
+    if (!PyArg_ParseTuple(arguments, "Ipip", &kind, &network, &abi, &reused))
         return NULL;
     struct filter *filter;
-    int r = kind > FILTER_STANDARD_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, abi, &filter);
+    int r =
+        kind > FILTER_STANDARD_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, abi, reused, &filter);
     return r < 0 ? failed(r, "cannot compile the filter of system calls")
                  : PyCapsule_New(filter, "filter", forget_filter);
 }
@@ -273,24 +274,9 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
     return r < 0 ? failed(r, "cannot empty a directory") : PyBool_FromLong(r);
 }
 
-static PyObject *clear_bases(PyObject *module, PyObject *path)
-{
-    (void)module;
-    PyObject *bytes;
-    if (!PyUnicode_FSConverter(path, &bytes))
-        return NULL;
-    _cleanup_close_ int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    Py_DECREF(bytes);
-    Py_BEGIN_ALLOW_THREADS;
-    if (spill_dir >= 0)
-        scratch_clear_bases(spill_dir);
-    Py_END_ALLOW_THREADS;
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
-    {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI) -> filter"},
+    {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI, reused) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", hold, METH_VARARGS,
      "hold([(path, right), ...], descriptors) -> held\n\nIn a template, for all of its workers."},
@@ -305,8 +291,6 @@ static PyMethodDef methods[] = {
      "part(back or -1, [path, ...], scratch, bytes)\n\nA mount namespace of this worker's own, made from the "
      "one that it is in, or from `back`."},
     {"clear", clear, METH_VARARGS, "clear(directory, budget) -> whether more is left"},
-    {"clear_bases", clear_bases, METH_O,
-     "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,6 +15,7 @@
 #include "_segment.h"
 #include "frame.h"
 #include "payload.h"
+#include "scratch.h"
 #include "util.h"
 
 #define KEPT_FILES 16
@@ -22,6 +23,7 @@
 struct spill_dir runtime_spills = {.fd = -1};
 
 bool runtime_has_base;
+bool runtime_needs_base;
 bool runtime_has_scratch;
 
 static int to_pool = -1; /* the descriptor to which a failure to start is told */
@@ -167,16 +169,17 @@ static int sit(enum seat seat, const char *base, const char *name)
 
 PyDoc_STRVAR(
     use_base_doc,
-    "use_base(base, lock, outside, swept)\n\n"
+    "use_base(base, lock, outside, swept, needed)\n\n"
     "If `swept`, what workers leave in its directory `scratch` is removed when they are dead, by way of\n"
-    "`trash`. Takes the descriptors: `lock`, of the base, and `outside`, of the directory that it lies in.");
+    "`trash`. Takes the descriptors: `lock`, of the base, and `outside`, of the directory that it lies in.\n"
+    "`needed`: without it there are no workers.");
 
 static PyObject *use_base(PyObject *module, PyObject *arguments)
 {
     (void)module;
     const char *base;
-    int lock, outside, swept;
-    if (!PyArg_ParseTuple(arguments, "siip", &base, &lock, &outside, &swept))
+    int lock, outside, swept, needed;
+    if (!PyArg_ParseTuple(arguments, "siipp", &base, &lock, &outside, &swept, &needed))
         return NULL;
     int r = seat_put(SEAT_BASE, lock);
     int also = seat_put(SEAT_OUTSIDE, outside);
@@ -187,8 +190,24 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     if (r == 0 && swept)
         r = sit(SEAT_TRASH, base, "trash");
     runtime_has_base = r == 0;
+    runtime_needs_base = r == 0 && needed;
     runtime_has_scratch = r == 0 && swept;
     return none_or(r, "cannot use the directory of the box");
+}
+
+static PyObject *clear_bases(PyObject *module, PyObject *path)
+{
+    (void)module;
+    PyObject *bytes;
+    if (!PyUnicode_FSConverter(path, &bytes))
+        return NULL;
+    _cleanup_close_ int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS;
+    if (spill_dir >= 0)
+        scratch_clear_bases(spill_dir);
+    Py_END_ALLOW_THREADS;
+    Py_RETURN_NONE;
 }
 
 static PyObject *fail(PyObject *module, PyObject *text)
@@ -351,6 +370,12 @@ static PyMethodDef methods[] = {
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\nAs os._exit; what C code has printed is not lost by it."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
+    {"clear_bases", clear_bases, METH_O,
+     "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
+    {"source_slot", source_slot, METH_VARARGS,
+     "source_slot(sources, name or \"\") -> (name, lock, file), or None\n\n"
+     "Takes a directory in `sources`: that of the name, or one that nobody else holds, and opens the file in it."},
+    {"source_write", source_write, METH_VARARGS, "source_write(file, str or bytes)\n\nAll that it holds then."},
     {"use_berths", home_use_berths, METH_VARARGS,
      "use_berths(held, abi, network, scratch or None, filter or None)\n\n"
      "Workers may take over rulesets, and directories in `scratch`, from those before them. They load "

@@ -90,6 +90,7 @@ PyObject *channel_new(PyObject *module, bool reused);
 
 /* Whether what calls write lies in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
 extern bool runtime_has_base;
+extern bool runtime_needs_base; /* and no worker is made without it */
 
 /* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
 extern bool runtime_has_scratch;
@@ -118,6 +119,8 @@ extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it 
 bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
 /* _home.c */
+PyObject *source_slot(PyObject *module, PyObject *arguments);
+PyObject *source_write(PyObject *module, PyObject *arguments);
 PyObject *home_use_berths(PyObject *module, PyObject *arguments);
 PyObject *home_own_berth(PyObject *module, PyObject *unused);
 PyObject *home_draft_berth(PyObject *module, PyObject *unused);

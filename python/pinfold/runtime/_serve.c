@@ -474,9 +474,8 @@ static void serve(struct server *server)
             continue;
         if (r <= 0 || frame.head.kind != FRAME_START)
             end();
-        if (!runtime_has_base) {
-            (void)runtime_restore_spills();
-        } else if (base_is_gone()) {
+        (void)runtime_restore_spills();
+        if (runtime_needs_base && base_is_gone()) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
             end(); /* the next template makes its own */
         }

@@ -1,20 +1,15 @@
-"""The box around a worker: what its template builds once, and how each worker closes it.
-
-A *base* is a directory in the spill directory, made by one template and locked by it for as long as
-it lives: ``scratch`` in it holds what calls write, ``trash`` what is left of that, ``root`` is
-where a view of the file system is built. Spills are memfds: no box has a directory for them.
-"""
+"""The box around a worker: what its template builds once, and how each worker closes it."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
 from collections.abc import Iterable
 from typing import TypedDict
 
 from pinfold.runtime import _box, _runtime
+from pinfold.runtime.source import Source, slot
 
 READ, DEVICE, ALL = range(3)  # enum landlock_right of _box.h
 VIEW_READ, VIEW_DEVICE, VIEW_STILL = range(3)  # enum view_kind
@@ -60,25 +55,6 @@ class Plan(TypedDict):
     namespaces: bool
     descriptors: int
     """How many a process in it may have, at most."""
-
-
-def make_base(spill_dir: str) -> tuple[str, int]:
-    """Make a base, and clear away those that nobody holds any more. Returns it and its lock."""
-    _box.clear_bases(spill_dir)
-    while True:
-        base = f"{spill_dir}/.pinfold-box-{os.urandom(6).hex()}"  # src/scratch.h
-        os.mkdir(base, 0o700)
-        try:
-            lock = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # another has cleared it away: it was not held yet
-            continue
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock).st_nlink > 0:
-            break
-        os.close(lock)
-    for name in ("scratch", "trash", "root"):
-        os.mkdir(f"{base}/{name}", 0o700)
-    return base, lock
 
 
 def readable(more: Iterable[str]) -> list[str]:
@@ -173,7 +149,9 @@ class Box:
         self._shared = -1
         """The mount namespace of all workers, until a call's own is certain."""
         self._home = ""
-        self._calls = 0
+        self._left: tuple[int, ...] = ()
+        """What the file system tells of `_home` when nothing is in it."""
+        self.source: Source | None = None
         self._reused = False
         self.entered = False
         """Whether a call of a worker that is used again has a scratch directory."""
@@ -188,8 +166,9 @@ class Box:
         if self._plan["seccomp"]:
             # Workers of a strict box have mounts to make first, and privileges to make them; those
             # of the other leave directories that only a change of their mode opens.
-            _box.load(_box.compile(STRICT_FIRST if strict else STANDARD_FIRST, network, abi))
-            self._filter = _box.compile(STRICT_REST if strict else STANDARD_REST, network, abi)
+            first, rest = (STRICT_FIRST, STRICT_REST) if strict else (STANDARD_FIRST, STANDARD_REST)
+            _box.load(_box.compile(first, network, abi, not fresh))
+            self._filter = _box.compile(rest, network, abi, not fresh)
         self._filtered = True
         if fresh and abi:
             scratch = None if self._strict else f"{self._base}/scratch"
@@ -198,16 +177,21 @@ class Box:
 
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
+        berth = _runtime.own_berth()
+        if not self._strict:
+            self.source = slot(f"{self._base}/sources", berth[1] if berth else "")
+        if berth is not None and self.source is not None:
+            _box.allow(berth[0], self._plan["landlock"], self._own_source())
         if _runtime.draft_berth():
             return
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
-            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"])
+            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"], reused)
         self._home = f"{self._base}/scratch"
-        berth = _runtime.own_berth()
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
             _box.part(-1, [], self._home, SCRATCH_BYTES)
+            self.source = Source(f"{self._home}/source")
         else:
             self._home += f"/{os.getpid()}"
             os.mkdir(self._home, 0o700)
@@ -218,9 +202,11 @@ class Box:
             _box.allow(self._ruleset, self._plan["landlock"], [own])
         elif self._plan["landlock"]:
             self._ruleset = self._draft()
+            _box.allow(self._ruleset, self._plan["landlock"], self._own_source())
         self._reused = reused
         if reused:
             self._close([])
+            self._left = self._clear()
 
     def enter(self, python_path: list[str]) -> None:
         """A call begins: close the box, if it is open, and go to the scratch directory."""
@@ -236,40 +222,54 @@ class Box:
             self._ruleset = berth[0]
             self._home = f"{self._base}/scratch/{berth[1]}"
             self._berthed = True
-        directory = self._home
         if not self._reused:
             self._close(outside)
-            directory = self._home
         elif outside:
             raise RuntimeError(
                 f"{outside[0]!r} of the call's python_path lies outside of the box, which a worker"
                 ' that is used again closes before it knows its calls: use isolation="fresh"'
             )
         else:
-            self._calls += 1
-            directory = f"{self._home}/{self._calls}"
-            os.mkdir(directory, 0o700)
             self.entered = True
+        directory = self._home
+        if self._strict:  # the file of its source lies there as well
+            directory = f"{self._home}/work"
+            os.mkdir(directory, 0o700)
         os.chdir(directory)
         for name in ("HOME", "TMPDIR", "TEMP", "TMP"):
             os.environ[name] = directory
         forget_temporary_directory()
 
     def leave(self) -> None:
-        """A call of a worker that is used again has ended: its scratch directory goes, and what is
-        beside it (in a strict box that is ``/tmp``), and what was done to the one around it."""
+        """A call of a worker that is used again has ended: what is in its scratch directory goes.
+        Raises OSError if something stays, such as a mapping that keeps a file, or if the directory
+        itself tells of the call."""
         self.entered = False
         if self._strict:
             os.chmod(self._home, 0o700)
+        if self._clear() != self._left:
+            raise OSError(f"{self._home} is not as it was")
+
+    def _clear(self) -> tuple[int, ...]:
         fd = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _box.clear(fd, 0xFFFFFFFF)
-            if self._strict:
+            status = os.fstat(fd)
+            left: tuple[int, ...] = (status.st_mode, status.st_size)
+            if self._strict:  # a file system of its own
                 for name in os.listxattr(fd):
                     os.removexattr(fd, name)
                 os.utime(fd, ns=(0, 0))
+                space = os.fstatvfs(fd)
+                left += (space.f_bfree, space.f_ffree)
+            return left
         finally:
             os.close(fd)
+
+    def _own_source(self) -> list[tuple[str, int]]:
+        """The rule for its file, if that does not lie in the scratch directory."""
+        source = self.source
+        return [] if self._strict or source is None else [(source.directory, READ)]
 
     def _draft(self) -> int:
         return _box.draft(self._plan["landlock"], self._plan["network"], self._held, "/proc/self")
@@ -279,7 +279,7 @@ class Box:
             if more:  # its own mounts were made without them
                 _box.part(self._shared, more, self._home, SCRATCH_BYTES)
             os.close(self._shared)
-        rules = [*((path, READ) for path in more), (self._home, ALL)]
+        rules = [*((path, READ) for path in more), (self._home, ALL), *self._own_source()]
         if self._berthed and more:
             self._ruleset = self._draft()  # what this call may read, the next may not
         elif self._berthed:

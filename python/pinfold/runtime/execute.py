@@ -14,7 +14,7 @@ from pinfold import codec as codecs
 from pinfold.runtime import lookup, report, search
 from pinfold.runtime._state import shield
 from pinfold.runtime.libraries import import_pickle
-from pinfold.runtime.program import Program, Programs
+from pinfold.runtime.program import FILE, Program, Programs
 from pinfold.runtime.rlimits import RLimits
 from pinfold.runtime.search import NO_SHADOWS, Shadows
 from pinfold.runtime.wire import Segments, pack_failure, unpack_arguments, unpack_request
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pinfold.runtime.box import Box
     from pinfold.runtime.imports import Imports
     from pinfold.runtime.reset import Reset
+    from pinfold.runtime.source import Source
 
 PAYLOAD_ALIGN = 64  # src/payload.h
 
@@ -57,6 +58,7 @@ class Executor:
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
         modules: Sequence[str] = (),
+        source: Source | None = None,
     ) -> None:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
         all but "fresh" are put back after each call to what they were before the first. `identity`
@@ -64,20 +66,24 @@ class Executor:
         first on `sys.path`, resolved already, but for what a call puts before it. With `imports`,
         `note` says after each call what it imported. `libraries` are directories in which
         cloudpickle may be found when this interpreter has none; `modules`, where what pickled
-        arguments name is looked for last."""
+        arguments name is looked for last. `source` is the file of the calls' sources; None: they
+        have none."""
         for name, value in zip(identity, (worker_id, node_id), strict=False):
             os.environ[name] = value
-        self._programs = Programs()
+        self._source = source
+        self._programs = Programs(FILE if source is None else source.path)
         self._reset: Reset | None = None
         if isolation != "fresh":
             from pinfold.runtime.reset import Reset
 
-            self._reset = Reset()
+            self._reset = Reset(boxed=box is not None)
         self._program: Program | None = None
         self._python_path = python_path
         self._shadows = NO_SHADOWS
         search.leave_no_byte_code()
         self._entries = search.prepend((), python_path)
+        if source is not None:
+            search.use_source(source.directory)
         self._cwd = search.working_directory()
         self._box = box
         self._imports = imports
@@ -90,6 +96,11 @@ class Executor:
     def bounds_files(self) -> bool:
         """Whether the call that ended bounds the size of files still."""
         return self._limits.bounds("file_bytes")
+
+    @property
+    def looked_closely(self) -> bool:
+        """Whether the call that ended gave reason to look at what costs more than itself."""
+        return self._reset is not None and self._reset.thorough
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
         """Run one call and return (status, segments, flags) of its result, as src/frame.h has them.
@@ -122,6 +133,9 @@ class Executor:
             _, unlimited = shield(self._limits.restore)
             payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
+            if self._source is not None:
+                program = self._program
+                self._source.touched = program is None or program.touches or reset.thorough
             unclean = None
             if self._box is not None and self._box.entered:
                 _, unclean = shield(self._box.leave)
@@ -154,6 +168,8 @@ class Executor:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 
         self._program = program = self._programs.get(request.code)
+        if self._source is not None:
+            self._source.put(program, last=self._reset is None)
         decoding = False
         try:
             self._limits.set(request.limits)

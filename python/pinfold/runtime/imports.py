@@ -14,7 +14,7 @@ class Imports:
     """The imports of the calls of one worker."""
 
     def __init__(self) -> None:
-        self._installed = installed()
+        self._installed = search.installed()
 
     def note(self, entries: Collection[str]) -> bytes:
         """What was imported since the last time, a line for each module: its name and the
@@ -34,16 +34,11 @@ class Imports:
         return b"".join(lines)
 
 
-def installed() -> frozenset[str]:
-    """The directories on `sys.path` but for the working directory."""
-    return frozenset(sys.path) - {"", search.working_directory()}
-
-
 def load(name: str) -> None:
     """Import what was learned. The name is the word of a candidate, so that nothing is looked for
     where one may write: a module that the working directory has is an ImportError."""
     before = list(sys.path)
-    places = installed()
+    places = search.installed()
     sys.path[:] = [entry for entry in before if entry in places]
     try:
         __import__(name)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from pinfold.runtime import _runtime, generators, printed
+from pinfold.runtime.base import make_base
 from pinfold.runtime.libraries import besides, import_pickle
 from pinfold.runtime.lines import BOM, lines_of
 from pinfold.runtime.threads import SWITCHES, Threads
@@ -77,19 +78,19 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
         printed.take_over()
         if isolation == "spawn":
-            if settings.get("box") is not None:
-                spill_dir = use_box(settings, spill_dir)
+            base = use_base(settings, spill_dir)
             parent = str(os.getpid() if flags & 1 else 0)
-            _runtime.serve(flags, [*command, spill_dir, parent], None)
+            _runtime.serve(flags, [*command, spill_dir, base, parent], None)
         worker_type = import_worker(settings, isolation)
         load(settings, forks=True)
         groups = open_groups(settings)
+        base = use_base(settings, spill_dir)
         box = None
         if settings.get("box") is not None:
-            box = make_box(settings, use_box(settings, spill_dir))
+            box = make_box(settings, base)
             box.share(fresh=isolation == "fresh")
         settle()
-        steps = warm_up(settings)
+        steps = warm_up(settings, f"{base}/sources" if base else "")
         if not is_plain(settings):
             while next(steps, False):
                 pass
@@ -99,14 +100,14 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         join_group(groups, worker_id)
         generators.renew_copied()
         after_fork(box)
-        worker = worker_type(worker_id, settings, isolation, box)
+        worker = worker_type(worker_id, settings, isolation, base, box)
     except BaseException as error:
         give_up(error)
     worker.work()
 
 
 def spawned_worker(
-    settings: Settings, spill_dir: str, template: str, number: str, worker_id: str
+    settings: Settings, spill_dir: str, base: str, template: str, number: str, worker_id: str
 ) -> NoReturn:
     """Be a worker in a process of its own making."""
     try:
@@ -122,10 +123,10 @@ def spawned_worker(
         leftovers.end_children()  # a call would be taken to have left them
         settle()
         join_group(open_groups(settings), worker_id)
-        box = None if settings.get("box") is None else make_box(settings, spill_dir)
+        box = None if settings.get("box") is None else make_box(settings, base)
         generators.renew()
         after_fork(box)
-        worker = worker_type(worker_id, settings, "spawn", box)
+        worker = worker_type(worker_id, settings, "spawn", base, box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
@@ -169,26 +170,35 @@ def unmask_owner() -> None:
 def import_worker(settings: Settings, isolation: str) -> type[Worker]:
     """Import our own part, with a look at the caller's packages for what this interpreter lacks."""
     with besides(settings["path"]):
+        from pinfold.runtime import search
         from pinfold.runtime.worker import Worker
 
         if isolation != "fresh":
             import pinfold.runtime.reset  # noqa: F401
+    search.started_with(started_with)
+    search.leave_no_byte_code()
     if not is_plain(settings):
         import_pickle(settings["path"])
     return Worker
 
 
-def use_box(settings: Settings, spill_dir: str) -> str:
-    """Make the directory of this template's boxes, and go where their workers shall be."""
-    from pinfold.runtime import box
-
+def use_base(settings: Settings, spill_dir: str) -> str:
+    """Make the directory of what this template's workers write, and go where they shall be. "": on
+    a full disk there is none, and only a box needs it."""
     plan = settings.get("box")
-    assert plan is not None
-    base, lock = box.make_base(spill_dir)
+    try:
+        base, lock = make_base(spill_dir)
+    except OSError:
+        if plan is not None:
+            raise
+        return ""
     outside = os.open(spill_dir, os.O_RDONLY | os.O_DIRECTORY)
-    if plan["namespaces"]:
+    if plan is not None and plan["namespaces"]:
+        from pinfold.runtime import box
+
         box.enter_view(base, needed(settings))
-    _runtime.use_base(base, lock, outside, not plan["namespaces"])
+    swept = plan is not None and not plan["namespaces"]
+    _runtime.use_base(base, lock, outside, swept, plan is not None)
     return base
 
 
@@ -213,6 +223,9 @@ def give_up(error: BaseException) -> NoReturn:
     finally:
         os._exit(1)
 
+
+# What the interpreter had imported before this program's first line.
+started_with: list[str] = []
 
 # The process that loads; 0: none does.
 _loader = 0
@@ -360,7 +373,7 @@ def settle() -> None:
     _runtime.arm(True)
 
 
-def warm_up(settings: Settings) -> Iterator[bool]:
+def warm_up(settings: Settings, sources: str) -> Iterator[bool]:
     """What makes calls faster, in steps; True: there are more.
 
     What is written now is written once, and shared by all workers that are forked from then on. A
@@ -371,7 +384,7 @@ def warm_up(settings: Settings) -> Iterator[bool]:
     yield True
     from pinfold.runtime.rehearsal import play_once, rehearse
 
-    rehearse()
+    rehearse(sources)
     if settings.get("learned") is not None:
         _runtime.watch_imports()
     yield True
@@ -380,7 +393,7 @@ def warm_up(settings: Settings) -> Iterator[bool]:
     if not is_plain(settings):
         _runtime.gather_memory()
     yield True
-    _runtime.learn_pages(play_once)
+    _runtime.learn_pages(lambda: play_once(sources))
 
 
 def file_of(name: str) -> str | None:

@@ -13,6 +13,7 @@ import sys
 
 from pinfold.runtime.execute import RESULT_OK, Executor
 from pinfold.runtime.program import FILE, NAME
+from pinfold.runtime.source import slot
 from pinfold.runtime.wire import pack_request
 
 TIMES = 24  # code is adapted after some eight runs, and its callees' later
@@ -33,22 +34,26 @@ def f(a, b, c=None):
 """
 
 
-def rehearse() -> None:
+def rehearse(sources: str) -> None:
     """Run calls as a worker would, and leave nothing of them behind."""
     arguments: list[object] = [1, [1.5, 2.5]]
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         arguments[0] = numpy.arange(3.0)
-    play(SOURCE, arguments, {"c": "text"}, TIMES)
+    play(SOURCE, arguments, {"c": "text"}, TIMES, sources)
 
 
-def play_once() -> None:
+def play_once(sources: str) -> None:
     """Run what every call runs, and nothing else."""
-    play("def f(x):\n    return x\n", [1], {}, 1)
+    play("def f(x):\n    return x\n", [1], {}, 1, sources)
 
 
-def play(source: str, args: list[object], kwargs: dict[str, object], times: int) -> None:
-    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=())
+def play(
+    source: str, args: list[object], kwargs: dict[str, object], times: int, sources: str
+) -> None:
+    path = list(sys.path)
+    file = slot(sources) if sources else None
+    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=(), source=file)
     request = pack_request(
         code=source,
         function="f",
@@ -61,9 +66,14 @@ def play(source: str, args: list[object], kwargs: dict[str, object], times: int)
     segments = tuple(memoryview(bytearray(segment)) for segment in request)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     for _ in range(times):
+        if file is not None:
+            file.take_again()
         status, _, _ = executor.run(segments, 0)
         if status != RESULT_OK:
             break  # a preload has changed what a call needs: the calls will tell
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a fresh worker hears nothing after its call
     sys.modules.pop(NAME, None)
-    linecache.cache.pop(FILE, None)
+    linecache.cache.pop(FILE if file is None else file.path, None)
+    if file is not None:
+        file.close()
+    sys.path[:] = path

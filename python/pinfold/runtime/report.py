@@ -37,14 +37,15 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
     """
     kind = _kind(error)
     message = _message(error)
-    trace = _candidates(error)
+    file = program.file if program is not None else FILE
+    trace = _candidates(error, file)
     lines = program.lines if program is not None else []
-    failing = _failing_line(error, trace)
+    failing = _failing_line(error, trace, file)
     try:
-        text = _text(error, trace, lines)
+        text = _text(error, trace, lines, file)
     except BaseException as second:
         # The exception's own code ran (__str__, __dir__, a property) and did not behave.
-        text = "".join(format_tb(trace)) + (
+        text = "".join(format_tb(trace)).replace(f'"{file}"', f'"{FILE}"') + (
             f"{kind}: {message}\n(telling it as usual raised {_kind(second)})\n"
         )
     text = cut(text, TEXT_MAX) + _context(failing, lines)
@@ -77,7 +78,7 @@ def unencodable(error: BaseException, program: Program) -> Failure:
         return raised(error, program, "The result could not be encoded:")
     message = _message(error)
     cause = error.__cause__
-    if cause is None or not _failing_line(cause, _candidates(cause)):
+    if cause is None or not _failing_line(cause, _candidates(cause, program.file), program.file):
         return Failure(_kind(error), message, message, 1, 0)
     return raised(cause, program, message)._replace(type=_kind(error), message=message)
 
@@ -102,10 +103,30 @@ def cut(text: str, most: int) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[-half:]}"
 
 
-def _text(error: BaseException, trace: TracebackType | None, lines: list[str]) -> str:
+def _text(error: BaseException, trace: TracebackType | None, lines: list[str], file: str) -> str:
     if issubclass(type(error), SyntaxError):
-        _complete(error, lines)
-    return "".join(TracebackException(type(error), error, trace, compact=True).format())
+        _complete(error, lines, file)
+    told = TracebackException(type(error), error, trace, compact=True)
+    if file != FILE:
+        _rename(told, file)
+    return "".join(told.format())
+
+
+def _rename(told: TracebackException, file: str) -> None:
+    """Let the file be known by its name: where it lies says nothing to anybody."""
+    left, seen = [told], set()
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        for frame in one.stack:
+            if frame.filename == file:
+                frame.filename = FILE
+        if getattr(one, "filename", None) == file:
+            one.filename = FILE
+        others = [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+        left += [other for other in others if other is not None]
 
 
 def _field(error: BaseException, kind: type[BaseException], name: str) -> Any:
@@ -113,37 +134,37 @@ def _field(error: BaseException, kind: type[BaseException], name: str) -> Any:
     return kind.__dict__[name].__get__(error)
 
 
-def _candidates(error: BaseException) -> TracebackType | None:
+def _candidates(error: BaseException, own: str) -> TracebackType | None:
     trace: TracebackType | None = _field(error, BaseException, "__traceback__")
-    while trace is not None and _between(trace.tb_frame):
+    while trace is not None and _between(trace.tb_frame, own):
         trace = trace.tb_next
     return trace
 
 
-def _between(frame: FrameType) -> bool:
+def _between(frame: FrameType, own: str) -> bool:
     file, module = frame.f_code.co_filename, frame.f_globals.get("__name__")
-    if file == FILE or type(module) is not str:
+    if file == own or type(module) is not str:
         return False
     return file.startswith(_HERE) or module.partition(".")[0] in _BETWEEN
 
 
-def _complete(error: BaseException, lines: list[str]) -> None:
+def _complete(error: BaseException, lines: list[str], own: str) -> None:
     # Some of the compiler's errors take their text from the file, and there is none.
-    line = _line_of_syntax(error)
+    line = _line_of_syntax(error, own)
     if 0 < line <= len(lines) and _field(error, SyntaxError, "text") is None:
         SyntaxError.__dict__["text"].__set__(error, lines[line - 1])
 
 
-def _line_of_syntax(error: BaseException) -> int:
+def _line_of_syntax(error: BaseException, own: str) -> int:
     file, line = (_field(error, SyntaxError, name) for name in ("filename", "lineno"))
-    return line if type(file) is str and file == FILE and type(line) is int else 0
+    return line if type(file) is str and file == own and type(line) is int else 0
 
 
-def _failing_line(error: BaseException, trace: TracebackType | None) -> int:
+def _failing_line(error: BaseException, trace: TracebackType | None, own: str) -> int:
     """The innermost line of the source, from 1, or 0."""
-    line = _line_of_syntax(error) if issubclass(type(error), SyntaxError) else 0
+    line = _line_of_syntax(error, own) if issubclass(type(error), SyntaxError) else 0
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == FILE:
+        if trace.tb_frame.f_code.co_filename == own:
             line = trace.tb_lineno or line
         trace = trace.tb_next
     return line

@@ -38,6 +38,7 @@ BYTE_CODE_YOUNGER_NS = 2_000_000_000
 
 _STDLIB = os.path.dirname(os.path.realpath(os.__file__))
 _users: list[str] = []
+_source: list[str] = []
 
 
 def started_with(names: Iterable[str]) -> None:
@@ -58,7 +59,7 @@ class UserLoader(SourceFileLoader):
                 raise OSError(f"{path} may be of another source")
         return super().get_data(path)
 
-    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
         pass
 
 
@@ -78,12 +79,24 @@ def _finder(path: str) -> FileFinder:
 def _is_users(path: str) -> bool:
     if "/site-packages" in path or "/dist-packages" in path or is_below(path, _STDLIB):
         return False
-    return any(is_below(path, place) for place in (*_users, working_directory()) if place)
+    return any(is_below(path, place) for place in (*_users, *_source, working_directory()) if place)
 
 
 def is_below(path: str, place: str) -> bool:
     """Whether the path is that of the place, or lies in it."""
     return path.startswith(place) and path[len(place) : len(place) + 1] in ("", "/")
+
+
+def use_source(directory: str) -> None:
+    """Let the source be importable from its file: last, since this process has its module."""
+    _source[:] = [directory]
+    sys.path.append(directory)
+
+
+def installed() -> frozenset[str]:
+    """The directories on `sys.path` that no call writes to: not the working directory, nor that of
+    the source."""
+    return frozenset(sys.path).difference(("", working_directory()), _source)
 
 
 def leave_no_byte_code() -> None:
@@ -137,12 +150,12 @@ class Shadows:
         if self._names:
             self._calls = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._own)
-            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, self)
 
     def __exit__(self, *_: object) -> None:
         if self._names:
             if self in sys.meta_path:
-                sys.meta_path.remove(self)  # type: ignore[arg-type]
+                sys.meta_path.remove(self)
             self._own = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._calls)
 

@@ -1,6 +1,6 @@
 """The script that a template, and a spawned worker, is started with.
 
-    python template.py N SETTINGS... [SPILL_DIR TEMPLATE NUMBER WORKER_ID]
+    python template.py N SETTINGS... [SPILL_DIR BASE TEMPLATE NUMBER WORKER_ID]
 
 SETTINGS is JSON text, in N pieces because the kernel bounds the size of one argument (execve(2)):
 ``package``, the directory that pinfold lies in; ``path``, more directories, in which its
@@ -38,12 +38,11 @@ def main() -> None:
     settings = json.loads("".join(own[1:]))
     name_package(os.path.join(settings["package"], "pinfold"))
     try:
-        from pinfold.runtime import preload, search
+        from pinfold.runtime import preload
     except BaseException:
         fail(explain(os.path.dirname(script)))
     clear_main()
-    search.started_with(STARTED_WITH)
-    search.leave_no_byte_code()
+    preload.started_with = STARTED_WITH
     if rest:
         preload.spawned_worker(settings, *rest)
     else:

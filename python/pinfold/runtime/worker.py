@@ -24,6 +24,7 @@ from pinfold.runtime.execute import (
     payload_size,
 )
 from pinfold.runtime.imports import Imports
+from pinfold.runtime.source import slot
 from pinfold.runtime.wire import Segments, pack_failure
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Worker:
         worker_id: str,
         settings: Settings,
         isolation: str,
+        base: str,
         box: Box | None = None,
     ) -> None:
         self._places = settings.get("places")
@@ -56,6 +58,9 @@ class Worker:
         self._channel = _runtime.open_channel(isolation != "fresh")
         if box is not None:
             box.draft(reused=isolation != "fresh")
+            source = box.source
+        else:
+            source = slot(f"{base}/sources") if base else None
         self._executor = Executor(
             worker_id=worker_id,
             node_id=settings["node_id"],
@@ -66,6 +71,7 @@ class Worker:
             imports=None if settings.get("learned") is None else Imports(),
             libraries=settings["path"],
             modules=settings.get("modules", ()),
+            source=source,
         )
         gc.enable()
 
@@ -99,6 +105,8 @@ class Worker:
             if self._places is not None:
                 pin(self._places[channel.place - 1])
             status, result, flags = self._executor.run(tuple(segments), result_max)
+            if self._executor.looked_closely and not channel.is_intact():
+                flags |= RESULT_RETIRE
         except BaseException as error:
             if not channel.call:
                 # A signal that came between two calls; or a channel that cannot be read any more.
