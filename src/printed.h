@@ -6,8 +6,8 @@
  *        begin              end
  *     ----|------------------|----      bytes of one stream: written | waiting | free
  *
- * A flush writes at most PRINTED_PIECE bytes at a time, which a pipe takes whole or not at all (pipe(7), PIPE_BUF), and
- * `writing` says so meanwhile. If the worker dies then, the pool looks at the end of what came through the pipe to see
+ * A flush writes at most PRINTED_PIECE bytes at a time, which a pipe takes whole or not at all (pipe(7), PIPE_BUF), or all
+ * to a pipe that is empty, and `writing` says so meanwhile. If the worker dies then, the pool looks at the end of what came through the pipe to see
  * whether the piece is there.
  *
  * C's stdio keeps its buffer to itself; what waits in it is copied to `c` before a death that can be seen coming.

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -86,13 +87,22 @@ static ssize_t write_now(int stream, const char *bytes, size_t n)
     Py_END_ALLOW_THREADS return got < 0 ? -code : got;
 }
 
+/* How much of it a pipe takes whole or not at all: so much at any time, and all that there can be when it is empty. The
+ * more it is, the less often the pool is woken. */
+static uint32_t whole(int stream, uint32_t left)
+{
+    int unread;
+    if (left <= PRINTED_PIECE || (ioctl(fd_of(stream), FIONREAD, &unread) == 0 && unread == 0))
+        return left;
+    return PRINTED_PIECE;
+}
+
 /* Writes what waits, with the lock. */
 static int drain(int stream)
 {
     struct printed_stream *now = &printed->streams[stream];
     while (now->begin < now->end) {
-        const uint32_t left = now->end - now->begin;
-        now->writing = left < PRINTED_PIECE ? left : PRINTED_PIECE;
+        now->writing = whole(stream, now->end - now->begin);
         ssize_t got = write_now(stream, printed->bytes[stream] + now->begin, now->writing);
         if (got > 0)
             now->begin += (uint32_t)got;
