@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import queue
 import re
 import resource
 import shutil
 import socket
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -505,8 +507,10 @@ KEPT = {
                                    "open('/proc/self/autogroup').read().split()[-1]"),
     "the session": ("os.setsid()", "os.getsid(0) == os.getpid()"),
     "the process group": ("os.setpgid(0, 0)", "os.getpgid(0) == os.getpid()"),
-    "the locale of a thread": ("pointer(libc.uselocale, pointer(libc.newlocale, ctypes.c_int(1), b'C.UTF-8', None))",
-                               "pointer(libc.uselocale, None) == 2 ** 64 - 1"),
+    "the locale of a thread": (
+        "pointer(libc.uselocale, pointer(libc.newlocale, ctypes.c_int(1), b'C.UTF-8', None))",
+        "pointer(libc.uselocale, None) == 2 ** 64 - 1",
+    ),
     "rounding": ("libm.fesetround(0x800)", "1.0 + float('1e-30')"),
     "numbers close to zero": ("mode(28, 0x8040)", "float('1e-310') * 0.5"),
     "traps of arithmetic": ("libm.feenableexcept(0x10)", "libm.fegetexcept()"),
@@ -586,8 +590,9 @@ def test_what_a_call_sets_in_the_kernel_the_next_one_does_not_find(
     for what in KEPT:
         backend.submit(call(KEEPING, what)).result(timeout=60)  # some end their worker by it
         later = backend.submit(call(KEEPING)).result(timeout=60).unwrap()
-        found |= {what: (name, first[name], later[name]) for name in first
-                  if later[name] != first[name]}  # fmt: skip
+        for name in first:
+            if later[name] != first[name]:
+                found[what] = (name, first[name], later[name])
     assert found == {}
 
 
@@ -697,6 +702,7 @@ def test_of_the_machine_s_proc_only_what_is_listed_can_be_read(
 ) -> None:
     body = """
 import os
+import queue
 found = {}
 for name in os.listdir("/proc"):
     path = "/proc/" + name
@@ -757,6 +763,7 @@ def test_of_where_a_loaded_library_lies_only_the_library_can_be_read(
     (place / "link.so").symlink_to(".env")
     body = """
 import os
+import queue
 def read(path):
     try:
         return open(path, "rb").read(4) and "read"
@@ -880,6 +887,7 @@ def test_the_calls_of_a_strict_box_leave_processes_for_others(
     machine = here.read_text()
     body = """
 import os
+import queue
 with open("/proc/sys/kernel/pid_max") as file:
     most = int(file.read())
 pids = set()
@@ -896,3 +904,80 @@ return most, max(pids) < most
     assert most <= int(machine) // 4
     assert below
     assert here.read_text() == machine
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_call_that_keeps_descriptors_in_flight_holds_up_no_neighbour(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    """The kernel counts them for the user, and refuses whoever sends one more."""
+    hostile = """
+import os, socket, time
+reader, pairs, full = os.open("/dev/null", os.O_RDONLY), [], False
+while not full:
+    pairs.append(socket.socketpair())
+    pairs[-1][0].setblocking(False)
+    try:
+        while True:
+            socket.send_fds(pairs[-1][0], [b"x"], [reader] * 50)
+    except BlockingIOError:
+        pass
+    except OSError:
+        full = True
+open("full", "w").close()
+time.sleep(300)
+"""
+    backend = make_backend(sandbox=level, isolation=isolation, max_workers=2)
+    workers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    backend.on_start(lambda call, worker: workers.put(worker.pid))
+    running = backend.submit(call(hostile))
+    full = Path(f"/proc/{workers.get(timeout=60)}/cwd/full")
+    while not full.exists():
+        assert not running.done()
+        time.sleep(0.01)
+    large = call("return bytes(1 << 20)")
+    for _ in range(3):
+        assert backend.submit(large).result(timeout=30).unwrap() == bytes(1 << 20)
+    used = {workers.get() for _ in range(3)}
+    assert len(used) == (3 if isolation == "fresh" else 1)
+    assert not running.done()
+    running.cancel()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
+def test_no_process_of_a_call_can_change_whose_it_is(boxed: LocalBackend) -> None:
+    """The soft limit of locks tells the template whose orphan a process is (src/sweep.h)."""
+    tries = f"""{PRELUDE}
+import subprocess, sys
+LOCKS = 10
+def attempts(child):
+    soft, hard = resource.getrlimit(LOCKS)
+    other = [struct.pack("QQ", *pair) for pair in ((soft + 1, hard), (hard, hard), (1, 1))]
+    tried = [code(160, which, new) for new in other for which in (LOCKS, HIGH | LOCKS)]
+    tried += [code(302, who, which, new, old) for new in other for which in (LOCKS, HIGH | LOCKS)
+              for who in (0, HIGH, os.getpid(), os.getppid(), BOSS, child, HIGH | child)
+              for old in (0, BUFFER)]
+    return sorted(set(tried)), soft, hard
+"""
+    body = f"""{tries}
+child = subprocess.Popen(["/bin/sleep", "60"])
+found = [attempts(child.pid)]
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, repr(attempts(child.pid)).encode())
+    os._exit(0)
+os.wait()
+found.append(eval(os.read(reader, 65536)))
+script = TRIES + "print(attempts(%d))" % child.pid
+told = subprocess.run([sys.executable, "-I", "-c", script], stdout=subprocess.PIPE, check=True)
+found.append(eval(told.stdout))
+carried = resource.getrlimit(LOCKS)
+child.kill()
+child.wait()
+return found, carried
+""".replace("TRIES", repr(tries))
+    for _ in range(2):
+        found, carried = boxed.submit(call(body), deadline_s=50).result(timeout=60).unwrap()
+        assert all(codes in (["EPERM"], ["ENOSYS"], ["ENOSYS", "EPERM"]) for codes, _, _ in found)
+        assert {(soft, hard) for _, soft, hard in found} == {carried}
+        assert 0 < carried[0] < carried[1]

@@ -58,6 +58,7 @@ struct channel {
     uint32_t place;              /* the worker's, as the last call told */
     struct rusage own, children; /* at the start of the call */
     struct slate *slate;         /* NULL: no call is handed ahead */
+    int held;                    /* the spill that the pool takes from here; or -1 */
     int no_slate;                /* why there is none, though the pool sent one; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
     struct printed *printed;     /* that came, and is not used yet */
@@ -171,6 +172,7 @@ static int next_call(struct channel *channel, struct frame *frame)
         } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
         else if (!(call->flags & CALL_OFFERED)) {
+            close_fd(&channel->held); /* which the pool has: it handed on */
             if (channel->slate)
                 slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
@@ -258,13 +260,30 @@ static bool has_children(void)
     }
 }
 
+/* Whether the pool can take the spill from this process: when the user has too many descriptors under way, others' calls
+ * may keep them there. It has what this call has left, before it gives the next: none can be begun ahead. */
+static bool can_hold(const struct channel *channel, struct frame_result *result)
+{
+    if (runtime_spills.kind != SPILL_MEMFD)
+        return false;
+    if (channel->slate)
+        slate_close(channel->slate);
+    result->flags = (result->flags & ~(RESULT_SPILLED | RESULT_QUIET)) | RESULT_HELD;
+    return true;
+}
+
 /* Waits for room: the pool reads, but it may be busy, and the kernel may be short of memory. */
-static int send_patiently(uint64_t call, const struct frame_result *result, void *inlined, int spill)
+static int send_patiently(struct channel *channel, struct frame_result *result, void *inlined, int *spill)
 {
     struct iovec tail = {inlined, inlined ? result->payload_size : 0};
     for (;;) {
-        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, call, result, &tail, inlined ? 1 : 0, &spill,
-                           spill >= 0);
+        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
+                           tail.iov_base ? 1 : 0, spill, *spill >= 0);
+        if (r == -ETOOMANYREFS && can_hold(channel, result)) {
+            channel->held = TAKE_FD(*spill);
+            tail = (struct iovec){&channel->held, sizeof(channel->held)};
+            continue;
+        }
         if (!frame_may_yet_go(r))
             return r;
         struct pollfd room = {seat_fd(SEAT_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
@@ -425,13 +444,22 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     }
     go_on_or_wait(channel, result);
     stack_of_call(0);
-    r = send_patiently(channel->call, result, spill < 0 ? inlined : NULL, spill);
+    r = send_patiently(channel, result, spill < 0 ? inlined : NULL, &spill);
     if (r < 0)
         _exit(0); /* the pool is gone */
     channel->call = 0;
     if (channel->reused)
         restore_streams();
     return 0;
+}
+
+/* What the pool is to take from here, it has when it kills this process, or hangs up. */
+static _Noreturn void end(const struct channel *channel)
+{
+    struct pollfd pool = {seat_fd(SEAT_CHANNEL), POLLRDHUP, 0};
+    while (channel->held >= 0 && poll(&pool, 1, -1) <= 0)
+        ;
+    _exit(0);
 }
 
 PyDoc_STRVAR(
@@ -473,7 +501,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
         struct frame_result result = {.status = status, .flags = flags};
         printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
-            _exit(0);
+            end(channel);
     }
     while (held > 0)
         PyBuffer_Release(&views[--held]);
@@ -565,6 +593,7 @@ PyObject *channel_new(PyObject *module, bool reused)
         return NULL;
     channel->pid = getpid();
     channel->reused = reused;
+    channel->held = -1;
     channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
     int r = channel->buffer ? seat_renew() : -ENOMEM;
     if (r == 0 && reused) {

@@ -255,7 +255,7 @@ class Box:
         try:
             _box.clear(fd, 0xFFFFFFFF)
             status = os.fstat(fd)
-            left = (status.st_mode, status.st_size)
+            left: tuple[int, ...] = (status.st_mode, status.st_size)
             if self._strict:  # a file system of its own
                 for name in os.listxattr(fd):
                     os.removexattr(fd, name)

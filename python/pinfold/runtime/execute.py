@@ -99,7 +99,7 @@ class Executor:
 
     @property
     def looked_closely(self) -> bool:
-        """Whether the call that ended gave reason to look at what costs more than a trivial call."""
+        """Whether the call that ended gave reason to look at what costs more than itself."""
         return self._reset is not None and self._reset.thorough
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:

@@ -49,8 +49,8 @@ LONG = 0.001
 GROWTH_KB = 512 << 10
 GROWTH = 2
 
-# What is looked at after every call. A new descriptor is the lowest that is free; Python has no names
-# for the signals from 32 on but their numbers.
+# What is looked at after every call. A new descriptor is the lowest that is free; Python has no
+# names for the signals from 32 on but their numbers.
 DESCRIPTORS = 64
 SIGNALS = range(1, 32)
 ALL_SIGNALS = range(1, 65)
