@@ -34,6 +34,9 @@ static void check_frame(const uint8_t *message, size_t size, enum frame_peer pee
     case FRAME_START: /* and takes all three without a look */
         CHECK(n_fds == 3 && frame.tail_size == 0);
         break;
+    case FRAME_DROP:
+        CHECK(n_fds == 1 && frame.tail_size == 0);
+        break;
     case FRAME_CALL:
         CHECK(n_fds == (call->flags & CALL_SPILLED ? 1 : 0));
         CHECK(call->flags & CALL_SPILLED || call->payload_size == frame.tail_size);
@@ -41,6 +44,10 @@ static void check_frame(const uint8_t *message, size_t size, enum frame_peer pee
         break;
     case FRAME_RESULT:
         CHECK(n_fds == (result->flags & RESULT_SPILLED ? 1 : 0) && result->status < RESULT_STATUSES);
+        if (result->flags & RESULT_HELD) {
+            CHECK(n_fds == 0 && frame.tail_size == sizeof(int32_t));
+            break;
+        }
         CHECK(result->flags & RESULT_SPILLED || result->payload_size == frame.tail_size);
         check_payload(frame.tail, frame.tail_size);
         break;

@@ -37,6 +37,7 @@ static const struct frame_rule {
     [FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, FRAME_NOTE_MAX},
     [FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
     [FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [FRAME_DROP] = {FRAME_FROM_POOL, 0, 1, 0, 0},
 #undef ANY_TAIL
 };
 
@@ -58,12 +59,14 @@ static int fds_expected(const struct frame *frame)
     }
     case FRAME_RESULT: {
         const struct frame_result *result = frame->body;
-        bool spilled = result->flags & RESULT_SPILLED;
+        bool spilled = result->flags & RESULT_SPILLED, held = result->flags & RESULT_HELD;
         if (result->status >= RESULT_STATUSES)
             return -1;
         if (result->status != RESULT_OK && result->payload_size > FRAME_FAILURE_MAX)
             return -1;
-        return (spilled ? 0 : result->payload_size) == frame->tail_size ? spilled : -1;
+        if (spilled && held)
+            return -1;
+        return (held ? sizeof(int32_t) : spilled ? 0 : result->payload_size) == frame->tail_size ? spilled : -1;
     }
     default:
         return rules[frame->head.kind].fds;
@@ -171,6 +174,18 @@ static bool at_end(int socket)
     return poll(&watched, 1, 0) == 1;
 }
 
+/* Takes out of the socket what was looked at. */
+static int discard(int socket, bool *ret_unread)
+{
+    ssize_t size;
+    do {
+        size = recv(socket, NULL, 0, MSG_DONTWAIT);
+        if (size < 0 && errno == ECONNRESET)
+            *ret_unread = true;
+    } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    return size < 0 ? -errno : 0;
+}
+
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame)
 {
     return frame_receive_noting(socket, flags, allowed, buffer, ret_frame, &(bool){false});
@@ -209,11 +224,26 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
         r = frame_parse(buffer, (size_t)size, allowed, &frame);
     else if (r == -EMFILE && parse(buffer, (size_t)size, allowed, &frame) < 0)
         r = -EPROTO;
+    if (r == 0 && flags & MSG_PEEK)
+        r = discard(socket, ret_unread);
     if (r < 0)
         frame_release(&frame);
     if (r == 0 || r == -EMFILE)
         *ret_frame = frame;
     return r < 0 ? r : 1;
+}
+
+/* The end looks like an empty message, which may have others behind it. But with SO_PASSCRED a message has something to
+ * say besides, for which there is no room here, and the end has not (unix(7)). */
+bool frame_left(int socket)
+{
+    struct msghdr message = {.msg_iov = NULL};
+    (void)setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int));
+    ssize_t size;
+    do
+        size = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT);
+    while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    return size >= 0 && message.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
 }
 
 void frame_release(struct frame *frame)

@@ -34,6 +34,7 @@ enum frame_kind {
     FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
     FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
     FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it keeps output there: printed.h */
+    FRAME_DROP = 15,    /* pool -> guard: a descriptor, which the guard does not even take */
     FRAME_KINDS
 };
 
@@ -90,7 +91,9 @@ struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: else the p
 #define CALL_SPILLED 1u
 #define CALL_OFFERED 2u /* handed ahead: it is begun by taking its turn on the slate (slate.h), or dropped */
 
-struct frame_result { /* descriptors: the spill, if RESULT_SPILLED; tail: else the payload */
+/* Descriptors: the spill, if RESULT_SPILLED. Tail: the number of the spill, an int32_t, if RESULT_HELD; else the payload,
+ * unless it is spilled. */
+struct frame_result {
     uint64_t payload_size;
     uint64_t user_us; /* what this call alone used */
     uint64_t sys_us;
@@ -102,6 +105,9 @@ struct frame_result { /* descriptors: the spill, if RESULT_SPILLED; tail: else t
 #define RESULT_CHILDREN 2u /* the call left processes behind: wait for the sweep before telling anyone */
 #define RESULT_RETIRE 4u   /* the worker asks not to be used again (threads left, memory grew, ...) */
 #define RESULT_QUIET 8u    /* the call printed nothing: what is in the worker's pipes is another's */
+/* The spill is a sealed memfd, which the worker holds until it is killed or gets its next call: the kernel has refused to
+ * send it, because too many descriptors of this user's are under way (unix(7), ETOOMANYREFS). */
+#define RESULT_HELD 16u
 
 enum result_status {
     RESULT_OK = 0,
@@ -135,12 +141,19 @@ bool frame_may_yet_go(int r);
 /* Receives one frame into buffer (FRAME_MAX bytes, aligned to 8) and checks all of it. `flags` as for recvmsg(2),
  * MSG_DONTWAIT say. `allowed` is the frame_peer that sits at the other end. Returns 1; 0 at end-of-file; -EAGAIN;
  * -EPROTO for a frame that breaks a rule; -EMFILE for a good one whose descriptors this process has no room for: they
- * are lost, and *ret_frame has all but them. */
+ * are lost, and *ret_frame has all but them.
+ *
+ * With MSG_PEEK, only a good frame is taken out of the socket. Any other stays there, with descriptors of which this
+ * process has not the last, and nothing behind it can be received any more. */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
 /* The same; *ret_unread is set to true if the peer has died, or closed its end, with a message unread, which must then be
  * the last that it was sent. The kernel tells that once. */
 int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame,
                          bool *ret_unread);
+
+/* Whether a message lies in the socket, unread, from a peer that cannot send another. Afterwards the socket is of no use
+ * but to be closed. */
+bool frame_left(int socket);
 
 /* Checks a message of `size` bytes in `buffer` that came with frame->n_fds descriptors, and fills in the rest of
  * *frame: what frame_receive does after the system call. 0 or -EPROTO; closes nothing. */

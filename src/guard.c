@@ -11,7 +11,7 @@
  *
  * A template sweeps what its workers left behind. When the template itself is killed, everything below it falls to
  * the next subreaper above, and that is this process: without a thread, an interpreter or an allocation, it has
- * nothing to go wrong. It ends, after the last descendant, when the lifeline is closed, when the caller dies (a
+ * nothing to go wrong. What the pool is to close and would take long over, it closes. It ends, after the last descendant, when the lifeline is closed, when the caller dies (a
  * child that the caller forked may hold the lifeline open), or when the template dies.
  */
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -150,6 +151,19 @@ static bool tell_start(int exec_pipe, pid_t template, int pidfd, const char *com
     return frame_send(LIFELINE, FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1) == 0;
 }
 
+/* Whether the pool has closed its end of the lifeline. What it sends there are descriptors that are to be closed, which
+ * takes the kernel long when it is the last one of a large file (160 ms a GiB): with no room for them given, they are
+ * closed here, without having been taken. */
+static bool lifeline_ended(void)
+{
+    char byte;
+    ssize_t got;
+    do
+        got = recv(LIFELINE, &byte, sizeof(byte), MSG_DONTWAIT);
+    while (got > 0 || (got < 0 && errno == EINTR));
+    return got == 0 || errno != EAGAIN;
+}
+
 /* Returns when there is a reason to end. */
 static void watch(int caller, pid_t template, int exec_pipe, const char *command)
 {
@@ -170,7 +184,8 @@ static void watch(int caller, pid_t template, int exec_pipe, const char *command
             close_fd(&exec_pipe);
             watched[THE_EXEC] = (struct pollfd){.fd = -1};
         }
-        if (watched[THE_LIFELINE].revents || watched[THE_CALLER].revents || watched[THE_TEMPLATE].revents)
+        if (watched[THE_CALLER].revents || watched[THE_TEMPLATE].revents ||
+            (watched[THE_LIFELINE].revents && lifeline_ended()))
             return;
     }
 }

@@ -136,6 +136,8 @@ enum watch_kind {
 /* reactor.c */
 int reactor_start(struct pinfold_pool *pool, pinfold_error *error);
 int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle);
+/* Ends the watch, of a descriptor that may be watched. */
+void reactor_forget(struct pinfold_pool *pool, int fd);
 /* Ends the watch and closes the descriptor. A fork of this process may hold it open too, so that closing alone
  * would not end the watch (epoll(7)). */
 void reactor_close(struct pinfold_pool *pool, int *fd);

@@ -37,11 +37,15 @@ void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint
     (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* of what is watched already */
 }
 
+void reactor_forget(struct pinfold_pool *pool, int fd)
+{
+    if (fd >= 0)
+        (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was never watched */
+}
+
 void reactor_close(struct pinfold_pool *pool, int *fd)
 {
-    if (*fd < 0)
-        return;
-    (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, *fd, NULL); /* ENOENT: it was never watched */
+    reactor_forget(pool, *fd);
     close_fd(fd);
 }
 

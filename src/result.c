@@ -52,19 +52,23 @@ bool result_failed_here(int code)
 static int payload_spilled(struct result *result, int fd, uint64_t size, const struct spill_dir *spills,
                            pinfold_error *error)
 {
+    void *map = NULL;
     int r = spills ? spill_prove(fd, spills->device) : spill_prove_sealed(fd);
     if (r == -ETXTBSY)
         return error_set(error, r, "the spill of the result is still open for writing");
     if (r == -EBADMSG && !spills)
         return error_set(error, r, "the descriptor that came as the spill of the result is no sealed memfd");
-    if (r == 0)
-        r = spill_map(fd, size, &result->map);
+    if (r == 0 && (r = spill_map(fd, size, &map)) == 0)
+        r = spill_check_whole(fd, size);
     else if (r == -EOPNOTSUPP)
-        r = spill_copy(fd, size, &result->map);
+        r = spill_copy(fd, size, &map);
+    if (r < 0 && map)
+        munmap(map, size);
     if (result_failed_here(r))
         return error_errno(error, r, "cannot look at the spill of the result");
     if (r < 0)
         return error_errno(error, r, "the descriptor that came as the spill of the result is none");
+    result->map = map;
     result->map_size = size;
     return 0;
 }
@@ -74,7 +78,7 @@ int result_payload(struct result *result, const struct frame *frame, const struc
 {
     const struct frame_result *body = frame->body;
     int r;
-    if (body->flags & RESULT_SPILLED)
+    if (body->flags & (RESULT_SPILLED | RESULT_HELD))
         r = payload_spilled(result, frame->fds[0], body->payload_size, spills, error);
     else if ((r = payload_inline(result, frame)) < 0)
         error_errno(error, r, "cannot hold the result");

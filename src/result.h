@@ -20,7 +20,8 @@ struct result {
 
 struct result *result_new(void);
 
-/* Takes over the payload of a RESULT frame. `spills`: where its spill may lie; NULL: it must be a sealed memfd.
+/* Takes over the payload of a RESULT frame, whose descriptor stays the frame's. `spills`: where its spill may lie; NULL: it
+ * must be a sealed memfd.
  * -EBADMSG, -EPROTO: damaged; -ETXTBSY: its spill can still be written; the sentence says more. */
 int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error);

@@ -229,21 +229,17 @@ int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint3
     return 0;
 }
 
-/* Whether a read from a mapping of the file needs no more than what is there. In memory a page that was never written to is
- * made when it is read: SIGBUS when there is no room, or, of huge pages, none left. */
-static int is_whole(int fd, const struct stat *status)
+int spill_check_whole(int fd, uint64_t size)
 {
     struct statfs system;
     if (fstatfs(fd, &system) < 0)
         return -errno;
-    if (system.f_type == HUGETLBFS_MAGIC)
+    if (system.f_type == HUGETLBFS_MAGIC) /* there may be no more of its pages */
         return -EBADMSG;
     if (system.f_type != TMPFS_MAGIC)
         return 0;
     off_t hole = lseek(fd, 0, SEEK_HOLE);
-    return hole == status->st_size || status->st_size == 0 ? 0
-           : hole < 0 && error_is_ours(-errno)             ? -errno
-                                                           : -EBADMSG;
+    return hole >= 0 && (uint64_t)hole == size ? 0 : hole < 0 && error_is_ours(-errno) ? -errno : -EBADMSG;
 }
 
 /* Before fstat(2), which for a file of a program's own file system would wait for that program. */
@@ -255,10 +251,32 @@ static bool is_sealed(int fd)
 
 int spill_prove_sealed(int fd)
 {
-    struct stat status;
-    if (!is_sealed(fd))
+    return is_sealed(fd) ? 0 : -EBADMSG;
+}
+
+/* Not pidfd_getfd(2), which waits for a process that is in the middle of an exec, and which containers refuse; and not at
+ * once for reading, which would be told to a device, say. */
+int spill_open_held(pid_t pid, int number, int *ret_fd)
+{
+    static const char memfd[] = "/memfd:";
+    char path[48], target[sizeof(memfd) - 1];
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, number);
+    _cleanup_close_ int held = RETRY_EINTR(open(path, O_PATH | O_CLOEXEC));
+    if (held < 0) {
+        const int code = -errno;
+        snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+        return error_is_ours(code) ? code : code == -ENOENT && access(path, X_OK) == 0 ? -EBADMSG : -EPERM;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+    if (readlink(path, target, sizeof(target)) != sizeof(target))
+        return -EPERM;
+    if (memcmp(target, memfd, sizeof(target)) != 0)
         return -EBADMSG;
-    return fstat(fd, &status) < 0 ? -errno : is_whole(fd, &status);
+    int fd = reopen(held, O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return error_is_ours(fd) ? fd : -EBADMSG;
+    *ret_fd = fd;
+    return 0;
 }
 
 /* Whether nobody has the file open for writing now. The lease is given back at once, but whoever opens the file in
@@ -299,7 +317,7 @@ int spill_prove(int fd, dev_t device)
     int r = prove_by_lease(reader);
     if (r == 0 && status.st_nlink > 0)
         r = -EBADMSG; /* by its name anybody may open it, now or later */
-    return r < 0 ? r : is_whole(fd, &status);
+    return r;
 }
 
 static int check_size(int fd, uint64_t size)

@@ -51,9 +51,14 @@ const char *spill_kind_name(enum spill_kind kind);
 int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint32_t n, int *ret_fd,
                 uint64_t *ret_size, pinfold_error *error);
 
-/* Proves by its seals (fcntl(2), F_GET_SEALS) that the file can be mapped and read without harm, for good: it is a memfd
- * that nobody can write to, cut or extend, and it has no holes. Waits for nobody, whatever the descriptor is of. 0:
- * proven; -EBADMSG: it is something else; or an error of this process's own (error_is_ours). */
+/* Opens the memfd that a process of this user has at this number (proc(5), /proc/[pid]/fd), for reading. -EBADMSG: that is
+ * something else, or nothing; -EPERM: it cannot be looked at, or the process is gone; or an error of this process's own.
+ * Waits for nobody, and does nothing to what it is instead. */
+int spill_open_held(pid_t pid, int number, int *ret_fd);
+
+/* Proves by its seals (fcntl(2), F_GET_SEALS) that the file can be mapped, for good: it is a memfd that nobody can write to,
+ * cut or extend. Waits for nobody, whatever the descriptor is of, and takes no time, whatever its size. 0: proven;
+ * -EBADMSG: it is something else. */
 int spill_prove_sealed(int fd);
 
 /* Proves the same of a file on `device`, where spills must live, but for this moment only: the kernel grants a read lease
@@ -65,6 +70,11 @@ int spill_prove(int fd, dev_t device);
 /* Maps `size` bytes, private and writable: the reader's changes are its own and cost a copy of the page touched.
  * -EBADMSG: the file is no regular file or has another size; else as mmap(2). Unmap with munmap(2). */
 int spill_map(int fd, uint64_t size, void **ret_base);
+
+/* Whether reading from the mapping needs no more than what is there: in memory a page that was never written to is made
+ * when it is read, and it is SIGBUS when there is no room. Takes time with the size: after spill_map. -EBADMSG: it has
+ * such holes; or an error of this process's own. */
+int spill_check_whole(int fd, uint64_t size);
 
 /* As spill_map, for a file without a proof: reads it into private memory instead. Unmap with munmap(2). */
 int spill_copy(int fd, uint64_t size, void **ret_base);

@@ -412,6 +412,13 @@ void template_receive(struct pinfold_pool *pool, struct template *template, int 
     }
 }
 
+void template_close(const struct template *template, int *fd)
+{
+    if (*fd >= 0 && template->lifeline >= 0) /* what cannot be sent is closed here alone */
+        (void)frame_send(template->lifeline, FRAME_DROP, 0, NULL, NULL, 0, fd, 1);
+    close_fd(fd);
+}
+
 void template_drain(struct pinfold_pool *pool, struct template *template)
 {
     if (template->log_pipe < 0)

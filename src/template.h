@@ -65,6 +65,10 @@ int template_open(struct pinfold_pool *pool, char **argv, struct template **slot
 /* Takes the frames that wait in the template's, or in the guard's socket. */
 void template_receive(struct pinfold_pool *pool, struct template *template, int socket);
 
+/* Closes what came from one of its workers and may be of any size: the guard does it, if it can be given the descriptor, so
+ * that nobody here waits. */
+void template_close(const struct template *template, int *fd);
+
 /* Takes what it printed. */
 void template_drain(struct pinfold_pool *pool, struct template *template);
 

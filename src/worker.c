@@ -139,10 +139,23 @@ bool worker_usage(const struct worker *worker, struct usage *ret_usage)
     return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
 }
 
+/* What lies there unread goes with it, descriptors and all. */
+static void close_channel(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (worker->channel < 0)
+        return;
+    reactor_forget(pool, worker->channel);
+    (void)shutdown(worker->channel, SHUT_RDWR); /* ENOTCONN: its end is closed */
+    if (frame_left(worker->channel))
+        template_close(worker->template, &worker->channel);
+    else
+        close_fd(&worker->channel);
+}
+
 void worker_forget(struct pinfold_pool *pool, struct worker *worker)
 {
     reactor_drop(pool, &worker->timer);
-    reactor_close(pool, &worker->channel);
+    close_channel(pool, worker);
     for (int stream = 0; stream < WORKER_STREAMS; stream++) {
         reactor_close(pool, &worker->pipes[stream]);
         output_reset(&worker->output[stream], 0);
@@ -180,7 +193,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
         reactor_set(pool, &worker->timer, now_ns() + WORKER_STUCK_NS);
     }
     if (step->actions & WORKER_HANGUP)
-        reactor_hang_up(pool, &worker->channel);
+        close_channel(pool, worker);
     if (step->actions & WORKER_FORGET) {
         if (worker->pid)
             pool_event(pool, PINFOLD_EVENT_WORKER_EXIT, worker, NULL, worker->exit_reason);
@@ -410,7 +423,7 @@ void worker_idle_died(struct pinfold_pool *pool, struct worker *worker)
  * closed a descriptor that is not its own. */
 static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
 {
-    reactor_close(pool, &worker->channel);
+    close_channel(pool, worker);
     ahead_recall(pool, worker);
     if (worker->state == WORKER_BUSY)
         reactor_set(pool, &worker->timer, now_ns() + WORKER_CLOSED_NS);
@@ -450,6 +463,20 @@ static uint32_t verdict_of(const struct call *call, const struct frame_result *b
     return verdicts[body->status];
 }
 
+/* The descriptor of a spill that the worker could not send. -ESRCH: nor can it any more. */
+static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
+{
+    int32_t number;
+    memcpy(&number, frame->tail, sizeof(number));
+    int r = spill_open_held(worker->pid, number, &frame->fds[0]);
+    if (pidfd_ended(worker->pidfd)) /* what its pid names may be another's */
+        return -ESRCH;
+    frame->n_fds = r == 0;
+    return r == -EBADMSG ? error_set(error, r, "the number that came as the spill of the result is none")
+           : r < 0       ? error_errno(error, r, "cannot take the spill of the result from its worker")
+                         : 0;
+}
+
 static void take_result(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
     struct call *call = worker->call;
@@ -465,15 +492,20 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     pinfold_error error;
     uint32_t verdict = verdict_of(call, body);
     bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != RESULT_OK;
-    int r = 0;
-    if (fits)
-        r = result_payload(call->result, frame, pool_wants_seals(pool) ? NULL : &pool->spills, &error);
-    else /* it is not even looked at: to copy or map it costs what the limit is there to save */
+    const bool held = body->flags & RESULT_HELD;
+    int r = fits && held ? take_held(worker, frame, &error) : 0;
+    if (r == -ESRCH) /* how it ended, its template is about to tell */
+        return;
+    if (fits && r == 0)
+        r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+    else if (!fits) /* it is not even looked at: to copy or map it costs what the limit is there to save */
         call->result->told.metrics.result_bytes = body->payload_size;
     if (r < 0) {
         worker_damaged(pool, worker, r, error.text);
         return;
     }
+    if (fits) /* a mapping holds the file */
+        frame_release(frame);
     if (verdict == PINFOLD_INTERNAL) /* it may have had nowhere to put its result */
         pool_restore_spills(pool);
     if (!fits)
@@ -579,9 +611,11 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 /* Takes one frame; false: there is none, or the worker is no more. */
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
+    const struct template *template = worker->template;
+    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* what is surplus shall not be closed here */
     struct frame frame;
-    int r = frame_receive_noting(worker->channel, MSG_DONTWAIT, FRAME_FROM_WORKER, pool->buffer, &frame,
-                                 &worker->unread);
+    int r = frame_receive_noting(worker->channel, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer,
+                                 &frame, &worker->unread);
     if (r == -EAGAIN)
         return false;
     if (r == 0) {
@@ -622,7 +656,8 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
     default:
         break;
     }
-    frame_release(&frame);
+    for (int i = 0; i < FRAME_FDS_MAX; i++)
+        template_close(template, &frame.fds[i]);
     return true;
 }
 

@@ -70,7 +70,7 @@ struct result {
     uint32_t status;
     uint32_t flags;
 };
-enum { RESULT_SPILLED = 1, RESULT_CHILDREN = 2, RESULT_QUIET = 8 };
+enum { RESULT_SPILLED = 1, RESULT_CHILDREN = 2, RESULT_QUIET = 8, RESULT_HELD = 16 };
 
 /* What the pool shares with a worker that is handed calls ahead. `line`: the next turn, the end of the turns (31 bits
  * each), and whether it is closed. `taken`: calls begun that were not handed ahead. */

@@ -586,6 +586,140 @@ static void spill_socket(const struct request *request)
     send_fd(request, make_payload(), CHANNEL);
 }
 
+/* A spill that it says it holds. */
+static void hold(const struct request *request, uint64_t size, int32_t number)
+{
+    send_result(request->id, 0, RESULT_HELD, size, &number, sizeof(number), NULL, 0);
+    wait_to_be_killed();
+}
+
+static void held_sealed(const struct request *request) /* which is allowed */
+{
+    hold(request, make_payload(), open_sealed(SEALS));
+}
+
+static void held_unsealed(const struct request *request)
+{
+    hold(request, make_payload(), open_sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+}
+
+static void held_short(const struct request *request)
+{
+    hold(request, make_payload() + 4096, open_sealed(SEALS));
+}
+
+static void held_nothing(const struct request *request)
+{
+    hold(request, make_payload(), 100000);
+}
+
+static void held_below(const struct request *request)
+{
+    hold(request, make_payload(), -1);
+}
+
+static void held_file(const struct request *request)
+{
+    hold(request, make_payload(), open_reader(open_writer()));
+}
+
+static void held_pipe(const struct request *request)
+{
+    int ends[2];
+    hold(request, make_payload(), pipe(ends) == 0 ? ends[0] : -1);
+}
+
+static void held_terminal(const struct request *request)
+{
+    hold(request, make_payload(), open("/dev/ptmx", O_RDWR | O_NOCTTY));
+}
+
+static void held_channel(const struct request *request)
+{
+    hold(request, make_payload(), CHANNEL);
+}
+
+static void held_and_sent(const struct request *request)
+{
+    int fd = open_sealed(SEALS);
+    send_result(request->id, 0, RESULT_HELD, make_payload(), &fd, sizeof(fd), &fd, 1);
+    wait_to_be_killed();
+}
+
+/* ---- descriptors that the pool is to close: of a named pipe, so that a test sees who has done it ---------------- */
+
+static int open_pipe(const struct request *request)
+{
+    return open(text_of(request, 1), O_WRONLY | O_CLOEXEC);
+}
+
+static void drop_refused(const struct request *request)
+{
+    send_fd(request, make_payload(), open_pipe(request));
+}
+
+static void drop_surplus(const struct request *request)
+{
+    enum { SURPLUS = 64 };
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(SURPLUS * sizeof(int))];
+    } control = {.head = {CMSG_LEN(SURPLUS * sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec part = {"garbage", 7};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    for (size_t i = 0; i < SURPLUS; i++) {
+        int fd = i < 8 ? 0 : open_pipe(request);
+        memcpy(CMSG_DATA(&control.head) + i * sizeof(fd), &fd, sizeof(fd));
+    }
+    sendmsg(CHANNEL, &message, MSG_NOSIGNAL);
+    wait_to_be_killed();
+}
+
+static void drop_with_words(const struct request *request)
+{
+    int fd = open_pipe(request);
+    frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, &fd, 1);
+    wait_to_be_killed();
+}
+
+/* Waits until somebody opens the other named pipe for writing; closes it when all is sent. */
+static int open_gate(const struct request *request)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s.gate", text_of(request, 1));
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void drop_behind_garbage(const struct request *request)
+{
+    int fd = open_pipe(request), gate = open_gate(request);
+    send(CHANNEL, "garbage", 7, MSG_NOSIGNAL);
+    frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, &fd, 1);
+    close(gate);
+    wait_to_be_killed();
+}
+
+/* Whoever reads an empty message when its sender is gone takes it for the end. */
+static void drop_behind_nothing(const struct request *request)
+{
+    int fd = open_pipe(request);
+    open_gate(request);
+    for (int i = 0; i < 100; i++)
+        send(CHANNEL, "", 0, MSG_NOSIGNAL);
+    frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, &fd, 1);
+    close(CHANNEL);
+    _exit(0);
+}
+
+static void drop_behind_result(const struct request *request)
+{
+    int fd = open_pipe(request);
+    send_value(request, STATUS_OK);
+    open_gate(request);
+    send_fd(request, make_payload(), fd);
+}
+
 static void stack_flood(const struct request *request)
 {
     static char text[60000];
@@ -734,6 +868,22 @@ static const struct function hostile[] = {
     {"spill_elsewhere", spill_elsewhere},
     {"spill_device", spill_device},
     {"spill_socket", spill_socket},
+    {"held_sealed", held_sealed},
+    {"held_unsealed", held_unsealed},
+    {"held_short", held_short},
+    {"held_nothing", held_nothing},
+    {"held_below", held_below},
+    {"held_file", held_file},
+    {"held_pipe", held_pipe},
+    {"held_terminal", held_terminal},
+    {"held_channel", held_channel},
+    {"held_and_sent", held_and_sent},
+    {"drop_refused", drop_refused},
+    {"drop_surplus", drop_surplus},
+    {"drop_with_words", drop_with_words},
+    {"drop_behind_garbage", drop_behind_garbage},
+    {"drop_behind_nothing", drop_behind_nothing},
+    {"drop_behind_result", drop_behind_result},
     {"stack_flood", stack_flood},
     {"word_flood", word_flood},
     {"fd_flood", fd_flood},

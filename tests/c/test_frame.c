@@ -34,6 +34,7 @@ static const struct message good[] = {
     {FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, FRAME_NOTE_MAX},
     {FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
     {FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {FRAME_DROP, FRAME_FROM_POOL, 0, 1, 0, 0},
 };
 
 static uint8_t bytes[FRAME_MAX + 4096];
@@ -329,6 +330,20 @@ static void test_descriptors_come_exactly_when_the_body_says_so(void **state)
     size = lay_out(result, 8);
     result_body()->flags = RESULT_SPILLED;
     refused("RESULT with a spill and a tail", size, 1, FRAME_FROM_WORKER);
+
+    for (uint32_t tail = 0; tail <= 8; tail++) {
+        size = lay_out(result, tail);
+        result_body()->payload_size = UINT64_C(1) << 40;
+        result_body()->flags = RESULT_HELD;
+        if (tail == sizeof(int32_t))
+            accepted(size, 0, FRAME_FROM_WORKER, &frame);
+        else
+            refused("RESULT with a number that is none", size, 0, FRAME_FROM_WORKER);
+        refused("RESULT with a number and a spill", size, 1, FRAME_FROM_WORKER);
+        result_body()->flags = RESULT_HELD | RESULT_SPILLED;
+        refused("RESULT that is held and sent", size, 0, FRAME_FROM_WORKER);
+        refused("RESULT that is held and sent, with a spill", size, 1, FRAME_FROM_WORKER);
+    }
 }
 
 static void test_a_payload_size_that_is_not_the_tails_is_refused(void **state)
@@ -413,6 +428,59 @@ static void test_what_a_peer_sent_is_read_although_it_left_something_unread(void
     close_fd(&ends[0]); /* resets the connection, which the receiver is told before it gets the frame */
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_WORKER, buffer, &frame), 1);
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_WORKER, buffer, &frame), 0);
+}
+
+static void receive(int flags, int r, struct frame *frame)
+{
+    assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT | flags, FRAME_FROM_WORKER, buffer, frame), r);
+}
+
+static void test_of_what_is_looked_at_first_only_good_frames_are_taken(void **state)
+{
+    (void)state;
+    struct frame frame;
+    for (int i = 0; i < 2; i++) {
+        size_t size = lay_out(&good[9], 0);
+        result_body()->payload_size = UINT64_C(1) << 40;
+        result_body()->flags = RESULT_SPILLED;
+        send_bytes(size, 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        receive(MSG_PEEK, 1, &frame);
+        assert_int_equal(frame.n_fds, 1);
+        frame_release(&frame);
+    }
+    receive(MSG_PEEK, -EAGAIN, &frame);
+
+    static const int surplus[] = {1, 4, 64};
+    for (size_t i = 0; i < COUNT_OF(surplus); i++) {
+        send_bytes(lay_out(&good[10], 9), surplus[i]);
+        for (int k = 0; k < 3; k++) {
+            receive(MSG_PEEK, -EPROTO, &frame);
+            assert_same_fds(fds_before);
+        }
+        receive(0, -EPROTO, &frame);
+    }
+}
+
+static void test_what_is_left_in_a_socket_is_told_from_its_end(void **state)
+{
+    (void)state;
+    assert_false(frame_left(ends[1]));
+    static const struct {
+        size_t size;
+        int n_fds;
+    } left[] = {{0, 0}, {0, 1}, {1, 0}, {16, 64}};
+    for (size_t i = 0; i <= COUNT_OF(left); i++) {
+        close_fd(&ends[0]);
+        close_fd(&ends[1]);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+        if (i < COUNT_OF(left))
+            send_bytes(left[i].size, left[i].n_fds);
+        close_fd(&ends[0]);
+        assert_int_equal(frame_left(ends[1]), i < COUNT_OF(left));
+        assert_int_equal(frame_left(ends[1]), i < COUNT_OF(left));
+    }
 }
 
 static void test_a_sent_frame_arrives_whole(void **state)
@@ -511,6 +579,8 @@ int main(void)
         FRAME_TEST(test_an_empty_message_is_damaged_and_no_end_of_file),
         FRAME_TEST(test_nothing_yet_and_nothing_ever_again_are_told_apart),
         FRAME_TEST(test_what_a_peer_sent_is_read_although_it_left_something_unread),
+        FRAME_TEST(test_of_what_is_looked_at_first_only_good_frames_are_taken),
+        FRAME_TEST(test_what_is_left_in_a_socket_is_told_from_its_end),
         FRAME_TEST(test_a_sent_frame_arrives_whole),
         FRAME_TEST(test_a_frame_that_cannot_be_sent_says_why),
         FRAME_TEST(test_random_bytes_are_refused_or_keep_every_rule),

@@ -172,6 +172,26 @@ static void test_the_end_of_the_lifeline_ends_the_template_and_its_daemons(void 
     assert_ends(&guard, 0);
 }
 
+static void test_a_descriptor_that_is_sent_to_the_guard_is_closed(void **state)
+{
+    (void)state;
+    struct guard guard = start("look");
+    int template;
+    template_of(&guard, &template);
+    for (int i = 0; i < 3; i++) {
+        int ends[2];
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        assert_int_equal(frame_send(guard.lifeline, FRAME_DROP, 0, NULL, NULL, 0, &ends[1], 1), 0);
+        close(ends[1]);
+        wait_readable(ends[0]); /* at its end */
+        close(ends[0]);
+    }
+    assert_int_equal(poll(&(struct pollfd){guard.pidfd, POLLIN, 0}, 1, 0), 0);
+    close(guard.lifeline);
+    assert_dies(template);
+    assert_ends(&guard, 0);
+}
+
 static void test_daemons_of_a_killed_template_are_swept(void **state)
 {
     (void)state;
@@ -390,6 +410,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_template_finds_what_the_protocol_promises),
         cmocka_unit_test(test_a_command_that_cannot_be_executed_is_told),
         cmocka_unit_test(test_the_end_of_the_lifeline_ends_the_template_and_its_daemons),
+        cmocka_unit_test(test_a_descriptor_that_is_sent_to_the_guard_is_closed),
         cmocka_unit_test(test_daemons_of_a_killed_template_are_swept),
         cmocka_unit_test(test_what_a_template_left_in_the_spill_directory_is_removed),
         cmocka_unit_test(test_a_template_that_ends_by_itself_ends_the_guard),

@@ -58,6 +58,15 @@ static const struct {
     {"spill_sealed_path", "is none"},
     {"spill_leased", "still open for writing"},
     {"fd_flood", "damaged frame"},
+    {"held_unsealed", "is no sealed memfd"},
+    {"held_short", "is none"},
+    {"held_nothing", "is none"},
+    {"held_below", "is none"},
+    {"held_file", "is none"},
+    {"held_pipe", "is none"},
+    {"held_terminal", "is none"},
+    {"held_channel", "is none"},
+    {"held_and_sent", "damaged frame"},
 };
 
 /* What comes as a spill is looked at in another way where workers are in a box. */
@@ -222,6 +231,57 @@ static void test_a_sealed_memfd_is_a_spill_too(void **state)
     pinfold_result_free(result);
 }
 
+static void test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker(void **state)
+{
+    (void)state;
+    open_pool(1);
+    pinfold_result *result = take(submit("held_sealed", "", BOUND));
+    assert_outcome(result, PINFOLD_OK);
+    assert_value(result, "value");
+    pinfold_result_free(result);
+}
+
+/* The last descriptor of a large file takes long to close: a guard that is stopped has not done it, and nobody else has. */
+static void test_what_a_worker_sends_besides_a_result_its_guard_closes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *function;
+        uint32_t outcome;
+    } ways[] = {
+        {"drop_refused", PINFOLD_BAD_RESULT},    {"drop_surplus", PINFOLD_BAD_RESULT},
+        {"drop_with_words", PINFOLD_BAD_RESULT}, {"drop_behind_garbage", PINFOLD_BAD_RESULT},
+        {"drop_behind_nothing", PINFOLD_EXITED}, {"drop_behind_result", PINFOLD_OK},
+    };
+    open_pool(1);
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        if (ways[i].outcome == PINFOLD_OK && isolation == PINFOLD_FRESH) /* whose worker is killed at once */
+            continue;
+        _cleanup_free_ char *path = make_fifo("fifo"), *gate = make_fifo("fifo.gate");
+        int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        runs("upper", "opens the pool", PINFOLD_OK);
+        pid_t guard = parent_of(stats().template_pid);
+        kill(guard, SIGSTOP);
+        uint64_t id = submit(ways[i].function, path, BOUND);
+        pid_t worker = wait_for_start(id);
+        if (strncmp(ways[i].function, "drop_behind_", 12) == 0 && ways[i].outcome != PINFOLD_OK)
+            send_all_at_once(gate);
+        ends(id, ways[i].outcome);
+        if (ways[i].outcome == PINFOLD_OK)
+            close(open(gate, O_WRONLY | O_CLOEXEC));
+        while (next_event(PINFOLD_EVENT_WORKER_EXIT).worker_pid != worker)
+            ;
+        struct pollfd watched = {.fd = reader, .events = POLLIN};
+        if (poll(&watched, 1, 0) != 0)
+            fail_msg("%s: closed", ways[i].function);
+        kill(guard, SIGCONT);
+        assert_int_equal(poll(&watched, 1, -1), 1);
+        close(reader);
+        unlink(path);
+        unlink(gate);
+    }
+}
+
 /* A fresh worker is killed when it has answered, whatever it goes on to do. */
 static void test_a_worker_that_stays_after_its_answer_is_killed(void **state)
 {
@@ -260,6 +320,7 @@ int main(void)
         POOL_TEST(test_what_comes_behind_a_result_that_is_being_told_changes_nothing),
         POOL_TEST(test_a_large_value_comes_whole),
         POOL_TEST(test_a_sealed_memfd_is_a_spill_too),
+        POOL_TEST(test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker),
         POOL_TEST(test_a_worker_that_stays_after_its_answer_is_killed),
         POOL_TEST(test_a_worker_that_kills_its_template_is_lost_and_the_pool_goes_on),
     };
@@ -269,6 +330,8 @@ int main(void)
         POOL_TEST(test_what_comes_behind_a_result_that_is_being_told_changes_nothing),
         POOL_TEST(test_a_large_value_comes_whole),
         POOL_TEST(test_a_sealed_memfd_is_a_spill_too),
+        POOL_TEST(test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker),
+        POOL_TEST(test_what_a_worker_sends_besides_a_result_its_guard_closes),
     };
     static const char *const names[] = {"fresh", "reuse", "spawn"};
     int failed = 0;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -320,8 +321,55 @@ static void test_a_file_in_memory_with_a_hole_is_no_spill(void **state)
     assert_int_equal(write(fd, "begin", 5), 5);
     assert_int_equal(ftruncate(fd, 1 << 20), 0);
     assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL), 0);
-    assert_int_equal(spill_prove(fd, 0), -EBADMSG);
-    assert_int_equal(spill_prove_sealed(fd), -EBADMSG);
+    assert_int_equal(spill_prove_sealed(fd), 0);
+    assert_int_equal(spill_check_whole(fd, 1 << 20), -EBADMSG);
+    _cleanup_close_ int whole = open_memfd(0);
+    struct stat status;
+    assert_int_equal(fstat(whole, &status), 0);
+    assert_int_equal(spill_check_whole(whole, (uint64_t)status.st_size), 0);
+}
+
+static void test_a_memfd_is_taken_from_who_holds_it_and_nothing_else_is(void **state)
+{
+    (void)state;
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    int ends[2], fd = -1;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    const int memfd = open_memfd(seals);
+    const int others[] = {
+        ends[0],
+        ends[1],
+        open("/dev/null", O_RDONLY | O_CLOEXEC),
+        open(directory, O_RDONLY | O_CLOEXEC),
+        open(directory, O_PATH | O_CLOEXEC),
+        open_file(),
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        eventfd(0, EFD_CLOEXEC),
+    };
+    pid_t holder = fork();
+    if (holder == 0)
+        for (;;)
+            pause();
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        assert_true(others[i] >= 0);
+        assert_int_equal(spill_open_held(holder, others[i], &fd), -EBADMSG);
+        close(others[i]);
+    }
+    static const int none[] = {-1, INT32_MIN, INT32_MAX, 1000000};
+    for (size_t i = 0; i < COUNT_OF(none); i++)
+        assert_int_equal(spill_open_held(holder, none[i], &fd), -EBADMSG);
+    assert_int_equal(fd, -1);
+    assert_int_equal(spill_open_held(holder, memfd, &fd), 0);
+    assert_int_equal(spill_prove_sealed(fd), 0);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    close_fd(&fd);
+    kill(holder, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)holder, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+    assert_true(spill_open_held(holder, memfd, &fd) < 0);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    assert_int_equal(spill_open_held(holder, memfd, &fd), -EPERM);
+    close(memfd);
 }
 
 static void test_a_sealed_spill_needs_no_directory(void **state)
@@ -477,6 +525,7 @@ int main(void)
         SPILL_TEST(test_no_proof_while_a_writer_travels_in_a_socket),
         SPILL_TEST(test_the_lease_is_given_back_at_once),
         SPILL_TEST(test_a_memfd_counts_with_all_its_seals_only),
+        SPILL_TEST(test_a_memfd_is_taken_from_who_holds_it_and_nothing_else_is),
         SPILL_TEST(test_what_is_no_spill_is_refused),
         SPILL_TEST(test_a_file_that_is_not_of_the_size_it_should_have_is_refused),
         SPILL_TEST(test_a_directory_that_cannot_be_used_says_why),

@@ -58,7 +58,7 @@ def f(strict):
     own = status(here, False)
     seen["scratch"] = own
     seen["scratch's entries"] = os.listdir(here)
-    for path in ("/", "/dev", base + "/spills") if strict else (base + "/spills",):
+    for path in ("/", "/dev", "/tmp", "/dev/shm", base + "/spills") if strict else (base + "/spills",):
         try:
             seen["entries of " + path] = sorted(os.listdir(path))
         except OSError as error:

@@ -22,12 +22,14 @@ import zoneinfo
 from decimal import Decimal, localcontext
 from email.mime.text import MIMEText
 from fractions import Fraction
+from pathlib import PosixPath, PurePosixPath
 from typing import Any
 
 import cbor2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from codec_support import ZONES, received, same, sent, values
 from pinfold import codec
@@ -247,6 +249,18 @@ def test_a_type_cannot_lie_about_itself() -> None:
 
     with pytest.raises(NotCarried, match="Liar"):
         codec.encode([Liar()], "data")
+
+
+@given(st.text(alphabet="/.a\0\u00e9", max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_a_path_arrives_as_its_constructor_makes_it(text: str) -> None:
+    for kind in (PosixPath, PurePosixPath):
+        path = kind(text)
+        stream = bytes(codec.encode(path, "data")[0])
+        raw = stream[:5] + cbor2.dumps(text)  # as it was written, with what a constructor drops
+        for arrived in (sent(path), codec.decode(received([raw]), "data")):
+            assert type(arrived) is kind and arrived == path and hash(arrived) == hash(path)
+            assert arrived.parts == path.parts and str(arrived / "b") == str(path / "b")
 
 
 def reordered() -> Any:

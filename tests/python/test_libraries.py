@@ -155,7 +155,7 @@ def test_a_setup_that_makes_jax_start_its_threads_is_refused_by_name(
 
 @pytest.mark.skipif(not there("joblib"), reason="no joblib here")
 def test_the_semaphores_of_joblibs_processes_are_gone_with_the_call(
-    isolation: str, make_backend: MakeBackend, tmp_path: Path
+    isolation: str, make_backend: MakeBackend
 ) -> None:
     code = """
 import os, joblib

@@ -474,7 +474,7 @@ def test_a_candidate_may_close_all_low_descriptors(any_template: Template) -> No
     assert any_template.value("import os\ndef f():\n    os.closerange(3, 200)\n    return 5") == 5
 
 
-def test_output_of_python_and_of_c_comes_whole_and_in_lines(any_template: Template) -> None:
+def test_output_of_python_and_of_c_comes_whole_and_in_order(any_template: Template) -> None:
     worker = any_template.start()
     worker.call(
         """
@@ -786,7 +786,7 @@ sys.path[:0] = eval(sys.argv[1])
 from template_driver import Template
 template = Template("fresh", spill_dir=sys.argv[2]).ready()
 worker = template.start()
-worker.call("import time\\ndef f():\\n    print('there')\\n    time.sleep(600)")
+worker.call("import time\\ndef f():\\n    print('there', flush=True)\\n    time.sleep(600)")
 worker.line()
 # The control socket is open in a fork too, so that its end is not what the template sees.
 import os, time

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import queue
 import re
 import resource
 import shutil
 import socket
+import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +37,11 @@ def _levels(*levels: str) -> list[object]:
 
 @pytest.fixture(params=_levels("standard", "strict"))
 def level(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["none", *_levels("standard", "strict")])
+def sandbox(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -249,7 +257,7 @@ def test_no_call_finds_what_another_left_around_its_scratch_directory(
 ) -> None:
     body = """
 import contextlib, os
-places = ["..", *(p for p in ("/tmp", "/dev/shm", "/var/tmp", "/") if os.path.isdir(p))]
+places = [".", "..", *(p for p in ("/tmp", "/dev/shm", "/var/tmp", "/") if os.path.isdir(p))]
 found = []
 for place in places:
     is_ = os.stat(place)
@@ -257,7 +265,8 @@ for place in places:
     with contextlib.suppress(OSError):
         attributes = os.listxattr(place)
     with contextlib.suppress(OSError):
-        names = sorted(n for n in os.listdir(place) if n != os.path.basename(os.getcwd()))
+        own = (os.path.basename(os.getcwd()), "source")
+        names = sorted(n for n in os.listdir(place) if n not in own)
     found.append((place, is_.st_mode, names, attributes, is_.st_atime_ns == 10 ** 9))
 for place in places:
     for leave in (lambda: open(place + "/left", "w").close(), lambda: os.mkdir(place + "/.left"),
@@ -271,7 +280,320 @@ return found
     backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
     first, *later = (backend.submit(call(body)).result(timeout=60).unwrap() for _ in range(4))
     assert first[0][2] == []
+    assert not first[1][2]
     assert all(found == first for found in later)
+
+
+@pytest.mark.parametrize("isolation", ["reuse", "spawn"])
+def test_a_call_writes_where_it_is_at_work_and_nowhere_around_it(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    body = """
+import os
+def writable(place):
+    try:
+        os.close(os.open(place, os.O_TMPFILE | os.O_RDWR))
+    except OSError:
+        return False
+    return True
+own = os.getcwd()
+if os.path.ismount(os.path.dirname(own)):  # strict: a file system of the call's
+    own = os.path.dirname(own)
+parts = own.split("/")
+above = ["/".join(parts[:n]) or "/" for n in range(1, len(parts))]
+elsewhere = [p for p in ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run")
+             if os.path.realpath(p) != own]
+return writable("."), [p for p in above + elsewhere if writable(p)]
+"""
+    backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
+    for _ in range(2):
+        assert backend.submit(call(body)).result(timeout=60).unwrap() == (True, [])
+
+
+def test_no_room_of_a_strict_box_goes_to_what_an_earlier_call_has_mapped(
+    make_backend: MakeBackend, strict: str
+) -> None:
+    body = """
+import ctypes, os
+free = os.statvfs(".").f_bfree
+libc = ctypes.CDLL(None)
+fd = os.open(".", os.O_TMPFILE | os.O_RDWR)
+os.posix_fallocate(fd, 0, 8 << 20)
+libc.mmap.restype = ctypes.c_long
+at = libc.mmap(None, ctypes.c_size_t(8 << 20), 3, 1, fd, ctypes.c_long(0))
+os.close(fd)
+return free, at != -1 and os.statvfs(".").f_bfree < free
+"""
+    backend = make_backend(sandbox=strict, isolation="reuse", max_workers=1)
+    (free, held), later = (backend.submit(call(body)).result(timeout=60).unwrap() for _ in range(2))
+    assert held
+    assert later == (free, True)
+
+
+LEAVES = {
+    "a file in memory": "os.memfd_create('left')",
+    "its reading end of a pipe": "os.pipe()[0]",
+    "a file of its own": "os.open('left', os.O_CREAT | os.O_RDWR)",
+    "a directory of its own": "os.open('.', os.O_RDONLY)",
+    "one far away": "fcntl.fcntl(os.memfd_create('left'), fcntl.F_DUPFD, 300)",
+    "one in the place of the runtime's":
+        "[os.dup2(os.memfd_create('left'), fd) for fd in SEATS if fd_is_null(fd)]",
+    "one in the place of its input": "os.dup2(os.open('left', os.O_CREAT | os.O_RDWR), 0)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("left", LEAVES)
+def test_a_descriptor_that_a_call_leaves_is_no_later_calls(
+    make_backend: MakeBackend, level: str, left: str
+) -> None:
+    """Also where it imports what might have opened it."""
+    body = f"""
+import fcntl, os, stat
+def fd_is_null(fd):
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat("/dev/null"))
+    except OSError:
+        return False
+def found():
+    told = {{}}
+    for fd in range(400):
+        try:
+            is_ = os.fstat(fd)
+            told[fd] = stat.S_IFMT(is_.st_mode), bool(os.pread(fd, 1, 0))
+        except OSError:
+            continue
+    return told
+SEATS = range(224, 256)
+before = found()
+if args:
+    import plistlib, wave
+    kept = {LEAVES[left]}
+    for fd in found().keys():
+        try:
+            os.pwrite(fd, b"left", 0)
+        except OSError:
+            pass
+return before
+"""
+    backend = make_backend(sandbox=level, isolation="reuse", max_workers=1)
+    first, *_, later = [
+        backend.submit(call(body, *arguments)).result(timeout=60).unwrap()
+        for arguments in ((), ("leave",), ())
+    ]
+    assert later == first
+
+
+@pytest.mark.parametrize("isolation", ["reuse", "spawn"])
+def test_the_options_of_a_workers_channel_are_no_later_calls(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    body = """
+import fcntl, os, socket, struct
+def channel():
+    for fd in range(3, 256):
+        try:
+            sock = socket.socket(fileno=os.dup(fd))
+        except OSError:
+            continue
+        if sock.type == socket.SOCK_SEQPACKET:
+            return sock
+sock = channel()
+numbers = [*range(1, 26), *range(27, 31), *range(32, 49), *range(50, 55), 59, 60, *range(64, 76),
+           78, 79, 80, 81, 82, 83]
+def options():
+    told = {}
+    for number in numbers:
+        try:
+            told[number] = sock.getsockopt(1, number, 16)
+        except OSError as error:
+            told[number] = error.errno
+    told["sizes"] = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in (1, 2)]
+    told["owners"] = [(fcntl.fcntl(fd, fcntl.F_GETOWN), fcntl.fcntl(fd, 11))
+                      for fd in (1, 2, sock.fileno())]
+    return told
+before = options()
+if args:
+    number, value = args
+    if isinstance(number, str):
+        for fd in (1, 2):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, value)
+    else:
+        sock.setsockopt(1, number, value)
+return before, options() != before
+"""
+    pair = struct.pack("ll", 0, 1)
+    values = {
+        7: 1 << 14, 8: 1 << 14, 13: struct.pack("ii", 1, 1), 16: 1, 18: 60_000, 20: pair, 21: pair,
+        29: 1, 34: 1, 35: 1, 37: 0x18, 42: 100, 44: 1, 72: 3, "pipes": 4096,
+    }  # fmt: skip
+    backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
+    first, _ = backend.submit(call(body)).result(timeout=60).unwrap()
+    set_ = []
+    for number, value in values.items():
+        changed = backend.submit(call(body, number, value)).result(timeout=60)
+        if changed.outcome == "ok":
+            set_.append(number if changed.value[1] else None)
+        later = backend.submit(call(body)).result(timeout=60)
+        assert later.unwrap() == (first, False), number
+    assert {7, 8, 16, 20, 21, 29, "pipes"} <= set(set_)
+
+
+# What a process keeps in the kernel: how a call sets it, and how the next one would see it.
+KEPT = {
+    "timer slack": ("prctl(29, 12345)", "prctl(30)"),
+    "huge pages": ("prctl(41, 1)", "prctl(42)"),
+    "secure bits": ("prctl(28, 0x2f)", "prctl(27)"),
+    "no gain of privileges": ("prctl(38, 1)", "prctl(39)"),
+    "execution of what was written": ("prctl(65, 1)", "prctl(66)"),
+    "merging of pages": ("prctl(67, 1)", "prctl(68)"),
+    "speculation": ("[prctl(53, which, 4) for which in range(3)]",
+                    "[prctl(52, which) for which in range(3)]"),
+    "errors of memory": ("prctl(33, 1, 1)", "prctl(34)"),
+    "the bounding set": ("[prctl(24, which) for which in range(41)]",
+                         "[prctl(23, which) for which in range(41)]"),
+    "ambient capabilities": ("prctl(47, 2, 0)", "prctl(47, 1, 0)"),
+    "being dumpable": ("prctl(4, 0)", "prctl(3)"),
+    "being a subreaper": ("prctl(36, 0)", "number(prctl, 37)"),
+    "the death signal": ("prctl(1, 9)", "number(prctl, 2)"),
+    "the name": ("prctl(15, b'other')", "open('/proc/self/comm').read()"),
+    "a filter of system calls": (
+        "prctl(22, 2, program(0x20, 0, 0, 0, 0x15, 0, 1, 110, 6, 0, 0, 0x50001,"
+        " 6, 0, 0, 0x7fff0000))",
+        "os.getppid() > 0"),
+    "a filter of system calls by the newer call": (
+        "sys(317, 1, 0, program(0x20, 0, 0, 0, 0x15, 0, 1, 110, 6, 0, 0, 0x50001,"
+        " 6, 0, 0, 0x7fff0000))",
+        "os.getppid() > 0"),
+    "strict seccomp": ("sys(317, 2, 0, struct.pack('I', 0x7fff0000))", "prctl(21)"),
+    "rights to files": (
+        "sys(446, sys(444, struct.pack('Q', 0x1fff), 8, 0), 0)",
+        "len(os.listdir(os.path.dirname(os.__file__))) > 0"),
+    "personality": ("sys(135, 0x40000)", "sys(135, 0xffffffff)"),
+    "priority of input and output": ("sys(251, 1, 0, 3 << 13)", "sys(252, 1, 0)"),
+    "niceness": ("os.nice(3)", "os.nice(0)"),
+    "scheduling": ("sys(314, 0, struct.pack('IIQiIQQQII', 56, 3, 0, 0, 0, 10 ** 7, 0, 0, 0, 0), 0)",
+                   "filled(lambda room: sys(315, 0, room, 56, 0))"),
+    "reset on fork": ("os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK,"
+                      " os.sched_param(0))", "os.sched_getscheduler(0)"),
+    "processors": ("os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])",
+                   "sorted(os.sched_getaffinity(0))"),
+    "placement of memory": ("sys(238, 2, struct.pack('Q', 1), 64)",
+                            "filled(lambda room: sys(239, room, 0, 0, 0, 0))"),
+    "locked memory": ("libc.mlockall(6)",
+                      "[mmap.mmap(-1, 1 << 16), status('VmLck')][1]"),
+    "the stack of signals": ("libc.sigaltstack(struct.pack('QiiQ', address(), 0, 0, 65536), None)",
+                             "filled(lambda room: libc.sigaltstack(None, room))"),
+    "robust futexes": ("sys(273, address(), 24)",
+                       "filled(lambda room: sys(274, 0, room, ctypes.byref(room, 8)))"),
+    "what is cleared at the end": ("sys(218, address())",
+                                   "filled(lambda room: prctl(40, room))"),
+    "protection keys": ("[sys(330, 0, 0) for _ in range(3)]", "free(sys(330, 0, 0))"),
+    "the counter of the clock": ("prctl(26, 1)", "number(prctl, 25)"),
+    "the mask of files": ("os.umask(0o77)", "[os.umask(0o22), os.umask(0o22)][0]"),
+    "soft limits": ("[resource.setrlimit(n, (resource.getrlimit(n)[1] // 2 if n else 50,"
+                    " resource.getrlimit(n)[1])) for n in (0, 4, 6, 7, 8, 11)]",
+                    "[resource.getrlimit(n) for n in range(16) if n != 10]"),
+    "timers": ("[signal.setitimer(n, 100) for n in range(3)]",
+               "[signal.getitimer(n) for n in range(3)]"),
+    "ignored signals": ("[libc.signal(n, 1) for n in (12, 17, 29, 40)]", "status('SigIgn')"),
+    "blocked signals": ("[signal.pthread_sigmask(0, [12, 40])]", "status('SigBlk')"),
+    "waiting signals": ("[signal.pthread_sigmask(0, [17]), signal.raise_signal(17)]",
+                        "status('SigPnd')"),
+    "the score of the OOM killer": ("open('/proc/self/oom_score_adj', 'w').write('999')",
+                                    "open('/proc/self/oom_score_adj').read()"),
+    "what a dump has": ("open('/proc/self/coredump_filter', 'w').write('1')",
+                        "open('/proc/self/coredump_filter').read()"),
+    "the group of the scheduler": ("open('/proc/self/autogroup', 'w').write('5')",
+                                   "open('/proc/self/autogroup').read().split()[-1]"),
+    "the session": ("os.setsid()", "os.getsid(0) == os.getpid()"),
+    "the process group": ("os.setpgid(0, 0)", "os.getpgid(0) == os.getpid()"),
+    "the locale of a thread": (
+        "pointer(libc.uselocale, pointer(libc.newlocale, ctypes.c_int(1), b'C.UTF-8', None))",
+        "pointer(libc.uselocale, None) == 2 ** 64 - 1",
+    ),
+    "rounding": ("libm.fesetround(0x800)", "1.0 + float('1e-30')"),
+    "numbers close to zero": ("mode(28, 0x8040)", "float('1e-310') * 0.5"),
+    "traps of arithmetic": ("libm.feenableexcept(0x10)", "libm.fegetexcept()"),
+    "precision of x87": ("machine('d92fc3', '7f02')", "machine('d93fc3', '0000')"),
+}  # fmt: skip
+
+KEEPING = f"""
+import ctypes, mmap, os, resource, signal, struct
+libc, libm = ctypes.CDLL(None), ctypes.CDLL("libm.so.6")
+libc.syscall.restype = ctypes.c_long
+def long(value):
+    return ctypes.c_long(value) if isinstance(value, int) else value
+def sys(*arguments):
+    return libc.syscall(*map(long, arguments))
+def prctl(*arguments):
+    return libc.prctl(*map(long, arguments), *[ctypes.c_long(0)] * (5 - len(arguments)))
+def number(function, *arguments):
+    cell = ctypes.c_int(-1)
+    function(*arguments, ctypes.byref(cell))
+    return cell.value
+def filled(function):
+    room = ctypes.create_string_buffer(256)
+    function(room)
+    return room.raw
+def pointer(function, *arguments):
+    function.restype = ctypes.c_void_p
+    return function(*(ctypes.c_void_p(a) if a and isinstance(a, int) else a for a in arguments))
+LASTING = []
+def address():
+    libc.malloc.restype = ctypes.c_void_p
+    return libc.malloc(ctypes.c_size_t(1 << 17))
+def program(*numbers):
+    code = ctypes.create_string_buffer(struct.pack("=" + "HBBI" * (len(numbers) // 4), *numbers))
+    LASTING.append(code)
+    return struct.pack("HxxxxxxQ", len(numbers) // 4, ctypes.addressof(code))
+def status(name):
+    with open("/proc/self/status") as file:
+        return file.read().partition(name + ":")[2].split()[0]
+def free(key):
+    if key > 0:
+        sys(331, key)
+    return key
+def mode(at, bits):
+    room = bytearray(filled(libm.fegetenv)[:32])
+    room[at:at + 4] = (int.from_bytes(room[at:at + 4], "little") | bits).to_bytes(4, "little")
+    libm.fesetenv(bytes(room))
+def machine(code, operand):
+    memory = mmap.mmap(-1, 4096, prot=7)
+    memory[:len(code) // 2] = bytes.fromhex(code)
+    room = ctypes.create_string_buffer(bytes.fromhex(operand), 16)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(
+        ctypes.addressof(ctypes.c_char.from_buffer(memory)))(ctypes.addressof(room))
+    return room.raw[:2]
+KEPT = {KEPT!r}
+NAMES = dict(locals())
+def tried(text):
+    try:
+        return eval(text, NAMES)
+    except NameError:
+        raise
+    except Exception as error:
+        return type(error).__name__
+if args:
+    tried(KEPT[args[0]][0])
+    return None
+return {{what: repr(tried(probe)) for what, (_, probe) in KEPT.items()}}
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
+def test_what_a_call_sets_in_the_kernel_the_next_one_does_not_find(
+    make_backend: MakeBackend, sandbox: str
+) -> None:
+    backend = make_backend(sandbox=sandbox, isolation="reuse", max_workers=1)
+    first = backend.submit(call(KEEPING)).result(timeout=60).unwrap()
+    found = {}
+    for what in KEPT:
+        backend.submit(call(KEEPING, what)).result(timeout=60)  # some end their worker by it
+        later = backend.submit(call(KEEPING)).result(timeout=60).unwrap()
+        for name in first:
+            if later[name] != first[name]:
+                found[what] = (name, first[name], later[name])
+    assert found == {}
 
 
 def test_one_call_cannot_use_up_what_its_caller_has(boxed: LocalBackend) -> None:
@@ -380,6 +702,7 @@ def test_of_the_machine_s_proc_only_what_is_listed_can_be_read(
 ) -> None:
     body = """
 import os
+import queue
 found = {}
 for name in os.listdir("/proc"):
     path = "/proc/" + name
@@ -440,6 +763,7 @@ def test_of_where_a_loaded_library_lies_only_the_library_can_be_read(
     (place / "link.so").symlink_to(".env")
     body = """
 import os
+import queue
 def read(path):
     try:
         return open(path, "rb").read(4) and "read"
@@ -563,6 +887,7 @@ def test_the_calls_of_a_strict_box_leave_processes_for_others(
     machine = here.read_text()
     body = """
 import os
+import queue
 with open("/proc/sys/kernel/pid_max") as file:
     most = int(file.read())
 pids = set()
@@ -579,3 +904,80 @@ return most, max(pids) < most
     assert most <= int(machine) // 4
     assert below
     assert here.read_text() == machine
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_call_that_keeps_descriptors_in_flight_holds_up_no_neighbour(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    """The kernel counts them for the user, and refuses whoever sends one more."""
+    hostile = """
+import os, socket, time
+reader, pairs, full = os.open("/dev/null", os.O_RDONLY), [], False
+while not full:
+    pairs.append(socket.socketpair())
+    pairs[-1][0].setblocking(False)
+    try:
+        while True:
+            socket.send_fds(pairs[-1][0], [b"x"], [reader] * 50)
+    except BlockingIOError:
+        pass
+    except OSError:
+        full = True
+open("full", "w").close()
+time.sleep(300)
+"""
+    backend = make_backend(sandbox=level, isolation=isolation, max_workers=2)
+    workers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    backend.on_start(lambda call, worker: workers.put(worker.pid))
+    running = backend.submit(call(hostile))
+    full = Path(f"/proc/{workers.get(timeout=60)}/cwd/full")
+    while not full.exists():
+        assert not running.done()
+        time.sleep(0.01)
+    large = call("return bytes(1 << 20)")
+    for _ in range(3):
+        assert backend.submit(large).result(timeout=30).unwrap() == bytes(1 << 20)
+    used = {workers.get() for _ in range(3)}
+    assert len(used) == (3 if isolation == "fresh" else 1)
+    assert not running.done()
+    running.cancel()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
+def test_no_process_of_a_call_can_change_whose_it_is(boxed: LocalBackend) -> None:
+    """The soft limit of locks tells the template whose orphan a process is (src/sweep.h)."""
+    tries = f"""{PRELUDE}
+import subprocess, sys
+LOCKS = 10
+def attempts(child):
+    soft, hard = resource.getrlimit(LOCKS)
+    other = [struct.pack("QQ", *pair) for pair in ((soft + 1, hard), (hard, hard), (1, 1))]
+    tried = [code(160, which, new) for new in other for which in (LOCKS, HIGH | LOCKS)]
+    tried += [code(302, who, which, new, old) for new in other for which in (LOCKS, HIGH | LOCKS)
+              for who in (0, HIGH, os.getpid(), os.getppid(), BOSS, child, HIGH | child)
+              for old in (0, BUFFER)]
+    return sorted(set(tried)), soft, hard
+"""
+    body = f"""{tries}
+child = subprocess.Popen(["/bin/sleep", "60"])
+found = [attempts(child.pid)]
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, repr(attempts(child.pid)).encode())
+    os._exit(0)
+os.wait()
+found.append(eval(os.read(reader, 65536)))
+script = TRIES + "print(attempts(%d))" % child.pid
+told = subprocess.run([sys.executable, "-I", "-c", script], stdout=subprocess.PIPE, check=True)
+found.append(eval(told.stdout))
+carried = resource.getrlimit(LOCKS)
+child.kill()
+child.wait()
+return found, carried
+""".replace("TRIES", repr(tries))
+    for _ in range(2):
+        found, carried = boxed.submit(call(body), deadline_s=50).result(timeout=60).unwrap()
+        assert all(codes in (["EPERM"], ["ENOSYS"], ["ENOSYS", "EPERM"]) for codes, _, _ in found)
+        assert {(soft, hard) for _, soft, hard in found} == {carried}
+        assert 0 < carried[0] < carried[1]

@@ -113,14 +113,25 @@ def _plain(text: str) -> Any:
     return dtype
 
 
-def dtype_of(description: bytes) -> Any:
-    """The dtype of a description, a CBOR item, or `Malformed`."""
+def dtype_of(description: bytes) -> tuple[Any, str]:
+    """The dtype of a description, a CBOR item, and its kind if not all bits are values of it.
+
+    Raises `Malformed`.
+    """
     return _kept(description) if len(description) <= _KEPT else _dtype(description)
 
 
-def _dtype(description: bytes) -> Any:
+def _dtype(description: bytes) -> tuple[Any, str]:
     spec = describe(description)
-    return _plain(spec) if type(spec) is str else _struct(spec)
+    dtype = _plain(spec) if type(spec) is str else _struct(spec)
+    return dtype, dtype.kind if _is_picky(dtype) else ""
+
+
+def _is_picky(dtype: Any) -> bool:
+    if dtype.names is not None:
+        return any(_is_picky(dtype[name]) for name in dtype.names)
+    base = dtype if dtype.subdtype is None else dtype.subdtype[0]
+    return base.kind in "bU" if base.names is None else _is_picky(base)
 
 
 _kept = lru_cache(maxsize=256)(_dtype)
@@ -262,7 +273,7 @@ def read_array(
     description: bytes, shape: tuple[int, ...], fortran: bool, memory: bytearray | memoryview
 ) -> Any:
     """An array on the memory of its segment, or on a copy of its bytes in the stream."""
-    dtype = dtype_of(description)
+    dtype, picky = dtype_of(description)
     count = prod(shape)
     if len(memory) != count * dtype.itemsize:
         raise Malformed(f"a numpy.ndarray of {count * dtype.itemsize} bytes on {len(memory)}")
@@ -272,19 +283,20 @@ def read_array(
         array = _on(memory, shape, dtype, fortran)
     except (TypeError, ValueError, OverflowError) as error:
         raise Malformed(f"no such numpy.ndarray: {error!s:.100}") from error
-    _check(array, memory)
+    if picky:
+        _check(array, memory, picky)
     return array
 
 
-def _check(array: Any, memory: bytes | bytearray | memoryview) -> None:
+def _check(array: Any, memory: bytes | bytearray | memoryview, kind: str) -> None:
     """Raise `Malformed` if bits of an array, all of whose memory this is, are no value."""
-    kind = array.dtype.kind
-    good = True
     if kind == "b":
         good = are_bools(memory)
     elif kind == "U":
         good = are_characters(memory, array.dtype.str[0] == ">")
-    if not good or (kind == "V" and _flaw(array)):
+    else:
+        good = not _flaw(array)
+    if not good:
         raise Malformed(f"a numpy value with {_flaw(array)}")
 
 
@@ -331,12 +343,13 @@ def read_scalar(description: bytes, content: bytes | str) -> Any:
     if description == b"\x61S":
         return np.bytes_(content)
     assert type(content) is bytes
-    dtype = dtype_of(description)
+    dtype, picky = dtype_of(description)
     if dtype.kind in "SU" or len(content) != dtype.itemsize:
         raise Malformed("not the content of a numpy scalar")
     memory = bytearray(content)
     array = _on(memory, (), dtype, False)
-    _check(array, memory)
+    if picky:
+        _check(array, memory, picky)
     return array[()]
 
 

@@ -6,6 +6,7 @@ functions in `_DECODERS` make what needs a module of Python's.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ from pinfold.codec.errors import Malformed, is_shortage
 
 
 def _arrays() -> Any:
+    # An import statement takes as long as to read a small array.
+    return sys.modules.get("pinfold.codec.arrays") or _load_arrays()
+
+
+def _load_arrays() -> Any:
     try:
         from pinfold.codec import arrays
     except ModuleNotFoundError as error:

@@ -265,12 +265,27 @@ def _paths() -> Any:
     return pathlib
 
 
+def _path_of(kind: Any, text: str) -> object:
+    if sys.version_info >= (3, 12):
+        return kind(text)
+    # What its constructor and its hash do, in half the time: a short one took more than its bytes
+    # allow.
+    root = text[: len(text) - len(text.lstrip("/"))]
+    root = root if len(root) < 3 else "/"
+    parts = [sys.intern(part) for part in text.split("/") if part not in ("", ".")]
+    if root:
+        parts.insert(0, root)
+    path = kind._from_parsed_parts("", root, parts)
+    path._hash = hash(tuple(parts))
+    return path
+
+
 def _read_path(reader: Reader, text: str) -> object:
-    return _paths().PosixPath(text)
+    return _path_of(_paths().PosixPath, text)
 
 
 def _read_pure_path(reader: Reader, text: str) -> object:
-    return _paths().PurePosixPath(text)
+    return _path_of(_paths().PurePosixPath, text)
 
 
 # --- the tables -----------------------------------------------------------------------------------

@@ -49,11 +49,12 @@ static PyObject *compile_filter(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned kind;
-    int network, abi;
-    if (!PyArg_ParseTuple(arguments, "Ipi", &kind, &network, &abi))
+    int network, abi, reused;
+    if (!PyArg_ParseTuple(arguments, "Ipip", &kind, &network, &abi, &reused))
         return NULL;
     struct filter *filter;
-    int r = kind > FILTER_STANDARD_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, abi, &filter);
+    int r =
+        kind > FILTER_STANDARD_REST ? -EINVAL : filter_new((enum filter_kind)kind, network, abi, reused, &filter);
     return r < 0 ? failed(r, "cannot compile the filter of system calls")
                  : PyCapsule_New(filter, "filter", forget_filter);
 }
@@ -275,7 +276,7 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
-    {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI) -> filter"},
+    {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI, reused) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", hold, METH_VARARGS,
      "hold([(path, right), ...], descriptors) -> held\n\nIn a template, for all of its workers."},

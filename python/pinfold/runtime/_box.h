@@ -55,8 +55,8 @@ enum filter_kind {
     FILTER_STANDARD_FIRST, /* the same: leaves the template what it clears scratch directories with */
     FILTER_STANDARD_REST,
 };
-/* `abi`: of Landlock, which the filter stands in for where it is too old. */
-int filter_new(enum filter_kind kind, bool network, int abi, struct filter **ret_filter);
+/* `abi`: of Landlock, which the filter stands in for where it is too old. `reused`: it is for more than one call. */
+int filter_new(enum filter_kind kind, bool network, int abi, bool reused, struct filter **ret_filter);
 /* For this thread, and those that come of it; no new privileges must be set. 0 or a negative errno. */
 static inline int filter_load(const struct filter *filter)
 {

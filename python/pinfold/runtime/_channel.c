@@ -27,6 +27,22 @@
 
 #define SHORT_MS 5 /* before the kernel, which is short of memory, is asked again */
 
+#define OPTIONS 84 /* of sockets: SO_PASSRIGHTS is 83 */
+
+/* What the kernel keeps of the worker's socket and pipes, beside the status flags. A table of what may not differ, and
+ * not of what is known to matter: options come with kernels. */
+struct keeping {
+    struct {
+        int code; /* the error; 0: it has a value */
+        socklen_t size;
+        uint8_t value[16];
+    } options[OPTIONS];
+    struct f_owner_ex owners[3];
+    int signals[3];
+    int pipe_sizes[3];
+    socklen_t name_size;
+};
+
 /* The memory of one request. */
 struct payload {
     PyObject ob_base;
@@ -42,10 +58,12 @@ struct channel {
     uint32_t place;              /* the worker's, as the last call told */
     struct rusage own, children; /* at the start of the call */
     struct slate *slate;         /* NULL: no call is handed ahead */
+    int held;                    /* the spill that the pool takes from here; or -1 */
     int no_slate;                /* why there is none, though the pool sent one; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
     struct printed *printed;     /* that came, and is not used yet */
     int modes[3];                /* the status flags of the descriptors in kept[] */
+    struct keeping *keeping;     /* at the start; NULL: it is not used again */
     uint8_t *buffer;
 };
 
@@ -154,6 +172,7 @@ static int next_call(struct channel *channel, struct frame *frame)
         } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
         else if (!(call->flags & CALL_OFFERED)) {
+            close_fd(&channel->held); /* which the pool has: it handed on */
             if (channel->slate)
                 slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
@@ -241,13 +260,30 @@ static bool has_children(void)
     }
 }
 
+/* Whether the pool can take the spill from this process: when the user has too many descriptors under way, others' calls
+ * may keep them there. It has what this call has left, before it gives the next: none can be begun ahead. */
+static bool can_hold(const struct channel *channel, struct frame_result *result)
+{
+    if (runtime_spills.kind != SPILL_MEMFD)
+        return false;
+    if (channel->slate)
+        slate_close(channel->slate);
+    result->flags = (result->flags & ~(RESULT_SPILLED | RESULT_QUIET)) | RESULT_HELD;
+    return true;
+}
+
 /* Waits for room: the pool reads, but it may be busy, and the kernel may be short of memory. */
-static int send_patiently(uint64_t call, const struct frame_result *result, void *inlined, int spill)
+static int send_patiently(struct channel *channel, struct frame_result *result, void *inlined, int *spill)
 {
     struct iovec tail = {inlined, inlined ? result->payload_size : 0};
     for (;;) {
-        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, call, result, &tail, inlined ? 1 : 0, &spill,
-                           spill >= 0);
+        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
+                           tail.iov_base ? 1 : 0, spill, *spill >= 0);
+        if (r == -ETOOMANYREFS && can_hold(channel, result)) {
+            channel->held = TAKE_FD(*spill);
+            tail = (struct iovec){&channel->held, sizeof(channel->held)};
+            continue;
+        }
         if (!frame_may_yet_go(r))
             return r;
         struct pollfd room = {seat_fd(SEAT_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
@@ -273,6 +309,55 @@ static void restore_modes(const struct channel *channel)
         if (now >= 0 && now != channel->modes[i])
             fcntl(seat_fd(kept[i]), F_SETFL, channel->modes[i]);
     }
+}
+
+/* Options that are no setting: they change by themselves, or to ask for them is to change something (SO_PEERPIDFD makes
+ * a descriptor). */
+static bool is_setting(int option)
+{
+    static const int others[] = {SO_ERROR, SO_PEERSEC, 49, 55, 56, 57, 77};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (option == others[i])
+            return false;
+    return true;
+}
+
+static void read_keeping(struct keeping *keeping)
+{
+    const int channel = seat_fd(SEAT_CHANNEL);
+    memset(keeping, 0, sizeof(*keeping));
+    for (int option = 1; option < OPTIONS; option++) {
+        if (!is_setting(option))
+            continue;
+        /* Of a filter only its length: a size counts its instructions. */
+        socklen_t size = option == SO_GET_FILTER ? 0 : sizeof(keeping->options[option].value);
+        if (getsockopt(channel, SOL_SOCKET, option, keeping->options[option].value, &size) < 0)
+            keeping->options[option].code = errno;
+        keeping->options[option].size = size;
+    }
+    struct sockaddr_storage name;
+    keeping->name_size = sizeof(name);
+    getsockname(channel, (struct sockaddr *)&name, &keeping->name_size);
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        keeping->signals[i] = fcntl(seat_fd(kept[i]), F_GETSIG);
+        keeping->pipe_sizes[i] = fcntl(seat_fd(kept[i]), F_GETPIPE_SZ);
+        fcntl(seat_fd(kept[i]), F_GETOWN_EX, &keeping->owners[i]);
+    }
+}
+
+PyDoc_STRVAR(is_intact_doc, "is_intact()\n--\n\n"
+                            "Whether the socket and the pipes are as they were before the first call, in all but "
+                            "the status flags, which send() puts back.");
+
+static PyObject *channel_is_intact(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    const struct channel *channel = (struct channel *)self;
+    struct keeping now;
+    if (!channel->keeping)
+        Py_RETURN_TRUE;
+    read_keeping(&now);
+    return PyBool_FromLong(memcmp(&now, channel->keeping, sizeof(now)) == 0);
 }
 
 /* proc(5), /proc/[pid]/timers: a line for each of timer_create(2). Nobody knows by which library. */
@@ -359,13 +444,22 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     }
     go_on_or_wait(channel, result);
     stack_of_call(0);
-    r = send_patiently(channel->call, result, spill < 0 ? inlined : NULL, spill);
+    r = send_patiently(channel, result, spill < 0 ? inlined : NULL, &spill);
     if (r < 0)
         _exit(0); /* the pool is gone */
     channel->call = 0;
     if (channel->reused)
         restore_streams();
     return 0;
+}
+
+/* What the pool is to take from here, it has when it kills this process, or hangs up. */
+static _Noreturn void end(const struct channel *channel)
+{
+    struct pollfd pool = {seat_fd(SEAT_CHANNEL), POLLRDHUP, 0};
+    while (channel->held >= 0 && poll(&pool, 1, -1) <= 0)
+        ;
+    _exit(0);
 }
 
 PyDoc_STRVAR(
@@ -407,7 +501,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
         struct frame_result result = {.status = status, .flags = flags};
         printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
-            _exit(0);
+            end(channel);
     }
     while (held > 0)
         PyBuffer_Release(&views[--held]);
@@ -457,12 +551,14 @@ static void channel_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     free(((struct channel *)self)->buffer);
+    free(((struct channel *)self)->keeping);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyMethodDef channel_methods[] = {
     {"receive", channel_receive, METH_NOARGS, receive_doc},
+    {"is_intact", channel_is_intact, METH_NOARGS, is_intact_doc},
     {"note", channel_note, METH_O, note_doc},
     {"send", channel_send, METH_VARARGS, send_doc},
     {NULL, NULL, 0, NULL},
@@ -497,6 +593,7 @@ PyObject *channel_new(PyObject *module, bool reused)
         return NULL;
     channel->pid = getpid();
     channel->reused = reused;
+    channel->held = -1;
     channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
     int r = channel->buffer ? seat_renew() : -ENOMEM;
     if (r == 0 && reused) {
@@ -512,6 +609,11 @@ PyObject *channel_new(PyObject *module, bool reused)
             seat_put(SEAT_TIMERS, fd);
         for (size_t i = 0; i < COUNT_OF(kept); i++)
             channel->modes[i] = fcntl(seat_fd(kept[i]), F_GETFL);
+        channel->keeping = malloc(sizeof(*channel->keeping));
+        if (channel->keeping)
+            read_keeping(channel->keeping);
+        else
+            r = -ENOMEM;
     }
     stack_of_worker();
     if (r < 0) {

@@ -131,6 +131,15 @@ static const char *const unknown[] = {
     "memfd_secret",
 };
 
+/* What cannot be undone, and would be the next call's as well, in a worker that is used again: a call narrows its own box
+ * in "fresh" alone. As if the kernel were too old. */
+static const char *const narrowing[] = {
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
+    "seccomp",
+};
+
 /* Do nothing, successfully: what a scratch directory holds need not survive a crash of the machine, and others would
  * wait for all that is written there. */
 static const char *const soothed[] = {"sync", "syncfs"};
@@ -229,7 +238,6 @@ static const uint32_t of_processes[] = {
     64,         /* PR_SME_GET_VL */
     65,         /* PR_SET_MDWE */
     66,         /* PR_GET_MDWE */
-    78,         /* PR_FUTEX_HASH */
     0x41555856, /* PR_GET_AUXV */
     0x53564d41, /* PR_SET_VMA */
 };
@@ -630,7 +638,8 @@ static int refuse_others(scmp_filter_ctx context, const struct choice *choice, c
 static bool depends_on_more(const struct choice *choice, uint32_t value)
 {
     if (strcmp(choice->name, "prctl") == 0)
-        return value == PR_SET_PDEATHSIG || value == PR_SET_DUMPABLE || value == PR_SET_CHILD_SUBREAPER;
+        return value == PR_SET_PDEATHSIG || value == PR_SET_DUMPABLE || value == PR_SET_CHILD_SUBREAPER ||
+               value == PR_SET_SECCOMP;
     return strcmp(choice->name, "fcntl") == 0 && value == F_SETPIPE_SZ;
 }
 
@@ -648,6 +657,12 @@ static int allow_chosen(scmp_filter_ctx context, const struct choice *choice)
 static int keep_death_signal(scmp_filter_ctx context)
 {
     return rule_1(context, SCMP_ACT_ERRNO(0), "prctl", is(0, PR_SET_PDEATHSIG));
+}
+
+static int refuse_narrowing(scmp_filter_ctx context)
+{
+    int r = each(context, SCMP_ACT_ERRNO(ENOSYS), narrowing, COUNT_OF(narrowing));
+    return r == 0 ? rule_1(context, SCMP_ACT_ERRNO(EINVAL), "prctl", is(0, PR_SET_SECCOMP)) : r;
 }
 
 /* `first`: of a template's filter, whose workers are to set what calls may not. */
@@ -678,7 +693,9 @@ static int by_command(scmp_filter_ctx context, bool strict, bool network, bool f
         return r;
     if (!first)
         return keep_death_signal(context);
-    return strict ? rule_1(context, SCMP_ACT_ALLOW, "prctl", is(0, PR_SET_PDEATHSIG)) : 0;
+    if (strict)
+        r = rule_1(context, SCMP_ACT_ALLOW, "prctl", is(0, PR_SET_PDEATHSIG));
+    return r == 0 && strict ? rule_1(context, SCMP_ACT_ALLOW, "prctl", is(0, PR_SET_SECCOMP)) : r;
 }
 
 /* RLIMIT_LOCKS, which the kernel has no use for, carries the guard's mark and a worker's tag (src/sweep.h). The template
@@ -803,15 +820,26 @@ static int refuse_unheard_of(scmp_filter_ctx context)
     return r;
 }
 
-static bool is_entering(const char *name)
+static bool is_among(const char *name, const char *const *names, size_t n)
 {
-    for (size_t i = 0; i < COUNT_OF(entering); i++)
-        if (strcmp(entering[i], name) == 0)
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
             return true;
     return false;
 }
 
-static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, int abi)
+/* `first`: as above. */
+static int allow_listed(scmp_filter_ctx context, bool first)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < COUNT_OF(allowed); i++)
+        if (first || !is_among(allowed[i], narrowing, COUNT_OF(narrowing)))
+            r = rule(context, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    return r;
+}
+
+/* Whole filters, of one part, are those of workers that were not forked, and so are used again. */
+static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, int abi, bool reused)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
     const bool strict = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
@@ -823,6 +851,8 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         r = kind == FILTER_STRICT_REST ? refuse_entering(context) : refuse_changes(context, abi);
         if (r == 0)
             r = keep_limits(context);
+        if (r == 0 && reused)
+            r = refuse_narrowing(context);
         return r == 0 ? keep_death_signal(context) : r;
     }
     const bool first = kind == FILTER_STRICT_FIRST || kind == FILTER_STANDARD_FIRST;
@@ -830,7 +860,7 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         r = each(context, SCMP_ACT_ALLOW, entering, COUNT_OF(entering));
     for (size_t i = 0; r == 0 && i < COUNT_OF(refused) + COUNT_OF(mounting); i++) {
         const char *name = i < COUNT_OF(refused) ? refused[i] : mounting[i - COUNT_OF(refused)];
-        if (kind != FILTER_STRICT_FIRST || !is_entering(name))
+        if (kind != FILTER_STRICT_FIRST || !is_among(name, entering, COUNT_OF(entering)))
             r = rule(context, refuse, name, 0, NULL);
     }
     if (r == 0)
@@ -839,10 +869,12 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         r = by_command(context, strict, network, first);
     if (r == 0)
         r = sockets(context, strict, network);
+    if (r == 0 && !first)
+        r = refuse_narrowing(context);
     if (r < 0)
         return r;
     if (strict) {
-        r = each(context, SCMP_ACT_ALLOW, allowed, COUNT_OF(allowed));
+        r = allow_listed(context, first);
         return r == 0 ? by_argument_allowed(context, first) : r;
     }
     r = each(context, SCMP_ACT_ERRNO(ENOSYS), unknown, COUNT_OF(unknown));
@@ -855,7 +887,7 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
 
 /* What libseccomp leaves of the memory that it works in is many small pieces, far apart. A template would hand them out
  * again, and have a page copied for each in every worker that writes to it: so it works in another process. */
-static int compile_apart(enum filter_kind kind, bool network, int abi, int fd)
+static int compile_apart(enum filter_kind kind, bool network, int abi, bool reused, int fd)
 {
     pid_t pid = fork();
     if (pid < 0)
@@ -864,7 +896,7 @@ static int compile_apart(enum filter_kind kind, bool network, int abi, int fd)
         /* What is allowed, not what is refused. */
         bool lists = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
         scmp_filter_ctx context = seccomp_init(lists ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
-        int r = context ? fill(context, kind, network, abi) : -ENOMEM;
+        int r = context ? fill(context, kind, network, abi, reused) : -ENOMEM;
         if (r == 0)
             r = seccomp_export_bpf(context, fd);
         _exit(-r);
@@ -882,12 +914,12 @@ void filter_free(struct filter *filter)
     free(filter);
 }
 
-int filter_new(enum filter_kind kind, bool network, int abi, struct filter **ret_filter)
+int filter_new(enum filter_kind kind, bool network, int abi, bool reused, struct filter **ret_filter)
 {
     _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC); /* libseccomp writes to files */
     if (fd < 0)
         return -errno;
-    int r = compile_apart(kind, network, abi, fd);
+    int r = compile_apart(kind, network, abi, reused, fd);
     if (r < 0)
         return r;
     struct stat status;

@@ -8,15 +8,21 @@
  */
 #include "_state.h"
 
+#include <fcntl.h>
 #include <fenv.h>
+#include <linux/capability.h>
 #include <locale.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "util.h"
 
@@ -43,6 +49,47 @@ struct identity {
 struct privileges {
     int no_new;
     int seccomp;
+    uint64_t bounding;
+    struct __user_cap_data_struct capabilities[2];
+};
+
+/* What prctl(2) gives and takes as one number. Headers of a build machine may be older than its kernel. */
+static const struct {
+    int get, set;
+} switches[] = {
+    {PR_GET_TIMERSLACK, PR_SET_TIMERSLACK},
+    {PR_GET_THP_DISABLE, PR_SET_THP_DISABLE},
+    {PR_GET_SECUREBITS, PR_SET_SECUREBITS},
+    {58, 57}, /* PR_GET_IO_FLUSHER */
+    {66, 65}, /* PR_GET_MDWE: for good */
+    {68, 67}, /* PR_GET_MEMORY_MERGE */
+    {51, 50}, /* PR_SVE_GET_VL */
+    {64, 63}, /* PR_SME_GET_VL */
+    {56, 55}, /* PR_GET_TAGGED_ADDR_CTRL */
+};
+
+/* Settings of a process that are a file each, proc(5). In a box nobody can write to them. */
+static const char *const settings[] = {"oom_score_adj", "coredump_filter", "autogroup"};
+#define HEXADECIMAL 1 /* of them */
+
+#define SPECULATIONS 3   /* PR_SPEC_STORE_BYPASS and those after it */
+#define GET_CPUID 0x1011 /* ARCH_GET_CPUID */
+#define SET_CPUID 0x1012
+#define IO_OF_PROCESS 1 /* IOPRIO_WHO_PROCESS */
+#define NODES 1024u     /* of memory, at most */
+
+struct schedule { /* sched_setattr(2), to its end in Linux 5.3 */
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+    uint32_t clamp_least, clamp_most;
+};
+
+struct placement { /* set_mempolicy(2) */
+    int mode;
+    unsigned long nodes[NODES / (8 * sizeof(unsigned long))];
 };
 
 struct state {
@@ -65,6 +112,27 @@ struct state {
         dev_t device;
         ino_t inode;
     } streams[3];
+    struct {
+        dev_t device;
+        ino_t inode;
+    } root;
+    long switches[COUNT_OF(switches)];
+    long speculations[SPECULATIONS];
+    int clock_denied; /* PR_GET_TSC */
+    long cpuid;
+    long memory_errors;
+    int personality;
+    int io_priority;
+    struct schedule schedule;
+    struct placement placement;
+    stack_t signal_stack;
+    struct {
+        void *robust;
+        size_t robust_size;
+        int *tid;
+    } at_exit;
+    int protection_key; /* the next one to be given out */
+    char settings[COUNT_OF(settings)][32];
 };
 
 static void read_directory(struct state *state)
@@ -256,6 +324,190 @@ static void read_privileges(struct state *state)
     struct privileges *privileges = &state->privileges;
     privileges->no_new = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
     privileges->seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    syscall(SYS_capget, &header, privileges->capabilities);
+    /* Only who has a capability can drop one for its children. */
+    for (int i = 0; privileges->capabilities[0].permitted && i < 64; i++) {
+        const int bound = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
+        if (bound < 0)
+            break;
+        privileges->bounding |= (uint64_t)bound << i;
+    }
+}
+
+static void read_root(struct state *state)
+{
+    struct stat status = {0};
+    if (stat("/", &status) == 0) {
+        state->root.device = status.st_dev;
+        state->root.inode = status.st_ino;
+    }
+}
+
+static void read_switches(struct state *state)
+{
+    for (size_t i = 0; i < COUNT_OF(switches); i++)
+        state->switches[i] = prctl(switches[i].get, 0, 0, 0, 0);
+}
+
+static void write_switches(const struct state *state)
+{
+    for (size_t i = 0; i < COUNT_OF(switches); i++)
+        if (prctl(switches[i].get, 0, 0, 0, 0) != state->switches[i])
+            prctl(switches[i].set, state->switches[i], 0, 0, 0);
+}
+
+static void read_speculations(struct state *state)
+{
+    for (unsigned long i = 0; i < SPECULATIONS; i++)
+        state->speculations[i] = prctl(PR_GET_SPECULATION_CTRL, i, 0, 0, 0);
+}
+
+static void write_speculations(const struct state *state)
+{
+    for (unsigned long i = 0; i < SPECULATIONS; i++)
+        prctl(PR_SET_SPECULATION_CTRL, i, state->speculations[i] & ~(long)PR_SPEC_PRCTL, 0, 0);
+}
+
+static void read_clock(struct state *state)
+{
+    prctl(PR_GET_TSC, &state->clock_denied, 0, 0, 0);
+}
+
+static void write_clock(const struct state *state)
+{
+    prctl(PR_SET_TSC, state->clock_denied, 0, 0, 0);
+}
+
+static void read_cpuid(struct state *state)
+{
+#ifdef SYS_arch_prctl
+    state->cpuid = syscall(SYS_arch_prctl, GET_CPUID, 0);
+#else
+    (void)state;
+#endif
+}
+
+static void write_cpuid(const struct state *state)
+{
+#ifdef SYS_arch_prctl
+    syscall(SYS_arch_prctl, SET_CPUID, state->cpuid);
+#else
+    (void)state;
+#endif
+}
+
+static void read_memory_errors(struct state *state)
+{
+    state->memory_errors = prctl(PR_MCE_KILL_GET, 0, 0, 0, 0);
+}
+
+static void write_memory_errors(const struct state *state)
+{
+    prctl(PR_MCE_KILL, PR_MCE_KILL_SET, state->memory_errors, 0, 0);
+}
+
+static void read_personality(struct state *state)
+{
+    state->personality = personality(0xffffffff);
+}
+
+static void write_personality(const struct state *state)
+{
+    personality((unsigned long)state->personality);
+}
+
+static void read_io_priority(struct state *state)
+{
+    state->io_priority = (int)syscall(SYS_ioprio_get, IO_OF_PROCESS, 0);
+}
+
+/* None at all first: the kernel then tells what follows from the niceness, which may be what was told before. */
+static void write_io_priority(const struct state *state)
+{
+    syscall(SYS_ioprio_set, IO_OF_PROCESS, 0, 0);
+    if (syscall(SYS_ioprio_get, IO_OF_PROCESS, 0) != state->io_priority)
+        syscall(SYS_ioprio_set, IO_OF_PROCESS, 0, state->io_priority);
+}
+
+static void read_schedule(struct state *state)
+{
+    syscall(SYS_sched_getattr, 0, &state->schedule, sizeof(state->schedule), 0);
+}
+
+static void write_schedule(const struct state *state)
+{
+    syscall(SYS_sched_setattr, 0, &state->schedule, 0);
+}
+
+static void read_placement(struct state *state)
+{
+    syscall(SYS_get_mempolicy, &state->placement.mode, state->placement.nodes, NODES, NULL, 0);
+}
+
+static void write_placement(const struct state *state)
+{
+    syscall(SYS_set_mempolicy, state->placement.mode, state->placement.nodes, NODES);
+}
+
+static void read_signal_stack(struct state *state)
+{
+    stack_t stack = {0};
+    sigaltstack(NULL, &stack);
+    state->signal_stack.ss_sp = stack.ss_sp; /* and not what lies between them */
+    state->signal_stack.ss_flags = stack.ss_flags;
+    state->signal_stack.ss_size = stack.ss_size;
+}
+
+static void write_signal_stack(const struct state *state)
+{
+    sigaltstack(&state->signal_stack, NULL);
+}
+
+static void read_at_exit(struct state *state)
+{
+    syscall(SYS_get_robust_list, 0, &state->at_exit.robust, &state->at_exit.robust_size);
+    prctl(PR_GET_TID_ADDRESS, &state->at_exit.tid, 0, 0, 0);
+}
+
+static void write_at_exit(const struct state *state)
+{
+    syscall(SYS_set_robust_list, state->at_exit.robust, state->at_exit.robust_size);
+    syscall(SYS_set_tid_address, state->at_exit.tid);
+}
+
+/* There are few, and which are in use nobody tells. */
+static void read_protection_key(struct state *state)
+{
+    state->protection_key = pkey_alloc(0, 0);
+    if (state->protection_key > 0)
+        pkey_free(state->protection_key);
+}
+
+static void read_settings(struct state *state)
+{
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        char path[48];
+        snprintf(path, sizeof(path), "/proc/self/%s", settings[i]);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0)
+            (void)!read(fd, state->settings[i], sizeof(state->settings[i]) - 1);
+    }
+}
+
+/* As the file takes it what it gave: "1000", "00000033", "/autogroup-17 nice 0". */
+static void write_settings(const struct state *state)
+{
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        char path[48], text[16];
+        snprintf(path, sizeof(path), "/proc/self/%s", settings[i]);
+        const char *given = strrchr(state->settings[i], ' ');
+        const long value = strtol(given ? given : state->settings[i], NULL, i == HEXADECIMAL ? 16 : 10);
+        const int size = snprintf(text, sizeof(text), "%ld", value);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            (void)!write(fd, text, (size_t)size);
+    }
 }
 
 static void read_streams(struct state *state)
@@ -300,6 +552,20 @@ static const struct row {
     ROW(true, "users and groups", identity, read_identity, NULL),
     ROW(false, "privileges", privileges, read_privileges, NULL),
     ROW(true, "standard streams", streams, read_streams, NULL),
+    ROW(false, "root directory", root, read_root, NULL),
+    ROW(false, "switches of the process", switches, read_switches, write_switches),
+    ROW(false, "speculation", speculations, read_speculations, write_speculations),
+    ROW(false, "the clock's counter", clock_denied, read_clock, write_clock),
+    ROW(false, "the cpuid instruction", cpuid, read_cpuid, write_cpuid),
+    ROW(false, "what follows an error of memory", memory_errors, read_memory_errors, write_memory_errors),
+    ROW(false, "personality", personality, read_personality, write_personality),
+    ROW(false, "input and output priority", io_priority, read_io_priority, write_io_priority),
+    ROW(false, "scheduling attributes", schedule, read_schedule, write_schedule),
+    ROW(false, "placement of memory", placement, read_placement, write_placement),
+    ROW(false, "stack of signals", signal_stack, read_signal_stack, write_signal_stack),
+    ROW(false, "what the kernel does at a thread's end", at_exit, read_at_exit, write_at_exit),
+    ROW(false, "protection keys", protection_key, read_protection_key, NULL),
+    ROW(false, "settings in /proc", settings, read_settings, write_settings),
 };
 
 typedef struct {
@@ -307,9 +573,30 @@ typedef struct {
     struct state now;
     sigset_t blocked;
     fenv_t arithmetic; /* rounding, and what libraries built with -ffast-math switch on when they load */
+    uint16_t x87;
+    uint32_t sse;
     char **environment;
     size_t n_environment;
 } State;
+
+/* How this thread computes. The C library's fesetenv(3) leaves the precision of x87 as it is. */
+static void save_arithmetic(State *self)
+{
+    fegetenv(&self->arithmetic);
+#ifdef __x86_64__
+    __asm__ volatile("fnstcw %0" : "=m"(self->x87));
+    __asm__ volatile("stmxcsr %0" : "=m"(self->sse));
+#endif
+}
+
+static void put_back_arithmetic(const State *self)
+{
+    fesetenv(&self->arithmetic);
+#ifdef __x86_64__
+    __asm__ volatile("fldcw %0" : : "m"(self->x87));
+    __asm__ volatile("ldmxcsr %0" : : "m"(self->sse));
+#endif
+}
 
 static void free_environment(State *self)
 {
@@ -379,7 +666,7 @@ static PyObject *state_save(PyObject *object, PyObject *Py_UNUSED(unused))
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         rows[i].read(&self->saved);
     memset(self->saved.timers, 0, sizeof(self->saved.timers)); /* a timer that runs is never the same twice */
-    fegetenv(&self->arithmetic);
+    save_arithmetic(self);
     pthread_sigmask(SIG_SETMASK, NULL, &self->blocked);
     if (save_environment(self) < 0)
         return PyErr_NoMemory();
@@ -398,7 +685,10 @@ static PyObject *state_put_back(PyObject *object, PyObject *argument)
     PyObject *failed = PyList_New(0);
     if (!failed)
         return NULL;
-    fesetenv(&self->arithmetic);
+    put_back_arithmetic(self);
+    uselocale(LC_GLOBAL_LOCALE);
+    if (thorough)
+        munlockall(); /* which tells nobody whether it had to */
     if (!same_environment(self))
         put_back_environment(self);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

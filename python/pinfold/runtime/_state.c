@@ -1,11 +1,13 @@
 /* _state.c - looks at what a call changed, and shields what comes after it from what it left. */
 #include "_state.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "sweep.h"
@@ -136,6 +138,53 @@ static PyObject *descriptors(PyObject *Py_UNUSED(module), PyObject *argument)
     return PyBytes_FromStringAndSize(open, n);
 }
 
+PyDoc_STRVAR(identities_doc,
+             "identities()\n--\n\n"
+             "All descriptors that are open: a dict from each to bytes that tell what it is, and are others when "
+             "another takes its number.");
+
+struct descriptor {
+    uint64_t device, inode, special;
+    uint32_t mode, flags;
+};
+
+static PyObject *identity_of(int fd)
+{
+    struct stat status;
+    int flags = fcntl(fd, F_GETFD);
+    if (flags < 0 || fstat(fd, &status) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    const struct descriptor is = {
+        .device = status.st_dev,
+        .inode = status.st_ino,
+        .special = status.st_rdev,
+        .mode = status.st_mode,
+        .flags = (uint32_t)flags,
+    };
+    return PyBytes_FromStringAndSize((const char *)&is, sizeof(is));
+}
+
+static PyObject *identities(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    DIR *directory = opendir("/proc/self/fd");
+    if (!directory)
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "/proc/self/fd");
+    PyObject *found = PyDict_New();
+    for (struct dirent *entry; found && (entry = readdir(directory));) {
+        int fd = atoi(entry->d_name);
+        if (entry->d_name[0] == '.' || fd == dirfd(directory))
+            continue;
+        PyObject *number = PyLong_FromLong(fd);
+        PyObject *identity = number ? identity_of(fd) : NULL;
+        if (!identity || PyDict_SetItem(found, number, identity) < 0)
+            Py_CLEAR(found);
+        Py_XDECREF(number);
+        Py_XDECREF(identity);
+    }
+    closedir(directory);
+    return found;
+}
+
 PyDoc_STRVAR(has_children_doc,
              "has_children()\n--\n\nWhether this process has a child, dead or alive. For a subreaper "
              "that is: whether a descendant is left.");
@@ -251,6 +300,7 @@ static PyMethodDef functions[] = {
     {"version", version, METH_O, version_doc},
     {"rebind", rebind, METH_O, rebind_doc},
     {"descriptors", descriptors, METH_O, descriptors_doc},
+    {"identities", identities, METH_NOARGS, identities_doc},
     {"has_children", has_children, METH_NOARGS, has_children_doc},
     {"sweep", sweep, METH_VARARGS, sweep_doc},
     {"shield", (PyCFunction)(void (*)(void))shield, METH_FASTCALL, shield_doc},

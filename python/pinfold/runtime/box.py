@@ -149,8 +149,9 @@ class Box:
         self._shared = -1
         """The mount namespace of all workers, until a call's own is certain."""
         self._home = ""
+        self._left: tuple[int, ...] = ()
+        """What the file system tells of `_home` when nothing is in it."""
         self.source: Source | None = None
-        self._calls = 0
         self._reused = False
         self.entered = False
         """Whether a call of a worker that is used again has a scratch directory."""
@@ -165,8 +166,9 @@ class Box:
         if self._plan["seccomp"]:
             # Workers of a strict box have mounts to make first, and privileges to make them; those
             # of the other leave directories that only a change of their mode opens.
-            _box.load(_box.compile(STRICT_FIRST if strict else STANDARD_FIRST, network, abi))
-            self._filter = _box.compile(STRICT_REST if strict else STANDARD_REST, network, abi)
+            first, rest = (STRICT_FIRST, STRICT_REST) if strict else (STANDARD_FIRST, STANDARD_REST)
+            _box.load(_box.compile(first, network, abi, not fresh))
+            self._filter = _box.compile(rest, network, abi, not fresh)
         self._filtered = True
         if fresh and abi:
             scratch = None if self._strict else f"{self._base}/scratch"
@@ -185,7 +187,7 @@ class Box:
             return
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
-            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"])
+            self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"], reused)
         self._home = f"{self._base}/scratch"
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
@@ -206,6 +208,7 @@ class Box:
         self._reused = reused
         if reused:
             self._close([])
+            self._left = self._clear()
 
     def enter(self, python_path: list[str]) -> None:
         """A call begins: close the box, if it is open, and go to the scratch directory."""
@@ -230,27 +233,38 @@ class Box:
             )
         else:
             self.entered = True
-        self._calls += 1
-        directory = f"{self._home}/{self._calls}"
-        os.mkdir(directory, 0o700)
+        directory = self._home
+        if self._strict:  # the file of its source lies there as well
+            directory = f"{self._home}/work"
+            os.mkdir(directory, 0o700)
         os.chdir(directory)
         for name in ("HOME", "TMPDIR", "TEMP", "TMP"):
             os.environ[name] = directory
         forget_temporary_directory()
 
     def leave(self) -> None:
-        """A call of a worker that is used again has ended: its scratch directory goes, and what is
-        beside it (in a strict box that is ``/tmp``), and what was done to the one around it."""
+        """A call of a worker that is used again has ended: what is in its scratch directory goes.
+        Raises OSError if something stays, such as a mapping that keeps a file, or if the directory
+        itself tells of the call."""
         self.entered = False
         if self._strict:
             os.chmod(self._home, 0o700)
+        if self._clear() != self._left:
+            raise OSError(f"{self._home} is not as it was")
+
+    def _clear(self) -> tuple[int, ...]:
         fd = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _box.clear(fd, 0xFFFFFFFF)
-            if self._strict:
+            status = os.fstat(fd)
+            left: tuple[int, ...] = (status.st_mode, status.st_size)
+            if self._strict:  # a file system of its own
                 for name in os.listxattr(fd):
                     os.removexattr(fd, name)
                 os.utime(fd, ns=(0, 0))
+                space = os.fstatvfs(fd)
+                left += (space.f_bfree, space.f_ffree)
+            return left
         finally:
             os.close(fd)
 

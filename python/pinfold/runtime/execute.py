@@ -76,7 +76,7 @@ class Executor:
         if isolation != "fresh":
             from pinfold.runtime.reset import Reset
 
-            self._reset = Reset()
+            self._reset = Reset(boxed=box is not None)
         self._program: Program | None = None
         self._python_path = python_path
         self._shadows = NO_SHADOWS
@@ -96,6 +96,11 @@ class Executor:
     def bounds_files(self) -> bool:
         """Whether the call that ended bounds the size of files still."""
         return self._limits.bounds("file_bytes")
+
+    @property
+    def looked_closely(self) -> bool:
+        """Whether the call that ended gave reason to look at what costs more than itself."""
+        return self._reset is not None and self._reset.thorough
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
         """Run one call and return (status, segments, flags) of its result, as src/frame.h has them.

@@ -29,6 +29,9 @@ LINGERING = (
     *("main_thread", "faulthandler.register"),
 )
 
+# By these it reaches what is looked at only then.
+REACHING = ("ctypes", "cffi", "dup2", "closerange", "F_DUPFD", "fileno=", "fcntl(", "ionice")
+
 
 class Program:
     """One source: its text, its lines, and what it compiles to."""
@@ -42,7 +45,7 @@ class Program:
         self.lines = lines_of(self.text)
         self.compiled: CodeType | None = None
         # What is worth a second look after a call, in a worker that is used again.
-        self.reaches_c = any(name in text for name in ("ctypes", "cffi", "dup2", "closerange"))
+        self.reaches_c = any(name in text for name in REACHING)
         self.lingers = next((name for name in LINGERING if name in text), None)
         self.touches = any(name in text for name in ("__file__", "user_code", "filename", "source"))
         self.seeds = "seed" in text or "setstate" in text or "set_state" in text

@@ -8,7 +8,8 @@ keep inside, such as numpy's print options.
 
 After each call everything is compared, by identity where that is possible, and only what differs is
 touched. A few comparisons cost more than a trivial call. They are made when the call gave reason
-to: it took long, or imported something, or set a limit, or its source names the way there.
+to: it took long, or imported something, or set a limit, or its source names the way there; and in a
+box always, for there a source may hide what it does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ from time import monotonic, tzset
 from typing import Any
 
 from pinfold.runtime import generators, leftovers, printed, search
-from pinfold.runtime._state import State, changed, descriptors, has_children, peak_kb, rebind
+from pinfold.runtime._state import (
+    State,
+    changed,
+    descriptors,
+    has_children,
+    identities,
+    peak_kb,
+    rebind,
+)
 from pinfold.runtime.program import NAME, Program
 from pinfold.runtime.settings import SETTINGS
 from pinfold.runtime.watch import Watch, interpreter, library, loggers, names, put_back, watch
@@ -40,11 +49,9 @@ LONG = 0.001
 GROWTH_KB = 512 << 10
 GROWTH = 2
 
-# What is looked at after every call, and after one that gave reason to. A new descriptor is the
-# lowest that is free, and the runtime's own are near 230; Python has no names for the signals from
-# 32 on but their numbers.
+# What is looked at after every call. A new descriptor is the lowest that is free; Python has no
+# names for the signals from 32 on but their numbers.
 DESCRIPTORS = 64
-ALL_DESCRIPTORS = 256
 SIGNALS = range(1, 32)
 ALL_SIGNALS = range(1, 65)
 
@@ -52,7 +59,9 @@ ALL_SIGNALS = range(1, 65)
 class Reset:
     """Makes a process that ran a call what it was before. There is one in a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, boxed: bool = False) -> None:
+        self._boxed = boxed
+        self.thorough = False
         self._saved = False
         self._audited = False
         self._limited = False
@@ -96,8 +105,8 @@ class Reset:
         `program` is what ran, if it came to that; `entries` are what the call put on `sys.path`;
         `payload` are the segments of its arguments and its result, which are still there.
         """
-        thorough = monotonic() - self._began > LONG or program is None or program.reaches_c
-        thorough |= self._limited
+        thorough = self._boxed or program is None or program.reaches_c or self._limited
+        self.thorough = thorough = thorough or monotonic() - self._began > LONG
         self._limited = False
         _signal.set_wakeup_fd(-1)
         self._put_back_handlers(SIGNALS)
@@ -161,7 +170,7 @@ class Reset:
         ]
         self._path = list(sys.path)
         self._installed = search.installed()
-        self._descriptors = descriptors(ALL_DESCRIPTORS)
+        self._keep_descriptors(identities())
         self._decimal: Any = None
         for variable, value in copy_context().items():
             if variable.name == "decimal_context":
@@ -308,22 +317,33 @@ class Reset:
         if faulthandler is not None:
             faulthandler.cancel_dump_traceback_later()
 
+    def _keep_descriptors(self, identities: dict[int, bytes]) -> None:
+        self._descriptors = identities
+        self._lowest = bytes(fd in identities for fd in range(DESCRIPTORS))
+
     def _check_descriptors(self, thorough: bool, adopt: bool) -> list[str]:
-        if not thorough and descriptors(DESCRIPTORS) == self._descriptors[:DESCRIPTORS]:
+        if not thorough and descriptors(DESCRIPTORS) == self._lowest:
             return []
-        if descriptors(ALL_DESCRIPTORS) == self._descriptors:
+        if identities() == self._descriptors:
             return []
         gc.collect()  # an object in a cycle may own it
-        now = descriptors(ALL_DESCRIPTORS)
-        opened = [fd for fd in range(ALL_DESCRIPTORS) if now[fd] > self._descriptors[fd]]
-        if any(now[fd] < self._descriptors[fd] for fd in range(ALL_DESCRIPTORS)):
+        now = identities()
+        opened = now.keys() - self._descriptors.keys()
+        if any(fd not in now for fd in self._descriptors):
             return ["a descriptor was closed"]
+        if self._boxed and any(now[fd] != is_ for fd, is_ in self._descriptors.items()):
+            return ["a descriptor is another"]
         # To close one is not for us: its owner, if it has one, would close the number once more
         # when it belongs to something else. A library that was just imported may keep what it
-        # opened, and so may one that opened a device.
-        if opened and not adopt and not any(map(leftovers.is_device, opened)):
-            return [f"descriptor {opened[0]} was left open"]
-        self._descriptors = now
+        # opened, and so may one that opened a device. In a box it may be the program that did, for
+        # later calls to read.
+        if self._boxed:
+            adopt &= all(map(leftovers.is_harmless, opened))
+        elif not adopt:
+            adopt = any(map(leftovers.is_device, opened))
+        if opened and not adopt:
+            return [f"descriptor {min(opened)} was left open"]
+        self._keep_descriptors(now)
         return []
 
     def _has_grown(self, payload: Sequence[bytes | memoryview]) -> bool:

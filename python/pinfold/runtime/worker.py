@@ -105,6 +105,8 @@ class Worker:
             if self._places is not None:
                 pin(self._places[channel.place - 1])
             status, result, flags = self._executor.run(tuple(segments), result_max)
+            if self._executor.looked_closely and not channel.is_intact():
+                flags |= RESULT_RETIRE
         except BaseException as error:
             if not channel.call:
                 # A signal that came between two calls; or a channel that cannot be read any more.
