@@ -451,6 +451,12 @@ static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
     }
 }
 
+/* Whether it takes more from others with each moment that it lives. */
+static bool takes_more(const struct call *call)
+{
+    return call->outcome == PINFOLD_MEMORY_LIMIT || call->outcome == PINFOLD_EXITED;
+}
+
 /* While its worker lives: that may be dead, and not reported yet, when the caller is told. An answer has it all. */
 static void note_usage(struct call *call)
 {
@@ -474,8 +480,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     if (step->actions & CALL_ASK)
         worker_ask(call->worker);
     if (step->actions & CALL_GRACE)
-        reactor_set(pool, &call->timer,
-                    now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_GRACE_NS : CALL_GRACE_OVER_NS));
+        reactor_set(pool, &call->timer, now_ns() + (takes_more(call) ? CALL_GRACE_OVER_NS : CALL_GRACE_NS));
     if (step->actions & CALL_PATIENCE)
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));

@@ -73,8 +73,8 @@ struct call_step {
 
 extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
 
-#define CALL_GRACE_NS (45 * INT64_C(1000000))   /* how long the answer about the stack may hold up a kill */
-#define CALL_GRACE_OVER_NS LIMIT_SAMPLE_NS      /* the same of a call that uses too much, and meanwhile more */
+#define CALL_GRACE_NS (45 * INT64_C(1000000)) /* how long the answer about the stack may hold up a kill */
+#define CALL_GRACE_OVER_NS LIMIT_SAMPLE_NS    /* the same of a call with too much memory, or too many processes */
 #define CALL_PATIENCE_NS (5 * INT64_C(1000000)) /* how long a kill's sweep may hold up the news of it */
 #define CALL_SWEEP_NS (1000 * INT64_C(1000000)) /* the same for a call that ended by itself */
 

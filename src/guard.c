@@ -237,7 +237,8 @@ int main(int argc, char **argv)
     close(CONTROL);
     close(exec_pipe[1]);
     watch(caller_pidfd, child, exec_pipe[0], command[0]);
-    sweep_spare_trackers(SWEEP_TRACKER_NS);
+    if (!namespaces) /* which have a /dev/shm of their own */
+        sweep_spare_trackers(SWEEP_TRACKER_NS);
     /* The template last, and stopped until then, so that it tells nobody of deaths that are this one's doing. If this
      * process is killed before it is done, the template goes on, and sweeps what is left. */
     kill(child, SIGSTOP);

@@ -327,7 +327,8 @@ static pid_t reap_group(void)
         return -1;
     if (dead.si_pid == 0)
         return 0;
-    kill(-dead.si_pid, SIGKILL);
+    if (sweep_may_kill_groups())
+        kill(-dead.si_pid, SIGKILL);
     return waitpid(dead.si_pid, NULL, __WALL);
 }
 

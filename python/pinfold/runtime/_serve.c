@@ -527,7 +527,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->step = step;
     server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
-    if (!runtime_has_base) /* in a box there is no /dev/shm for anything to be left in */
+    if (!runtime_needs_base) /* in a box there is no /dev/shm for anything to be left in */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
     int r = prepare(server);
     if (r < 0) {
