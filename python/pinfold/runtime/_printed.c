@@ -494,7 +494,7 @@ void printed_share(struct printed *shared)
         unlock(stream);
 }
 
-void printed_flush(bool last)
+static void drain_all(bool last)
 {
     for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
         int r;
@@ -508,7 +508,24 @@ void printed_flush(bool last)
             unlock(stream);
         } while (r == -EINTR);
     }
+}
+
+void printed_flush(bool last)
+{
+    drain_all(last);
     fflush(NULL);
+}
+
+/* C's stdout alone, and only if no thread is at it: one that waits for input holds the lock of stdin. */
+PyObject *printed_before_fork(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    drain_all(false);
+    if (stdout && ftrylockfile(stdout) == 0) {
+        fflush_unlocked(stdout);
+        funlockfile(stdout);
+    }
+    Py_RETURN_NONE;
 }
 
 void printed_keep_c(void)

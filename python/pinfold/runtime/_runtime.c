@@ -365,6 +365,8 @@ static PyMethodDef methods[] = {
      "open_printed(raw, fd, encoding, errors) -> TextIOWrapper\n\nOver the FileIO `raw` of stdout or stderr, with "
      "a buffer "
      "that outlives a worker."},
+    {"before_fork", printed_before_fork, METH_NOARGS,
+     "before_fork()\n\nWrites out what waits: a fork begins without it."},
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\nAs os._exit; what C code has printed is not lost by it."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},

@@ -81,6 +81,7 @@ PyObject *printed_exit_function(void);      /* what os._exit is from now on */
 void printed_share(struct printed *shared); /* the buffer is there, and this process a worker */
 void printed_flush(
     bool last); /* writes out Python's and C's buffers, with the GIL; if `last`, drops what nobody takes */
+PyObject *printed_before_fork(PyObject *module, PyObject *unused);
 void printed_keep_c(void); /* copies C's, for the pool to find. Async-signal-safe, and takes no lock */
 
 /* _channel.c */

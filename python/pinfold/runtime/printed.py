@@ -24,7 +24,7 @@ def take_over() -> None:
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)
     os._exit = posix._exit = _runtime.exit_function()
-    os.register_at_fork(before=_runtime.flush)
+    os.register_at_fork(before=_runtime.before_fork)
 
 
 def is_buffered(stream: object) -> bool:
