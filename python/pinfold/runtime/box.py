@@ -234,7 +234,7 @@ class Box:
         else:
             self.entered = True
         directory = self._home
-        if self._strict:  # the file of its source lies there as well
+        if self.source is not None and self.source.directory == f"{self._home}/source":
             directory = f"{self._home}/work"
             os.mkdir(directory, 0o700)
         os.chdir(directory)
