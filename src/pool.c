@@ -365,6 +365,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     if (!pool)
         return error_errno(error, -ENOMEM, "cannot hold a pool");
     pool->owner = getpid();
+    pool->processors = (uint32_t)sysconf(_SC_NPROCESSORS_CONF);
+    pool->memory_kb = (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
     pool->armed = INT64_MAX;
     pool->generation = 1;
     pool->spills.fd = pool->cgroup.fd = pool->epoll = pool->wake = pool->ready = pool->timer = pool->queue.notify =

@@ -61,6 +61,8 @@ struct config { /* the pool's own copy of pinfold_config */
 };
 
 struct pinfold_pool {
+    uint32_t processors; /* of the machine */
+    uint64_t memory_kb;
     pid_t owner;                   /* the process that opened it; a fork of it must keep its hands off */
     LIST_ENTRY(pinfold_pool) held; /* by fork.c */
     pthread_mutex_t lock;

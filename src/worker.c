@@ -20,6 +20,8 @@
 #include "usage.h"
 #include "util.h"
 
+#define CREDIT_US 10000 /* a tick of the clock by which processor time may be counted */
+
 #define STAYS(state)                                                                                              \
     {                                                                                                             \
         state, 0                                                                                                  \
@@ -328,9 +330,15 @@ int worker_send(struct worker *worker, const struct call *call, uint32_t flags)
 
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
-    /* What a call of a boxed worker uses is what the kernel counts from here on; it has had no children yet. */
-    if (pool_distrusts(pool))
+    /* What its calls use is what the kernel counts from here on; it has had no children yet, or they are its set-up's. */
+    struct usage usage;
+    if (pool_distrusts(pool)) {
         worker->user_us = usage_own_time_us(worker->pid);
+    } else if (pool_reuses(pool) && (worker->calls == 0 || limit_any(&call->limits)) &&
+               usage_read_now(worker->pid, false, &usage) == 0) {
+        worker->user_us = usage.user_us;
+        worker->sys_us = usage.sys_us;
+    }
     if (pool->places && usage_read_waits(worker->pid, &worker->waits) < 0)
         worker->waits.wait_ns = UINT64_MAX; /* unknown */
     cgroup_limit(&pool->cgroup, worker->id, call->limits.memory_bytes, call->limits.processes);
@@ -463,6 +471,40 @@ static uint32_t verdict_of(const struct call *call, const struct frame_result *b
     return verdicts[body->status];
 }
 
+/* Whether no more is told than there was: time of all processors, for as long as the call took, and memory. */
+static bool is_credible(const struct pinfold_pool *pool, const struct call *call, const struct frame_result *body)
+{
+    const uint64_t wall_us = (uint64_t)(now_ns() - call->started) / 1000 + CREDIT_US;
+    const uint64_t most_us = wall_us * pool->processors;
+    return body->user_us <= most_us && body->sys_us <= most_us - body->user_us && body->peak_kb <= pool->memory_kb;
+}
+
+/* What its call has used is what the kernel says in a box, and the worker's word elsewhere. False: it is dead, or another
+ * program, and its end will tell. */
+static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, const struct frame_result *body)
+{
+    const bool credible = is_credible(pool, worker->call, body);
+    const bool ahead = worker->ahead.n > 0; /* the end of the worker is not that of this call */
+    const bool execs = pool->config.isolation == PINFOLD_SPAWN;
+    struct usage usage;
+    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, &usage) && (execs || !usage.execed)) {
+        call_usage_total(worker->call, usage.user_us, usage.sys_us, usage.peak_kb);
+        if (pool_reuses(pool)) {
+            worker->user_us = usage.user_us;
+            worker->sys_us = usage.sys_us;
+        }
+        return true;
+    }
+    if (!credible || (pool_wants_seals(pool) && !ahead))
+        return ahead;
+    call_usage(worker->call, body->user_us, body->sys_us, body->peak_kb);
+    if (pool_reuses(pool)) {
+        worker->user_us += body->user_us;
+        worker->sys_us += body->sys_us;
+    }
+    return true;
+}
+
 /* The descriptor of a spill that the worker could not send. -ESRCH: nor can it any more. */
 static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
 {
@@ -514,17 +556,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     else
         call_evidence(call, verdict, "%s",
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
-    struct usage usage;
-    bool measured = true;
-    if (!pool_distrusts(pool))
-        call_usage(call, body->user_us, body->sys_us, body->peak_kb);
-    else if ((measured = worker_usage(worker, &usage) && !usage.execed))
-        call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
+    bool measured = take_usage(pool, worker, body);
     call_waits(pool, call);
-    if (pool_reuses(pool)) {
-        worker->user_us += body->user_us;
-        worker->sys_us += body->sys_us;
-    }
     if (call->state == CALL_LATE) /* a value that came too late is none */
         result_drop(call->result);
     worker->calls++;
@@ -532,6 +565,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     pool->stillborn = 0;
     /* One that is dead already is told of by its template, any moment; and with it what only a death tells, the peak of all
      * that it has executed. */
+    worker->unmeasured = !measured;
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
@@ -775,7 +809,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         bool tree = report->flags & EXITED_ORPHANS;
         struct template *template = worker->template;
         pool->stillborn = 0;
-        if (!call->answered || pool_distrusts(pool))
+        if (!call->answered || worker->unmeasured || pool_distrusts(pool))
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {
             /* it is known how the call ended; how its worker was brought down says nothing more */

@@ -93,6 +93,7 @@ struct worker {
     bool handed_last;      /* nothing was sent to it after its present call */
     bool unread;           /* it died with the last message that it was sent unread */
     bool answered;         /* its call has a result, which is told when its channel is empty */
+    bool unmeasured;       /* what that has used, its end will tell */
     bool ready;            /* it has loaded, if it was spawned */
     bool quiet;            /* that call printed nothing, and what is in the pipes is another's */
     uint32_t answer_flags; /* of that RESULT */
@@ -100,7 +101,7 @@ struct worker {
     uint64_t inherited_kb;
     uint32_t place;           /* 1 ..; 0: it has none */
     struct usage_waits waits; /* before its call; with PINFOLD_PLACES */
-    uint64_t user_us, sys_us; /* before its call: of the calls that it finished, as it told; in a box, of all */
+    uint64_t user_us, sys_us; /* before its call: all, or of the calls that it finished, as it told */
     char exit_reason[64];     /* for the event of its exit; "": it died by itself */
 };
 

@@ -98,7 +98,7 @@ def f(strict):
     seen["threads"] = threading.active_count()
     own_names = ("PINFOLD_WORKER_ID", "HOME", "TMPDIR", "TEMP", "TMP")
     seen["environment"] = {k: v for k, v in os.environ.items() if k not in own_names}
-    seen["path"] = [p for p in sys.path if p != here]
+    seen["path"] = [p for p in sys.path if p != here and ".pinfold-box-" not in p]
     seen["interpreter"] = [sys.getrecursionlimit(), sys.getswitchinterval(), len(sys.meta_path), len(sys.path_hooks)]
     return seen
 """

@@ -76,7 +76,6 @@ KNOWN: dict[str, tuple[str, str]] = {
     "forge_failed": ("", "of its own call a program may say what it wants"),
     "forge_result": ("reuse", _REUSE),
     "forge_and_wait": ("reuse", _REUSE),
-    "forge_metrics": ("reuse", "figures of a worker that is used again are its own word"),
     "use_disk_many": ("standard", "nothing bounds the number of files on the disk"),
     "use_inodes": ("standard", "the same"),
     "two_results": ("reuse", _REUSE),

@@ -28,13 +28,14 @@ def on_places(name: str, tries: str, body: str, *, at_none: bool = False) -> lis
 
 ELSEWHERE = """
 def elsewhere(w):
-    own = os.path.dirname(os.getcwd())  # strict: the tmpfs that is bounded, and also /tmp and /dev/shm
-    own = os.stat(own).st_dev if os.path.ismount(own) else None
+    here = os.getcwd()
+    if os.path.basename(here) == "work": here = os.path.dirname(here)  # the source is there as well
+    own = os.stat(here).st_dev if os.path.ismount(here) else None  # strict: also /tmp and /dev/shm
     for at in ('/', '/tmp', '/var/tmp', '/dev/shm', '/dev', '/run', '/proc', '/sys', '/home', '/root', sys.prefix,
-               spills(w), base(), os.path.dirname(base()), os.path.dirname(os.getcwd()), w['home'], w['root'],
+               spills(w), base(), os.path.dirname(base()), os.path.dirname(here), w['home'], w['root'],
                os.path.dirname(w['package']), '/dev/mqueue', '/.outside'):
         if os.path.exists(at) and os.stat(at).st_dev == own: continue
-        if not os.path.realpath(at).startswith(os.getcwd()): yield at
+        if not os.path.realpath(at).startswith(here): yield at
 def fills(make, at):
     try: make(at)
     except OSError: return False

@@ -89,6 +89,12 @@ def there(name: str) -> bool:
     return find_spec(name) is not None
 
 
+def need(name: str) -> None:
+    """Not by an import: its threads would stay in this process."""
+    if not there(name):
+        pytest.skip(f"no {name} here")
+
+
 @pytest.mark.parametrize("isolation, early", [("fresh", False), ("fresh", True), ("reuse", True)])
 @pytest.mark.parametrize("level", ["standard", "strict"])
 @pytest.mark.parametrize(
@@ -174,7 +180,7 @@ def f():
 def test_a_template_that_has_loaded_a_library_draws_other_numbers_in_each_worker(
     make_backend: MakeBackend, isolation: str
 ) -> None:
-    pytest.importorskip("torch")
+    need("torch")
     backend = make_backend(
         isolation=isolation,
         preload=["torch"],
@@ -188,7 +194,7 @@ def test_a_template_that_has_loaded_a_library_draws_other_numbers_in_each_worker
 
 
 def test_numbas_generator_is_another_in_each_worker(make_backend: MakeBackend) -> None:
-    pytest.importorskip("numba")
+    need("numba")
     setup = """
 import numba, numpy as np
 @numba.njit
@@ -219,9 +225,8 @@ READS = {
 def test_a_set_up_may_read_tables(
     make_backend: MakeBackend, isolation: str, level: str, tmp_path: Path
 ) -> None:
-    for name in ("pandas", "pyarrow"):
-        if not there(name):
-            pytest.skip(f"no {name} here")
+    need("pandas")
+    need("pyarrow")
     if not level_is_there(level):
         pytest.skip("not to be had here")
     output_of(WRITES, tmp_path / "table")
@@ -242,7 +247,7 @@ def f():
 def test_a_library_whose_threads_a_fork_would_break_is_refused_by_its_name(
     make_backend: MakeBackend,
 ) -> None:
-    pytest.importorskip("sklearn")
+    need("sklearn")
     setup = "import numpy as np\nfrom sklearn.cluster import KMeans\n"
     setup += "KMeans(3, n_init=1).fit(np.random.rand(5000, 3))\n"
     backend = make_backend(setup=setup)
@@ -293,7 +298,7 @@ def test_a_library_starts_processes_that_reach_the_source(
     make_backend: MakeBackend, isolation: str, library: str, early: bool
 ) -> None:
     name, rest = STARTS[library]
-    pytest.importorskip(name)
+    need(name)
     if early and library == "torch":
         pytest.skip("once is enough")
     backend = make_backend(isolation=isolation, preload=[name] if early else [], max_workers=1)
@@ -304,7 +309,7 @@ def test_a_library_starts_processes_that_reach_the_source(
 def test_numba_caches_what_it_compiles_of_a_source(
     make_backend: MakeBackend, isolation: str, level: str
 ) -> None:
-    pytest.importorskip("numba")
+    need("numba")
     if not level_is_there(level):
         pytest.skip("not to be had here")
     backend = make_backend(isolation=isolation, sandbox=level, preload=["numba"], max_workers=1)
@@ -322,7 +327,7 @@ def f(): return g(3), sum(g.stats.cache_misses.values()), os.listdir()
 def test_matplotlib_draws_with_the_backend_that_the_caller_has_set(
     make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch, isolation: str
 ) -> None:
-    pytest.importorskip("matplotlib")
+    need("matplotlib")
     monkeypatch.setenv("MPLBACKEND", "svg")
     backend = make_backend(isolation=isolation, sandbox="none", max_workers=1)
     code = "import matplotlib\ndef f(): return matplotlib.get_backend()"

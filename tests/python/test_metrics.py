@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -219,3 +220,59 @@ def test_the_peak_of_memory_is_told_however_a_call_ends(
         assert (name, result.outcome) == (name, outcome)
         assert result.metrics is not None
         assert result.metrics.peak_rss_kb > 50_000, name
+
+
+FORGED = """
+import os, socket, struct, sys, time
+began = time.process_time()
+while time.process_time() - began < 0.2:
+    pass
+told, keeps_running = args
+frame = sys._getframe()
+while "channel" not in frame.f_locals:
+    frame = frame.f_back
+item = b"\\x18\\x2a"
+payload = struct.pack("<IIQ", 0x4C504650, 1, len(item)).ljust(64, b"\\0") + item
+body = struct.pack("<QQQQII", len(payload), *told, 0, 0)
+number, size = frame.f_locals["channel"].call, 16 + len(body) + len(payload)
+head = struct.pack("<HBBIQ", 0x4650, 1, 10, size, number)
+for fd in range(3, 512):
+    try:
+        sock = socket.socket(fileno=os.dup(fd))
+    except OSError:
+        continue
+    if sock.type == socket.SOCK_SEQPACKET:
+        sock.send(head + body + payload)
+        break
+if keeps_running:
+    time.sleep(0.1)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+@pytest.mark.parametrize("sandbox", ["none", "standard", "strict"])
+def test_no_more_is_told_than_can_have_been_used(
+    make_backend: MakeBackend, sandbox: str, isolation: str
+) -> None:
+    """A program sends its own result with figures of its own. In a box they are the kernel's."""
+    if sandbox != "none" and _sandbox.isolation_of(WorkerConfig(sandbox=sandbox)).missing:  # type: ignore[arg-type]
+        pytest.skip("not to be had here")
+    backend = make_backend(isolation=isolation, sandbox=sandbox, max_workers=1)
+    most, far = 2**64 - 1, 2**40
+    for told in ((most, 1, most), (far, far, far), (0, 0, 0)):
+        for keeps_running in (False, True):
+            result = backend.submit(call(FORGED, told, keeps_running), deadline_s=30).result(60)
+            metrics = result.metrics
+            assert metrics is not None
+            assert result.value == 42
+            used = metrics.user_time_s + metrics.sys_time_s
+            assert used < 2 * metrics.wall_time_s * (os.cpu_count() or 1) + 0.1
+            assert metrics.peak_rss_kb < os.sysconf("SC_PHYS_PAGES") * 4
+            assert min(metrics.user_time_s, metrics.sys_time_s, metrics.peak_rss_kb) >= 0
+            if sandbox != "none":
+                assert used > 0.19
+                assert metrics.peak_rss_kb > 100
+            honest = backend.submit(SQUARE).result(60).metrics
+            assert honest is not None
+            assert 0 <= honest.user_time_s + honest.sys_time_s < 0.19

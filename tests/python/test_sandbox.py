@@ -17,7 +17,7 @@ import pytest
 
 from conftest import MakeBackend
 from pinfold import InvalidConfig, LocalBackend, WorkerCall, WorkerConfig, _sandbox
-from pinfold.runtime import _box, box
+from pinfold.runtime import _runtime, base
 from programs import SQUARE, call
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
@@ -455,7 +455,7 @@ def test_a_base_that_is_cleared_away_before_it_is_held_is_made_again(
         def late(*args: Any) -> Any:
             if name not in cleared:
                 cleared.append(name)
-                _box.clear_bases(str(tmp_path))
+                _runtime.clear_bases(str(tmp_path))
                 assert list(tmp_path.iterdir()) == []
             return call(*args)
 
@@ -463,13 +463,13 @@ def test_a_base_that_is_cleared_away_before_it_is_held_is_made_again(
 
     monkeypatch.setattr(os, "open", after_a_look("open", os.open))
     monkeypatch.setattr(fcntl, "flock", after_a_look("flock", fcntl.flock))
-    base, lock = box.make_base(str(tmp_path))
+    made, lock = base.make_base(str(tmp_path))
     assert cleared == ["open", "flock"]
-    _box.clear_bases(str(tmp_path))
-    assert list(tmp_path.iterdir()) == [Path(base)]
-    assert sorted(os.listdir(base)) == ["root", "scratch", "trash"]
+    _runtime.clear_bases(str(tmp_path))
+    assert list(tmp_path.iterdir()) == [Path(made)]
+    assert sorted(os.listdir(made)) == ["root", "scratch", "sources", "trash"]
     os.close(lock)
-    _box.clear_bases(str(tmp_path))
+    _runtime.clear_bases(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -531,11 +531,13 @@ for top, directories, names in os.walk(outside):
         pass
 held = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
 held = [path for path in held if path.startswith(outside) and "/#" not in path]
+held = [path for path in held if SPARED not in path + "/"]  # its source's file, to write it anew
 return value, [top for top in made if not (top + "/").startswith(here + "/")], held
 """
     large = b"x" * 300_000
     with make_backend(isolation=isolation, sandbox=level, max_workers=1) as backend:
-        program = call(body, large, str(spill_dir))
+        spared = "none" if isolation == "fresh" else "/sources/"
+        program = call(body.replace("SPARED", repr(spared)), large, str(spill_dir))
         for _ in range(3):
             assert backend.submit(program).result(timeout=60).unwrap() == (large, [], [])
 

@@ -373,8 +373,9 @@ static PyMethodDef methods[] = {
     {"clear_bases", clear_bases, METH_O,
      "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
     {"source_slot", source_slot, METH_VARARGS,
-     "source_slot(sources, name or \"\") -> (name, lock, file), or None\n\n"
-     "Takes a directory in `sources`: that of the name, or one that nobody else holds, and opens the file in it."},
+     "source_slot(sources, name or \"\", locked) -> (name, lock, file), or None\n\n"
+     "Takes a directory in `sources`: that of the name, or one that nobody else holds, and opens the file in it.\n"
+     "Not `locked`: the lock is -1, since nobody else uses that name."},
     {"source_write", source_write, METH_VARARGS, "source_write(file, str or bytes)\n\nAll that it holds then."},
     {"use_berths", home_use_berths, METH_VARARGS,
      "use_berths(held, abi, network, scratch or None, filter or None)\n\n"

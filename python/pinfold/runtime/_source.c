@@ -96,7 +96,8 @@ PyObject *source_slot(PyObject *module, PyObject *arguments)
 {
     (void)module;
     const char *path, *name;
-    if (!PyArg_ParseTuple(arguments, "ss", &path, &name))
+    int locked;
+    if (!PyArg_ParseTuple(arguments, "ssp", &path, &name, &locked))
         return NULL;
     int lock, file, r = -EBUSY;
     char number[16];
@@ -117,6 +118,10 @@ PyObject *source_slot(PyObject *module, PyObject *arguments)
     }
     if (r < 0)
         Py_RETURN_NONE;
+    if (!locked) {
+        close(lock);
+        lock = -1;
+    }
     return Py_BuildValue("(sii)", name, lock, file);
 }
 

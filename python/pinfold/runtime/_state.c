@@ -13,6 +13,7 @@
 #include "sweep.h"
 #include "util.h"
 
+#define BOXED_DESCRIPTORS 512
 #define DESCRIPTORS 256 /* the most that descriptors() looks at */
 
 /* A number that a dict gets anew with each change (PEP 509), gone in Python 3.14; 0: there is none. Not for the dict
@@ -164,24 +165,35 @@ static PyObject *identity_of(int fd)
     return PyBytes_FromStringAndSize((const char *)&is, sizeof(is));
 }
 
+static int add_identity(PyObject *found, int fd)
+{
+    PyObject *number = PyLong_FromLong(fd);
+    PyObject *identity = number ? identity_of(fd) : NULL;
+    int r = identity ? PyDict_SetItem(found, number, identity) : -1;
+    Py_XDECREF(number);
+    Py_XDECREF(identity);
+    return r;
+}
+
 static PyObject *identities(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
     DIR *directory = opendir("/proc/self/fd");
-    if (!directory)
+    if (!directory && errno != EACCES)
         return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "/proc/self/fd");
     PyObject *found = PyDict_New();
-    for (struct dirent *entry; found && (entry = readdir(directory));) {
-        int fd = atoi(entry->d_name);
-        if (entry->d_name[0] == '.' || fd == dirfd(directory))
-            continue;
-        PyObject *number = PyLong_FromLong(fd);
-        PyObject *identity = number ? identity_of(fd) : NULL;
-        if (!identity || PyDict_SetItem(found, number, identity) < 0)
-            Py_CLEAR(found);
-        Py_XDECREF(number);
-        Py_XDECREF(identity);
+    int r = found ? 0 : -1;
+    if (directory) {
+        for (struct dirent *entry; r == 0 && (entry = readdir(directory));)
+            if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(directory))
+                r = add_identity(found, atoi(entry->d_name));
+        closedir(directory);
+    } else { /* in a box, of a process that a call started: nobody may look there */
+        for (int fd = 0; r == 0 && fd < BOXED_DESCRIPTORS; fd++)
+            if (fcntl(fd, F_GETFD) >= 0)
+                r = add_identity(found, fd);
     }
-    closedir(directory);
+    if (r < 0)
+        Py_CLEAR(found);
     return found;
 }
 

@@ -178,10 +178,11 @@ class Box:
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
         berth = _runtime.own_berth()
-        if not self._strict:
-            self.source = slot(f"{self._base}/sources", berth[1] if berth else "")
-        if berth is not None and self.source is not None:
-            _box.allow(berth[0], self._plan["landlock"], self._own_source())
+        name = berth[1] if berth is not None else ""
+        if not self._strict and (name or reused):
+            self.source = slot(f"{self._base}/sources", name)
+            if berth is not None:
+                _box.allow(berth[0], self._plan["landlock"], self._own_source())
         if _runtime.draft_berth():
             return
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
@@ -191,10 +192,11 @@ class Box:
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
             _box.part(-1, [], self._home, SCRATCH_BYTES)
-            self.source = Source(f"{self._home}/source")
         else:
             self._home += f"/{os.getpid()}"
             os.mkdir(self._home, 0o700)
+        if self.source is None:
+            self.source = Source(f"{self._home}/source")
         if berth is not None:
             self._berthed = True
             self._ruleset = berth[0]
@@ -232,7 +234,7 @@ class Box:
         else:
             self.entered = True
         directory = self._home
-        if self._strict:  # the file of its source lies there as well
+        if self.source is not None and not self._own_source():  # its file lies there as well
             directory = f"{self._home}/work"
             os.mkdir(directory, 0o700)
         os.chdir(directory)
@@ -269,7 +271,8 @@ class Box:
     def _own_source(self) -> list[tuple[str, int]]:
         """The rule for its file, if that does not lie in the scratch directory."""
         source = self.source
-        return [] if self._strict or source is None else [(source.directory, READ)]
+        outside = source is not None and source.directory.startswith(f"{self._base}/sources/")
+        return [(source.directory, READ)] if source is not None and outside else []
 
     def _draft(self) -> int:
         return _box.draft(self._plan["landlock"], self._plan["network"], self._held, "/proc/self")

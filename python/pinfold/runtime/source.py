@@ -22,15 +22,16 @@ class Source:
     """The directory, and the file in it, of one worker's calls."""
 
     def __init__(self, directory: str, lock: int = -1, file: int = -1) -> None:
-        """The directory is locked, and the file open; or there is neither before there is a call,
-        and nobody else is there. Owns the descriptors."""
+        """The file is open, and the directory locked, if others may want it; or there is neither
+        before there is a call. Owns the descriptors."""
         self.directory = directory
         self.path = f"{directory}/{FILE}"
         self.touched = True
         """Whether a call since may have changed the file, or what is beside it."""
         self._lock = lock
         self._file = file
-        self._shared = lock >= 0
+        self._shared = file >= 0
+        self._locked = lock >= 0
         self._program: Program | None = None
         self._known: tuple[int, ...] = ()
 
@@ -62,7 +63,7 @@ class Source:
         """A call has put something beside the file, or in its place, or has removed it all."""
         self.close()
         above, name = os.path.split(self.directory)
-        taken = _runtime.source_slot(above, name)
+        taken = _runtime.source_slot(above, name, self._locked)
         if taken is None:
             raise OSError(f"{self.directory} is another's")
         _, self._lock, self._file = taken
@@ -95,7 +96,7 @@ class Source:
 
 def slot(sources: str, name: str = "") -> Source | None:
     """One in this directory: that of the name, or one that nobody holds. None: there is none."""
-    taken = _runtime.source_slot(sources, name)
+    taken = _runtime.source_slot(sources, name, not name)
     if taken is None:
         return None
     name, lock, file = taken
