@@ -17,6 +17,7 @@ STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = ran
 """enum filter_kind"""
 
 TASKS = 16384  # of all calls of a strict template
+OUTSIDE = "/.outside"  # VIEW_OUTSIDE of _box.h
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
 # Of the directories that programs and libraries are installed below, what these read: nobody's
@@ -91,7 +92,9 @@ def _mapped() -> set[str]:
     these other programs load them."""
     with open("/proc/self/maps", errors="surrogateescape") as file:
         paths = {line.split(None, 5)[5].strip() for line in file if line.count("/")}
-    files = {path for path in paths if ".so" in path and path.startswith("/")}
+    # In a view, what was mapped before bears the name of the old root, and lies in the new one too.
+    own = (path.removeprefix(OUTSIDE) for path in paths)
+    files = {path for path in own if ".so" in path and path.startswith("/")}
     names = set()
     for directory in {os.path.dirname(path) for path in files}:
         with contextlib.suppress(OSError), os.scandir(directory) as entries:
