@@ -59,7 +59,7 @@ sys.path.insert(0, {str(HOSTILE)!r})
 import hostile_run  # noqa: E402
 from hostile_base import Program
 def late(result, world):
-    hostile_run.Neighbour._told = lambda self, _: setattr(self, "told_at", self.due + 1)
+    hostile_run.Neighbour.late_s = lambda self: 1.0  # told before, if the machine is slow
 def plant(result, world):
     open(world["root"] + "/" + world["planted"], "w").close()
 def grow(result, world):
