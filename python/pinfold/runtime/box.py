@@ -16,7 +16,7 @@ VIEW_READ, VIEW_DEVICE, VIEW_STILL = range(3)  # enum view_kind
 STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
 """enum filter_kind"""
 
-TASKS = 16384  # of all calls of a strict template
+TASKS = 8192  # of all calls of a strict template: a quarter of a machine's pids by default
 OUTSIDE = "/.outside"  # VIEW_OUTSIDE of _box.h
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
