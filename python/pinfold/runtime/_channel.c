@@ -59,6 +59,7 @@ struct channel {
     struct rusage own, children; /* at the start of the call */
     struct slate *slate;         /* NULL: no call is handed ahead */
     int held;                    /* the spill that the pool takes from here; or -1 */
+    bool answered;               /* a call, or more */
     int no_slate;                /* why there is none, though the pool sent one; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
     struct printed *printed;     /* that came, and is not used yet */
@@ -155,7 +156,8 @@ static int next_call(struct channel *channel, struct frame *frame)
                               channel->buffer + BUFFER_OFFSET, frame);
         if (r == -EAGAIN) {
             struct pollfd call = {seat_fd(SEAT_CHANNEL), POLLIN, 0};
-            pages_copy(call.fd);
+            if (!channel->answered) /* a worker of one call waits for its end */
+                pages_copy(call.fd);
             poll(&call, 1, -1);
             continue;
         }
@@ -448,6 +450,7 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     if (r < 0)
         _exit(0); /* the pool is gone */
     channel->call = 0;
+    channel->answered = true;
     if (channel->reused)
         restore_streams();
     return 0;

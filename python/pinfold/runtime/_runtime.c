@@ -376,6 +376,8 @@ static PyMethodDef methods[] = {
      "source_slot(sources, name or \"\", locked) -> (name, lock, file), or None\n\n"
      "Takes a directory in `sources`: that of the name, or one that nobody else holds, and opens the file in it.\n"
      "Not `locked`: the lock is -1, since nobody else uses that name."},
+    {"source_make", source_make, METH_VARARGS,
+     "source_make(directory, str or bytes)\n\nThe directory, if it is not there, and the file in it."},
     {"source_write", source_write, METH_VARARGS, "source_write(file, str or bytes)\n\nAll that it holds then."},
     {"use_berths", home_use_berths, METH_VARARGS,
      "use_berths(held, abi, network, scratch or None, filter or None)\n\n"

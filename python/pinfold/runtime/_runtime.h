@@ -119,6 +119,7 @@ extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it 
 bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
 /* _home.c */
+PyObject *source_make(PyObject *module, PyObject *arguments);
 PyObject *source_slot(PyObject *module, PyObject *arguments);
 PyObject *source_write(PyObject *module, PyObject *arguments);
 PyObject *home_use_berths(PyObject *module, PyObject *arguments);

@@ -17,6 +17,7 @@
 
 #define SLOTS 256
 #define FILE_NAME "user_code.py"
+#define FILE_FLAGS (O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 #define KEPT_AT 200 /* above what programs open or close by number, and below the seats (_seat.c) */
 
 static int high(int fd)
@@ -49,7 +50,7 @@ static int open_file(int directory)
 {
     for (int tries = 0; tries < 2; tries++) {
         struct stat status;
-        int fd = openat(directory, FILE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        int fd = openat(directory, FILE_NAME, FILE_FLAGS, 0600);
         if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1)
             return high(fd);
         if (fd >= 0)
@@ -148,6 +149,30 @@ PyObject *source_write(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "is#", &fd, &data, &size))
         return NULL;
     int r = write_all(fd, data, size);
+    if (r < 0)
+        return raise_errno(r, "cannot write the source");
+    Py_RETURN_NONE;
+}
+
+static int make_file(const char *path, const char *data, Py_ssize_t size)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    _cleanup_close_ int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return -errno;
+    _cleanup_close_ int file = openat(directory, FILE_NAME, FILE_FLAGS, 0600);
+    return file < 0 ? -errno : write_all(file, data, size);
+}
+
+PyObject *source_make(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    const char *path, *data;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "ss#", &path, &data, &size))
+        return NULL;
+    int r = make_file(path, data, size);
     if (r < 0)
         return raise_errno(r, "cannot write the source");
     Py_RETURN_NONE;

@@ -47,6 +47,8 @@ class Source:
                     _runtime.source_write(file, program.encoded())
                 finally:
                     os.close(file)
+            elif last:
+                _runtime.source_make(self.directory, program.encoded())
             elif self._program is not program or (self.touched and self._state() != self._known):
                 self._write(program)
         except (OSError, UnicodeError):  # text that no file can hold does not compile either
@@ -70,13 +72,7 @@ class Source:
 
     def _write(self, program: Program) -> None:
         if not self._shared:
-            if not os.path.isdir(self.directory):
-                os.mkdir(self.directory, 0o700)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                _runtime.source_write(file, program.encoded())
-            finally:
-                os.close(file)
+            _runtime.source_make(self.directory, program.encoded())
         else:
             if self._file < 0 or (self._known and self._state() != self._known):
                 self.take_again()
