@@ -8,7 +8,7 @@ WERROR ?= false
 
 PYTHONS = 3.10 3.11 3.12 3.13
 C_FILES = $(shell git ls-files '*.[ch]')
-SOURCES = $(shell find include src python -name '.*cache' -prune -o -name __pycache__ -prune -o -print) \
+SOURCES = $(shell find include lib python -name '.*cache' -prune -o -name __pycache__ -prune -o -print) \
           $(shell find . -name meson.build -not -path './build*') meson.options pyproject.toml
 
 BIN   = $(CURDIR)/$(VENV)/bin
@@ -102,9 +102,9 @@ test-asan: build $(ASAN_BUILD)/build.ninja ## the C tests and the extensions' Py
 	$(ASAN_ENV) $(PYTEST) -m extension
 
 # What was not survived is told, and the next scenario has its turn.
-FAULTS     = $(BIN)/python tests/faults/every_fault.py
+FAULTS     = $(BIN)/python tests/stress/faults/every_fault.py
 OF_RUNTIME = --only '^(_(runtime|state|box)|pinfold-guard)' --calls $(FAULTS_CALLS) $(ASAN_BUILD) \
-             env $(ASAN_ENV) $(BIN)/python tests/faults/scenario.py
+             env $(ASAN_ENV) $(BIN)/python tests/stress/faults/scenario.py
 FAULTS_CALLS ?= 1
 
 faults: build $(ASAN_BUILD)/build.ninja ## let every call to the kernel and the allocator fail; hours with FAULTS_CALLS=1000
@@ -176,11 +176,11 @@ bench: build .venv-bench/.packages ## measure beside other pools; BENCH=name for
 	$(BIN)/python -m bench $(BENCH)
 
 chaos: build ## kill whatever there is at random, CHAOS_ROUNDS=400; CHAOS_SEED= repeats a round, CHAOS_CLOCK=1 turns clocks
-	$(BIN)/python tests/chaos/chaos.py
+	$(BIN)/python tests/stress/chaos/chaos.py
 
 hostile: build ## every hostile program at every level; its table goes into docs/security.md
-	$(BIN)/python tests/hostile/hostile_run.py --markdown $(BUILD)/hostile.md
-	$(BIN)/python tests/hostile/insert.py $(BUILD)/hostile.md docs/security.md
+	$(BIN)/python tests/stress/hostile/hostile_run.py --markdown $(BUILD)/hostile.md
+	$(BIN)/python tests/stress/hostile/insert.py $(BUILD)/hostile.md docs/security.md
 
 # One more build, by clang: libFuzzer's targets, and the extensions that two of them load.
 FUZZ_BUILD    = build-fuzz
@@ -201,7 +201,7 @@ fuzz: $(FUZZ_BUILD)/build.ninja ## each fuzz target for FUZZ_SECONDS=60, or thos
 
 SOAK_CALLS ?= 1000000
 soak: build ## a long mixed load, SOAK_CALLS=1000000, and whether anything grows under it
-	$(BIN)/python tests/soak/soak.py --calls $(SOAK_CALLS)
+	$(BIN)/python tests/stress/soak/soak.py --calls $(SOAK_CALLS)
 
 demo: build ## evaluate a folder of candidate programs
 	$(BIN)/python examples/circle_packing/demo.py

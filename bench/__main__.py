@@ -1,4 +1,4 @@
-"""`python -m bench [SCENARIO ...]`: measures, prints the tables, and writes docs/benchmarks.md."""
+"""`python -m bench [SCENARIO ...]`: measure, print the tables, write docs/lab/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chart of docs/benchmarks.md: bars on logarithmic scales, an SVG for light and dark."""
+"""The chart of docs/lab/benchmarks.md: bars on logarithmic scales, an SVG for light and dark."""
 
 from __future__ import annotations
 

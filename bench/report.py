@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its chart."""
+"""docs/lab/benchmarks.md and its chart."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import tempfile
 
 import replay
 
-from pinfold.runtime import _runtime
+from pinfold._worker.ext import _runtime
 from template_driver import payload
 
 _SPILLS = tempfile.gettempdir()

@@ -28,9 +28,8 @@ import numpy as np  # noqa: F401
 import replay
 
 from codec_support import received, same
-from pinfold import codec
-from pinfold._learner import read_note
-from pinfold.runtime import wire
+from pinfold import _wire, codec
+from pinfold._client.learner import read_note
 
 NS, FREE_NS = 300, 10_000_000
 TIMES, FREE = 100, 1 << 17
@@ -63,7 +62,7 @@ for zone in ("UTC", "Europe/Berlin"):
 
 def _read_failure(segments: list[bytes]) -> None:
     with contextlib.suppress(codec.Malformed):
-        failure = wire.unpack_failure(received(segments))
+        failure = _wire.unpack_failure(received(segments))
         assert type(failure.text) is str and type(failure.returncode) is int
 
 

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#include "frame.h"
+#include "wire/frame.h"
 
 static void check_frame(const uint8_t *message, size_t size, enum frame_peer peer, int n_fds)
 {

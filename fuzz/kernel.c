@@ -8,8 +8,8 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 
+#include "base/util.h"
 #include "fuzz.h"
-#include "util.h"
 
 struct kernel kernel;
 

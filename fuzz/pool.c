@@ -19,12 +19,12 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/util.h"
 #include "kernel.h"
-#include "payload.h"
-#include "pool.h"
-#include "printed.h"
-#include "slate.h"
-#include "util.h"
+#include "pool/pool.h"
+#include "wire/payload.h"
+#include "wire/printed.h"
+#include "wire/slate.h"
 
 #define WORKERS 12
 #define CALLS 16

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "payload.h"
+#include "wire/payload.h"
 
 static volatile uint8_t sink;
 

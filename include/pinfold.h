@@ -87,15 +87,15 @@ typedef enum pinfold_isolation {
 #define PINFOLD_NO_PDEATHSIG 1u /* pinfold_config.flags: workers do not ask to die with their template */
 /* pinfold_config.flags: a worker's word is no evidence. A spilled result is taken as a sealed memfd alone, which nobody
  * can write to any more (memfd_create(2)); the template is told to have its workers make such (SETUP_SEALED in
- * src/frame.h). With PINFOLD_FRESH, metrics are the kernel's. */
+ * lib/wire/frame.h). With PINFOLD_FRESH, metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
 /* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
  * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */
 #define PINFOLD_PLACES 8u
-/* pinfold_config.flags, where workers are used again: the runtime knows FRAME_SLATE (src/slate.h), and a worker whose
+/* pinfold_config.flags, where workers are used again: the runtime knows FRAME_SLATE (lib/wire/slate.h), and a worker whose
  * calls take less than a millisecond is handed some ahead while it is at another one. */
 #define PINFOLD_AHEAD 16u
-/* pinfold_config.flags: the runtime knows FRAME_PRINTED (src/printed.h), and keeps there what was printed and not
+/* pinfold_config.flags: the runtime knows FRAME_PRINTED (lib/wire/printed.h), and keeps there what was printed and not
  * flushed, so that the pool has it when a worker dies. */
 #define PINFOLD_PRINTED 64u
 /* pinfold_config.flags: with max_queue 0, no call may wait: one more than max_workers is -EAGAIN. */

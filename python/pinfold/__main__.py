@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     doctor.add_argument("--json", action="store_true", help="for programs")
     asked = parser.parse_args(arguments)
 
-    from pinfold._sandbox import isolation_of
+    from pinfold._host.sandbox import isolation_of
     from pinfold.config import WorkerConfig
 
     isolation = isolation_of(WorkerConfig(sandbox=asked.sandbox, allow_network=asked.allow_network))

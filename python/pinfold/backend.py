@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold import _green, _pool
-from pinfold._engine import Engine, loading
-from pinfold._hooks import Hooks
-from pinfold._launch import Launch
-from pinfold._sandbox import Isolation, isolation_of
+from pinfold._client import green
+from pinfold._client.engine import Engine, loading
+from pinfold._client.hooks import Hooks
+from pinfold._client.launch import Launch
+from pinfold._ext import _pool
+from pinfold._host.sandbox import Isolation, isolation_of
 from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError, PoolError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from types import TracebackType
 
-    from pinfold._channel import LoopCall
-    from pinfold._record import Record
+    from pinfold._client.loop_queue import LoopCall
+    from pinfold._client.record import Record
     from pinfold.futures import CallFuture
     from pinfold.mapping import CallMap
     from pinfold.protocols import (
@@ -218,7 +219,7 @@ class LocalBackend:
         result = await self.run(call, deadline_s=deadline_s)
         if result.outcome == "ok":
             return result.value
-        from pinfold._outcome import exception_of
+        from pinfold._client.outcome import exception_of
 
         raise exception_of(result)
 
@@ -230,7 +231,7 @@ class LocalBackend:
         times = self._accept(call, deadline_s)
         if (kind := self._loop_call) is None:
             with loading():
-                from pinfold._channel import LoopCall
+                from pinfold._client.loop_queue import LoopCall
             kind = self._loop_call = LoopCall
         record = kind(self, call, "")
         self._hand_in(record, *times)
@@ -410,7 +411,7 @@ class LocalBackend:
     async def __aenter__(self) -> LocalBackend:
         try:
             with loading():
-                from pinfold._channel import in_a_thread
+                from pinfold._client.loop_queue import in_a_thread
 
             await in_a_thread(self._ready)
         except BaseException:
@@ -429,7 +430,7 @@ class LocalBackend:
     async def _end(self, *, wait: bool) -> None:
         """Ends it, of its own accord or by force, and returns when it is done."""
         try:
-            from pinfold._channel import in_a_thread
+            from pinfold._client.loop_queue import in_a_thread
         except (OSError, ImportError):  # no descriptors left: nothing runs in a loop, so this may
             return self._engine.shutdown(wait=True) if wait else self._engine.close()
         here = _pool.Pool.here()
@@ -443,10 +444,10 @@ class LocalBackend:
         self._engine.prepare()
         try:
             pool = self._engine.pool()
-            while _green.patched():
+            while green.patched():
                 with suppress(TimeoutError):
                     return pool.wait_ready(0)
-                _green.sleep(_green.LONGEST_NAP_S)
+                green.sleep(green.LONGEST_NAP_S)
             return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

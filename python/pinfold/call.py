@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pinfold._check import call_check
+from pinfold._common.check import call_check
 from pinfold.config import CODECS, Codec
 from pinfold.limits import Limits
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pinfold._check import config_check, shown
-from pinfold._cpus import usable_cpus
+from pinfold._common.check import config_check, shown
+from pinfold._host.cpus import usable_cpus
 from pinfold.errors import InvalidConfig
 from pinfold.limits import Limits
 

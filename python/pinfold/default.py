@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from pinfold._check import Check
+from pinfold._common.check import Check
 from pinfold.backend import LocalBackend
 from pinfold.call import WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
@@ -135,7 +135,7 @@ def _shut(backend: ExecutorBackend, wait: bool) -> None:
         except BaseException as error:
             errors.append(error)
             if not wait:
-                from pinfold._log import log
+                from pinfold._common.log import log
 
                 log.exception("the default backend was shut down with an error")
 

@@ -11,16 +11,16 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold import _green
-from pinfold._record import Record
-from pinfold._text import escaped
+from pinfold._client import green
+from pinfold._client.record import Record
+from pinfold._client.text import escaped
 from pinfold.call import FOREVER_NS
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from pinfold._pool import Pool, Queue
+    from pinfold._ext._pool import Pool, Queue
     from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
@@ -121,7 +121,7 @@ class CallFuture(Record, Future[WorkerResult]):
     def _wait(self, timeout: float | None) -> None:
         until = None if timeout is None else monotonic() + timeout
         backend = self.backend
-        if _green.patched():
+        if green.patched():
             return self._wait_green(until)
         if backend is not None:
             # No other thread need wake up for this call: its end comes straight here. None means
@@ -143,7 +143,7 @@ class CallFuture(Record, Future[WorkerResult]):
     def _wait_green(self, until: float | None) -> None:
         """The completer, a greenlet here, tells. But it may stand in a handler that waits for this
         call, or belong to a thread that has ended: so from time to time this looks by itself."""
-        nap = _green.NAP_S
+        nap = green.NAP_S
         while self._state is _PENDING:
             backend = self.backend
             if backend is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pinfold._check import limits_check
+from pinfold._common.check import limits_check
 
 _MOST = 2**62
 

@@ -17,14 +17,14 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pinfold import _green
-from pinfold._record import Record
+from pinfold._client import green
+from pinfold._client.record import Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
-    from pinfold._pool import Pool, Queue, Result
+    from pinfold._ext._pool import Pool, Queue, Result
     from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
@@ -113,7 +113,7 @@ class _Flight:
         self.error: Exception | None = None  # why there are no more calls
         self.news = threading.Condition()
         self.queue: Queue | None = None  # of a `for` loop
-        self.watch: _green.Watch | None = None  # of that queue
+        self.watch: green.Watch | None = None  # of that queue
         self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
         self.wake: asyncio.Future[None] | None = None
         self.thread = threading.get_ident()
@@ -181,11 +181,11 @@ class _Flight:
     def wait(self) -> list[Result]:
         """As `Queue.wait`, of a `for` loop; lets greenlets run meanwhile."""
         assert self.queue is not None
-        if not _green.patched():
+        if not green.patched():
             return self.queue.wait()
         with contextlib.suppress(ValueError):  # the pool is closed
             if self.watch is None:
-                self.watch = _green.Watch((self.queue.fileno(),))
+                self.watch = green.Watch((self.queue.fileno(),))
             self.watch.wait()
         return self.queue.take()
 
@@ -243,7 +243,7 @@ class _MapCall(Record):
         self.backend = None
 
     def give_up(self) -> None:
-        from pinfold._outcome import failed
+        from pinfold._client.outcome import failed
 
         self.deliver(failed("cancelled", "cancelled by the caller"), None)
 

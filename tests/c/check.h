@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* A stream of numbers that is the same on every machine (xorshift64*). The state is the seed, not 0. */
 static inline uint64_t random_next(uint64_t *state)

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 
-#include "pool.h"
+#include "pool/pool.h"
 #include "rig.h"
 
 int channel_of(uint64_t id)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from pinfold.codec import wire
+from pinfold.codec import tags
 
 P = (1 << 61) - 1  # ints that differ by a multiple of it share a hash, and so do all other numbers
 
@@ -21,7 +21,7 @@ def head(major: int, value: int) -> bytes:
 def integer(value: int) -> bytes:
     if -(1 << 64) <= value < 1 << 64:
         return head(0, value) if value >= 0 else head(1, ~value)
-    tag = wire.POSITIVE_BIGNUM if value >= 0 else wire.NEGATIVE_BIGNUM
+    tag = tags.POSITIVE_BIGNUM if value >= 0 else tags.NEGATIVE_BIGNUM
     value = max(value, ~value)
     return head(6, tag) + octets(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
@@ -48,20 +48,20 @@ def tagged(tag: int, *parts: bytes) -> bytes:
 
 
 def frozen(parts: Iterable[bytes]) -> bytes:
-    return tagged(wire.FROZENSET, items(parts))
+    return tagged(tags.FROZENSET, items(parts))
 
 
 def fraction(numerator: int, denominator: int) -> bytes:
-    return tagged(wire.RATIONAL, integer(numerator), integer(denominator))
+    return tagged(tags.RATIONAL, integer(numerator), integer(denominator))
 
 
 def decimal(value: str) -> bytes:
-    return tagged(wire.DECIMAL, text(value))
+    return tagged(tags.DECIMAL, text(value))
 
 
 def array(spec: bytes, shape: tuple[int, ...], memory: bytes) -> bytes:
     sides = items(head(0, n) for n in shape)
-    return tagged(wire.ARRAY, spec, sides, b"\xf4", octets(memory))
+    return tagged(tags.ARRAY, spec, sides, b"\xf4", octets(memory))
 
 
 def struct_of(size: int, fields: Iterable[tuple[str, int, str]]) -> bytes:
@@ -85,28 +85,28 @@ DENSE: dict[str, bytes] = {
     "bytes": b"\x42xx",
     "text": b"\x62\xc5\x81",
     "text of one wide character": text("a" * 19 + "\U0001f600"),
-    "empty tuples": tagged(wire.TUPLE, b"\x80"),
-    "tuples": tagged(wire.TUPLE, b"\x81\x00"),
-    "empty sets": tagged(wire.SET, b"\x80"),
-    "sets of five": tagged(wire.SET, b"\x85\x00\x01\x02\x03\x04"),
+    "empty tuples": tagged(tags.TUPLE, b"\x80"),
+    "tuples": tagged(tags.TUPLE, b"\x81\x00"),
+    "empty sets": tagged(tags.SET, b"\x80"),
+    "sets of five": tagged(tags.SET, b"\x85\x00\x01\x02\x03\x04"),
     "frozensets of five": frozen(map(integer, range(5))),
-    "dicts": tagged(wire.PAIRS, b"\x81\x00", b"\x81\x00"),
+    "dicts": tagged(tags.PAIRS, b"\x81\x00", b"\x81\x00"),
     "bignums of 0": b"\xc2\x40",
     "bignums of 1": b"\xc3\x41\x01",
     "fractions": fraction(1, 1),
-    "complex": tagged(wire.COMPLEX, b"\xf9\0\0", b"\xf9\0\0"),
-    "bytearrays": tagged(wire.BYTEARRAY, b"\x40"),
-    "ranges": tagged(wire.RANGE, b"\0", b"\1", b"\1"),
-    "dates": tagged(wire.DATE, b"\1", b"\1", b"\1"),
+    "complex": tagged(tags.COMPLEX, b"\xf9\0\0", b"\xf9\0\0"),
+    "bytearrays": tagged(tags.BYTEARRAY, b"\x40"),
+    "ranges": tagged(tags.RANGE, b"\0", b"\1", b"\1"),
+    "dates": tagged(tags.DATE, b"\1", b"\1", b"\1"),
     "decimals": decimal("1"),
-    "paths": tagged(wire.PATH, b"\x61a"),
-    "paths of many parts": tagged(wire.PURE_PATH, text("ab/" * 80)),
+    "paths": tagged(tags.PATH, b"\x61a"),
+    "paths of many parts": tagged(tags.PURE_PATH, text("ab/" * 80)),
     "arrays": array(text("|u1"), (), b"a"),
     "arrays of nothing": array(text("|u1"), (0,), b""),
     "arrays of 64 dimensions": array(text("|u1"), (0,) * 64, b""),
     "bools": array(text("|b1"), (), b"\1"),
     "characters": array(text("<U1"), (), bytes(4)),
-    "scalars": tagged(wire.SCALAR, text("|u1"), octets(b"a")),
+    "scalars": tagged(tags.SCALAR, text("|u1"), octets(b"a")),
     "structs": array(struct_of(1, [("a", 0, "|u1")]), (), b"a"),
     "structs without fields": array(struct_of(0, []), (), b""),
     "structs of fields without size": array(
@@ -136,10 +136,10 @@ def keyed(keys: Callable[[], Iterable[bytes]]) -> Callable[[], list[bytes]]:
     def ways() -> list[bytes]:
         parts = list(keys())
         return [
-            tagged(wire.SET, items(parts)),
+            tagged(tags.SET, items(parts)),
             frozen(parts),
-            tagged(wire.PAIRS, items(parts), items([b"\0"] * len(parts))),
-            b"\x81" + tagged(wire.TUPLE, items([frozen(parts)])),
+            tagged(tags.PAIRS, items(parts), items([b"\0"] * len(parts))),
+            b"\x81" + tagged(tags.TUPLE, items([frozen(parts)])),
         ]
 
     return ways
@@ -154,17 +154,17 @@ SLOW: dict[str, Callable[[], list[bytes]]] = {
     "ints of a few hashes": keyed(lambda: (integer(i % 50 + i * P) for i in range(40_000))),
     "fractions of one hash": keyed(lambda: (fraction(1 + i * P, 1) for i in range(20_000))),
     "fractions of one hash in tuples": keyed(
-        lambda: (tagged(wire.TUPLE, items([fraction(1 + i * P, 1)])) for i in range(20_000))
+        lambda: (tagged(tags.TUPLE, items([fraction(1 + i * P, 1)])) for i in range(20_000))
     ),
     "decimals of one hash": keyed(lambda: (decimal(str(i * P)) for i in range(20_000))),
     "complex of one hash": keyed(
         lambda: (
-            tagged(wire.COMPLEX, floating(-1000003.0 * i), floating(float(i)))
+            tagged(tags.COMPLEX, floating(-1000003.0 * i), floating(float(i)))
             for i in range(20_000)
         )
     ),
     "tuples of one hash": keyed(
-        lambda: (tagged(wire.TUPLE, items([integer(i * P)])) for i in range(20_000))
+        lambda: (tagged(tags.TUPLE, items([integer(i * P)])) for i in range(20_000))
     ),
     "frozensets of frozensets of one hash": keyed(lambda: [nested(14)]),
     "long ints": keyed(lambda: [integer(LONG), integer(LONG + P)]),
@@ -175,7 +175,7 @@ SLOW: dict[str, Callable[[], list[bytes]]] = {
     "long fractions": keyed(lambda: [fraction(LONG, 3)]),
     "decimals of long exponents": keyed(lambda: [decimal("1E+999999999999999999")]),
     "a range of long ints": lambda: [
-        tagged(wire.RANGE, integer(0), integer(1 << 8_000_000), integer(1 << 4_000_000))
+        tagged(tags.RANGE, integer(0), integer(1 << 8_000_000), integer(1 << 4_000_000))
     ],
     "many fields at one offset": lambda: [
         array(struct_of(1000, [(f"f{i}", 0, "|b1") for i in range(20_000)]), (100,), bytes(100_000))
@@ -184,7 +184,7 @@ SLOW: dict[str, Callable[[], list[bytes]]] = {
         (head(4, 1_000_000) * 190) + b"\0" * 1_000_000,
         (head(5, 400_000) + b"\x61a") * 190 + b"\0" * 1_000_000,
     ],
-    "time zones": lambda: [items(tagged(wire.ZONE, text(key)) for key in _zones())],
+    "time zones": lambda: [items(tagged(tags.ZONE, text(key)) for key in _zones())],
 }
 
 

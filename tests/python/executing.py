@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pinfold import _wire
 from pinfold import codec as codecs
-from pinfold.runtime import wire
 
 OK, EXCEPTION, BAD, TOO_LARGE, INTERNAL = range(5)
 RETIRE = 4
@@ -29,7 +29,7 @@ LENGTH = struct.Struct("<Q")
 class Answer:
     status: int
     value: Any
-    failure: wire.Failure | None
+    failure: _wire.Failure | None
     retires: bool
 
     @property
@@ -74,7 +74,7 @@ class Process:
         env: Mapping[str, str | None] | None = None,
         result_max: int = 0,
     ) -> Answer:
-        request = wire.pack_request(
+        request = _wire.pack_request(
             code=code,
             function=function,
             args=args,
@@ -91,7 +91,7 @@ class Process:
         retires = bool(flags & RETIRE)
         if status == OK:
             return Answer(status, codecs.decode(segments, codec), None, retires)
-        return Answer(status, None, wire.unpack_failure(segments), retires)
+        return Answer(status, None, _wire.unpack_failure(segments), retires)
 
     def probe(self, expression: str) -> Any:
         """What an expression is in the process, between two calls. A name that is no builtin is a
@@ -149,7 +149,7 @@ class Modules(dict[str, Any]):
 def main(isolation: str, requests_fd: int, answers_fd: int) -> None:
     import ctypes
 
-    from pinfold.runtime.execute import Executor
+    from pinfold._worker.call.execute import Executor
 
     # A pool's guard does this for its workers: whoever runs the tests may ignore some.
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):

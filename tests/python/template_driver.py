@@ -1,4 +1,4 @@
-"""A pool in fifty lines, without the pool: speaks the protocol of src/frame.h to a template."""
+"""A pool in fifty lines, without the pool: speaks the protocol of lib/wire/frame.h to a template."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pinfold.runtime
-from pinfold import codec
-from pinfold.runtime import wire
+import pinfold._worker
+from pinfold import _wire, codec
 
 PATIENCE_S = 60.0
 
 # The rest is what an instrumented build needs.
 PASSED_ON = ("PATH", "LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS", "UBSAN_OPTIONS")
-PACKAGE = Path(pinfold.runtime.__file__).parent.parent
+PACKAGE = Path(pinfold._worker.__file__).parent.parent
 
 SETUP, TEMPLATE, READY, FAILED, START, STARTED, EXITED, SWEPT, CALL, RESULT, STACK = range(1, 12)
 OK, EXCEPTION, BAD, TOO_LARGE, INTERNAL = range(5)
@@ -120,8 +119,8 @@ class Result:
         return codec.decode(self.segments, "data")
 
     @property
-    def failure(self) -> wire.Failure:
-        return wire.unpack_failure(self.segments)
+    def failure(self) -> _wire.Failure:
+        return _wire.unpack_failure(self.segments)
 
 
 @dataclass
@@ -163,7 +162,7 @@ class Worker:
         kind: str = "data",
         **options: Any,
     ) -> None:
-        request = wire.pack_request(
+        request = _wire.pack_request(
             code=code,
             function=function,
             args=list(args),
@@ -268,7 +267,12 @@ class Template:
         self.workers: list[Worker] = []
         self.exits: dict[int, Exit] = {}
         self.swept: set[int] = set()
-        command = [python, str(package / "runtime" / "template.py"), "1", json.dumps(settings)]
+        command = [
+            python,
+            str(package / "_worker" / "boot" / "template.py"),
+            "1",
+            json.dumps(settings),
+        ]
         kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment = {**kept, **(env or {})}
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pinfold.codec import data
-from pinfold.codec.errors import CannotDecode, Malformed, NotCarried, RunsCode, TooLarge
+from pinfold.codec.refusals import CannotDecode, Malformed, NotCarried, RunsCode, TooLarge
 
 __all__ = [
     "CODECS",
@@ -74,7 +74,7 @@ def decode(
     `trusted`.
 
     Raises `Malformed` (``data``) or `CannotDecode` (``pickle``, or a missing first segment there),
-    ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.errors.is_shortage`
+    ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.refusals.is_shortage`
     knows: then it is this process that lacks something, and the value may be as good as any.
     """
     if codec == "data":

@@ -1,4 +1,4 @@
-"""Types of `_reader.c`."""
+"""Types of `reader.c`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 import numpy as np
 
-from pinfold.codec import wire
+from pinfold.codec import tags
 from pinfold.codec._reader import are_bools, are_characters, describe
-from pinfold.codec.errors import Malformed
-from pinfold.codec.wire import Unfit
+from pinfold.codec.refusals import Malformed
+from pinfold.codec.tags import Unfit
 
 if TYPE_CHECKING:
     from cbor2 import CBOREncoder
@@ -140,14 +140,14 @@ _kept = lru_cache(maxsize=256)(_dtype)
 def _struct(spec: object, depth: int = 0) -> Any:
     if depth > _NESTED:
         raise Malformed("a dtype nested too deep")
-    flags, itemsize, members = wire.fields(spec, "dtype", (int,), (int,), (list,))
+    flags, itemsize, members = tags.fields(spec, "dtype", (int,), (int,), (list,))
     assert type(flags) is int and type(itemsize) is int and type(members) is list
     if not 0 <= flags <= (_ALIGNED | _RECORD) or not 0 <= itemsize < 1 << 31:
         raise Malformed("not the fields of a dtype")
     names, titles, offsets, formats, ends = [], [], [], [], []
     for member in members:
         kinds = ((str,), (str, type(None)), (int,), (str, list), (list, type(None)))
-        name, title, offset, inner, dims = wire.fields(member, "dtype's field", *kinds)
+        name, title, offset, inner, dims = tags.fields(member, "dtype's field", *kinds)
         assert type(offset) is int
         base = _plain(inner) if type(inner) is str else _struct(inner, depth + 1)
         size = base.itemsize
@@ -245,7 +245,7 @@ def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
     if not value.flags.c_contiguous:
         fortran = value.flags.f_contiguous
         value = value.T if fortran else value.copy(order="C")
-    encoder.encode_length(6, wire.ARRAY)
+    encoder.encode_length(6, tags.ARRAY)
     encoder.encode_length(4, 4)
     if type(spec) is str:
         encoder.encode_string(spec)
@@ -256,7 +256,7 @@ def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
     for n in shape:
         encoder.encode_length(0, n)
     encoder.encode_bool(fortran)
-    if value.nbytes < wire.OUT_OF_LINE:
+    if value.nbytes < tags.OUT_OF_LINE:
         encoder.encode_bytes(value.tobytes())
     else:
         octets = value.reshape(-1).view(np.uint8)
@@ -310,7 +310,7 @@ def _scalar(add: Add, encoder: CBOREncoder, value: Any) -> None:
             _flawless(np.asarray(value))
     except Unfit as error:
         raise Unfit(error.what.replace("ndarray", type(value).__name__)) from None
-    encoder.encode_length(6, wire.SCALAR)
+    encoder.encode_length(6, tags.SCALAR)
     encoder.encode_length(4, 2)
     if type(spec) is str:
         encoder.encode_string(spec)
@@ -321,14 +321,14 @@ def _scalar(add: Add, encoder: CBOREncoder, value: Any) -> None:
 
 def _str(add: Add, encoder: CBOREncoder, value: Any) -> None:
     # By value: as an item of an array it would lose its trailing NULs.
-    encoder.encode_length(6, wire.SCALAR)
+    encoder.encode_length(6, tags.SCALAR)
     encoder.encode_length(4, 2)
     encoder.encode_string("U")
     encoder.encode(str.__str__(value))
 
 
 def _bytes(add: Add, encoder: CBOREncoder, value: Any) -> None:
-    encoder.encode_length(6, wire.SCALAR)
+    encoder.encode_length(6, tags.SCALAR)
     encoder.encode_length(4, 2)
     encoder.encode_string("S")
     encoder.encode_bytes(bytes(value))

@@ -20,7 +20,7 @@ one; the memory of all others stays untouched. A dtype whose fields overlap is r
 Values are trees: two references to one list arrive as two lists, and a cycle is refused. At most
 `wire.MAX_DEPTH` (200) containers inside one another, on both sides.
 
-cbor2 writes; `_reader.c` reads. It knows the tags of `wire` and no others, no indefinite lengths,
+cbor2 writes; `reader.c` reads. It knows the tags of `wire` and no others, no indefinite lengths,
 no undefined and simple values, and of a map only text as keys, each once. The size of the bytes
 bounds what a value may cost: its memory, by `MEMORY_A_BYTE`; its time, by what a byte may cost, by
 the steps that tables of keys take (a sender chooses the hashes of numbers), and by the size of

@@ -1,6 +1,6 @@
 """The reader of the `data` codec, for bytes that may be hostile.
 
-`_reader.c` reads them within two budgets that grow with their size: one of memory, one of time. The
+`reader.c` reads them within two budgets that grow with their size: one of memory, one of time. The
 functions in `_DECODERS` make what needs a module of Python's.
 """
 
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pinfold.codec import scalars, wire
+from pinfold.codec import scalars, tags
 from pinfold.codec._reader import Reader
-from pinfold.codec.errors import Malformed, is_shortage
+from pinfold.codec.refusals import Malformed, is_shortage
 
 
 def _arrays() -> Any:
@@ -40,8 +40,8 @@ def _read_scalar(reader: Reader, *parts: Any) -> object:
 
 _DECODERS: dict[int, Callable[..., object]] = {
     **scalars.DECODERS,
-    wire.ARRAY: _read_array,
-    wire.SCALAR: _read_scalar,
+    tags.ARRAY: _read_array,
+    tags.SCALAR: _read_scalar,
 }
 
 

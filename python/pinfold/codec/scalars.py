@@ -14,9 +14,9 @@ from functools import cache
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
-from pinfold.codec import wire
-from pinfold.codec.errors import Malformed, is_shortage, name_of
-from pinfold.codec.wire import Unfit
+from pinfold.codec import tags
+from pinfold.codec.refusals import Malformed, is_shortage, name_of
+from pinfold.codec.tags import Unfit
 
 if TYPE_CHECKING:
     from cbor2 import CBOREncoder
@@ -54,7 +54,7 @@ def _none(encoder: CBOREncoder, value: None) -> None:
 
 
 def _complex(encoder: CBOREncoder, value: complex) -> None:
-    encoder.encode_length(6, wire.COMPLEX)
+    encoder.encode_length(6, tags.COMPLEX)
     encoder.encode_length(4, 2)
     encoder.encode(value.real)
     encoder.encode(value.imag)
@@ -65,7 +65,7 @@ def _any_float(encoder: CBOREncoder, value: float) -> None:
     if value != value:
         bits = struct.pack(">d", value)
         if bits != b"\x7f\xf8\0\0\0\0\0\0":
-            encoder.encode_length(6, wire.NAN)
+            encoder.encode_length(6, tags.NAN)
             encoder.encode_bytes(bits)
             return
     encoder.encode_float(value)
@@ -76,7 +76,7 @@ def _any_str(encoder: CBOREncoder, value: str) -> None:
     try:
         encoder.encode_string(value)
     except UnicodeEncodeError:
-        encoder.encode_length(6, wire.SURROGATES)
+        encoder.encode_length(6, tags.SURROGATES)
         encoder.encode_bytes(value.encode("utf-8", "surrogatepass"))
 
 
@@ -84,7 +84,7 @@ def _any_str(encoder: CBOREncoder, value: str) -> None:
 
 
 def _range(encoder: CBOREncoder, value: range) -> None:
-    _put(encoder, wire.RANGE, value.start, value.stop, value.step)
+    _put(encoder, tags.RANGE, value.start, value.stop, value.step)
 
 
 def _slice(encoder: CBOREncoder, value: slice) -> None:
@@ -92,11 +92,11 @@ def _slice(encoder: CBOREncoder, value: slice) -> None:
         part = getattr(value, name)
         if type(part) not in (int, _NONE):
             raise Unfit(attribute=f".{name}", type_name=name_of(type(part)))
-    _put(encoder, wire.SLICE, value.start, value.stop, value.step)
+    _put(encoder, tags.SLICE, value.start, value.stop, value.step)
 
 
 def _ellipsis(encoder: CBOREncoder, value: object) -> None:
-    encoder.encode_length(6, wire.ELLIPSIS)
+    encoder.encode_length(6, tags.ELLIPSIS)
     encoder.encode_none()
 
 
@@ -112,31 +112,31 @@ def _zone_of(value: Any) -> object:
 
 def _datetime(encoder: CBOREncoder, v: Any) -> None:
     day = (v.year, v.month, v.day, v.hour, v.minute, v.second, v.microsecond)
-    _put(encoder, wire.DATETIME, *day, v.fold, _zone_of(v))
+    _put(encoder, tags.DATETIME, *day, v.fold, _zone_of(v))
 
 
 def _date(encoder: CBOREncoder, v: Any) -> None:
-    _put(encoder, wire.DATE, v.year, v.month, v.day)
+    _put(encoder, tags.DATE, v.year, v.month, v.day)
 
 
 def _time(encoder: CBOREncoder, v: Any) -> None:
-    _put(encoder, wire.TIME, v.hour, v.minute, v.second, v.microsecond, v.fold, _zone_of(v))
+    _put(encoder, tags.TIME, v.hour, v.minute, v.second, v.microsecond, v.fold, _zone_of(v))
 
 
 def _timedelta(encoder: CBOREncoder, v: Any) -> None:
-    _put(encoder, wire.TIMEDELTA, v.days, v.seconds, v.microseconds)
+    _put(encoder, tags.TIMEDELTA, v.days, v.seconds, v.microseconds)
 
 
 def _timezone(encoder: CBOREncoder, v: Any) -> None:
     # The constructor's arguments tell a name that was given from one that is derived.
     offset, *name = v.__getinitargs__()
-    _put(encoder, wire.TIMEZONE, offset, *(name or [None]))
+    _put(encoder, tags.TIMEZONE, offset, *(name or [None]))
 
 
 def _zoneinfo(encoder: CBOREncoder, v: Any) -> None:
     if type(v.key) is not str or not _ZONE.fullmatch(v.key):
         raise Unfit("a zoneinfo.ZoneInfo without a time zone's name")
-    encoder.encode_length(6, wire.ZONE)
+    encoder.encode_length(6, tags.ZONE)
     encoder.encode_string(v.key)
 
 
@@ -168,7 +168,7 @@ def _load_zone(reader: Reader, key: str) -> object:
 def _decimal(encoder: CBOREncoder, value: Any) -> None:
     # As text, not as tag 4: that one has no signed zero, no NaN and no infinity. A thread's context
     # may have it written with a small e.
-    encoder.encode_length(6, wire.DECIMAL)
+    encoder.encode_length(6, tags.DECIMAL)
     encoder.encode_string(str(value).replace("e", "E"))
 
 
@@ -177,21 +177,21 @@ def _fraction(encoder: CBOREncoder, value: Any) -> None:
     for name, part in zip(("numerator", "denominator"), parts, strict=True):
         if type(part) is not int:
             raise Unfit(attribute=f".{name}", type_name=name_of(type(part)))
-    _put(encoder, wire.RATIONAL, *parts)
+    _put(encoder, tags.RATIONAL, *parts)
 
 
 def _uuid(encoder: CBOREncoder, value: Any) -> None:
-    encoder.encode_length(6, wire.UUID)
+    encoder.encode_length(6, tags.UUID)
     encoder.encode_bytes(value.bytes)
 
 
 def _path(encoder: CBOREncoder, value: Any) -> None:
-    encoder.encode_length(6, wire.PATH)
+    encoder.encode_length(6, tags.PATH)
     encoder.encode(str(value))
 
 
 def _pure_path(encoder: CBOREncoder, value: Any) -> None:
-    encoder.encode_length(6, wire.PURE_PATH)
+    encoder.encode_length(6, tags.PURE_PATH)
     encoder.encode(str(value))
 
 
@@ -355,13 +355,13 @@ _MODULES: dict[str, Callable[[], dict[type, Encoder]]] = {
 
 # What the reader cannot make itself: functions of it and of the parts, whose types are right.
 DECODERS: dict[int, Callable[..., object]] = {
-    wire.ZONE: _read_zone,
-    wire.DECIMAL: _read_decimal,
-    wire.RATIONAL: _read_fraction,
-    wire.HASH_OF_RATIONAL: _hash_of_fraction,
-    wire.UUID: _read_uuid,
-    wire.PATH: _read_path,
-    wire.PURE_PATH: _read_pure_path,
+    tags.ZONE: _read_zone,
+    tags.DECIMAL: _read_decimal,
+    tags.RATIONAL: _read_fraction,
+    tags.HASH_OF_RATIONAL: _hash_of_fraction,
+    tags.UUID: _read_uuid,
+    tags.PATH: _read_path,
+    tags.PURE_PATH: _read_pure_path,
 }
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import cbor2
 from cbor2 import CBOREncoder
 
-from pinfold.codec import scalars, wire
-from pinfold.codec.errors import NotCarried, name_of
-from pinfold.codec.wire import MAX_DEPTH, OUT_OF_LINE, Unfit
+from pinfold.codec import scalars, tags
+from pinfold.codec.refusals import NotCarried, name_of
+from pinfold.codec.tags import MAX_DEPTH, OUT_OF_LINE, Unfit
 
 CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _STR = frozenset({str})
@@ -62,19 +62,19 @@ class _Writer:
 
     def tuple_(self, encoder: CBOREncoder, value: tuple[Any, ...]) -> None:
         self.enter()
-        encoder.encode_length(6, wire.TUPLE)
+        encoder.encode_length(6, tags.TUPLE)
         encoder.encode_array(value)
         self.depth -= 1
 
     def set_(self, encoder: CBOREncoder, value: set[Any]) -> None:
         self.enter()
-        encoder.encode_length(6, wire.SET)
+        encoder.encode_length(6, tags.SET)
         encoder.encode_array(list(value))
         self.depth -= 1
 
     def frozenset_(self, encoder: CBOREncoder, value: frozenset[Any]) -> None:
         self.enter()
-        encoder.encode_length(6, wire.FROZENSET)
+        encoder.encode_length(6, tags.FROZENSET)
         encoder.encode_array(list(value))
         self.depth -= 1
 
@@ -83,7 +83,7 @@ class _Writer:
         if _STR.issuperset(map(type, value)):
             encoder.encode_map(value)
         else:
-            encoder.encode_length(6, wire.PAIRS)
+            encoder.encode_length(6, tags.PAIRS)
             encoder.encode_length(4, 2)
             encoder.encode_array(list(value))
             encoder.encode_array(list(value.values()))
@@ -94,11 +94,11 @@ class _Writer:
         if len(value) < OUT_OF_LINE:
             encoder.encode_bytes(value)
         else:
-            encoder.encode_length(6, wire.SEGMENT)
+            encoder.encode_length(6, tags.SEGMENT)
             encoder.encode_length(0, self.add(memoryview(value)))
 
     def bytearray_(self, encoder: CBOREncoder, value: bytearray) -> None:
-        encoder.encode_length(6, wire.BYTEARRAY)
+        encoder.encode_length(6, tags.BYTEARRAY)
         if len(value) < OUT_OF_LINE:
             encoder.encode_bytearray(value)
         else:

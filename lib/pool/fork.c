@@ -1,0 +1,68 @@
+/* fork.c - holds every pool of the process still while the process forks.
+ *
+ * The kernel copies the descriptor table before the memory (copy_process() in kernel/fork.c), and another thread may
+ * open or close descriptors in between: the child would then find numbers in its copy of a pool that are not open
+ * there, or soon mean something else. So the forking thread takes the locks, under which all descriptors of a pool
+ * are opened and closed. pthread_atfork(3) takes no argument, hence the list.
+ *
+ * The child closes its copies at once. It has no use for them, and while it held them the guard would not see the end of
+ * a parent that dies, or executes another program; and a child that closes all descriptors by number, as daemons do, and
+ * opens others, would lose those to a copy of a pool that is closed later.
+ */
+#include "pool/fork.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "pool/pool.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static LIST_HEAD(, pinfold_pool) pools = LIST_HEAD_INITIALIZER(pools);
+
+static void hold(void)
+{
+    struct pinfold_pool *pool;
+    pthread_mutex_lock(&lock);
+    LIST_FOREACH (pool, &pools, held)
+        pthread_mutex_lock(&pool->lock);
+}
+
+static void release(void)
+{
+    struct pinfold_pool *pool;
+    LIST_FOREACH (pool, &pools, held)
+        pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&lock);
+}
+
+static void let_go(void)
+{
+    struct pinfold_pool *pool;
+    LIST_FOREACH (pool, &pools, held)
+        pool_let_go(pool);
+    release();
+}
+
+static int registered; /* a negative errno: it could not be */
+
+static void register_handlers(void)
+{
+    registered = -pthread_atfork(hold, release, let_go);
+}
+
+int fork_hold(struct pinfold_pool *pool)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_handlers);
+    pthread_mutex_lock(&lock);
+    LIST_INSERT_HEAD(&pools, pool, held);
+    pthread_mutex_unlock(&lock);
+    return registered;
+}
+
+void fork_drop(struct pinfold_pool *pool)
+{
+    pthread_mutex_lock(&lock);
+    LIST_REMOVE(pool, held);
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,52 @@
+/* memory.c - what the processes of a pool cost, looked up when somebody asks: the kernel walks all of their memory. */
+#include <unistd.h>
+
+#include "base/util.h"
+#include "pool/pool.h"
+#include "process/usage.h"
+
+/* The pids of the workers that there are, and of the template that serves, last; 0: none. The caller frees *ret_pids. */
+static int list_processes(struct pinfold_pool *pool, pid_t **ret_pids, size_t *ret_n)
+{
+    pthread_mutex_lock(&pool->lock);
+    size_t n = 0;
+    pid_t *pids = calloc(pool->workers.n + 1, sizeof(*pids));
+    uint32_t at = 0;
+    for (struct worker *worker; pids && (worker = handle_each(&pool->workers, &at));)
+        if (worker->pid && worker->state != WORKER_ENDING)
+            pids[n++] = worker->pid;
+    if (pids)
+        pids[n++] = pool->serving ? pool->serving->pid : 0;
+    pthread_mutex_unlock(&pool->lock);
+    *ret_pids = pids;
+    *ret_n = n;
+    return pids ? 0 : -ENOMEM;
+}
+
+int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory)
+{
+    if (ret_memory->size != sizeof(*ret_memory))
+        return -EINVAL;
+    if (pool->owner != getpid())
+        return -ECHILD;
+    _cleanup_free_ pid_t *pids = NULL;
+    size_t n;
+    int r = list_processes(pool, &pids, &n);
+    if (r < 0)
+        return r;
+    pinfold_memory memory = {.size = sizeof(memory)};
+    uint64_t pss_kb, private_kb;
+    for (size_t i = 0; i + 1 < n; i++) {
+        if (usage_read_memory(pids[i], &pss_kb, &private_kb) < 0)
+            continue; /* it is gone */
+        memory.workers++;
+        memory.pss_kb += pss_kb;
+        memory.private_kb += private_kb;
+        if (private_kb > memory.private_most_kb)
+            memory.private_most_kb = private_kb;
+    }
+    if (pids[n - 1] && usage_read_memory(pids[n - 1], &pss_kb, &private_kb) == 0)
+        memory.pss_kb += pss_kb;
+    *ret_memory = memory;
+    return 0;
+}

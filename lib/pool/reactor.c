@@ -1,0 +1,292 @@
+/* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. A
+ * caller's thread that waits for a call may do a part of its work (reactor_lead). */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#include "base/error.h"
+#include "base/util.h"
+#include "pool/pool.h"
+
+#define STACK_SIZE (256 * 1024)
+#define EVENTS_AT_ONCE 64
+
+/* Where results come, one thread is told, once: level-triggered, an event that was just given to the leader would wake
+ * the reactor, too (epoll(7)). */
+static struct epoll_event watched(enum watch_kind kind, uint64_t handle)
+{
+    return (struct epoll_event){
+        .events = EPOLLIN | (kind == WATCH_WORKER_CHANNEL ? (uint32_t)EPOLLET : 0),
+        .data.u64 = handle << 3 | kind,
+    };
+}
+
+int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
+{
+    struct epoll_event event = watched(kind, handle);
+    return epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
+{
+    struct epoll_event event = watched(kind, handle);
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* of what is watched already */
+}
+
+void reactor_forget(struct pinfold_pool *pool, int fd)
+{
+    if (fd >= 0)
+        (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was never watched */
+}
+
+void reactor_close(struct pinfold_pool *pool, int *fd)
+{
+    reactor_forget(pool, *fd);
+    close_fd(fd);
+}
+
+void reactor_hang_up(struct pinfold_pool *pool, int *socket)
+{
+    if (*socket >= 0)
+        (void)shutdown(*socket, SHUT_RDWR); /* ENOTCONN: the peer is gone */
+    reactor_close(pool, socket);
+}
+
+void reactor_wake(struct pinfold_pool *pool)
+{
+    if (pool->woken)
+        return;
+    uint64_t one = 1;
+    pool->woken = write(pool->wake, &one, sizeof(one)) == sizeof(one);
+}
+
+static void arm(struct pinfold_pool *pool)
+{
+    struct deadline *first = deadline_first(&pool->deadlines);
+    /* A timer that goes off too early costs one look; only one that would go off too late must be moved. */
+    if (!first || first->due >= pool->armed)
+        return;
+    int64_t due = first->due > 0 ? first->due : 1;
+    struct itimerspec at = {.it_value = {.tv_sec = due / NS_PER_S, .tv_nsec = due % NS_PER_S}};
+    if (timerfd_settime(pool->timer, TFD_TIMER_ABSTIME, &at, NULL) == 0)
+        pool->armed = due;
+}
+
+void reactor_set(struct pinfold_pool *pool, struct deadline *deadline, int64_t due)
+{
+    deadline_set(&pool->deadlines, deadline, due);
+    arm(pool);
+}
+
+void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline)
+{
+    deadline_drop(&pool->deadlines, deadline);
+}
+
+#define OWNER_OF(deadline, type, member) ((type *)(void *)((char *)(deadline)-offsetof(type, member)))
+
+static void run_deadlines(struct pinfold_pool *pool)
+{
+    uint64_t count;
+    ssize_t done = read(pool->timer, &count, sizeof(count));
+    (void)done;
+    pool->armed = INT64_MAX;
+    int64_t now = now_ns();
+    struct deadline *first;
+    while ((first = deadline_first(&pool->deadlines)) && first->due <= now) {
+        deadline_drop(&pool->deadlines, first);
+        switch (first->kind) {
+        case DEADLINE_CALL:
+            clock_due(pool, OWNER_OF(first, struct call, timer));
+            break;
+        case DEADLINE_SAMPLE:
+            call_sample(pool, OWNER_OF(first, struct call, sample));
+            break;
+        case DEADLINE_WORKER:
+            worker_due(pool, OWNER_OF(first, struct worker, timer));
+            break;
+        case DEADLINE_TEMPLATE:
+            template_due(pool, OWNER_OF(first, struct template, timer));
+            break;
+        }
+    }
+    arm(pool);
+}
+
+static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
+{
+    if (kind == WATCH_WORKER_CHANNEL) {
+        worker_receive(pool, worker);
+        return;
+    }
+    const uint64_t number = worker->number;
+    if (worker->ahead.n >
+        0) /* what is printed is the present call's, and no other may begin to while it is read */
+        ahead_settle(pool, worker);
+    if (handle_get(&pool->workers, number))
+        worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
+}
+
+static void template_readable(struct pinfold_pool *pool, struct template *template, enum watch_kind kind)
+{
+    if (kind == WATCH_TEMPLATE_CONTROL)
+        template_receive(pool, template, template->control);
+    else if (kind == WATCH_TEMPLATE_LIFELINE)
+        template_receive(pool, template, template->lifeline);
+    else
+        template_look(pool, template);
+}
+
+/* What became readable may belong to an object that an event before it has freed: then its handle finds nothing. */
+static void dispatch(struct pinfold_pool *pool, uint64_t data)
+{
+    enum watch_kind kind = data & 7;
+    uint64_t handle = data >> 3, count;
+    struct worker *worker;
+    struct template *template;
+    ssize_t done;
+    switch (kind) {
+    case WATCH_POOL_WAKE:
+        done = read(pool->wake, &count, sizeof(count));
+        (void)done;
+        pool->woken = false;
+        pool->called = true;
+        break;
+    case WATCH_POOL_TIMER:
+        run_deadlines(pool);
+        break;
+    case WATCH_WORKER_CHANNEL:
+    case WATCH_WORKER_OUT:
+    case WATCH_WORKER_ERR:
+        if ((worker = handle_get(&pool->workers, handle)))
+            worker_readable(pool, worker, kind);
+        break;
+    case WATCH_TEMPLATE_CONTROL:
+    case WATCH_TEMPLATE_LIFELINE:
+    case WATCH_TEMPLATE_OTHER:
+        if ((template = handle_get(&pool->templates, handle)))
+            template_readable(pool, template, kind);
+        break;
+    }
+}
+
+static void wake_all(struct waiters *awaited)
+{
+    struct waiter *waiter;
+    while ((waiter = SLIST_FIRST(awaited))) {
+        SLIST_REMOVE_HEAD(awaited, link); /* it is gone as soon as it was woken */
+        queue_wake(waiter);
+    }
+}
+
+void reactor_unlock(struct pinfold_pool *pool)
+{
+    struct waiters awaited = pool->awaited;
+    SLIST_INIT(&pool->awaited);
+    pool->reacting = false;
+    pthread_mutex_unlock(&pool->lock);
+    wake_all(&awaited);
+}
+
+/* What is to be done about these events, with the lock. */
+static void take(struct pinfold_pool *pool, const struct epoll_event *events, int n)
+{
+    pool->reacting = true;
+    for (int i = 0; i < n; i++)
+        dispatch(pool, events[i].data.u64);
+    if (pool->closing)
+        pool_end(pool);
+    else if (!pool->leading || pool->called) /* the leader does it when it was faster than whom it has woken */
+        pool_pump(pool);
+    else if (!pool_hand_on(pool))
+        reactor_wake(pool);
+    pool->called = false;
+}
+
+static void *run(void *data)
+{
+    struct pinfold_pool *pool = data;
+    for (bool ended = false; !ended;) {
+        struct epoll_event events[EVENTS_AT_ONCE];
+        int n = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, -1);
+        pthread_mutex_lock(&pool->lock);
+        take(pool, events, n);
+        ended = pool->closing && TAILQ_EMPTY(&pool->templates_line);
+        if (ended) {
+            pool->closed = true;
+            pthread_cond_broadcast(&pool->ended);
+        }
+        /* What woke this thread may have been for the leader. */
+        if (pool->leader && pool->leader->over)
+            reactor_wake(pool);
+        reactor_unlock(pool);
+    }
+    return NULL;
+}
+
+/* Of two threads that wait at one epoll(7) the one that came last is woken, so news come to the leader. */
+int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until)
+{
+    int r = 0;
+    pool->leader = waiter;
+    while (!waiter->over && r == 0) {
+        int64_t left = until == INT64_MAX ? INT64_MAX : until - now_ns();
+        int wait_ms = left == INT64_MAX                 ? -1
+                      : left >= INT_MAX / 2 * NS_PER_MS ? INT_MAX / 2
+                                                        : (int)((left + NS_PER_MS - 1) / NS_PER_MS);
+        struct epoll_event events[EVENTS_AT_ONCE];
+        reactor_unlock(pool);
+        int n = left > 0 ? epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, wait_ms) : 0;
+        r = n < 0 ? -errno : left <= 0 ? -ETIMEDOUT : 0;
+        pthread_mutex_lock(&pool->lock);
+        pool->leading = true;
+        take(pool, events, n);
+        pool->leading = false;
+        if (pool->closing) /* the end is the reactor's to see */
+            reactor_wake(pool);
+    }
+    pool->leader = NULL;
+    return waiter->over ? 0 : r;
+}
+
+bool reactor_may_spawn(struct pinfold_pool *pool)
+{
+    if (pool->leading)
+        reactor_wake(pool);
+    return !pool->leading;
+}
+
+void reactor_tell_leader(struct pinfold_pool *pool)
+{
+    if (!pool->leading)
+        reactor_wake(pool);
+}
+
+int reactor_start(struct pinfold_pool *pool, pinfold_error *error)
+{
+    int r = reactor_watch(pool, pool->wake, WATCH_POOL_WAKE, 0);
+    if (r == 0)
+        r = reactor_watch(pool, pool->timer, WATCH_POOL_TIMER, 0);
+    if (r < 0)
+        return error_errno(error, r, "cannot watch the pool's own descriptors");
+
+    /* The host program's signals are its own business: this thread takes none of them. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&pool->reactor, &attributes, run, pool);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (r)
+        return error_errno(error, -r, "cannot start the pool's thread");
+    pthread_setname_np(pool->reactor, "pinfold");
+    pool->reactor_runs = true;
+    return 0;
+}

@@ -1,0 +1,142 @@
+#include "process/scratch.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+struct entries {
+    _Alignas(struct dirent64) char bytes[4096];
+    long size, at;
+};
+
+/* The next name of an open directory; NULL at its end. */
+static const char *next(int directory, struct entries *entries)
+{
+    for (;;) {
+        if (entries->at >= entries->size) {
+            entries->size = syscall(SYS_getdents64, directory, entries->bytes, sizeof(entries->bytes));
+            entries->at = 0;
+            if (entries->size <= 0)
+                return NULL;
+        }
+        const struct dirent64 *entry = (const struct dirent64 *)(entries->bytes + entries->at);
+        entries->at += entry->d_reclen;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return entry->d_name;
+    }
+}
+
+/* Gives its owner, us, all rights to a directory; never by way of a link that has come into its place. */
+static bool permit(int directory, const char *name)
+{
+    return fchmodat(directory, name, 0700, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int open_again(int directory, const char *name)
+{
+    int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && permit(directory, name))
+        fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd;
+}
+
+/* 0: gone; -ENOTEMPTY: a directory with something in it. */
+static int remove_one(int directory, const char *name)
+{
+    if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    if (unlinkat(directory, name, AT_REMOVEDIR) == 0)
+        return 0;
+    return errno == EEXIST ? -ENOTEMPTY : -errno;
+}
+
+/* Empties one directory that lies in `top`; directories in it that are not empty move up to `top`. */
+static int flatten(int top, const char *name, unsigned *budget)
+{
+    static unsigned moved;
+    _cleanup_close_ int fd = open_again(top, name);
+    if (fd < 0)
+        return -errno;
+    (void)fchmod(fd, 0700);
+    struct entries entries = {.size = 0};
+    const char *inner;
+    while (*budget > 0 && (inner = next(fd, &entries))) {
+        --*budget;
+        int r = remove_one(fd, inner);
+        for (int i = 0; r == -ENOTEMPTY && i < 64; i++) {
+            char up[48];
+            snprintf(up, sizeof(up), ".up-%d-%u", getpid(), moved++);
+            r = syscall(SYS_renameat2, fd, inner, top, up, 1 /* RENAME_NOREPLACE */) == 0 ? 0
+                : errno == EEXIST                                                         ? -ENOTEMPTY
+                                                                                          : -errno;
+            if (r == -EACCES && permit(fd, inner)) /* its own ".." is about to change */
+                r = -ENOTEMPTY;
+        }
+        if (r < 0 && r != -ENOTEMPTY)
+            return r;
+    }
+    return *budget > 0 && unlinkat(top, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY ? -errno : 0;
+}
+
+int scratch_clear(int directory, unsigned budget)
+{
+    (void)fchmod(directory, 0700);
+    for (unsigned passes = 0; budget > 0; passes++) {
+        if (lseek(directory, 0, SEEK_SET) < 0)
+            return -errno;
+        struct entries entries = {.size = 0};
+        const char *name = next(directory, &entries);
+        if (!name)
+            return 0;
+        for (; name && budget > 0; name = next(directory, &entries)) {
+            budget--;
+            int r = remove_one(directory, name);
+            if (r == -ENOTEMPTY)
+                r = flatten(directory, name, &budget);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 1;
+}
+
+bool scratch_drop(int parent, const char *name, int trash)
+{
+    static unsigned dropped;
+    char remains[40];
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return false;
+    snprintf(remains, sizeof(remains), "%.16s-%u", name, dropped++);
+    return renameat(parent, name, trash, remains) == 0;
+}
+
+/* The spill directory may be one in which somebody keeps files of his own. */
+static bool is_base(const char *name)
+{
+    const size_t n = strlen(BASE_NAME);
+    return strncmp(name, BASE_NAME, n) == 0 && strlen(name + n) == BASE_DIGITS &&
+           strspn(name + n, "0123456789abcdef") == BASE_DIGITS;
+}
+
+void scratch_clear_bases(int spill_dir)
+{
+    struct entries entries = {.size = 0};
+    if (lseek(spill_dir, 0, SEEK_SET) < 0)
+        return;
+    for (const char *name; (name = next(spill_dir, &entries));) {
+        if (!is_base(name))
+            continue;
+        _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0 && scratch_clear(base, UINT32_MAX) == 0)
+            unlinkat(spill_dir, name, AT_REMOVEDIR);
+    }
+}

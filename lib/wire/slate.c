@@ -1,0 +1,153 @@
+#include "wire/slate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+
+/* The word: 31 bits of `next`, 31 bits of `end`, and one that says that it is closed. Turns are counted on and on. */
+#define TURN_BITS 31
+#define TURN_MASK (UINT32_MAX >> 1)
+#define CLOSED (UINT64_C(1) << 63)
+
+static uint32_t next_of(uint64_t line)
+{
+    return (uint32_t)line & TURN_MASK;
+}
+
+static uint32_t end_of(uint64_t line)
+{
+    return (uint32_t)(line >> TURN_BITS) & TURN_MASK;
+}
+
+static uint64_t line_of(uint32_t next, uint32_t end)
+{
+    return (uint64_t)(end & TURN_MASK) << TURN_BITS | (next & TURN_MASK);
+}
+
+bool slate_is_before(uint32_t turn, uint32_t other)
+{
+    return ((turn - other) & TURN_MASK) > TURN_MASK / 2;
+}
+
+int slate_make(struct slate **ret_slate, int *ret_fd)
+{
+    _cleanup_close_ int fd = memfd_create("pinfold-slate", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    /* Who could make it smaller would have the pool die of SIGBUS. */
+    if (ftruncate(fd, sizeof(struct slate)) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -errno;
+    int r = slate_map(fd, ret_slate);
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
+int slate_map(int fd, struct slate **ret_slate)
+{
+    void *page = mmap(NULL, sizeof(struct slate), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    *ret_slate = page;
+    return 0;
+}
+
+void slate_unmap(struct slate **slate)
+{
+    if (*slate)
+        munmap(*slate, sizeof(**slate));
+    *slate = NULL;
+}
+
+void slate_open(struct slate *slate)
+{
+    uint32_t end = end_of(atomic_load(&slate->line));
+    atomic_store(&slate->line, line_of(end, end));
+}
+
+bool slate_offer(struct slate *slate, uint32_t *ret_turn)
+{
+    uint64_t line = atomic_load(&slate->line);
+    const uint32_t turn = end_of(line);
+    if (((turn - next_of(line)) & TURN_MASK) >= SLATE_TURNS)
+        return false;
+    atomic_store(&slate->begun[turn % SLATE_TURNS], 0);
+    *ret_turn = turn;
+    do
+        if (line & CLOSED)
+            return false;
+    while (!atomic_compare_exchange_weak(&slate->line, &line, line_of(next_of(line), turn + 1)));
+    return true;
+}
+
+void slate_retract(struct slate *slate)
+{
+    uint64_t line = atomic_load(&slate->line);
+    while (!atomic_compare_exchange_weak(&slate->line, &line,
+                                         line_of(next_of(line), end_of(line) - 1) | (line & CLOSED)))
+        ;
+}
+
+uint32_t slate_recall(struct slate *slate)
+{
+    uint64_t line = atomic_load(&slate->line);
+    while (
+        !atomic_compare_exchange_weak(&slate->line, &line, line_of(end_of(line), end_of(line)) | (line & CLOSED)))
+        ;
+    return next_of(line);
+}
+
+bool slate_has_begun(const struct slate *slate, uint32_t turn)
+{
+    return slate_is_before(turn, next_of(atomic_load(&slate->line)));
+}
+
+int64_t slate_begun_at(const struct slate *slate, uint32_t turn)
+{
+    return atomic_load(&slate->begun[turn % SLATE_TURNS]);
+}
+
+void slate_reading(struct slate *slate)
+{
+    atomic_fetch_add(&slate->reads, 1);
+}
+
+uint32_t slate_taken(const struct slate *slate)
+{
+    return atomic_load(&slate->taken);
+}
+
+void slate_take(struct slate *slate)
+{
+    atomic_fetch_add(&slate->taken, 1);
+}
+
+bool slate_begin(struct slate *slate, uint32_t turn)
+{
+    uint64_t line = atomic_load(&slate->line);
+    do
+        if (line & CLOSED || next_of(line) != turn || turn == end_of(line))
+            return false;
+    while (!atomic_compare_exchange_weak(&slate->line, &line, line_of(turn + 1, end_of(line))));
+    atomic_store(&slate->begun[turn % SLATE_TURNS], now_ns());
+    return true;
+}
+
+void slate_close(struct slate *slate)
+{
+    atomic_fetch_or(&slate->line, CLOSED);
+}
+
+uint32_t slate_reads(const struct slate *slate)
+{
+    return atomic_load(&slate->reads);
+}
+
+bool slate_is_quiet(const struct slate *slate, uint32_t reads)
+{
+    return reads % 2 == 0 && atomic_load(&slate->reads) == reads;
+}

@@ -1,0 +1,73 @@
+"""Handlers of events."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+H = TypeVar("H", bound=Callable[..., object])
+
+
+class Hooks:
+    """The handlers of one backend: for each event a tuple, replaced when one is added, so that
+    whoever calls them needs no lock."""
+
+    __slots__ = (
+        "_adding",
+        "complete",
+        "shutdown",
+        "start",
+        "submit",
+        "worker_exit",
+        "worker_start",
+    )
+
+    def __init__(self) -> None:
+        self._adding = threading.Lock()
+        self.submit: tuple[Callable[..., object], ...] = ()
+        self.start: tuple[Callable[..., object], ...] = ()
+        self.complete: tuple[Callable[..., object], ...] = ()
+        self.shutdown: tuple[Callable[..., object], ...] = ()
+        self.worker_start: tuple[Callable[..., object], ...] = ()
+        self.worker_exit: tuple[Callable[..., object], ...] = ()
+
+    def add(self, event: str, handler: H) -> H:
+        if not callable(handler):
+            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        with self._adding:
+            setattr(self, event, (*getattr(self, event), handler))
+        return handler
+
+    @property
+    def of_workers(self) -> bool:
+        """Whether anybody wants the events that the library has to be asked for."""
+        return bool(self.start or self.worker_start or self.worker_exit)
+
+    def call(self, event: str, *args: Any) -> None:
+        """Calls every handler, whatever one raises. An Exception is logged; of what is none (a
+        signal handler exits, say, while a handler runs) the first is raised."""
+        first: BaseException | None = None
+        for handler in getattr(self, event):
+            try:
+                handler(*args)
+            except BaseException as error:
+                if not isinstance(error, Exception) and not _is_cancel(error):
+                    if first is None:
+                        first = error
+                    continue
+                from pinfold._common.log import log
+
+                log.exception("an on_%s handler raised: %r", event, handler)
+        try:
+            if first is not None:
+                raise first
+        finally:
+            first = None  # it refers to this frame
+
+
+def _is_cancel(error: BaseException) -> bool:
+    """Of something that the handler has waited for: its own affair."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)

@@ -1,0 +1,154 @@
+"""Between a pool and an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pinfold._client.record import Record
+
+if TYPE_CHECKING:
+    from pinfold._client.engine import Engine
+    from pinfold._ext._pool import Pool, Queue
+    from pinfold.backend import LocalBackend
+    from pinfold.call import WorkerCall
+    from pinfold.result import WorkerResult
+
+
+class Channel:
+    """One completion queue, read by one event loop.
+
+    The loop watches a duplicate of the queue's descriptor: the queue can then be closed at any time
+    and from any thread, while the duplicate lives until the loop has let go of it, so that no loop
+    ever watches a number that already means something else.
+    """
+
+    def __init__(self, engine: Engine, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+        self._fd = -1  # before anything is raised: see __del__
+        self.loop = loop
+        self.queue = pool.queue()
+        self._engine = engine
+        try:
+            self._fd = os.dup(self.queue.fileno())
+            _open.add(self)
+            loop.add_reader(self._fd, self._take)
+        except BaseException:
+            self._close_fd()
+            self.queue.close()
+            raise
+
+    def _take(self) -> None:
+        self._engine.settle(self.queue.take, here=self.loop)
+
+    def close(self) -> None:
+        """From any thread."""
+        self.queue.close()
+        loop = self.loop
+        if loop.is_closed():
+            self._close_fd()
+        elif not loop.is_running() or asyncio._get_running_loop() is loop:
+            self._detach()
+        else:
+            # Should the loop end first, its handles go, and with them the last reference to this.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._detach)
+
+    def _detach(self) -> None:
+        if self._fd >= 0:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._fd)
+            self._close_fd()
+
+    def _close_fd(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self._close_fd()
+
+
+_open: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a fork, as the library does: the number may soon be another's there."""
+    for channel in list(_open):
+        channel._close_fd()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+class LoopCall(Record):
+    """A call for whose end a coroutine waits, in the loop that runs here."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
+        super().__init__(backend, call, codec)
+        self.future: asyncio.Future[WorkerResult] = asyncio.get_running_loop().create_future()
+
+    def queue_in(self, pool: Pool) -> Queue | None:
+        assert self.backend is not None
+        return self.backend._engine.channel(self.future.get_loop(), pool).queue
+
+    def waits_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self.future.get_loop() is loop
+
+    def deliver(self, result: WorkerResult, here: asyncio.AbstractEventLoop | None) -> None:
+        loop = self.future.get_loop()
+        if here is loop:
+            self._finish(result)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(self._finish, result)
+        self.backend = None
+
+    def give_up(self) -> None:
+        # Whoever awaits it knows, or sits in a loop that was closed, or in one whose backend was
+        # torn down around it.
+        with contextlib.suppress(RuntimeError):
+            self.future.get_loop().call_soon_threadsafe(self.future.cancel)
+        self.backend = None
+
+    def _finish(self, result: WorkerResult) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+
+async def in_a_thread(work: Callable[[], None]) -> None:
+    """Runs it beside the loop, in a thread that is gone afterwards. Goes on if this is
+    cancelled."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits
+            loop.call_soon_threadsafe(finish, error)
+
+    thread = threading.Thread(target=run, name="pinfold-wait")
+    try:
+        thread.start()
+    except RuntimeError:  # at the interpreter's end
+        return work()
+    await future
+    thread.join()
+    return None

@@ -1,0 +1,250 @@
+"""From what the library tells to what the caller is told."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, cast
+
+from pinfold import _wire
+from pinfold import codec as codecs
+from pinfold._common.check import shown
+from pinfold.codec import USER_MODULE
+from pinfold.codec.refusals import is_shortage
+from pinfold.errors import (
+    BadResult,
+    CallTimeout,
+    CpuLimitExceeded,
+    ExecRunnerError,
+    MemoryLimitExceeded,
+    OutputLimitExceeded,
+    PoolError,
+    WorkerCrashed,
+    WorkerExited,
+    WorkerLost,
+)
+from pinfold.result import ExecutionMetrics, Outcome, Phase, WorkerError, WorkerResult
+
+if TYPE_CHECKING:
+    from pinfold._client.record import Origin, Record
+    from pinfold._ext._pool import Result
+
+_LIMITS: dict[str, type[ExecRunnerError]] = {
+    "cpu_limit": CpuLimitExceeded,
+    "memory_limit": MemoryLimitExceeded,
+    "output_limit": OutputLimitExceeded,
+}
+
+
+# What a call did when its time had passed.
+_WHEN = {
+    "queue": " before a worker was free",
+    "start": " before a worker had begun it",
+    "run": "",
+    "": "",
+}
+
+_CURRENT_THREAD = "Current thread "
+_SOURCE_FRAME = re.compile(rf'  File "(?:.*/)?{USER_MODULE}\.py", line ([0-9]{{1,9}})\b')
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+_RUNTIME_FRAME = f'  File "{_PACKAGE}/_worker/'
+
+# Where a call's source lies says nothing to anybody (_worker/boot/base.py).
+_SOURCE = re.compile(r'File "[^"\n]*/\.pinfold-box-[0-9a-f]{12}/[^"\n]*/user_code\.py"')
+
+
+def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False) -> WorkerResult:
+    """Reads the result of a call. A value, or an account of a failure, that cannot be
+    read is ``bad_result``; for want of memory or descriptors in this process, ``internal``.
+
+    Raises RunsCode for a value whose reading would run code, unless it may (`runs`).
+    KeyboardInterrupt and the like pass through.
+    """
+    outcome = cast("Outcome", raw.outcome)
+    value = None
+    failure = None
+    reason = raw.reason or outcome
+    metrics = _metrics_of(raw, origin)
+    if outcome == "timeout" and not (raw.is_spent and raw.phase == "start"):
+        # The library knows what was left of the deadline when it got the call.
+        asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
+        what = "time" if raw.is_spent else "deadline"
+        seconds = 0 if asked_ns == 1 else asked_ns / 1e9  # 1: none was left
+        reason = f"the {what} of {seconds:g} s passed{_WHEN[raw.phase]}"
+    if outcome in ("timeout", "cancelled", "lost", "internal"):
+        reason = f"call of {shown(record.call.function_name)}: {reason}"
+    try:
+        if outcome == "ok":
+            read = codecs.decode if runs else codecs.decode_here
+            value = read(raw.segments(), record.codec, record.result_bytes)
+        elif outcome in ("exception", "bad_result", "internal"):
+            segments = raw.segments()
+            failure = _wire.unpack_failure(segments) if segments else None
+    except codecs.RunsCode:
+        raise
+    except codecs.TooLarge as error:
+        reason = str(error)
+        outcome = "output_limit" if outcome == "ok" else "bad_result"
+    except Exception as error:
+        what = "value" if outcome == "ok" else "account of its failure"
+        if is_shortage(error):
+            why = "out of memory" if isinstance(error, MemoryError) else str(error)
+            reason = f"call of {shown(record.call.function_name)}: its {what} cannot be read in"
+            reason += f" this process: {why}"
+            outcome = "internal"
+        else:
+            reason = f"the call's {what} cannot be read: {error}"
+            outcome = "bad_result"
+    return WorkerResult(
+        outcome,
+        value,
+        None if outcome == "ok" else _error_of(raw, outcome, failure, reason),
+        metrics,
+        raw.stdout,
+        raw.stderr,
+        raw.stdout_truncated,
+        raw.stderr_truncated,
+    )
+
+
+def late_result(raw: Result, record: Record, origin: Origin) -> WorkerResult:
+    """The result of a call whose time passed while its value was read."""
+    name = shown(record.call.function_name)
+    reason = f"call of {name}: its time passed while its value was read in this process"
+    return WorkerResult(
+        "timeout",
+        None,
+        _error_of(raw, "timeout", None, reason),
+        _metrics_of(raw, origin),
+        raw.stdout,
+        raw.stderr,
+        raw.stdout_truncated,
+        raw.stderr_truncated,
+    )
+
+
+def failed(outcome: Outcome, sentence: str) -> WorkerResult:
+    """The result of a call that the library never took."""
+    return WorkerResult(outcome, error=WorkerError(sentence, message=sentence))
+
+
+def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
+    figures = raw.metrics()
+    if figures is None:
+        return None
+    waits = raw.waits()
+    worker_id, pid, before, started, finished, queue, wall, user, system, peak, size = figures
+    return ExecutionMetrics(
+        peak,
+        wall / 1e9,
+        user / 1e9,
+        system / 1e9,
+        pid,
+        worker_id,
+        origin.node_id,
+        started,
+        finished,
+        queue / 1e9,
+        raw.call_id,
+        origin.pool_id,
+        before,
+        size,
+        None if waits is None else waits[0] / 1e9,
+        None if waits is None else waits[1],
+    )
+
+
+def _error_of(
+    raw: Result, outcome: Outcome, failure: _wire.Failure | None, reason: str
+) -> WorkerError:
+    # A value that cannot be read came from a worker.
+    phase = cast("Phase", "run" if raw.outcome == "ok" else raw.phase)
+    if failure is not None:
+        text = failure.text if failure.text.strip() else failure.message
+        return WorkerError(
+            (_printed(raw) + text).rstrip(),
+            failure.returncode,
+            failure.type,
+            failure.message,
+            phase=phase,
+            line=failure.line or None,
+        )
+    signal = raw.signal or None
+    stack = _own_frames(raw.stack)
+    text = f"{reason}\n{stack}" if stack else reason
+    if signal and outcome not in _LIMITS:
+        returncode = -signal
+    else:
+        returncode = raw.exit_code if raw.exit_code >= 0 else 1
+    return WorkerError(
+        (_printed(raw) + text).rstrip(),
+        returncode,
+        "",
+        reason,
+        signal,
+        stack,
+        phase,
+        _line_of(stack),
+    )
+
+
+def _own_frames(stack: str) -> str:
+    """The stack without the frames of the runtime below the candidate's."""
+    stack = _SOURCE.sub('File "user_code.py"', stack)
+    return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
+
+
+def _line_of(stack: str) -> int | None:
+    """The innermost line of the source in a stack as faulthandler writes it: of the thread that it
+    asked, else of the first thread that has one."""
+    _, _, current = stack.partition(_CURRENT_THREAD)
+    for part in (current, stack):
+        for line in part.splitlines():
+            if found := _SOURCE_FRAME.match(line):
+                return int(found[1])
+    return None
+
+
+def _printed(raw: Result) -> str:
+    """What the call printed, under headings; "" if it printed nothing."""
+    parts = []
+    for name, text, cut in (
+        ("stdout", raw.stdout, raw.stdout_truncated),
+        ("stderr", raw.stderr, raw.stderr_truncated),
+    ):
+        if text:
+            end = "" if text.endswith("\n") else "\n"
+            note = ", its middle dropped" if cut else ""
+            parts.append(f"--- printed to {name}{note} ---\n{text}{end}")
+    return "".join(parts) + "--- error ---\n" if parts else ""
+
+
+def cancelled_error(*args: str) -> BaseException:
+    """An `asyncio.CancelledError`, without asyncio for programs that never need it."""
+    from asyncio import CancelledError
+
+    return CancelledError(*args)
+
+
+def exception_of(result: WorkerResult) -> BaseException:
+    """What `execute` raises for an outcome that is not ``ok``; it carries the result."""
+    outcome = result.outcome
+    error = result.error or WorkerError("")
+    code, text = error.returncode, error.stderr
+    if outcome == "timeout":
+        return CallTimeout(error.message, stack=error.stack, result=result)
+    if outcome == "exception":
+        return ExecRunnerError(code, text, result=result)
+    if outcome == "exited":
+        return WorkerExited(code, text, result=result)
+    if outcome == "signalled":
+        return WorkerCrashed(code, text, stack=error.stack, result=result)
+    if outcome == "bad_result":
+        return BadResult(code, text, result=result)
+    if outcome == "cancelled":
+        return cancelled_error(error.message)
+    if outcome == "lost":
+        return WorkerLost(text, result=result)
+    if outcome == "internal":
+        return PoolError(text, result=result)
+    return _LIMITS[outcome](code, text, result=result)

@@ -1,0 +1,33 @@
+"""Candidate text in log lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pinfold._client.record import Origin
+    from pinfold.call import WorkerCall
+    from pinfold.result import WorkerResult
+
+
+def escaped(text: str, most: int = 200) -> str:
+    """The text on one line: control characters and whatever is not ASCII as escapes; cut to `most`
+    characters."""
+    cut = text if len(text) <= most else text[:most] + "..."
+    return ascii(cut)[1:-1]
+
+
+def call_line(origin: Origin, call: WorkerCall, result: WorkerResult) -> str:
+    """The log line of one call."""
+    metrics = result.metrics
+    start = (
+        f"pool={escaped(origin.pool_id)} node={escaped(origin.node_id)}"
+        f" function={escaped(call.function_name)} outcome={result.outcome}"
+    )
+    if metrics is None:
+        return start
+    return (
+        f"{start} worker={metrics.worker_id} pid={metrics.worker_pid}"
+        f" wall={metrics.wall_time_s:.6f}s"
+        f" cpu={metrics.user_time_s + metrics.sys_time_s:.6f}s peak={metrics.peak_rss_kb}KiB"
+    )

@@ -1,0 +1,1 @@
+"""The C extension of the caller's process: the library's pools, queues and results."""

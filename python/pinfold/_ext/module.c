@@ -1,0 +1,132 @@
+/* pinfold._ext._pool: the library's pool, queues and results as Python objects.
+ *
+ * Every call into the library that takes a lock, waits or does I/O runs without the GIL. Waits end when a signal
+ * handler has to run, and go on after it, so that Ctrl-C works. A gate around the pool lets any thread close it at
+ * any time: who is inside finishes first, who comes later is told that it is closed.
+ */
+#include "binding.h"
+
+struct binding *binding_of(PyObject *self)
+{
+    return PyType_GetModuleState(Py_TYPE(self));
+}
+
+PyObject *raise_errno(int code, const pinfold_error *error)
+{
+    const char *bytes = error && error->text[0] ? error->text : strerror(-code);
+    /* It holds what others printed and named, and is cut at a byte. */
+    PyObject *text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "backslashreplace");
+    /* Called, not only set: OSError is then the subclass for the errno, for `except` as well (before 3.12). */
+    PyObject *raised = text ? PyObject_CallFunction(PyExc_OSError, "iN", -code, text) : NULL;
+    if (raised)
+        PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
+    Py_XDECREF(raised);
+    return NULL;
+}
+
+PyObject *raise_closed(void)
+{
+    PyErr_SetString(PyExc_ValueError, "the pool is closed");
+    return NULL;
+}
+
+static int add_types(PyObject *module)
+{
+    struct binding *binding = PyModule_GetState(module);
+    struct {
+        PyTypeObject **type;
+        PyType_Spec *spec;
+    } types[] = {
+        {&binding->pool, &py_pool_spec},
+        {&binding->queue, &py_queue_spec},
+        {&binding->result, &py_result_spec},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        *types[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, types[i].spec, NULL);
+        if (!*types[i].type || PyModule_AddType(module, *types[i].type) < 0)
+            return -1;
+    }
+    binding->segment = segment_type_new(module);
+    return binding->segment ? 0 : -1;
+}
+
+static int add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"FRESH", PINFOLD_FRESH},
+        {"REUSE", PINFOLD_REUSE},
+        {"SPAWN", PINFOLD_SPAWN},
+        {"NO_PDEATHSIG", PINFOLD_NO_PDEATHSIG},
+        {"EVENTS", PINFOLD_EVENTS},
+        {"DISTRUST", PINFOLD_DISTRUST},
+        {"PLACES", PINFOLD_PLACES},
+        {"AHEAD", PINFOLD_AHEAD},
+        {"PRINTED", PINFOLD_PRINTED},
+        {"NO_QUEUE", PINFOLD_NO_QUEUE},
+        {"EVENT_CALL_START", PINFOLD_EVENT_CALL_START},
+        {"EVENT_WORKER_START", PINFOLD_EVENT_WORKER_START},
+        {"EVENT_WORKER_EXIT", PINFOLD_EVENT_WORKER_EXIT},
+    };
+    for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    PyObject *forever = PyLong_FromLongLong(PINFOLD_FOREVER);
+    int code = forever ? PyModule_AddObjectRef(module, "FOREVER", forever) : -1;
+    Py_XDECREF(forever);
+    return code;
+}
+
+static int binding_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    struct binding *binding = PyModule_GetState(module);
+    Py_VISIT(binding->identity);
+    Py_VISIT(binding->pool);
+    Py_VISIT(binding->queue);
+    Py_VISIT(binding->result);
+    Py_VISIT(binding->segment);
+    return 0;
+}
+
+static int binding_clear(PyObject *module)
+{
+    struct binding *binding = PyModule_GetState(module);
+    Py_CLEAR(binding->identity);
+    Py_CLEAR(binding->pool);
+    Py_CLEAR(binding->queue);
+    Py_CLEAR(binding->result);
+    Py_CLEAR(binding->segment);
+    return 0;
+}
+
+static void binding_free(void *module)
+{
+    binding_clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, add_types},
+    {Py_mod_exec, add_constants},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pinfold._ext._pool",
+    .m_doc = "The binding of libpinfold. Not public: its names and their meaning may change with any version.",
+    .m_size = sizeof(struct binding),
+    .m_slots = slots,
+    .m_traverse = binding_traverse,
+    .m_clear = binding_clear,
+    .m_free = binding_free,
+};
+
+PyMODINIT_FUNC PyInit__pool(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,79 @@
+"""A few calls in the template itself, before the first fork, or beside the first calls.
+
+The interpreter adapts code to what it does (PEP 659), fills its caches of attributes, and makes
+things when they are first used. What the template has done already, no worker does that is forked
+from then on: it neither pays the time, nor a page of its own for every page that is written to.
+"""
+
+from __future__ import annotations
+
+import linecache
+import signal
+import sys
+
+from pinfold._wire import pack_request
+from pinfold._worker.call.execute import RESULT_OK, Executor
+from pinfold._worker.code.program import FILE, NAME
+from pinfold._worker.code.source import slot
+
+TIMES = 24  # code is adapted after some eight runs, and its callees' later
+
+SOURCE = """
+import math
+
+class Value:
+    def __init__(self, x):
+        self.x = x
+
+def f(a, b, c=None):
+    total = 0.0
+    for i, value in enumerate(b):
+        total += value * i
+    print("", end="", flush=True)
+    return {"total": math.sqrt(total), "a": a, "c": [Value(c).x, (1, None, True)]}
+"""
+
+
+def rehearse(sources: str) -> None:
+    """Run calls as a worker would, and leave nothing of them behind."""
+    arguments: list[object] = [1, [1.5, 2.5]]
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        arguments[0] = numpy.arange(3.0)
+    play(SOURCE, arguments, {"c": "text"}, TIMES, sources)
+
+
+def play_once(sources: str) -> None:
+    """Run what every call runs, and nothing else."""
+    play("def f(x):\n    return x\n", [1], {}, 1, sources)
+
+
+def play(
+    source: str, args: list[object], kwargs: dict[str, object], times: int, sources: str
+) -> None:
+    path = list(sys.path)
+    file = slot(sources) if sources else None
+    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=(), source=file)
+    request = pack_request(
+        code=source,
+        function="f",
+        args=args,
+        kwargs=kwargs,
+        python_path=[],
+        env={},
+        codec="data",
+    )
+    segments = tuple(memoryview(bytearray(segment)) for segment in request)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    for _ in range(times):
+        if file is not None:
+            file.take_again()
+        status, _, _ = executor.run(segments, 0)
+        if status != RESULT_OK:
+            break  # a preload has changed what a call needs: the calls will tell
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a fresh worker hears nothing after its call
+    sys.modules.pop(NAME, None)
+    linecache.cache.pop(FILE if file is None else file.path, None)
+    if file is not None:
+        file.close()
+    sys.path[:] = path

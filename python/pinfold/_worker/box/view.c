@@ -1,0 +1,288 @@
+/* A root that holds only what Python needs, made of what is there (mount_namespaces(7), open_tree(2)). */
+#include "box.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define MS_RDONLY_ 1u
+#define MS_NOSUID_ 2u
+#define MS_NODEV_ 4u
+#define MS_NOEXEC_ 8u
+#define MS_REC_ 16384u
+#define MS_PRIVATE_ (1u << 18)
+#define MNT_DETACH_ 2
+
+#define VIEW_PROC "/.proc"     /* the workers', until each has it in the place of the template's */
+#define VIEW_COPIES "/.copies" /* what covers the rest of it */
+#define VIEW_NOTHING VIEW_COPIES "/directory"
+
+int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+int umount2(const char *target, int flags);
+
+static int make_parents(char *path, size_t from)
+{
+    for (char *at = path + from + 1; (at = strchr(at, '/')); at++) {
+        *at = '\0';
+        int r = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+        *at = '/';
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The path of `name` below root, with its directory. */
+static int place_of(const char *root, const char *name, char place[PATH_MAX])
+{
+    if (snprintf(place, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    return make_parents(place, strlen(root));
+}
+
+static int make_directory(const char *root, const char *name, char ret_place[PATH_MAX])
+{
+    int r = place_of(root, name, ret_place);
+    return r < 0 ? r : mkdir(ret_place, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int make_place(char *place, size_t root_length, const struct stat *status)
+{
+    int r = make_parents(place, root_length);
+    if (r < 0)
+        return r;
+    if (S_ISDIR(status->st_mode))
+        return mkdir(place, 0755) < 0 && errno != EEXIST ? -errno : 0;
+    int fd = open(place, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
+static int copy_link(const char *path, char *place, size_t root_length)
+{
+    char target[PATH_MAX];
+    ssize_t size = readlink(path, target, sizeof(target) - 1);
+    if (size < 0)
+        return -errno;
+    target[size] = '\0';
+    int r = make_parents(place, root_length);
+    return r < 0 ? r : symlink(target, place) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* A copy of what is mounted at `source`, and below it, at `place`. */
+static int attach(const char *source, const char *place, uint64_t attributes)
+{
+    _cleanup_close_ int tree =
+        (int)syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0)
+        return -errno;
+    struct mount_attr set = {.attr_set = attributes};
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0)
+        return -errno;
+    return syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/* The directory at `source` as an overlay of it alone, which has inodes of its own. A socket in it is nobody's there,
+ * and a lock on a file is not one on the file below. But a name that was looked up once leads to the same file for good.
+ * Negative where that cannot be had: another mount lies below it, or the file system is none to lay something over. */
+static int overlay(const char *source, const char *root, const char *place)
+{
+    char empty[PATH_MAX], options[80];
+    if (snprintf(empty, sizeof(empty), "%s" VIEW_NOTHING, root) >= (int)sizeof(empty))
+        return -ENAMETOOLONG;
+    _cleanup_close_ int lower = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int lowest = open(empty, O_PATH | O_DIRECTORY | O_CLOEXEC); /* it wants two */
+    if (lower < 0 || lowest < 0)
+        return -errno;
+    snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d:/proc/self/fd/%d", lower, lowest);
+    return mount("pinfold", place, "overlay", MS_RDONLY_ | MS_NOSUID_ | MS_NODEV_, options) < 0 ? -errno : 0;
+}
+
+/* `source` (which `path` names inside) at `root` + `path`. */
+static int show(const char *source, const char *root, const char *path, enum view_kind kind)
+{
+    char place[PATH_MAX];
+    if (snprintf(place, sizeof(place), "%s%s", root, path) >= (int)sizeof(place))
+        return -ENAMETOOLONG;
+    struct stat status;
+    if (lstat(source, &status) < 0)
+        return -errno;
+    if (S_ISLNK(status.st_mode))
+        return copy_link(source, place, strlen(root));
+    int r = make_place(place, strlen(root), &status);
+    if (r < 0)
+        return r;
+    if (kind == VIEW_STILL && S_ISDIR(status.st_mode) && overlay(source, root, place) == 0)
+        return 0;
+    return attach(source, place,
+                  MOUNT_ATTR_NOSUID | (uint64_t)MOUNT_ATTR_RDONLY |
+                      (kind == VIEW_DEVICE ? 0 : (uint64_t)MOUNT_ATTR_NODEV));
+}
+
+int view_open(const char *root)
+{
+    if (mount(NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
+        return -errno;
+    if (mount("pinfold", root, "tmpfs", MS_NOSUID_ | MS_NODEV_, "mode=755,size=1m") < 0)
+        return -errno;
+    char place[PATH_MAX];
+    return make_directory(root, VIEW_NOTHING, place);
+}
+
+int view_show(const char *root, const char *path, enum view_kind kind)
+{
+    return show(path, root, path, kind);
+}
+
+static int mount_proc(const char *root, const char *name, unsigned long flags, const char *options)
+{
+    char place[PATH_MAX];
+    int r = make_directory(root, name, place);
+    if (r < 0)
+        return r;
+    return mount("proc", place, "proc", flags | MS_NOSUID_ | MS_NODEV_ | MS_NOEXEC_, options) < 0 ? -errno : 0;
+}
+
+/* What has this name, and not what is below it. */
+static bool is_among(const char *name, const char *const *shown, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(shown[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Mounts what is at `source` below root, and all that is below that, read-only on `name`. */
+static int cover(const char *root, const char *source, const char *name)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    if (snprintf(from, sizeof(from), "%s%s", root, source) >= (int)sizeof(from) ||
+        snprintf(to, sizeof(to), "%s%s", root, name) >= (int)sizeof(to))
+        return -ENAMETOOLONG;
+    return attach(from, to, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+/* A file with the text that one of /proc has now, or for a directory a mount of it. */
+static int copy_setting(const char *root, const char *name)
+{
+    char from[PATH_MAX], to[PATH_MAX], text[4096];
+    if (snprintf(from, sizeof(from), "%s" VIEW_PROC "/%s", root, name) >= (int)sizeof(from) ||
+        snprintf(text, sizeof(text), VIEW_COPIES "/%s", name) >= (int)sizeof(text))
+        return -ENAMETOOLONG;
+    struct stat status;
+    if (lstat(from, &status) < 0)
+        return errno == ENOENT ? 0 : -errno; /* this kernel has no such thing */
+    int r = place_of(root, text, to);
+    if (r < 0)
+        return r;
+    if (S_ISDIR(status.st_mode)) {
+        if (mkdir(to, 0755) < 0)
+            return -errno;
+        return attach(from, to, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    }
+    _cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC);
+    if (in < 0)
+        return errno == EACCES || errno == EPERM ? 0 : -errno;
+    ssize_t size = RETRY_EINTR(read(in, text, sizeof(text)));
+    _cleanup_close_ int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    return size < 0 || out < 0 || write(out, text, (size_t)size) != size ? -errno : 0;
+}
+
+/* Covers all of /proc that is no process's but `shown`: there is no mounting a file where there is none, so it has to be
+ * in this order. */
+static int cover_proc(const char *root, const char *const *shown, size_t n)
+{
+    char place[PATH_MAX];
+    int r = make_directory(root, VIEW_COPIES "/sys", place);
+    if (r == 0)
+        r = place_of(root, VIEW_COPIES "/file", place);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int nothing = open(place, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
+    if (nothing < 0)
+        return -errno;
+    for (size_t i = 0; r == 0 && i < n; i++)
+        if (strncmp(shown[i], "sys/", 4) == 0)
+            r = copy_setting(root, shown[i]);
+    if (r < 0)
+        return r;
+    snprintf(place, sizeof(place), "%s" VIEW_PROC, root);
+    DIR *proc = opendir(place);
+    if (!proc)
+        return -errno;
+    for (struct dirent *entry; r == 0 && (entry = readdir(proc));) {
+        const char *name = entry->d_name;
+        if (entry->d_type == DT_LNK || name[0] == '.' || (name[0] >= '0' && name[0] <= '9') ||
+            is_among(name, shown, n))
+            continue;
+        if (snprintf(place, sizeof(place), VIEW_PROC "/%s", name) >= (int)sizeof(place))
+            r = -ENAMETOOLONG;
+        else if (strcmp(name, "sys") == 0)
+            r = cover(root, VIEW_COPIES "/sys", place);
+        else
+            r = cover(root, entry->d_type == DT_DIR ? VIEW_NOTHING : VIEW_COPIES "/file", place);
+    }
+    closedir(proc);
+    return r;
+}
+
+int view_proc(const char *root, const char *const *shown, size_t n)
+{
+    int r = mount_proc(root, "/proc", 0, NULL);
+    if (r == 0)
+        r = mount_proc(root, VIEW_PROC, MS_RDONLY_, "hidepid=ptraceable");
+    return r == 0 ? cover_proc(root, shown, n) : r;
+}
+
+int view_enter(const char *root)
+{
+    char outside[PATH_MAX];
+    if (snprintf(outside, sizeof(outside), "%s" VIEW_OUTSIDE, root) >= (int)sizeof(outside))
+        return -ENAMETOOLONG;
+    if (mkdir(outside, 0) < 0 && errno != EEXIST)
+        return -errno;
+    if (syscall(SYS_pivot_root, root, outside) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}
+
+int view_part(int back, const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes)
+{
+    if (back >= 0 && syscall(SYS_setns, back, CLONE_NEWNS) < 0)
+        return -errno;
+    if (syscall(SYS_unshare, CLONE_NEWNS) < 0)
+        return -errno;
+    /* Its own root's tmpfs is all workers': what one makes there for its own mounts, the others find empty. */
+    for (size_t i = 0; i < n; i++) {
+        char source[PATH_MAX];
+        if (snprintf(source, sizeof(source), VIEW_OUTSIDE "%s", paths[i]) >= (int)sizeof(source))
+            return -ENAMETOOLONG;
+        int r = show(source, "", paths[i], VIEW_STILL); /* for one call */
+        if (r < 0 && r != -ENOENT)
+            return r;
+    }
+    if (umount2(VIEW_OUTSIDE, MNT_DETACH_) < 0)
+        return -errno;
+    if (syscall(SYS_move_mount, AT_FDCWD, VIEW_PROC, AT_FDCWD, "/proc", 0) < 0)
+        return -errno;
+    /* All else is so from the start. The template's mount of it stays as it is. */
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (syscall(SYS_mount_setattr, AT_FDCWD, "/", 0, &attributes, sizeof(attributes)) < 0)
+        return -errno;
+    char options[80];
+    snprintf(options, sizeof(options), "mode=700,size=%llu,nr_inodes=65536", (unsigned long long)scratch_bytes);
+    if (mount("scratch", scratch, "tmpfs", MS_NOSUID_ | MS_NODEV_, options) < 0)
+        return -errno;
+    return 0;
+}

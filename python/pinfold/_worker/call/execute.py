@@ -1,0 +1,233 @@
+"""One call inside a worker: from the segments of its request to those of its result."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from os import getpid
+from types import CoroutineType
+from typing import TYPE_CHECKING
+
+from pinfold import codec as codecs
+from pinfold._wire import Segments, pack_failure, unpack_arguments, unpack_request
+from pinfold._worker.boot.libraries import import_pickle
+from pinfold._worker.call import report
+from pinfold._worker.call.rlimits import RLimits
+from pinfold._worker.code import lookup, search
+from pinfold._worker.code.program import FILE, Program, Programs
+from pinfold._worker.code.search import NO_SHADOWS, Shadows
+from pinfold._worker.reset._state import shield
+
+# lib/wire/frame.h: enum result_status, and the one flag that is set here.
+RESULT_OK = 0
+RESULT_EXCEPTION = 1
+RESULT_BAD = 2
+RESULT_TOO_LARGE = 3
+RESULT_INTERNAL = 4
+RESULT_RETIRE = 4
+
+if TYPE_CHECKING:
+    from pinfold._worker.box.box import Box
+    from pinfold._worker.code.imports import Imports
+    from pinfold._worker.code.source import Source
+    from pinfold._worker.reset.reset import Reset
+
+PAYLOAD_ALIGN = 64  # lib/wire/payload.h
+
+IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
+
+Outcome = tuple[int, Segments]
+
+# Made now, for when the candidate left nothing to make it with.
+_UNTOLD = pack_failure(report.untold())
+
+
+class Executor:
+    """Runs the calls of one worker, one after another."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        node_id: str,
+        isolation: str,
+        identity: Sequence[str] = IDENTITY,
+        python_path: Sequence[str] = (),
+        box: Box | None = None,
+        imports: Imports | None = None,
+        libraries: Sequence[str] = (),
+        modules: Sequence[str] = (),
+        source: Source | None = None,
+    ) -> None:
+        """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
+        all but "fresh" are put back after each call to what they were before the first. `identity`
+        are the names of the variables with the two ids, if there shall be any. `python_path` comes
+        first on `sys.path`, resolved already, but for what a call puts before it. With `imports`,
+        `note` says after each call what it imported. `libraries` are directories in which
+        cloudpickle may be found when this interpreter has none; `modules`, where what pickled
+        arguments name is looked for last. `source` is the file of the calls' sources; None: they
+        have none."""
+        for name, value in zip(identity, (worker_id, node_id), strict=False):
+            os.environ[name] = value
+        self._source = source
+        self._programs = Programs(FILE if source is None else source.path)
+        self._reset: Reset | None = None
+        if isolation != "fresh":
+            from pinfold._worker.reset.reset import Reset
+
+            self._reset = Reset(boxed=box is not None)
+        self._program: Program | None = None
+        self._python_path = python_path
+        self._shadows = NO_SHADOWS
+        search.leave_no_byte_code()
+        self._entries = search.prepend((), python_path)
+        if source is not None:
+            search.use_source(source.directory)
+        self._cwd = search.working_directory()
+        self._box = box
+        self._imports = imports
+        self._libraries = libraries
+        self._modules = modules
+        self.note = b""
+        self._limits = RLimits(lasting=isolation == "fresh")
+
+    @property
+    def bounds_files(self) -> bool:
+        """Whether the call that ended bounds the size of files still."""
+        return self._limits.bounds("file_bytes")
+
+    @property
+    def looked_closely(self) -> bool:
+        """Whether the call that ended gave reason to look at what costs more than itself."""
+        return self._reset is not None and self._reset.thorough
+
+    def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
+        """Run one call and return (status, segments, flags) of its result (lib/wire/frame.h).
+
+        `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: whatever
+        the candidate raises, wherever it makes it come up, is an outcome.
+        """
+        reset = self._reset
+        if reset is None:
+            outcome, error = shield(self._call, segments, result_max)
+        else:
+            try:
+                context = reset.before()
+            except Exception as broken:  # a set-up left nothing to begin with
+                return RESULT_INTERNAL, pack_failure(report.raised(broken, None)), RESULT_RETIRE
+            pid = getpid()
+            outcome, error = shield(context.run, self._call, segments, result_max)
+            if getpid() != pid:  # a process that the call forked, and that came back here
+                return (outcome or (RESULT_EXCEPTION, _UNTOLD))[0], [], 0
+            shield(reset.flush)
+            reset.rebind()
+        if error is not None:
+            # A signal handler or a trace function of the candidate's raised in our own code.
+            outcome, _ = shield(_interrupted, error)
+        if self._imports is not None:
+            self.note = shield(self._imports.note, self._entries)[0] or b""
+        status, result = outcome or (RESULT_EXCEPTION, _UNTOLD)
+        flags = 0
+        if reset is not None:
+            _, unlimited = shield(self._limits.restore)
+            payload = (*segments, *result)
+            reasons, _ = shield(reset.after, self._program, self._entries, payload)
+            if self._source is not None:
+                program = self._program
+                self._source.touched = program is None or program.touches or reset.thorough
+            unclean = None
+            if self._box is not None and self._box.entered:
+                _, unclean = shield(self._box.leave)
+            # No reasons at all, not even none: something went wrong, and was not put back. And
+            # where this call could not be run, the next one might fare no better.
+            if unclean or unlimited or reasons != [] or status == RESULT_INTERNAL:
+                flags = RESULT_RETIRE
+            else:
+                reset.resume()
+        return status, result, flags
+
+    def _call(self, segments: Sequence[memoryview], result_max: int) -> Outcome:
+        self._program = None
+        try:
+            request = unpack_request(segments)
+            if request.codec == "pickle":  # before anything of the call's own is on the path
+                import_pickle(self._libraries)
+            _set_environment(request.env)
+            if request.python_path:
+                self._entries = search.prepend(request.python_path, self._python_path)
+            else:  # the path is what it was made at the start, or put back to
+                self._entries = []
+                sys.path_importer_cache.pop(self._cwd, None)
+            if request.codec == "pickle":
+                sys.path.extend(entry for entry in self._modules if entry not in sys.path)
+            if self._box is not None:
+                self._box.enter(self._entries)
+            self._shadows = search.drop_shadowed(self._entries) if self._entries else NO_SHADOWS
+        except Exception as error:
+            return RESULT_INTERNAL, pack_failure(report.raised(error, None))
+
+        self._program = program = self._programs.get(request.code)
+        if self._source is not None:
+            self._source.put(program, last=self._reset is None)
+        decoding = False
+        try:
+            self._limits.set(request.limits)
+            try:
+                function = lookup.find(program.execute(), request.function)
+            except lookup.NotFound as error:
+                return RESULT_EXCEPTION, pack_failure(report.not_found(str(error)))
+            decoding = True
+            with self._own(request.codec):
+                args, kwargs = unpack_arguments(request)
+            decoding = False
+            value = function(*args, **kwargs)
+            if type(value) is CoroutineType:
+                # What calling an `async def` gives is of no use outside of this process.
+                with self._shadows:
+                    import asyncio
+                value = asyncio.run(value)
+        except BaseException as error:
+            with self._shadows:
+                told = (report.undecodable if decoding else report.raised)(error, program)
+                return RESULT_EXCEPTION, pack_failure(told)
+        args = kwargs = function = None  # type: ignore[assignment]
+
+        try:
+            with self._own(request.codec):
+                result = codecs.encode(value, request.codec)
+        except BaseException as error:
+            with self._shadows:
+                return RESULT_BAD, pack_failure(report.unencodable(error, program))
+        size = payload_size(result)
+        if result_max and size > result_max:
+            return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
+        return RESULT_OK, result
+
+    def _own(self, codec: str) -> Shadows:
+        """The context to read and write values in. Those of a pickle are of the call's modules."""
+        return NO_SHADOWS if codec == "pickle" else self._shadows
+
+
+def _set_environment(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if "TZ" in changes:
+        time.tzset()
+
+
+def payload_size(segments: Sequence[bytes | memoryview]) -> int:
+    """As payload_size() of lib/wire/payload.c has it."""
+    size = 8 + 8 * len(segments)
+    for segment in segments:
+        nbytes = segment.nbytes if isinstance(segment, memoryview) else len(segment)
+        size += -size % PAYLOAD_ALIGN + nbytes
+    return size
+
+
+def _interrupted(error: BaseException) -> Outcome:
+    return RESULT_EXCEPTION, pack_failure(report.raised(error, None))

@@ -1,0 +1,212 @@
+"""What a person is told about a call that brought no value.
+
+The text made here is the traceback, then the source around the failing line. What the call printed
+goes before it under a heading. That is for the caller's side to put there, because the worker's
+streams are the pool's pipes: so each text stands on its own and starts on a line of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from traceback import TracebackException, format_tb
+from types import FrameType, TracebackType
+from typing import Any
+
+from pinfold._wire import Failure
+from pinfold._worker.code.program import FILE, Program
+from pinfold.codec.refusals import CannotDecode, NotCarried, name_of
+
+# Characters. A longer text keeps its head and its tail, where a traceback says most.
+TEXT_MAX = 1 << 20
+MESSAGE_MAX = 1 << 16
+LINE_MAX = 200
+
+CONTEXT_LINES = 3
+
+# Who stands between the worker and the candidate: its frames at the top of a traceback are left
+# out. Further down the candidate called them itself.
+_HERE = os.path.abspath(f"{__file__}/../../..") + os.sep
+_BETWEEN = ("asyncio", "cbor2", "cloudpickle", "pickle", "importlib")
+
+
+def raised(error: BaseException, program: Program | None, heading: str = "") -> Failure:
+    """The candidate raised `error`. Never raises, whatever the exception's own methods do.
+
+    `heading` is a sentence that goes before the traceback.
+    """
+    kind = _kind(error)
+    message = _message(error)
+    file = program.file if program is not None else FILE
+    trace = _candidates(error, file)
+    lines = program.lines if program is not None else []
+    failing = _failing_line(error, trace, file)
+    try:
+        text = _text(error, trace, lines, file)
+    except BaseException as second:
+        # The exception's own code ran (__str__, __dir__, a property) and did not behave.
+        text = "".join(format_tb(trace)).replace(f'"{file}"', f'"{FILE}"') + (
+            f"{kind}: {message}\n(telling it as usual raised {_kind(second)})\n"
+        )
+    text = cut(text, TEXT_MAX) + _context(failing, lines)
+    text = f"{heading}\n{text}" if heading else text
+    return Failure(kind, message, text, _returncode(error), failing)
+
+
+def briefly(error: BaseException) -> tuple[str, str]:
+    """The type and the text of `error`."""
+    return _kind(error), _message(error)
+
+
+def not_found(message: str) -> Failure:
+    """The source has no such function."""
+    message = cut(message, MESSAGE_MAX)
+    return Failure("AttributeError", message, message, 1)
+
+
+def undecodable(error: BaseException, program: Program) -> Failure:
+    """Reading the arguments raised `error`: their own code's exception, or the codec's refusal."""
+    if type(error) is CannotDecode and error.__cause__ is not None:
+        error = error.__cause__
+    return raised(error, program, "The arguments could not be decoded:")
+
+
+def unencodable(error: BaseException, program: Program) -> Failure:
+    """Writing the value raised `error`: the codec's refusal, or an exception of the value's own
+    code, which the codec may have turned into a refusal."""
+    if type(error) is not NotCarried:
+        return raised(error, program, "The result could not be encoded:")
+    message = _message(error)
+    cause = error.__cause__
+    if cause is None or not _failing_line(cause, _candidates(cause, program.file), program.file):
+        return Failure(_kind(error), message, message, 1, 0)
+    return raised(cause, program, message)._replace(type=_kind(error), message=message)
+
+
+def too_large(size: int, most: int) -> Failure:
+    """The encoded value takes `size` bytes, and at most `most` are wanted."""
+    message = f"the result takes {size} bytes, and at most {most} are accepted"
+    return Failure("OverflowError", message, message, 1, 0)
+
+
+def untold() -> Failure:
+    """There was an exception, and telling of it raised another."""
+    message = "an exception was raised that cannot be told"
+    return Failure("BaseException", message, message, 1, 0)
+
+
+def cut(text: str, most: int) -> str:
+    """`text`, without its middle if it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[-half:]}"
+
+
+def _text(error: BaseException, trace: TracebackType | None, lines: list[str], file: str) -> str:
+    if issubclass(type(error), SyntaxError):
+        _complete(error, lines, file)
+    told = TracebackException(type(error), error, trace, compact=True)
+    if file != FILE:
+        _rename(told, file)
+    return "".join(told.format())
+
+
+def _rename(told: TracebackException, file: str) -> None:
+    """Let the file be known by its name: where it lies says nothing to anybody."""
+    left, seen = [told], set()
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        for frame in one.stack:
+            if frame.filename == file:
+                frame.filename = FILE
+        if getattr(one, "filename", None) == file:
+            one.filename = FILE
+        others = [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
+        left += [other for other in others if other is not None]
+
+
+def _field(error: BaseException, kind: type[BaseException], name: str) -> Any:
+    """What the interpreter itself keeps in an exception, past all that its class may define."""
+    return kind.__dict__[name].__get__(error)
+
+
+def _candidates(error: BaseException, own: str) -> TracebackType | None:
+    trace: TracebackType | None = _field(error, BaseException, "__traceback__")
+    while trace is not None and _between(trace.tb_frame, own):
+        trace = trace.tb_next
+    return trace
+
+
+def _between(frame: FrameType, own: str) -> bool:
+    file, module = frame.f_code.co_filename, frame.f_globals.get("__name__")
+    if file == own or type(module) is not str:
+        return False
+    return file.startswith(_HERE) or module.partition(".")[0] in _BETWEEN
+
+
+def _complete(error: BaseException, lines: list[str], own: str) -> None:
+    # Some of the compiler's errors take their text from the file, and there is none.
+    line = _line_of_syntax(error, own)
+    if 0 < line <= len(lines) and _field(error, SyntaxError, "text") is None:
+        SyntaxError.__dict__["text"].__set__(error, lines[line - 1])
+
+
+def _line_of_syntax(error: BaseException, own: str) -> int:
+    file, line = (_field(error, SyntaxError, name) for name in ("filename", "lineno"))
+    return line if type(file) is str and file == own and type(line) is int else 0
+
+
+def _failing_line(error: BaseException, trace: TracebackType | None, own: str) -> int:
+    """The innermost line of the source, from 1, or 0."""
+    line = _line_of_syntax(error, own) if issubclass(type(error), SyntaxError) else 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == own:
+            line = trace.tb_lineno or line
+        trace = trace.tb_next
+    return line
+
+
+def _context(failing: int, lines: list[str]) -> str:
+    if not 0 < failing <= len(lines):
+        return ""
+    first = max(1, failing - CONTEXT_LINES)
+    last = min(len(lines), failing + CONTEXT_LINES)
+    width = len(str(last))
+    told = [f"\n{FILE}, line {failing}:\n"]
+    for number in range(first, last + 1):
+        mark = ">" if number == failing else " "
+        line = lines[number - 1].rstrip()
+        if len(line) > LINE_MAX:
+            line = line[:LINE_MAX] + " ..."
+        told.append(f"{mark} {number:{width}} | {line}".rstrip() + "\n")
+    return "".join(told)
+
+
+def _kind(error: BaseException) -> str:
+    return cut(name_of(type(error)), LINE_MAX)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return cut(str.__str__(str(error)), MESSAGE_MAX)  # not a subclass of str
+    except BaseException as second:
+        return f"(its text raised {_kind(second)})"
+
+
+def _returncode(error: BaseException) -> int:
+    """As a Python that ended with this exception would be seen to have ended, but never 0: there is
+    no value."""
+    if type(error) is KeyboardInterrupt:
+        return -signal.SIGINT
+    if not issubclass(type(error), SystemExit):
+        return 1
+    code = _field(error, SystemExit, "code")
+    if not issubclass(type(code), int):
+        return 1
+    if int.bit_length(code) > 63:  # what the interpreter makes of what is no C long
+        return 255
+    return int.__and__(code, 0xFF) or 1

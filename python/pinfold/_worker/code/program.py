@@ -1,0 +1,134 @@
+"""The candidate's source as the module ``user_code``."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, ModuleType
+
+from pinfold._worker.code.lines import BOM, lines_of
+from pinfold.codec import USER_MODULE
+
+NAME = USER_MODULE
+FILE = "user_code.py"
+
+_DECLARED = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
+
+# What a reused worker keeps compiled: sources in the order of their last use, bounded in number
+# and in characters, because a code object takes a few times the memory of its source.
+KEPT_SOURCES = 128
+KEPT_CHARACTERS = 4 << 20
+
+
+# What these do cannot be put back, or costs more to look for than a new worker.
+LINGERING = (
+    *("free_tool_id", "set_local_events", "register_at_fork", "unshare", "setns", "reconfigure"),
+    *("importer_cache", "environ._data", "addLevelName", "lastResort", "_set_running_loop"),
+    *("main_thread", "faulthandler.register"),
+)
+
+# By these it reaches what is looked at only then.
+REACHING = ("ctypes", "cffi", "dup2", "closerange", "F_DUPFD", "fileno=", "fcntl(", "ionice")
+
+
+class Program:
+    """One source: its text, its lines, and what it compiles to."""
+
+    __slots__ = ("compiled", "file", "lines", "lingers", "reaches_c", "seeds", "text", "touches")
+
+    def __init__(self, text: str, file: str = FILE) -> None:
+        """`file`: the name that its code has; the path of a file, if there is one of the source."""
+        self.text = text.removeprefix(BOM)  # which a file may begin with
+        self.file = file
+        self.lines = lines_of(self.text)
+        self.compiled: CodeType | None = None
+        # What is worth a second look after a call, in a worker that is used again.
+        self.reaches_c = any(name in text for name in REACHING)
+        self.lingers = next((name for name in LINGERING if name in text), None)
+        self.touches = any(name in text for name in ("__file__", "user_code", "filename", "source"))
+        self.seeds = "seed" in text or "setstate" in text or "set_state" in text
+
+    def execute(self) -> ModuleType:
+        """Compile the source, if need be, and run it as the module ``user_code``.
+
+        The module is in sys.modules, and its lines in linecache, before its first line runs:
+        dataclasses, inspect, pickle and tracebacks look there. Raises what the source raises.
+        """
+        # Without a time of change, linecache never compares the entry with a file of that name.
+        linecache.cache[self.file] = (len(self.text), None, self.lines, self.file)
+        if self.compiled is None:
+            # dont_inherit: the __future__ imports of this file are not the candidate's.
+            self.compiled = compile(self.text, self.file, "exec", dont_inherit=True)
+        module = ModuleType(NAME)
+        loader = Loader(self.text, self.file)
+        module.__file__ = self.file
+        module.__loader__ = loader
+        module.__package__ = ""
+        module.__spec__ = ModuleSpec(NAME, loader, origin=self.file)
+        sys.modules[NAME] = module
+        exec(self.compiled, module.__dict__)
+        # The source may have put another object in its place, as an import would allow it.
+        return sys.modules.get(NAME, module)
+
+    def encoded(self) -> str | bytes:
+        """What an interpreter shall find in a file of the source; text is meant in UTF-8."""
+        return encoded(self.text) if "coding" in self.text[:1000] else self.text
+
+
+def encoded(text: str) -> str | bytes:
+    """In the encoding that the first two lines declare (PEP 263), if there is such a one."""
+    for line in lines_of(text[:1000])[:2]:
+        declared = _DECLARED.match(line)
+        if declared is not None:
+            try:
+                return text.encode(declared[1])
+            except (LookupError, UnicodeError):
+                break
+        if line.strip() and not line.lstrip().startswith("#"):
+            break
+    return text
+
+
+class Loader(SourceFileLoader):
+    """The module's: who asks it for the source gets that of the call, whatever became of the file.
+
+    Not derived from importlib.abc.InspectLoader: that would import tempfile and random, whose
+    at-fork hook then costs every fork of the template a quarter of a millisecond.
+    """
+
+    def __init__(self, text: str, file: str) -> None:
+        super().__init__(NAME, file)
+        self._text = text
+
+    def get_source(self, fullname: str) -> str:
+        return self._text
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        pass
+
+
+class Programs:
+    """The sources that were run last, found by their text."""
+
+    def __init__(self, file: str = FILE) -> None:
+        """`file` as in `Program`."""
+        self._file = file
+        self._kept: dict[str, Program] = {}
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, text: str) -> Program:
+        program = self._kept.pop(text, None)
+        if program is None:
+            program = Program(text, self._file)
+            self._characters += len(text)
+        self._kept[text] = program
+        while self._characters > KEPT_CHARACTERS or len(self._kept) > KEPT_SOURCES:
+            oldest = next(iter(self._kept))
+            self._characters -= len(oldest)
+            del self._kept[oldest]
+        return program

@@ -1,0 +1,299 @@
+"""Where the candidate's imports look, and what they leave in ``sys.modules``."""
+
+from __future__ import annotations
+
+import _imp
+import os
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    PathFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from types import ModuleType
+
+from pinfold._worker.code.program import NAME
+
+# Never dropped for a module of the same name on a call's path: what this runtime runs on, and what
+# encodes a call's values. A second copy of them beside the first would break both.
+_KEPT = frozenset({"__main__", "cbor2", "cloudpickle", "pinfold", "pinfold_setup", NAME})
+
+# What an interpreter has imported before it looks at any path of a program's.
+_started_with = frozenset(
+    """
+    abc codecs encodings genericpath io os posixpath site stat _abc _codecs _collections_abc _io
+    _sitebuiltins
+    """.split()
+)
+
+# A change of a source within a second of the last one leaves no trace in its byte code (PEP 3147).
+BYTE_CODE_YOUNGER_NS = 2_000_000_000
+
+_STDLIB = os.path.dirname(os.path.realpath(os.__file__))
+_users: list[str] = []
+_source: list[str] = []
+
+
+def started_with(names: Iterable[str]) -> None:
+    """The interpreter had these modules when it began with this program. In any other program that
+    is started so, a module of such a name on the path loses as well."""
+    global _started_with
+    _started_with = frozenset(map(top, names))
+
+
+class UserLoader(SourceFileLoader):
+    """Imports a source that somebody may be writing: it leaves no byte code beside it, and trusts
+    only such as was written when the source had not been touched for 2 seconds."""
+
+    def get_data(self, path: str) -> bytes:
+        if path.endswith(tuple(BYTECODE_SUFFIXES)):
+            source, code = os.stat(self.path), os.stat(path)
+            if code.st_mtime_ns - source.st_mtime_ns < BYTE_CODE_YOUNGER_NS:
+                raise OSError(f"{path} may be of another source")
+        return super().get_data(path)
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        pass
+
+
+def _finder(path: str) -> FileFinder:
+    """A path hook (PEP 302) for the directories of the user: of calls' python_path, and the working
+    directory."""
+    if not _is_users(path) or not os.path.isdir(path):
+        raise ImportError
+    return FileFinder(
+        path,
+        (ExtensionFileLoader, EXTENSION_SUFFIXES),
+        (UserLoader, SOURCE_SUFFIXES),
+        (SourcelessFileLoader, BYTECODE_SUFFIXES),
+    )
+
+
+def _is_users(path: str) -> bool:
+    if "/site-packages" in path or "/dist-packages" in path or is_below(path, _STDLIB):
+        return False
+    return any(is_below(path, place) for place in (*_users, *_source, working_directory()) if place)
+
+
+def is_below(path: str, place: str) -> bool:
+    """Whether the path is that of the place, or lies in it."""
+    return path.startswith(place) and path[len(place) : len(place) + 1] in ("", "/")
+
+
+def use_source(directory: str) -> None:
+    """Let the source be importable from its file: last, since this process has its module."""
+    _source[:] = [directory]
+    sys.path.append(directory)
+
+
+def installed() -> frozenset[str]:
+    """The directories on `sys.path` that no call writes to: not the working directory, nor that of
+    the source."""
+    return frozenset(sys.path).difference(("", working_directory()), _source)
+
+
+def leave_no_byte_code() -> None:
+    """Import through `UserLoader` from now on what lies in the user's directories."""
+    if _finder not in sys.path_hooks:
+        sys.path_hooks.insert(0, _finder)
+        sys.path_importer_cache.clear()
+
+
+def prepend(python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
+    """Make `sys.path` the entries of `python_path`, resolved and once each, then those of `then`,
+    then the working directory, then what it was. Returns the entries of `python_path`."""
+    entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
+    _users[:] = [*entries, *then]
+    cwd = working_directory()
+    # '' is the working directory wherever the candidate changes it to, as in `python -c`.
+    first = [*entries, *(entry for entry in then if entry not in entries), ""]
+    sys.path[:] = first + [entry for entry in sys.path if entry not in first and entry != cwd]
+    # Their listings may be older than the files that the caller wrote for this call.
+    for entry in (*entries, cwd):
+        sys.path_importer_cache.pop(entry, None)
+    return entries
+
+
+def put_first(entries: Sequence[str]) -> Sequence[str]:
+    """Make `sys.path` begin with these, in a template that has no call yet. Returns them."""
+    _users[:] = entries
+    sys.path[:] = [*entries, *(entry for entry in sys.path if entry not in entries)]
+    return entries
+
+
+def working_directory() -> str:
+    """Its path; '' if it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+class Shadows:
+    """Names of the standard library that a call's path has modules of. As a context: with the
+    library's own ones, which this runtime, and what it calls, import by these names."""
+
+    def __init__(self, names: Collection[str], entries: Collection[str]) -> None:
+        self._names = names
+        self._entries = entries
+        self._own = {name: sys.modules.pop(name) for name in self._loaded()}
+        self._calls: dict[str, ModuleType] = {}
+
+    def __enter__(self) -> None:
+        if self._names:
+            self._calls = {name: sys.modules.pop(name) for name in self._loaded()}
+            sys.modules.update(self._own)
+            sys.meta_path.insert(0, self)
+
+    def __exit__(self, *_: object) -> None:
+        if self._names:
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            self._own = {name: sys.modules.pop(name) for name in self._loaded()}
+            sys.modules.update(self._calls)
+
+    def find_spec(self, name: str, path: object = None, _: object = None) -> ModuleSpec | None:
+        """As a finder of `sys.meta_path`: pass over the call's path."""
+        if path is not None or name not in self._names:
+            return None
+        return PathFinder.find_spec(name, [p for p in sys.path if p and p not in self._entries])
+
+    def _loaded(self) -> list[str]:
+        names = self._names
+        return [name for name in sys.modules if top(name) in names] if names else []
+
+
+NO_SHADOWS = Shadows((), ())
+
+
+def drop_shadowed(entries: Sequence[str]) -> Shadows:
+    """Take those modules out of `sys.modules` that a new process would find in `entries`, but that
+    came from elsewhere, with their submodules."""
+    loaded = {top(name) for name in sys.modules}
+    present = {top(name) for entry in entries for name in _listing(entry)} - _KEPT - _started_with
+    shadowed = {
+        name
+        for name in present & (loaded | sys.stdlib_module_names)
+        if not is_inside(name) and is_shadowed(name, entries)
+    }
+    if not shadowed:
+        return NO_SHADOWS
+    for name in [name for name in sys.modules if top(name) in shadowed]:
+        if top(name) not in sys.stdlib_module_names:
+            del sys.modules[name]
+    names = shadowed & sys.stdlib_module_names
+    return Shadows(names, entries) if names else NO_SHADOWS
+
+
+def is_inside(name: str) -> bool:
+    """Whether the interpreter has the module in itself: it is looked for there first."""
+    return name in sys.builtin_module_names or _imp.is_frozen(name)
+
+
+def tidy(
+    before: dict[str, ModuleType], installed: Collection[str]
+) -> tuple[int, dict[str, ModuleType]]:
+    """Make `sys.modules` what it was before the call, but for the installed modules that the call
+    imported: they stay, so that the next call finds them warm.
+
+    `before` is a copy of `sys.modules`, `installed` are the directories that modules may stay from.
+    Returns how many stayed, and those that were dropped.
+    """
+    modules = sys.modules
+    new = [name for name in modules if name not in before]
+    staying = {
+        name
+        for name in {top(name) for name in new} - before.keys()
+        if is_installed(name, installed) or is_part(name, installed)
+    }
+    dropped = {
+        name: modules[name]
+        for name in new
+        if top(name) not in staying
+        and not (
+            modules.get(top(name)) is before.get(top(name), modules) and is_piece(name, installed)
+        )
+    }
+    for name in dropped:
+        del modules[name]
+    for name, module in before.items():
+        if modules.get(name) is not module:
+            modules[name] = module
+    return len(new) - len(dropped), dropped
+
+
+def is_piece(name: str, installed: Collection[str]) -> bool:
+    """Whether a module of a package that was there before is what its name says, and installed."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if spec is None:  # C code makes some that have none
+        parent, _, last = name.rpartition(".")
+        return getattr(sys.modules.get(parent), last, sys) is module
+    if getattr(spec, "name", None) != name:
+        return False
+    if spec.origin in ("built-in", "frozen"):
+        return is_inside(name)
+    places = spec.submodule_search_locations if spec.origin is None else [spec.origin]
+    return bool(places) and all(any(is_below(p, entry) for entry in installed) for p in places)
+
+
+def is_lasting(module: object) -> bool:
+    """Whether it is a C extension: few of those can be imported a second time."""
+    spec = getattr(module, "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
+
+
+def top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _listing(entry: str) -> list[str]:
+    try:
+        return os.listdir(entry)
+    except OSError:  # a zip archive, or nothing at all
+        return []
+
+
+def is_shadowed(name: str, entries: Sequence[str]) -> bool:
+    """Whether a new process would find the module in `entries`, and this one has another."""
+    found = PathFinder.find_spec(name, list(entries))
+    # A plain directory gives way to a module further down the path, as in any import.
+    if found is None or found.loader is None:
+        return False
+    module = sys.modules.get(name)
+    return module is None or found.origin != getattr(module, "__file__", None)
+
+
+def is_installed(name: str, installed: Collection[str]) -> bool:
+    """Whether the module came from one of these directories, or with the interpreter itself."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if name == NAME or getattr(spec, "name", None) != name:
+        return False
+    assert spec is not None
+    if spec.origin in ("built-in", "frozen"):
+        return is_inside(name)
+    homes = spec.submodule_search_locations
+    places = list(homes) if homes is not None else [spec.origin] if spec.has_location else []
+    return bool(places) and all(os.path.dirname(place) in installed for place in places)
+
+
+def is_part(name: str, installed: Collection[str]) -> bool:
+    """Whether it is a C module that lies in an installed package. Some of those import others by a
+    name of their own: scipy's ``_cyutility``."""
+    module = sys.modules.get(name)
+    if not is_lasting(module):
+        return False
+    directory = os.path.dirname(str(getattr(module, "__file__", "")))
+    while os.path.exists(f"{directory}/__init__.py"):
+        directory = os.path.dirname(directory)
+        if directory in installed:
+            return True
+    return False

@@ -1,0 +1,627 @@
+/* A worker's end of its socket to the pool: takes calls, gives results. */
+#include "runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../_wire/segment.h"
+#include "base/util.h"
+#include "pages.h"
+#include "wire/frame.h"
+#include "wire/payload.h"
+#include "wire/printed.h"
+#include "wire/slate.h"
+
+/* Before the tail of a FRAME_CALL: so placed, its segments are as aligned in the buffer as in the payload. */
+#define BEFORE_TAIL (sizeof(struct frame_head) + sizeof(struct frame_call))
+#define BUFFER_OFFSET (PAYLOAD_ALIGN - BEFORE_TAIL % PAYLOAD_ALIGN)
+
+#define SHORT_MS 5 /* before the kernel, which is short of memory, is asked again */
+
+#define OPTIONS 84 /* of sockets: SO_PASSRIGHTS is 83 */
+
+/* What the kernel keeps of the worker's socket and pipes, beside the status flags. A table of what may not differ, and
+ * not of what is known to matter: options come with kernels. */
+struct keeping {
+    struct {
+        int code; /* the error; 0: it has a value */
+        socklen_t size;
+        uint8_t value[16];
+    } options[OPTIONS];
+    struct f_owner_ex owners[3];
+    int signals[3];
+    int pipe_sizes[3];
+    socklen_t name_size;
+};
+
+/* The memory of one request. */
+struct payload {
+    PyObject ob_base;
+    void *base;
+    size_t mapped; /* 0: allocated */
+};
+
+struct channel {
+    PyObject ob_base;
+    pid_t pid; /* whose channel it is: what the program forks may not speak on it */
+    bool reused;
+    uint64_t call;               /* that was received and not answered; 0: none */
+    uint32_t place;              /* the worker's, as the last call told */
+    struct rusage own, children; /* at the start of the call */
+    struct slate *slate;         /* NULL: no call is handed ahead */
+    int held;                    /* the spill that the pool takes from here; or -1 */
+    bool answered;               /* a call, or more */
+    int no_slate;                /* why there is none, though the pool sent one; or 0 */
+    uint32_t reads;              /* on the slate, at the start of the call */
+    struct printed *printed;     /* that came, and is not used yet */
+    int modes[3];                /* the status flags of the descriptors in kept[] */
+    struct keeping *keeping;     /* at the start; NULL: it is not used again */
+    uint8_t *buffer;
+};
+
+/* Whose status flags a program may change, for all calls after it. */
+static const enum seat kept[] = {SEAT_CHANNEL, SEAT_OUT, SEAT_ERR};
+
+static void payload_dealloc(PyObject *self)
+{
+    struct payload *payload = (struct payload *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (payload->mapped)
+        munmap(payload->base, payload->mapped);
+    else
+        free(payload->base);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot payload_slots[] = {
+    {Py_tp_dealloc, payload_dealloc},
+    {Py_tp_doc, "The memory of one request."},
+    {0, NULL},
+};
+
+PyType_Spec payload_spec = {
+    .name = "pinfold._worker.ext._runtime.Payload",
+    .basicsize = sizeof(struct payload),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = payload_slots,
+};
+
+/* A process that the program forked, and that came back to where only the worker should: it has done what it was
+ * made for. */
+static void only_the_worker(const struct channel *channel)
+{
+    if (getpid() != channel->pid)
+        _exit(0);
+}
+
+static int payload_take(struct payload *payload, struct frame *frame, uint64_t size)
+{
+    const struct frame_call *call = frame->body;
+    if (call->flags & CALL_SPILLED) {
+        int r = spill_map(frame->fds[0], size, &payload->base);
+        payload->mapped = r < 0 ? 0 : size;
+        return r;
+    }
+    /* A copy, for the buffer takes the next call while the program may still hold views of this one. */
+    payload->base = aligned_alloc(PAYLOAD_ALIGN, (size + PAYLOAD_ALIGN - 1) & ~(uint64_t)(PAYLOAD_ALIGN - 1));
+    if (!payload->base)
+        return -ENOMEM;
+    memcpy(payload->base, frame->tail, size);
+    return 0;
+}
+
+static PyObject *request_views(PyObject *module, struct frame *frame)
+{
+    struct runtime *runtime = runtime_of(module);
+    struct payload *payload = (struct payload *)runtime->payload_type->tp_alloc(runtime->payload_type, 0);
+    if (!payload)
+        return NULL;
+    uint64_t size = ((const struct frame_call *)frame->body)->payload_size;
+    _cleanup_free_ struct iovec *segments = NULL;
+    uint32_t n = 0;
+    int r = payload_take(payload, frame, size);
+    if (r == 0)
+        r = payload_parse(payload->base, size, &segments, &n);
+    PyObject *views = r < 0 ? raise_errno(r, "cannot read the request")
+                            : segment_views(runtime->segment_type, segments, n, &payload->ob_base);
+    Py_DECREF(payload);
+    return views;
+}
+
+/* The peak since now, and not since the start of the process: proc(5), clear_refs. */
+static void reset_peak(const struct channel *channel)
+{
+    if (channel->reused && pwrite(seat_fd(SEAT_CLEAR_REFS), "5", 1, 0) < 0)
+        return; /* then the peak is that of the worker's life, an upper bound */
+}
+
+/* The next call that this worker may begin. As frame_receive; what went wrong with a slate is told of the first call.
+ *
+ * It waits in poll, and not in recvmsg, which takes a message even as the process is killed: a call that is handed to a
+ * worker that is being killed stays in the socket, where the pool learns of it. */
+static int next_call(struct channel *channel, struct frame *frame)
+{
+    for (;;) {
+        int r = frame_receive(seat_fd(SEAT_CHANNEL), MSG_DONTWAIT, FRAME_FROM_POOL,
+                              channel->buffer + BUFFER_OFFSET, frame);
+        if (r == -EAGAIN) {
+            struct pollfd call = {seat_fd(SEAT_CHANNEL), POLLIN, 0};
+            if (!channel->answered) /* a worker of one call waits for its end */
+                pages_copy(call.fd);
+            poll(&call, 1, -1);
+            continue;
+        }
+        if (r <= 0 && r != -EMFILE)
+            return r;
+        const struct frame_call *call = frame->body;
+        if (frame->head.kind == FRAME_SLATE && !channel->slate) {
+            channel->no_slate = r < 0 ? r : slate_map(frame->fds[0], &channel->slate);
+            r = 1;
+        } else if (frame->head.kind == FRAME_PRINTED) {
+            if (r > 0) /* else what is not flushed is lost with this process, and nothing else */
+                (void)printed_map(frame->fds[0], &channel->printed);
+            r = 1;
+        } else if (frame->head.kind != FRAME_CALL)
+            r = -EPROTO;
+        else if (!(call->flags & CALL_OFFERED)) {
+            close_fd(&channel->held); /* which the pool has: it handed on */
+            if (channel->slate)
+                slate_take(channel->slate);
+            return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
+        } else if (channel->slate && slate_begin(channel->slate, call->place))
+            return 1;
+        frame_release(frame); /* the slate, the printed; or a call that was taken back */
+        if (r < 0)
+            return r;
+    }
+}
+
+PyDoc_STRVAR(
+    receive_doc,
+    "receive() -> (call, segments, result_max) or None\n\n"
+    "Waits for the next call. None: the pool wants no more of this worker. The segments are writable\n"
+    "memoryviews, aligned to 64 bytes; result_max counts bytes, 0 is no bound. OSError: the request cannot\n"
+    "be read; `call` tells which.");
+
+static PyObject *channel_receive(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    struct channel *channel = (struct channel *)self;
+    struct frame frame = {.fds = {-1, -1, -1}};
+    only_the_worker(channel);
+    channel->call = 0;
+    PyThreadState *thread = PyEval_SaveThread();
+    int r = next_call(channel, &frame);
+    PyEval_RestoreThread(thread);
+    if (channel->printed)
+        printed_share(TAKE_PTR(channel->printed));
+    if (r == 0)
+        Py_RETURN_NONE;
+    if (r == -EMFILE ||
+        (r < 0 && channel->no_slate < 0)) { /* it is here, and something that belongs to it is not */
+        channel->call = frame.head.id;
+        frame_release(&frame);
+    }
+    if (r < 0)
+        return raise_errno(r, "cannot receive a call");
+
+    channel->call = frame.head.id;
+    uint64_t result_max = ((const struct frame_call *)frame.body)->result_max;
+    if (!channel->slate)
+        channel->place = ((const struct frame_call *)frame.body)->place;
+    PyObject *module = PyType_GetModule(Py_TYPE(self));
+    PyObject *views = request_views(module, &frame);
+    frame_release(&frame);
+    if (!views)
+        return NULL;
+    reset_peak(channel);
+    channel->reads = channel->slate ? slate_reads(channel->slate) : 0;
+    getrusage(RUSAGE_SELF, &channel->own);
+    getrusage(RUSAGE_CHILDREN, &channel->children);
+    stack_of_call(channel->call);
+    return Py_BuildValue("(KNK)", (unsigned long long)channel->call, views, (unsigned long long)result_max);
+}
+
+static uint64_t elapsed_us(struct timeval from, struct timeval to)
+{
+    return (uint64_t)((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_usec - from.tv_usec));
+}
+
+static void measure(const struct channel *channel, struct frame_result *result)
+{
+    struct rusage own, children;
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &children);
+    result->user_us = elapsed_us(channel->own.ru_utime, own.ru_utime) +
+                      elapsed_us(channel->children.ru_utime, children.ru_utime);
+    result->sys_us = elapsed_us(channel->own.ru_stime, own.ru_stime) +
+                     elapsed_us(channel->children.ru_stime, children.ru_stime);
+    result->peak_kb = (uint64_t)own.ru_maxrss;
+}
+
+/* The worker is a subreaper: as long as it has no child, nothing that the call started is left. The dead ones
+ * that nobody waited for are no reason to wait for a sweep. */
+static bool has_children(void)
+{
+    for (;;) {
+        siginfo_t dead = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | __WALL) < 0)
+            return errno != ECHILD;
+        if (dead.si_pid == 0)
+            return true;
+    }
+}
+
+/* Whether the pool can take the spill from this process: when the user has too many descriptors under way, others' calls
+ * may keep them there. It has what this call has left, before it gives the next: none can be begun ahead. */
+static bool can_hold(const struct channel *channel, struct frame_result *result)
+{
+    if (runtime_spills.kind != SPILL_MEMFD)
+        return false;
+    if (channel->slate)
+        slate_close(channel->slate);
+    result->flags = (result->flags & ~(RESULT_SPILLED | RESULT_QUIET)) | RESULT_HELD;
+    return true;
+}
+
+/* Waits for room: the pool reads, but it may be busy, and the kernel may be short of memory. */
+static int send_patiently(struct channel *channel, struct frame_result *result, void *inlined, int *spill)
+{
+    struct iovec tail = {inlined, inlined ? result->payload_size : 0};
+    for (;;) {
+        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
+                           tail.iov_base ? 1 : 0, spill, *spill >= 0);
+        if (r == -ETOOMANYREFS && can_hold(channel, result)) {
+            channel->held = TAKE_FD(*spill);
+            tail = (struct iovec){&channel->held, sizeof(channel->held)};
+            continue;
+        }
+        if (!frame_may_yet_go(r))
+            return r;
+        struct pollfd room = {seat_fd(SEAT_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
+        poll(&room, 1, r == -EAGAIN ? -1 : SHORT_MS);
+    }
+}
+
+/* Whether the call printed nothing: its pipes are empty, and nobody has read from them. */
+static bool is_quiet(const struct channel *channel)
+{
+    int out = 1, err = 1;
+    return ioctl(seat_fd(SEAT_OUT), FIONREAD, &out) == 0 && out == 0 &&
+           ioctl(seat_fd(SEAT_ERR), FIONREAD, &err) == 0 && err == 0 &&
+           slate_is_quiet(channel->slate, channel->reads);
+}
+
+/* A program that made them not to wait, or to raise signals, did so for itself. Before the answer: what it makes come
+ * after that is the next call. */
+static void restore_modes(const struct channel *channel)
+{
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        int now = fcntl(seat_fd(kept[i]), F_GETFL);
+        if (now >= 0 && now != channel->modes[i])
+            fcntl(seat_fd(kept[i]), F_SETFL, channel->modes[i]);
+    }
+}
+
+/* Options that are no setting: they change by themselves, or to ask for them is to change something (SO_PEERPIDFD makes
+ * a descriptor). */
+static bool is_setting(int option)
+{
+    static const int others[] = {SO_ERROR, SO_PEERSEC, 49, 55, 56, 57, 77};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (option == others[i])
+            return false;
+    return true;
+}
+
+static void read_keeping(struct keeping *keeping)
+{
+    const int channel = seat_fd(SEAT_CHANNEL);
+    memset(keeping, 0, sizeof(*keeping));
+    for (int option = 1; option < OPTIONS; option++) {
+        if (!is_setting(option))
+            continue;
+        /* Of a filter only its length: a size counts its instructions. */
+        socklen_t size = option == SO_GET_FILTER ? 0 : sizeof(keeping->options[option].value);
+        if (getsockopt(channel, SOL_SOCKET, option, keeping->options[option].value, &size) < 0)
+            keeping->options[option].code = errno;
+        keeping->options[option].size = size;
+    }
+    struct sockaddr_storage name;
+    keeping->name_size = sizeof(name);
+    getsockname(channel, (struct sockaddr *)&name, &keeping->name_size);
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        keeping->signals[i] = fcntl(seat_fd(kept[i]), F_GETSIG);
+        keeping->pipe_sizes[i] = fcntl(seat_fd(kept[i]), F_GETPIPE_SZ);
+        fcntl(seat_fd(kept[i]), F_GETOWN_EX, &keeping->owners[i]);
+    }
+}
+
+PyDoc_STRVAR(is_intact_doc, "is_intact()\n--\n\n"
+                            "Whether the socket and the pipes are as they were before the first call, in all but "
+                            "the status flags, which send() puts back.");
+
+static PyObject *channel_is_intact(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    const struct channel *channel = (struct channel *)self;
+    struct keeping now;
+    if (!channel->keeping)
+        Py_RETURN_TRUE;
+    read_keeping(&now);
+    return PyBool_FromLong(memcmp(&now, channel->keeping, sizeof(now)) == 0);
+}
+
+/* proc(5), /proc/[pid]/timers: a line for each of timer_create(2). Nobody knows by which library. */
+static bool has_timers(void)
+{
+    char line;
+    return pread(seat_fd(SEAT_TIMERS), &line, 1, 0) > 0;
+}
+
+/* The next call may be one that was handed ahead only if nothing of this one is left. */
+static void go_on_or_wait(const struct channel *channel, struct frame_result *result)
+{
+    if (!channel->slate)
+        return;
+    if (!(result->flags & (RESULT_RETIRE | RESULT_CHILDREN)) && is_quiet(channel))
+        result->flags |= RESULT_QUIET;
+    else
+        slate_close(channel->slate);
+}
+
+static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n, int *ret_fd, uint64_t *ret_size,
+                       pinfold_error *error)
+{
+    int r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
+    if (r < 0 && runtime_restore_spills())
+        r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
+    if (r == -EMFILE) {
+        /* The program has used up its descriptors. These are ours, and stand there for this; where the limit is so
+         * low that they lie above it, the standard streams have served their time. */
+        seat_close(SEAT_OUT, SEAT_ERR);
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        *flags |= RESULT_RETIRE;
+        r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
+    }
+    return r;
+}
+
+/* The next call finds its descriptors, whatever this one did to them. */
+static void restore_streams(void)
+{
+    dup2(seat_fd(SEAT_IN), STDIN_FILENO);
+    dup2(seat_fd(SEAT_OUT), STDOUT_FILENO);
+    dup2(seat_fd(SEAT_ERR), STDERR_FILENO);
+}
+
+/* 0; or -1 with an exception set, and the call is not answered. */
+static int send_segments(struct channel *channel, struct frame_result *result, const struct iovec *segments,
+                         uint32_t n, uint64_t result_max)
+{
+    int r = payload_size(segments, n, &result->payload_size);
+    if (r < 0) {
+        raise_errno(r, "cannot lay out the result");
+        return -1;
+    }
+    if (result_max && result->status == RESULT_OK && result->payload_size > result_max) {
+        PyErr_Format(PyExc_OverflowError, "the result takes %llu bytes, and at most %llu are allowed",
+                     (unsigned long long)result->payload_size, (unsigned long long)result_max);
+        return -1;
+    }
+    _Alignas(PAYLOAD_ALIGN) static uint8_t inlined[PAYLOAD_INLINE_MAX];
+    _cleanup_close_ int spill = -1;
+    if (result->payload_size <= sizeof(inlined)) {
+        payload_copy(inlined, segments, n);
+    } else {
+        pinfold_error error;
+        r = write_spill(&result->flags, segments, n, &spill, &result->payload_size, &error);
+        if (r < 0) {
+            PyObject *text = PyUnicode_DecodeUTF8(error.text, (Py_ssize_t)strlen(error.text), "backslashreplace");
+            PyObject *arguments = text ? Py_BuildValue("(iN)", -r, text) : NULL;
+            if (arguments)
+                PyErr_SetObject(PyExc_OSError, arguments);
+            Py_XDECREF(arguments);
+            return -1;
+        }
+        result->flags |= RESULT_SPILLED;
+    }
+    if (has_children())
+        result->flags |= RESULT_CHILDREN;
+    measure(channel, result);
+    if (channel->reused) {
+        restore_modes(channel);
+        result->flags |= has_timers() ? RESULT_RETIRE : 0;
+    }
+    go_on_or_wait(channel, result);
+    stack_of_call(0);
+    r = send_patiently(channel, result, spill < 0 ? inlined : NULL, &spill);
+    if (r < 0)
+        _exit(0); /* the pool is gone */
+    channel->call = 0;
+    channel->answered = true;
+    if (channel->reused)
+        restore_streams();
+    return 0;
+}
+
+/* What the pool is to take from here, it has when it kills this process, or hangs up. */
+static _Noreturn void end(const struct channel *channel)
+{
+    struct pollfd pool = {seat_fd(SEAT_CHANNEL), POLLRDHUP, 0};
+    while (channel->held >= 0 && poll(&pool, 1, -1) <= 0)
+        ;
+    _exit(0);
+}
+
+PyDoc_STRVAR(
+    send_doc,
+    "send(call, status, segments, flags, result_max, last)\n\n"
+    "Answers the call. `segments` is a list of contiguous buffers; a value (status 0) that takes more than\n"
+    "result_max bytes is an OverflowError, one that does not fit on the disk an OSError: the call is then\n"
+    "not answered yet. If `last`, the process ends here, at once.");
+
+static PyObject *channel_send(PyObject *self, PyObject *arguments)
+{
+    struct channel *channel = (struct channel *)self;
+    only_the_worker(channel);
+    unsigned long long call, result_max;
+    unsigned status, flags;
+    int last;
+    PyObject *sequence;
+    if (!PyArg_ParseTuple(arguments, "KIOIKp", &call, &status, &sequence, &flags, &result_max, &last))
+        return NULL;
+    if (call == 0 || call != channel->call || status >= RESULT_STATUSES ||
+        (flags & ~(RESULT_RETIRE | RESULT_CHILDREN))) {
+        PyErr_SetString(PyExc_ValueError, "not an answer to the call that was received");
+        return NULL;
+    }
+    PyObject *items = PySequence_Fast(sequence, "segments must be a sequence");
+    if (!items)
+        return NULL;
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(items), held = 0;
+    Py_buffer *views = PyMem_Calloc((size_t)n + 1, sizeof(*views));
+    struct iovec *segments = PyMem_Calloc((size_t)n + 1, sizeof(*segments));
+    if (!views || !segments)
+        PyErr_NoMemory();
+    for (; !PyErr_Occurred() && held < n; held++) {
+        if (PyObject_GetBuffer(PySequence_Fast_GET_ITEM(items, held), &views[held], PyBUF_SIMPLE) < 0)
+            break;
+        segments[held] = (struct iovec){views[held].buf, (size_t)views[held].len};
+    }
+    if (!PyErr_Occurred()) {
+        struct frame_result result = {.status = status, .flags = flags};
+        printed_flush(true);
+        if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
+            end(channel);
+    }
+    while (held > 0)
+        PyBuffer_Release(&views[--held]);
+    PyMem_Free(segments);
+    PyMem_Free(views);
+    Py_DECREF(items);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(note_doc,
+             "note(text)\n\n"
+             "Tells the caller something besides the result that follows, in at most 4096 bytes. It is lost\n"
+             "when it cannot be taken at once.");
+
+static PyObject *channel_note(PyObject *self, PyObject *text)
+{
+    struct channel *channel = (struct channel *)self;
+    only_the_worker(channel);
+    char *bytes;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)
+        return NULL;
+    if (size > FRAME_NOTE_MAX)
+        return PyErr_Format(PyExc_ValueError, "a note has at most %u bytes", FRAME_NOTE_MAX);
+    struct iovec tail = {bytes, (size_t)size};
+    int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
+    if (r < 0 && !frame_may_yet_go(r))
+        return raise_errno(r, "cannot send a note");
+    Py_RETURN_NONE;
+}
+
+static PyObject *channel_call(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((struct channel *)self)->call);
+}
+
+static PyObject *channel_place(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(((struct channel *)self)->place);
+}
+
+static void channel_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    free(((struct channel *)self)->buffer);
+    free(((struct channel *)self)->keeping);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef channel_methods[] = {
+    {"receive", channel_receive, METH_NOARGS, receive_doc},
+    {"is_intact", channel_is_intact, METH_NOARGS, is_intact_doc},
+    {"note", channel_note, METH_O, note_doc},
+    {"send", channel_send, METH_VARARGS, send_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef channel_attributes[] = {
+    {"call", channel_call, NULL, "The call that was received and not answered yet; 0: none.", NULL},
+    {"place", channel_place, NULL, "The worker's place, from 1, as the last call told; 0: none.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot channel_slots[] = {
+    {Py_tp_dealloc, channel_dealloc},
+    {Py_tp_methods, channel_methods},
+    {Py_tp_getset, channel_attributes},
+    {Py_tp_doc, "A worker's end of its socket to the pool."},
+    {0, NULL},
+};
+
+PyType_Spec channel_spec = {
+    .name = "pinfold._worker.ext._runtime.Channel",
+    .basicsize = sizeof(struct channel),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = channel_slots,
+};
+
+PyObject *channel_new(PyObject *module, bool reused)
+{
+    PyTypeObject *type = runtime_of(module)->channel_type;
+    struct channel *channel = (struct channel *)type->tp_alloc(type, 0);
+    if (!channel)
+        return NULL;
+    channel->pid = getpid();
+    channel->reused = reused;
+    channel->held = -1;
+    channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
+    int r = channel->buffer ? seat_renew() : -ENOMEM;
+    if (r == 0 && reused) {
+        /* SEAT_IN holds /dev/null since the seats were taken. */
+        r = seat_copy(SEAT_OUT, STDOUT_FILENO);
+        if (r == 0)
+            r = seat_copy(SEAT_ERR, STDERR_FILENO);
+        int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            seat_put(SEAT_CLEAR_REFS, fd);
+        fd = open("/proc/self/timers", O_RDONLY | O_CLOEXEC); /* CONFIG_CHECKPOINT_RESTORE */
+        if (fd >= 0)
+            seat_put(SEAT_TIMERS, fd);
+        for (size_t i = 0; i < COUNT_OF(kept); i++)
+            channel->modes[i] = fcntl(seat_fd(kept[i]), F_GETFL);
+        channel->keeping = malloc(sizeof(*channel->keeping));
+        if (channel->keeping)
+            read_keeping(channel->keeping);
+        else
+            r = -ENOMEM;
+    }
+    stack_of_worker();
+    if (r < 0) {
+        Py_DECREF(channel);
+        return raise_errno(r, "cannot set up a worker");
+    }
+    return &channel->ob_base;
+}

@@ -1,0 +1,79 @@
+/* home.c - a worker's berth (berth.h), as Python uses it: where a call is at home. Little of Python runs for it in a
+ * worker, because each object and each cache that is touched there for the first time is a page copied for the call. */
+#include "runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "berth.h"
+
+PyObject *home_use_berths(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *capsule, *rest;
+    int abi, network;
+    const char *scratch;
+    if (!PyArg_ParseTuple(arguments, "OipzO", &capsule, &abi, &network, &scratch, &rest))
+        return NULL;
+    const struct held *held = PyCapsule_GetPointer(capsule, "held");
+    const struct filter *filter = rest == Py_None ? NULL : PyCapsule_GetPointer(rest, "filter");
+    if (PyErr_Occurred())
+        return NULL;
+    Py_INCREF(capsule); /* for as long as this process is a template */
+    Py_INCREF(rest);
+    berth_use(held, abi, network, scratch, filter);
+    Py_RETURN_NONE;
+}
+
+PyObject *home_own_berth(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    char name[16];
+    int ruleset = berth_own(name);
+    if (ruleset < 0)
+        Py_RETURN_NONE;
+    return Py_BuildValue("(is)", ruleset, name);
+}
+
+PyObject *home_draft_berth(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    int r = berth_draft();
+    return r < 0 ? raise_errno(r, "cannot make a Landlock rule") : PyBool_FromLong(r);
+}
+
+/* As `environ[name] = value` does it, but that the C library's part is not copied: it may point here for good. */
+static int point(PyObject *data, const char *home)
+{
+    static const char *const names[] = {"HOME=", "TMPDIR=", "TEMP=", "TMP="};
+    static char room[4 * (BERTH_PATH + sizeof("TMPDIR="))];
+    char *at = room;
+    PyObject *value = PyBytes_FromString(home);
+    int r = value ? 0 : -1;
+    for (size_t i = 0; r == 0 && i < COUNT_OF(names); i++) {
+        char *text = at;
+        at += sprintf(at, "%s%s", names[i], home) + 1;
+        PyObject *name = PyBytes_FromStringAndSize(names[i], (Py_ssize_t)strlen(names[i]) - 1);
+        r = name && putenv(text) == 0 ? PyDict_SetItem(data, name, value) : -1;
+        Py_XDECREF(name);
+    }
+    Py_XDECREF(value);
+    return r;
+}
+
+PyObject *home_enter_berth(PyObject *module, PyObject *data)
+{
+    (void)module;
+    if (!PyDict_Check(data))
+        return PyErr_Format(PyExc_TypeError, "a dict of bytes");
+    char home[BERTH_PATH];
+    int r = berth_enter(home);
+    if (r < 0)
+        return raise_errno(r, "cannot close the box");
+    if (r > 0 && point(data, home) < 0)
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    return PyBool_FromLong(r);
+}

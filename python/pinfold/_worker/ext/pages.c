@@ -1,0 +1,207 @@
+/* pages.c - spares a worker page faults, of which a call in a new fork has some five hundred.
+ *
+ * A fork copies the page table of anonymous memory, but not that of a file's mapping: the child faults the code that
+ * it runs in again, some eighty times before its first call is done. The kernel makes one exception (mm/memory.c,
+ * vma_needs_copy()): a mapping of which any page was ever written to privately. So one byte of each is written here,
+ * with what it holds already. Only for what every call runs: each page in the table costs a fork and an exit, too.
+ *
+ * The other four hundred are pages that a call writes to, mostly reference counts, and they are the same for every
+ * worker. So one is forked to run a call that counts for nothing, and tells which pages became its own; all others
+ * have the kernel copy these while they wait for a call. */
+#include "pages.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "runtime.h"
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14; glibc 2.35 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define PAGES_MOST 1024 /* that are copied for a worker: 4 MiB */
+#define RANGES_MOST 512
+#define PAGEMAP_OWN (UINT64_C(1) << 56)  /* mapped by this process alone; proc(5), /proc/[pid]/pagemap */
+#define MAPPING_MOST (UINT64_C(4) << 30) /* what is larger is reserved, not used, and takes long to read */
+
+struct mapping {
+    uintptr_t start, end;
+    char rights[5];
+    char file[4096];
+};
+
+typedef bool visit_mapping(const struct mapping *mapping, void *data);
+
+/* Calls visit for the private mappings, until it returns false. */
+static void each_mapping(visit_mapping *visit, void *data)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[4352];
+    bool more = true;
+    while (maps && more && fgets(line, sizeof(line), maps)) {
+        struct mapping mapping;
+        mapping.file[0] = '\0';
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*s %*u %4095[^\n]", &mapping.start, &mapping.end,
+                   mapping.rights, mapping.file) >= 3 &&
+            mapping.rights[3] == 'p')
+            more = visit(&mapping, data);
+    }
+    if (maps)
+        fclose(maps);
+}
+
+static bool is_of_file(const struct mapping *mapping)
+{
+    return mapping->file[0] == '/' && mapping->rights[0] == 'r' && mapping->rights[1] == '-';
+}
+
+struct search {
+    uintptr_t address;
+    char file[4096];
+};
+
+static bool holds(const struct mapping *mapping, void *data)
+{
+    struct search *search = data;
+    if (!is_of_file(mapping) || search->address < mapping->start || search->address >= mapping->end)
+        return true;
+    memcpy(search->file, mapping->file, sizeof(search->file));
+    return false;
+}
+
+static bool keep(const struct mapping *mapping, void *data)
+{
+    if (!is_of_file(mapping) || strcmp(mapping->file, data) != 0)
+        return true;
+    void *start = (void *)mapping->start;
+    size_t size = mapping->end - mapping->start;
+    int rights = mapping->rights[2] == 'x' ? PROT_READ | PROT_EXEC : PROT_READ;
+    /* Still executable while it is writable, for this may be the page that runs. Where that is forbidden (SELinux
+     * does it) the mapping stays as it is. */
+    if (mprotect(start, size, rights | PROT_WRITE) == 0) {
+        volatile char *byte = start;
+        *byte = *byte;
+        mprotect(start, size, rights);
+    }
+    return true;
+}
+
+static void keep_file_at(uintptr_t address)
+{
+    struct search search = {.address = address};
+    each_mapping(holds, &search);
+    if (search.file[0])
+        each_mapping(keep, search.file);
+}
+
+void pages_keep_code(const char *const *files, size_t n_files)
+{
+    keep_file_at((uintptr_t)&PyObject_Malloc);
+    keep_file_at((uintptr_t)&getpid);
+    for (size_t i = 0; i < n_files; i++)
+        each_mapping(keep, (void *)files[i]);
+}
+
+struct range {
+    uintptr_t start, end;
+};
+
+static struct range written[RANGES_MOST];
+static size_t n_written;
+
+struct tell {
+    struct range ranges[RANGES_MOST];
+    size_t n, pages;
+    int pagemap;
+};
+
+static bool add_page(struct tell *tell, uintptr_t page, size_t page_size)
+{
+    struct range *last = &tell->ranges[tell->n];
+    if (tell->n > 0 && last[-1].end == page) {
+        last[-1].end += page_size;
+    } else {
+        if (tell->n == RANGES_MOST)
+            return false;
+        *last = (struct range){page, page + page_size};
+        tell->n++;
+    }
+    return ++tell->pages < PAGES_MOST;
+}
+
+static bool add_own(const struct mapping *mapping, void *data)
+{
+    struct tell *tell = data;
+    if (mapping->rights[0] != 'r' || mapping->rights[1] != 'w' || mapping->end - mapping->start > MAPPING_MOST)
+        return true;
+    size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+    uint64_t entries[512];
+    for (uintptr_t page = mapping->start; page < mapping->end;) {
+        ssize_t size =
+            pread(tell->pagemap, entries, sizeof(entries), (off_t)(page / page_size * sizeof(uint64_t)));
+        if (size <= 0)
+            return true;
+        for (size_t i = 0; i < (size_t)size / sizeof(uint64_t) && page < mapping->end; i++, page += page_size)
+            if (entries[i] & PAGEMAP_OWN && !add_page(tell, page, page_size))
+                return false;
+    }
+    return true;
+}
+
+/* In the child: runs what a worker runs, and tells which pages it wrote to. */
+static void tell_written(PyObject *play, int to)
+{
+    static struct tell tell;
+    PyObject *result = PyObject_CallNoArgs(play);
+    tell.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (!result || tell.pagemap < 0)
+        _exit(1);
+    each_mapping(add_own, &tell);
+    size_t size = tell.n * sizeof(tell.ranges[0]);
+    _exit(write(to, tell.ranges, size) != (ssize_t)size);
+}
+
+int pages_learn(PyObject *play)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t pid = child_fork();
+    if (pid == 0) {
+        PyOS_AfterFork_Child();
+        tell_written(play, ends[1]);
+    }
+    close(ends[1]);
+    size_t size = 0;
+    for (ssize_t got = 1; pid > 0 && got > 0 && size<sizeof(written); size += got> 0 ? (size_t)got : 0)
+        got = RETRY_EINTR(read(ends[0], (char *)written + size, sizeof(written) - size));
+    close(ends[0]);
+    if (pid < 0)
+        return pid;
+    int status;
+    if (RETRY_EINTR(waitpid(pid, &status, 0)) == pid && status == 0)
+        n_written = size / sizeof(written[0]);
+    return 0;
+}
+
+void pages_copy(int channel)
+{
+    struct pollfd call = {.fd = channel, .events = POLLIN};
+    /* EINVAL: the kernel does not know how; ENOMEM: the mapping was the other process's own */
+    for (size_t i = 0; i < n_written; i++) {
+        if (i % 16 == 0 && poll(&call, 1, 0) != 0)
+            break;
+        if (madvise((void *)written[i].start, written[i].end - written[i].start, MADV_POPULATE_WRITE) < 0 &&
+            errno == EINVAL)
+            break;
+    }
+    n_written = 0;
+}

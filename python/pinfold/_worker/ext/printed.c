@@ -1,0 +1,579 @@
+/* Where a worker's output waits until it is written: in a memory that the pool shares (printed.h), so that none of it is
+ * lost with the process.
+ *
+ * sys.stdout and sys.stderr are a TextIOWrapper that hands on at once, over a BufferedWriter whose buffer lies there. That
+ * costs a print two calls more than usual, so the text layer has a short cut: text that is its own encoding goes straight
+ * to the buffer.
+ *
+ * A fork of the program's has a buffer of its own, in its own memory, and writes each line: what it prints would be lost
+ * with it otherwise.
+ *
+ * C's stdio stays as it is, because programs give its buffer away (freopen, setvbuf): what waits in it is copied before a
+ * death that is seen coming. Nothing is called for that which takes a lock, as the program may be inside of stdio.
+ */
+#include "runtime.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "wire/printed.h"
+
+/* What our types add to the structs of their bases, whose sizes only the interpreter knows. Of each there are two or three
+ * objects in a process; what these own they never give back. */
+struct writer {
+    int stream;
+    bool detached;
+    PyObject *raw;
+    PyGetSetDef *closed;
+};
+
+struct text {
+    PyObject *writer;
+    bool direct;  /* ASCII needs no encoding, and lines end as they are */
+    bool utf8;    /* no text does */
+    bool by_line; /* line_buffering */
+    bool odd;     /* lines may end in another way */
+};
+
+static struct printed own; /* of the template, and of a fork of the program's */
+static struct printed *printed = &own;
+static bool by_line;
+
+/* Held around each write(2), with no GIL; and taken with none, so that a writer gets on. */
+static pthread_mutex_t locks[PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+
+static void in_fork(void)
+{
+    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+        own.streams[stream].begin = own.streams[stream].end = own.streams[stream].writing = 0;
+        locks[stream] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    }
+    printed = &own;
+    by_line = true;
+}
+
+static void lock(int stream)
+{
+    if (pthread_mutex_trylock(&locks[stream]) == 0)
+        return;
+    Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&locks[stream]);
+    Py_END_ALLOW_THREADS
+}
+
+static void unlock(int stream)
+{
+    pthread_mutex_unlock(&locks[stream]);
+}
+
+static int fd_of(int stream)
+{
+    return stream == PRINTED_OUT ? STDOUT_FILENO : STDERR_FILENO;
+}
+
+static ssize_t write_now(int stream, const char *bytes, size_t n)
+{
+    ssize_t got;
+    int code;
+    Py_BEGIN_ALLOW_THREADS got = write(fd_of(stream), bytes, n);
+    code = errno;
+    Py_END_ALLOW_THREADS return got < 0 ? -code : got;
+}
+
+/* How much of it a pipe takes whole or not at all: so much at any time, and all that there can be when it is empty. The
+ * more it is, the less often the pool is woken. */
+static uint32_t whole(int stream, uint32_t left)
+{
+    int unread;
+    if (left <= PRINTED_PIECE || (ioctl(fd_of(stream), FIONREAD, &unread) == 0 && unread == 0))
+        return left;
+    return PRINTED_PIECE;
+}
+
+/* Writes what waits, with the lock. */
+static int drain(int stream)
+{
+    struct printed_stream *now = &printed->streams[stream];
+    while (now->begin < now->end) {
+        now->writing = whole(stream, now->end - now->begin);
+        ssize_t got = write_now(stream, printed->bytes[stream] + now->begin, now->writing);
+        if (got > 0)
+            now->begin += (uint32_t)got;
+        now->writing = 0;
+        if (got < 0)
+            return (int)got;
+    }
+    now->end = 0; /* first: what ends before it begins is nothing */
+    now->begin = 0;
+    return 0;
+}
+
+/* As the interpreter's own: a signal's handler may run, and raise. 0, or -1 with an exception set. */
+static int after(int stream, int r)
+{
+    (void)stream;
+    if (r == -EINTR)
+        return PyErr_CheckSignals();
+    errno = -r;
+    if (r == -EAGAIN) {
+        PyObject *error = PyObject_CallFunction(PyExc_BlockingIOError, "isi", EAGAIN,
+                                                "write could not complete without blocking", 0);
+        if (error)
+            PyErr_SetObject(PyExc_BlockingIOError, error);
+        Py_XDECREF(error);
+    } else {
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return -1;
+}
+
+static int flush_stream(int stream)
+{
+    int r;
+    do {
+        lock(stream);
+        r = drain(stream);
+        unlock(stream);
+    } while (r < 0 && after(stream, r) == 0);
+    return r < 0 ? -1 : 0;
+}
+
+/* More than the buffer takes: not by way of it. */
+static int write_through(int stream, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        lock(stream);
+        ssize_t r = drain(stream);
+        while (r >= 0 && n > 0 && (r = write_now(stream, bytes, n)) > 0) {
+            bytes += r;
+            n -= (size_t)r;
+        }
+        unlock(stream);
+        if (r < 0 && after(stream, (int)r) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int put(int stream, const char *bytes, size_t n)
+{
+    if (n >= PRINTED_BYTES)
+        return write_through(stream, bytes, n);
+    uint32_t end; /* which only a thread with the GIL moves on */
+    while (n > PRINTED_BYTES - (end = atomic_load_explicit(&printed->streams[stream].end, memory_order_relaxed)))
+        if (flush_stream(stream) < 0)
+            return -1;
+    memcpy(printed->bytes[stream] + end, bytes, n);
+    atomic_store_explicit(&printed->streams[stream].end, end + (uint32_t)n, memory_order_release);
+    return by_line && memrchr(bytes, '\n', n) ? flush_stream(stream) : 0;
+}
+
+static void *beyond_base(PyObject *self)
+{
+    return (char *)self + Py_TYPE(self)->tp_base->tp_basicsize;
+}
+
+static struct writer *writer_of(PyObject *self)
+{
+    return beyond_base(self);
+}
+
+static PyObject *writer_closed(PyObject *self, void *unused)
+{
+    (void)unused;
+    struct writer *writer = writer_of(self);
+    if (writer->detached)
+        return PyErr_Format(PyExc_ValueError, "raw stream has been detached");
+    return writer->closed->get(writer->raw, writer->closed->closure);
+}
+
+/* 0, or -1 with an exception set. */
+static int expect_open(PyObject *self, const char *doing)
+{
+    PyObject *closed = writer_closed(self, NULL);
+    Py_XDECREF(closed);
+    if (closed == Py_True)
+        PyErr_Format(PyExc_ValueError, "%s closed file", doing);
+    return closed == Py_False ? 0 : -1;
+}
+
+static PyObject *writer_write(PyObject *self, PyObject *data)
+{
+    const int stream = writer_of(self)->stream;
+    if (expect_open(self, "write to") < 0)
+        return NULL;
+    if (PyBytes_CheckExact(data)) { /* what the text layer gives */
+        const Py_ssize_t n = PyBytes_GET_SIZE(data);
+        return put(stream, PyBytes_AS_STRING(data), (size_t)n) < 0 ? NULL : PyLong_FromSsize_t(n);
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *size = put(stream, view.buf, (size_t)view.len) < 0 ? NULL : PyLong_FromSsize_t(view.len);
+    PyBuffer_Release(&view);
+    return size;
+}
+
+static PyObject *writer_flush(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    if (expect_open(self, "flush of") < 0 || flush_stream(writer_of(self)->stream) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *of_base(PyObject *self, const char *name, PyObject *arguments)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)Py_TYPE(self)->tp_base, name);
+    PyObject *bound = method ? PyTuple_Pack(1, self) : NULL;
+    PyObject *all = bound ? PySequence_Concat(bound, arguments) : NULL;
+    PyObject *result = all ? PyObject_CallObject(method, all) : NULL;
+    Py_XDECREF(all);
+    Py_XDECREF(bound);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *flush_then(PyObject *self, const char *name, PyObject *arguments)
+{
+    PyObject *flushed = writer_flush(self, NULL);
+    Py_XDECREF(flushed);
+    return flushed ? of_base(self, name, arguments) : NULL;
+}
+
+static PyObject *writer_tell(PyObject *self, PyObject *arguments)
+{
+    return flush_then(self, "tell", arguments);
+}
+
+static PyObject *writer_seek(PyObject *self, PyObject *arguments)
+{
+    return flush_then(self, "seek", arguments);
+}
+
+static PyObject *writer_truncate(PyObject *self, PyObject *arguments)
+{
+    return flush_then(self, "truncate", arguments);
+}
+
+static PyObject *writer_detach(PyObject *self, PyObject *arguments)
+{
+    PyObject *raw = of_base(self, "detach", arguments);
+    writer_of(self)->detached |= raw != NULL;
+    return raw;
+}
+
+static PyMethodDef writer_methods[] = {
+    {"write", writer_write, METH_O, NULL},
+    {"flush", writer_flush, METH_NOARGS, NULL},
+    {"tell", writer_tell, METH_VARARGS, NULL},
+    {"seek", writer_seek, METH_VARARGS, NULL},
+    {"truncate", writer_truncate, METH_VARARGS, NULL},
+    {"detach", writer_detach, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef writer_attributes[] = {
+    {"closed", writer_closed, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot writer_slots[] = {
+    {Py_tp_methods, writer_methods},
+    {Py_tp_getset, writer_attributes},
+    {0, NULL},
+};
+
+static PyObject *text_of_base(PyObject *self, const char *name, PyObject *arguments, PyObject *keywords)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)Py_TYPE(self)->tp_base, name);
+    PyObject *bound = method ? Py_TYPE(method)->tp_descr_get(method, self, (PyObject *)Py_TYPE(self)) : NULL;
+    PyObject *result = bound ? PyObject_Call(bound, arguments, keywords) : NULL;
+    Py_XDECREF(bound);
+    Py_XDECREF(method);
+    return result;
+}
+
+/* The text as it is written, or NULL: the base knows. Never with an exception set. */
+static const char *encoded(const struct text *text, PyObject *string, Py_ssize_t *ret_n)
+{
+    if (!text->direct || !PyUnicode_CheckExact(string))
+        return NULL;
+    if (PyUnicode_IS_COMPACT_ASCII(string)) {
+        *ret_n = PyUnicode_GET_LENGTH(string);
+        return PyUnicode_DATA(string);
+    }
+    if (!text->utf8 || PyUnicode_GET_LENGTH(string) > PRINTED_PIECE) /* the string keeps what is made of it here */
+        return NULL;
+    const char *bytes = PyUnicode_AsUTF8AndSize(string, ret_n);
+    if (!bytes)
+        PyErr_Clear();
+    return bytes;
+}
+
+static PyObject *text_write(PyObject *self, PyObject *string)
+{
+    const struct text *text = beyond_base(self);
+    Py_ssize_t n = 0;
+    const char *bytes = encoded(text, string, &n);
+    PyObject *closed = bytes ? writer_closed(text->writer, NULL) : NULL;
+    Py_XDECREF(closed);
+    if (closed != Py_False) {
+        PyErr_Clear();
+        PyObject *arguments = PyTuple_Pack(1, string);
+        PyObject *result = arguments ? text_of_base(self, "write", arguments, NULL) : NULL;
+        Py_XDECREF(arguments);
+        return result;
+    }
+    const int stream = writer_of(text->writer)->stream;
+    if (put(stream, bytes, (size_t)n) < 0)
+        return NULL;
+    if (text->by_line && (memchr(bytes, '\n', (size_t)n) || memchr(bytes, '\r', (size_t)n)) &&
+        flush_stream(stream) < 0)
+        return NULL;
+    return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(string));
+}
+
+static bool is_true(PyObject *self, const char *name)
+{
+    PyObject *value = PyObject_GetAttrString(self, name);
+    const bool truth = value && PyObject_IsTrue(value) == 1;
+    PyErr_Clear();
+    Py_XDECREF(value);
+    return truth;
+}
+
+/* What it is told to be, it is: only then does the short cut do the same. */
+static void look_at_text(PyObject *self)
+{
+    static const char *const supersets[] = {"utf-8",   "utf8",       "ascii",    "us-ascii",
+                                            "latin-1", "iso-8859-1", "iso8859-1"};
+    struct text *text = beyond_base(self);
+    PyObject *encoding = PyObject_GetAttrString(self, "encoding");
+    const char *name = encoding && PyUnicode_Check(encoding) ? PyUnicode_AsUTF8(encoding) : NULL;
+    bool superset = false;
+    for (size_t i = 0; name && i < COUNT_OF(supersets); i++)
+        superset |= strcasecmp(name, supersets[i]) == 0;
+    text->utf8 = superset && strncasecmp(name, "utf", 3) == 0;
+    PyErr_Clear();
+    Py_XDECREF(encoding);
+    text->by_line = is_true(self, "line_buffering");
+    text->direct = superset && !text->odd && is_true(self, "write_through");
+}
+
+static PyObject *text_reconfigure(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    struct text *text = beyond_base(self);
+    text->odd |= keywords && PyDict_GetItemString(keywords, "newline");
+    text->direct = false;
+    PyObject *result = text_of_base(self, "reconfigure", arguments, keywords);
+    if (result)
+        look_at_text(self);
+    return result;
+}
+
+static void take_long_way(PyObject *self)
+{
+    struct text *text = beyond_base(self);
+    text->odd = true;
+    text->direct = false;
+}
+
+static PyObject *text_detach(PyObject *self, PyObject *arguments)
+{
+    take_long_way(self);
+    return text_of_base(self, "detach", arguments, NULL);
+}
+
+static int text_init(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    take_long_way(self);
+    return Py_TYPE(self)->tp_base->tp_init(self, arguments, keywords);
+}
+
+static PyMethodDef text_methods[] = {
+    {"write", text_write, METH_O, NULL},
+    {"reconfigure", (PyCFunction)(void (*)(void))text_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"detach", text_detach, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot text_slots[] = {
+    {Py_tp_methods, text_methods},
+    {Py_tp_init, text_init},
+    {0, NULL},
+};
+
+/* Under the name of its base, which repr() shows. */
+static PyTypeObject *derive(PyObject *module, const char *name, size_t more, PyType_Slot *slots)
+{
+    PyObject *io = PyImport_ImportModule("_io");
+    PyObject *base = io ? PyObject_GetAttrString(io, strchr(name, '.') + 1) : NULL;
+    PyObject *bases = base ? PyTuple_Pack(1, base) : NULL;
+    PyObject *type = NULL;
+    if (bases) {
+        PyType_Spec spec = {
+            .name = name,
+            .basicsize = (int)(((PyTypeObject *)base)->tp_basicsize + (Py_ssize_t)more),
+            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+            .slots = slots,
+        };
+        type = PyType_FromModuleAndSpec(module, &spec, bases);
+    }
+    Py_XDECREF(bases);
+    Py_XDECREF(base);
+    Py_XDECREF(io);
+    return (PyTypeObject *)type;
+}
+
+int printed_init(PyObject *module)
+{
+    struct runtime *runtime = runtime_of(module);
+    runtime->writer_type = derive(module, "_io.BufferedWriter", sizeof(struct writer), writer_slots);
+    runtime->text_type = derive(module, "_io.TextIOWrapper", sizeof(struct text), text_slots);
+    return runtime->writer_type && runtime->text_type && pthread_atfork(NULL, NULL, in_fork) == 0 ? 0 : -1;
+}
+
+static PyObject *make(PyTypeObject *type, PyObject *arguments)
+{
+    PyObject *made = arguments ? PyType_GenericNew(type, NULL, NULL) : NULL;
+    if (made && type->tp_base->tp_init(made, arguments, NULL) < 0)
+        Py_CLEAR(made);
+    Py_XDECREF(arguments);
+    return made;
+}
+
+static PyObject *make_writer(PyTypeObject *type, PyObject *raw, int fd)
+{
+    PyObject *closed = PyDict_GetItemString(Py_TYPE(raw)->tp_dict, "closed"); /* borrowed */
+    if ((fd != STDOUT_FILENO && fd != STDERR_FILENO) || !closed || !Py_IS_TYPE(closed, &PyGetSetDescr_Type))
+        return PyErr_Format(PyExc_TypeError, "not a FileIO of stdout or stderr");
+    PyObject *writer = make(type, Py_BuildValue("(Oi)", raw, 1));
+    if (writer)
+        *writer_of(writer) = (struct writer){
+            .stream = fd == STDOUT_FILENO ? PRINTED_OUT : PRINTED_ERR,
+            .raw = Py_NewRef(raw),
+            .closed = ((PyGetSetDescrObject *)closed)->d_getset,
+        };
+    return writer;
+}
+
+PyObject *printed_open(PyObject *module, PyObject *arguments)
+{
+    const struct runtime *runtime = runtime_of(module);
+    PyObject *raw, *encoding, *errors;
+    int fd;
+    if (!PyArg_ParseTuple(arguments, "OiOO", &raw, &fd, &encoding, &errors))
+        return NULL;
+    PyObject *writer = make_writer(runtime->writer_type, raw, fd);
+    if (!writer)
+        return NULL;
+    /* As the interpreter opens them, but for the last. */
+    PyObject *given = Py_BuildValue("(OOOsOO)", writer, encoding, errors, "\n",
+                                    fd == STDERR_FILENO ? Py_True : Py_False, Py_True);
+    PyObject *text = make(runtime->text_type, given);
+    if (text) {
+        *(struct text *)beyond_base(text) = (struct text){.writer = writer};
+        look_at_text(text);
+    } else {
+        Py_DECREF(writer);
+    }
+    return text;
+}
+
+void printed_share(struct printed *shared)
+{
+    for (int stream = 0; stream < PRINTED_STREAMS; stream++)
+        lock(stream);
+    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+        const struct printed_stream *now = &printed->streams[stream];
+        const uint32_t n = now->end - now->begin;
+        memcpy(shared->bytes[stream], printed->bytes[stream] + now->begin, n);
+        shared->streams[stream].end = n;
+    }
+    printed = shared;
+    by_line = false;
+    for (int stream = 0; stream < PRINTED_STREAMS; stream++)
+        unlock(stream);
+}
+
+static void drain_all(bool last)
+{
+    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+        int r;
+        do {
+            lock(stream);
+            r = drain(stream);
+            if (r < 0 && r != -EINTR && last) { /* nobody takes it, and the next call shall not either */
+                printed->streams[stream].end = 0;
+                printed->streams[stream].begin = 0;
+            }
+            unlock(stream);
+        } while (r == -EINTR);
+    }
+}
+
+void printed_flush(bool last)
+{
+    drain_all(last);
+    fflush(NULL);
+}
+
+/* C's stdout alone, and only if no thread is at it: one that waits for input holds the lock of stdin. */
+PyObject *printed_before_fork(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    drain_all(false);
+    if (stdout && ftrylockfile(stdout) == 0) {
+        fflush_unlocked(stdout);
+        funlockfile(stdout);
+    }
+    Py_RETURN_NONE;
+}
+
+void printed_keep_c(void)
+{
+    const FILE *file = stdout;
+    const char *base = file ? file->_IO_write_base : NULL;
+    if (printed == &own || !base || file->_IO_write_ptr <= base || file->_fileno != STDOUT_FILENO)
+        return;
+    size_t n = (size_t)(file->_IO_write_ptr - base);
+    n = n < PRINTED_C_BYTES ? n : PRINTED_C_BYTES;
+    memcpy(printed->c, base, n);
+    printed->c_size = (uint32_t)n;
+}
+
+static PyObject *leave(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    (void)self;
+    static char *names[] = {"status", NULL};
+    int status;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "i:_exit", names, &status))
+        return NULL;
+    printed_keep_c();
+    _exit(status);
+}
+
+/* As the interpreter's own, which it stands in for. */
+PyDoc_STRVAR(leave_doc, "_exit($module, /, status)\n--\n\n"
+                        "Exit to the system with specified status, without normal exit processing.");
+
+static PyMethodDef leave_method = {"_exit", (PyCFunction)(void (*)(void))leave, METH_VARARGS | METH_KEYWORDS,
+                                   leave_doc};
+
+PyObject *printed_exit_function(void)
+{
+    PyObject *module = PyImport_ImportModule("posix");
+    PyObject *name = module ? PyUnicode_FromString("posix") : NULL;
+    PyObject *function = name ? PyCFunction_NewEx(&leave_method, module, name) : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    return function;
+}

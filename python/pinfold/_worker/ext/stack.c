@@ -1,0 +1,117 @@
+/* How a stack gets from a worker to the pool. The interpreter's faulthandler prints it, from a signal handler and
+ * without the GIL, to SEAT_STACK; ours lie around its handlers:
+ *
+ *     SIGSEGV ..   on_crash -> faulthandler: prints, puts back what was beneath it, raises again -> on_second:
+ *                  sends what was printed -> the default: death by that signal
+ *     the asking   on_ask -> faulthandler: prints -> on_ask: sends, and ends the process
+ *
+ * Who asks will kill: to wait for that would take another turn on a busy processor.
+ *
+ * Everything here is async-signal-safe. The file is made when the first stack is told: most calls need none.
+ */
+#include "runtime.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "wire/frame.h"
+
+/* A signal's handler has no argument for state: hence these. */
+static _Atomic uint64_t call_now;
+static _Atomic pid_t worker_pid;
+static atomic_flag telling = ATOMIC_FLAG_INIT;
+static struct sigaction beneath_ask, beneath_crash[NSIG];
+
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+#define N_CRASHES (sizeof(crashes) / sizeof(crashes[0]))
+
+void stack_of_call(uint64_t call)
+{
+    atomic_store(&call_now, call);
+}
+
+void stack_of_worker(void)
+{
+    atomic_store(&worker_pid, getpid());
+}
+
+/* A process that the program forked inherits the handlers, and must not speak for the worker. */
+static bool may_tell(void)
+{
+    return atomic_load(&call_now) != 0 && atomic_load(&worker_pid) == getpid();
+}
+
+static void open_file(void)
+{
+    int fd = memfd_create("pinfold-stack", MFD_CLOEXEC);
+    if (fd >= 0)
+        seat_put(SEAT_STACK, fd);
+}
+
+static void send_file(void)
+{
+    static char text[60000];
+    ssize_t size = pread(seat_fd(SEAT_STACK), text, sizeof(text), 0);
+    if (size <= 0)
+        return;
+    struct iovec tail = {text, (size_t)size};
+    frame_send(seat_fd(SEAT_CHANNEL), FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL, 0);
+}
+
+static void on_ask(int number)
+{
+    int saved = errno;
+    if (may_tell() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&telling)) {
+        open_file();
+        beneath_ask.sa_handler(number);
+        printed_keep_c();
+        send_file();
+        kill(getpid(), SIGKILL);
+    }
+    errno = saved;
+}
+
+static void on_crash(int number)
+{
+    if (may_tell()) {
+        while (atomic_flag_test_and_set(&telling)) /* another thread crashed first: it ends this process */
+            pause();
+        open_file();
+    }
+    beneath_crash[number].sa_handler(number);
+}
+
+static void on_second(int number)
+{
+    signal(number, SIG_DFL);
+    if (may_tell()) {
+        send_file();
+        printed_keep_c();
+    }
+    raise(number);
+}
+
+static int handle(int number, void (*handler)(int), int flags, struct sigaction *beneath)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    return sigaction(number, &action, beneath) < 0 ? -errno : 0;
+}
+
+int stack_arm_beneath(void)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < N_CRASHES; i++)
+        r = handle(crashes[i], on_second, SA_NODEFER, NULL);
+    return r;
+}
+
+int stack_arm_above(void)
+{
+    int r = handle(STACK_ASK_SIGNAL, on_ask, SA_RESTART, &beneath_ask);
+    for (size_t i = 0; r == 0 && i < N_CRASHES; i++)
+        r = handle(crashes[i], on_crash, SA_NODEFER, &beneath_crash[crashes[i]]);
+    return r;
+}

@@ -1,0 +1,1 @@
+"""What a worker puts back between calls, and renews after a fork."""

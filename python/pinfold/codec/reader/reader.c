@@ -1,0 +1,258 @@
+/* reader.c - the module that reads the `data` codec: makes a value of one CBOR item (RFC 8949) that a hostile worker may
+ * have written. The files that share `reader.h` read the kinds of items.
+ *
+ * Two budgets bound what that costs the process that reads, and both grow with the size of the bytes. Memory: nothing
+ * is allocated that `budget_spend` has not paid for. Time: each item takes at least a byte, each tag that costs more than
+ * its bytes is counted by `budget_work`, and so is each step that a table of keys will take (`table_check`).
+ *
+ * Tags with contents of a fixed shape are read in C. Those that need a module of Python's are handed to the function
+ * that `decoders` has for the tag, once the types of their contents are right. */
+#include "reader.h"
+#include "plain.h"
+
+void *reader_malformed(struct reader *r, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *what = PyUnicode_FromFormatV(format, arguments);
+    va_end(arguments);
+    if (what)
+        PyErr_Format(r->state->malformed, "%U (at byte %zd of %zd)", what,
+                     (Py_ssize_t)(r->at - (const uint8_t *)r->stream.buf), r->stream.len);
+    Py_XDECREF(what);
+    return NULL;
+}
+
+static bool all_used(struct reader *r)
+{
+    Py_ssize_t unused = 0;
+    for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(r->segments); i++)
+        unused += !r->taken[i];
+    if (unused)
+        reader_malformed(r, "%zd segments are not used", unused);
+    return !unused;
+}
+
+PyDoc_STRVAR(read_doc, "read()\n--\n\nThe value. To be called once.");
+
+static PyObject *reader_read(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct reader *r = (struct reader *)self;
+    /* A value is no garbage yet: to look for some, again and again, takes several times what it takes to read. */
+    bool collects = r->stream.len >= (Py_ssize_t)COLLECTED && PyGC_Disable();
+    PyObject *value = item_read(r);
+    if (collects)
+        PyGC_Enable();
+    if (value && r->at != r->end) {
+        Py_CLEAR(value);
+        reader_malformed(r, "%zd bytes after the value", (Py_ssize_t)(r->end - r->at));
+    }
+    if (value && !all_used(r))
+        Py_CLEAR(value);
+    return value;
+}
+
+PyDoc_STRVAR(spend_doc, "spend(bytes)\n--\n\nPay for memory. Raises Malformed, or TooLarge.");
+
+static PyObject *reader_spend(PyObject *self, PyObject *amount)
+{
+    unsigned long long bytes = PyLong_AsUnsignedLongLong(amount);
+    if (PyErr_Occurred() || !budget_spend((struct reader *)self, bytes))
+        return NULL;
+    return Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(work_doc, "work(steps)\n--\n\nPay for time, in steps of some 4 ns. Raises Malformed.");
+
+static PyObject *reader_work(PyObject *self, PyObject *amount)
+{
+    unsigned long long steps = PyLong_AsUnsignedLongLong(amount);
+    if (PyErr_Occurred() || !budget_work((struct reader *)self, steps))
+        return NULL;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *reader_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *segments, *decoders;
+    unsigned long long most;
+    int trusted;
+    if (!PyArg_ParseTuple(arguments, "O!O!Kp", &PyTuple_Type, &segments, &PyDict_Type, &decoders, &most, &trusted))
+        return NULL;
+    Py_ssize_t n = PyTuple_GET_SIZE(segments);
+    uint64_t size = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!PyMemoryView_Check(PyTuple_GET_ITEM(segments, i)))
+            n = 0;
+        else
+            size += (uint64_t)PyMemoryView_GET_BUFFER(PyTuple_GET_ITEM(segments, i))->len;
+    }
+    if (n == 0) {
+        PyErr_SetString(PyExc_TypeError, "segments are memoryviews, one at least");
+        return NULL;
+    }
+    struct reader *r = (struct reader *)type->tp_alloc(type, 0);
+    if (!r)
+        return NULL;
+    r->state = PyType_GetModuleState(type);
+    r->segments = Py_NewRef(segments);
+    r->decoders = Py_NewRef(decoders);
+    r->taken = PyMem_Calloc((size_t)n, 1);
+    if (!r->taken || PyObject_GetBuffer(PyTuple_GET_ITEM(segments, 0), &r->stream, PyBUF_SIMPLE) < 0) {
+        if (!r->taken)
+            PyErr_NoMemory();
+        Py_DECREF(r);
+        return NULL;
+    }
+    r->at = r->stream.buf;
+    r->end = r->at + r->stream.len;
+    r->result_most = most;
+    r->memory_most = trusted ? UINT64_MAX : MEMORY_FREE + MEMORY_A_BYTE * size;
+    if (most && most < r->memory_most)
+        r->memory_most = most;
+    r->steps_most = trusted ? UINT64_MAX : STEPS_FREE + STEPS_A_BYTE * size;
+    r->bounded = trusted ? INT_MIN : 0;
+    r->breath = BREATH;
+    return (PyObject *)r;
+}
+
+static void reader_dealloc(PyObject *self)
+{
+    struct reader *r = (struct reader *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    if (r->stream.obj)
+        PyBuffer_Release(&r->stream);
+    PyMem_Free(r->taken);
+    Py_XDECREF(r->memo);
+    Py_XDECREF(r->segments);
+    Py_XDECREF(r->decoders);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *get_at(PyObject *self, void *Py_UNUSED(closure))
+{
+    const struct reader *r = (struct reader *)self;
+    return PyLong_FromSsize_t(r->at - (const uint8_t *)r->stream.buf);
+}
+
+static PyObject *get_memo(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct reader *r = (struct reader *)self;
+    if (!r->memo)
+        r->memo = PyDict_New();
+    return Py_XNewRef(r->memo);
+}
+
+static PyObject *get_memory(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(((struct reader *)self)->memory);
+}
+
+static PyObject *get_steps(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(((struct reader *)self)->steps);
+}
+
+static PyMethodDef methods[] = {
+    {"read", reader_read, METH_NOARGS, read_doc},
+    {"spend", reader_spend, METH_O, spend_doc},
+    {"work", reader_work, METH_O, work_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef members[] = {
+    {"at", get_at, NULL, "The byte of the stream at which it stands.", NULL},
+    {"memo", get_memo, NULL, "A dict for what decoders remember while this value is read.", NULL},
+    {"memory", get_memory, NULL, "Bytes that the value takes at most, as far as it was read.", NULL},
+    {"steps", get_steps, NULL, "Steps that were taken besides those that each byte costs.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyDoc_STRVAR(reader_doc,
+             "Reader(segments, decoders, most, trusted)\n--\n\n"
+             "Reads a value from a tuple of memoryviews. `decoders` makes of a tag's parts what needs a "
+             "module. `most`: bytes\nthat the value may take, 0 for any. `trusted`: without bounds.");
+
+static PyType_Slot type_slots[] = {
+    {Py_tp_new, reader_new}, {Py_tp_dealloc, reader_dealloc}, {Py_tp_methods, methods},
+    {Py_tp_getset, members}, {Py_tp_doc, (void *)reader_doc}, {0, NULL},
+};
+
+static PyType_Spec type_spec = {
+    .name = "pinfold.codec._reader.Reader",
+    .basicsize = sizeof(struct reader),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = type_slots,
+};
+
+PyDoc_STRVAR(describe_doc,
+             "describe(description)\n--\n\n"
+             "The lists, texts, ints and Nones of a dtype's description, which a reader has passed.");
+
+PyDoc_STRVAR(are_bools_doc, "are_bools(buffer)\n--\n\nWhether each byte is 0 or 1.");
+
+PyDoc_STRVAR(are_characters_doc, "are_characters(buffer, big)\n--\n\n"
+                                 "Whether each four bytes, the first the highest if `big`, are of Unicode.");
+
+static PyMethodDef functions[] = {
+    {"describe", array_describe, METH_O, describe_doc},
+    {"are_bools", array_are_bools, METH_O, are_bools_doc},
+    {"is_plain_pickle", is_plain_pickle, METH_O, IS_PLAIN_PICKLE_DOC},
+    {"are_characters", array_are_characters, METH_VARARGS, are_characters_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int prepare(PyObject *module)
+{
+    struct state *state = PyModule_GetState(module);
+    PyObject *errors = PyImport_ImportModule("pinfold.codec.refusals");
+    if (!errors)
+        return -1;
+    state->malformed = PyObject_GetAttrString(errors, "Malformed");
+    state->too_large = PyObject_GetAttrString(errors, "TooLarge");
+    Py_DECREF(errors);
+    if (!state->malformed || !state->too_large)
+        return -1;
+    state->reader = (PyTypeObject *)PyType_FromModuleAndSpec(module, &type_spec, NULL);
+    return state->reader ? PyModule_AddType(module, state->reader) : -1;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    const struct state *state = PyModule_GetState(module);
+    Py_VISIT(state->reader);
+    Py_VISIT(state->malformed);
+    Py_VISIT(state->too_large);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    struct state *state = PyModule_GetState(module);
+    Py_CLEAR(state->reader);
+    Py_CLEAR(state->malformed);
+    Py_CLEAR(state->too_large);
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, (void *)prepare},
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "pinfold.codec._reader",
+    .m_doc = "The reader of the `data` codec, and a look at a pickle.",
+    .m_size = sizeof(struct state),
+    .m_methods = functions,
+    .m_slots = module_slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC PyInit__reader(void)
+{
+    return PyModuleDef_Init(&definition);
+}

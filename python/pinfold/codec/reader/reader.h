@@ -1,0 +1,188 @@
+/* reader.h - what the files of the reader share: its limits, its state, and the functions of each noun. */
+#ifndef PINFOLD_READER_H
+#define PINFOLD_READER_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* As `wire` has them. */
+#define MAX_DEPTH 200
+#define OURS UINT64_C(0x50494E00)
+enum tag {
+    HASH_OF_RATIONAL = 0, /* no tag: a function of a Fraction, among the decoders */
+    POSITIVE_BIGNUM = 2,
+    NEGATIVE_BIGNUM = 3,
+    RATIONAL = 30,
+    UUID = 37,
+    SET = 258,
+    COMPLEX = 43000,
+    TUPLE = OURS,
+    FROZENSET,
+    PAIRS,
+    BYTEARRAY,
+    SEGMENT,
+    SURROGATES,
+    NOT_A_NUMBER,
+    ELLIPSIS,
+    RANGE,
+    SLICE,
+    DATETIME,
+    DATE,
+    TIME,
+    TIMEDELTA,
+    TIMEZONE,
+    ZONE,
+    DECIMAL,
+    PATH,
+    PURE_PATH,
+    ARRAY,
+    SCALAR,
+};
+
+enum major { UNSIGNED, NEGATIVE, BYTES, TEXT, LIST, MAP, TAG, SIMPLE };
+enum { FALSE = 20, TRUE, NIL, HALF = 25, SINGLE, DOUBLE };
+
+#define MEMORY_A_BYTE 96u  /* the most memory that the value of one byte takes */
+#define MEMORY_FREE 65536u /* .. and what any value may take besides */
+#define STEPS_A_BYTE 32u   /* a step takes some 4 ns: a look at a place of a table */
+#define STEPS_FREE 1048576u
+#define STEPS_TO_COMPARE 4u /* two parts of keys */
+#define KEY_BITS 16384u     /* of a number in a key: to compare two of different kinds is quadratic */
+#define KEY_DIGITS 4932u    /* the same, decimal */
+#define BREATH 32768u       /* items, after which signals and other threads have their turn */
+#define COLLECTED 32768u    /* bytes, from which on garbage is not looked for while a value is made */
+
+struct state {
+    PyTypeObject *reader;
+    PyObject *malformed, *too_large;
+};
+
+struct reader {
+    PyObject ob_base;
+    struct state *state;
+    PyObject *memo;     /* a dict, for the functions of `decoders` */
+    PyObject *segments; /* a tuple of memoryviews */
+    PyObject *decoders; /* {tag: function of the reader and the tag's parts} */
+    Py_buffer stream;
+    const uint8_t *at, *end;
+    uint8_t *taken;         /* a byte for each segment */
+    PyTypeObject *fraction; /* the type, if there was one */
+    uint64_t memory, memory_most, result_most;
+    uint64_t steps, steps_most;
+    uint64_t owed; /* items that open lists and maps are yet to have, each of a byte at least */
+    unsigned depth, breath;
+    int bounded;       /* above 0: of a number's size, in a key or a range */
+    bool long_numbers; /* a key has one that takes long to compare */
+};
+
+struct head {
+    enum major major;
+    unsigned info;
+    uint64_t value;
+};
+
+/* What is to be hashed. */
+struct keys {
+    PyObject **items;
+    Py_hash_t *hashes;
+    uint64_t n;
+    uint64_t paid;
+};
+
+/* The reader. Sets the error Malformed; NULL. */
+void *reader_malformed(struct reader *r, const char *format, ...);
+
+/* The budgets. Each function that is false or NULL has set an error, here and below. */
+bool budget_overspent(struct reader *r);
+bool budget_work(struct reader *r, uint64_t steps);
+bool budget_owe(struct reader *r, uint64_t n);
+uint64_t budget_of_dict(uint64_t n, bool text);
+uint64_t budget_of_set(uint64_t n);
+bool budget_breathe(struct reader *r);
+
+static inline bool budget_spend(struct reader *r, uint64_t bytes)
+{
+    if (bytes > r->memory_most - r->memory)
+        return budget_overspent(r);
+    r->memory += bytes;
+    return true;
+}
+
+static inline uint64_t budget_rounded(uint64_t bytes)
+{
+    return (bytes + 15) & ~UINT64_C(15);
+}
+
+/* The heads of items. `whose`: the type that an error names. */
+bool head_read_long(struct reader *r, struct head *head);
+bool head_expect(struct reader *r, enum major major, struct head *head, const char *whose);
+bool head_expect_list(struct reader *r, uint64_t n, const char *whose);
+const char *head_chunk(struct reader *r, uint64_t n);
+bool head_is_null(struct reader *r);
+PyObject *head_take_segment(struct reader *r, uint64_t index); /* borrowed */
+
+static inline bool head_read(struct reader *r, struct head *head)
+{
+    if (r->at >= r->end || (*r->at & 31) >= 24)
+        return head_read_long(r, head);
+    head->major = *r->at >> 5;
+    head->info = *r->at++ & 31;
+    head->value = head->info;
+    return true;
+}
+
+/* Numbers. */
+static inline PyObject *number_unsigned(struct reader *r, uint64_t value)
+{
+    return value <= 256 || budget_spend(r, 32) ? PyLong_FromUnsignedLongLong(value) : NULL;
+}
+
+PyObject *number_negative(struct reader *r, uint64_t value);
+PyObject *number_bignum(struct reader *r, bool negative);
+PyObject *number_int(struct reader *r, const char *whose);
+bool number_small(struct reader *r, int *ints, int n, const char *whose);
+double number_of_head(const struct head *head);
+bool number_nan(struct reader *r, double *value);
+PyObject *number_complex(struct reader *r);
+PyObject *number_span(struct reader *r, bool is_slice);
+
+/* Text and bytes. */
+PyObject *string_text(struct reader *r, uint64_t n);
+PyObject *string_surrogates(struct reader *r);
+PyObject *string_any(struct reader *r, const char *whose);
+PyObject *string_bytes(struct reader *r, uint64_t n);
+PyObject *string_segment(struct reader *r);
+PyObject *string_bytearray_of(struct reader *r, uint64_t n);
+PyObject *string_bytearray(struct reader *r);
+
+/* Times. */
+PyObject *time_datetime(struct reader *r);
+PyObject *time_date(struct reader *r);
+PyObject *time_of_day(struct reader *r);
+PyObject *time_timedelta(struct reader *r);
+PyObject *time_timezone(struct reader *r);
+
+/* What Python makes. */
+PyObject *value_make(struct reader *r, uint64_t tag, PyObject *a, PyObject *b, PyObject *c, PyObject *d);
+PyObject *value_fraction(struct reader *r);
+PyObject *value_uuid(struct reader *r);
+PyObject *value_decimal(struct reader *r);
+PyObject *value_name(struct reader *r, uint64_t tag);
+
+/* Arrays of numpy, and functions of the module that look through them. */
+PyObject *array_read(struct reader *r);
+PyObject *array_scalar(struct reader *r);
+PyObject *array_describe(PyObject *module, PyObject *description);
+PyObject *array_are_bools(PyObject *module, PyObject *buffer);
+PyObject *array_are_characters(PyObject *module, PyObject *arguments);
+
+/* Computes the hashes of keys, and pays for the steps that their tables will take. */
+bool table_check(struct reader *r, struct keys *keys, bool is_set);
+
+/* Any item. */
+PyObject *item_read(struct reader *r);
+
+#endif

@@ -1,0 +1,10 @@
+"""Which sandbox levels this machine can have."""
+
+from __future__ import annotations
+
+from pinfold import WorkerConfig
+from pinfold._host.sandbox import isolation_of
+
+
+def level_is_there(level: str) -> bool:
+    return not isolation_of(WorkerConfig(sandbox=level)).missing  # type: ignore[arg-type]

@@ -1,0 +1,21 @@
+"""A few rounds of `make chaos`, with a seed that has each of their ends among them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CHAOS = Path(__file__).parents[2] / "stress" / "chaos" / "chaos.py"
+
+
+def test_whatever_is_killed_whenever_no_call_is_lost_and_nothing_is_left() -> None:
+    chaos = subprocess.run(
+        [sys.executable, CHAOS],
+        env={**os.environ, "CHAOS_ROUNDS": "4", "CHAOS_SEED": "3157"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert chaos.returncode == 0, chaos.stdout
