@@ -2,8 +2,8 @@
 
 Workers tell, beside the result of a call, which installed modules it had to load and how long each
 took (_worker/code/imports.py). What a module has cost is summed up over the calls. When that is
-more than a template with it takes to start, the pool renews its template: it starts one with this module
-besides those learned before, which takes over when it is ready, or is dropped.
+more than a template with it takes to start, the pool renews its template: it starts one with this
+module besides those learned before, which takes over when it is ready, or is dropped.
 
 What a worker tells is the word of a candidate. It is taken for no more time than its call took, so
 that a lie costs the pool one start in the background, and the liar as much time before; and what a

@@ -1,8 +1,8 @@
 """A backend, a few calls of every kind, and the end: python scenario.py ISOLATION SANDBOX.
 
 One of the calls that the guard, the template or a worker make on the way may be made to fail
-(tests/stress/faults/faults.h). Whatever fails: every call has one outcome, its own or an error of ours, a
-value is right, calls after that run, and nothing is left when the backend is shut down.
+(tests/stress/faults/faults.h). Whatever fails: every call has one outcome, its own or an error of
+ours, a value is right, calls after that run, and nothing is left when the backend is shut down.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python tests/stress/soak/soak.py [--calls N]`: a long mixed load, and whether anything grows under it.
+"""`soak.py [--calls N]`: a long mixed load, and whether anything grows under it.
 
 Calls by threads and from asyncio, most in reused workers and one in twenty in a fresh one; one in a
 thousand hangs or crashes, others raise, print, return large values, leave processes behind or are
