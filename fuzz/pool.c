@@ -282,7 +282,7 @@ static void write_slate(struct slate *slate)
         break;
     case 1:
         bytes(&word, sizeof(word));
-        atomic_store(&slate->line, word);
+        atomic_store(&slate->word, word);
         break;
     case 2:
         bytes(&word, sizeof(word));
@@ -292,7 +292,7 @@ static void write_slate(struct slate *slate)
         atomic_store(&slate->reads, byte());
         break;
     default:
-        slate_begin(slate, (uint32_t)atomic_load(&slate->line) & (UINT32_MAX >> 1));
+        slate_begin(slate, (uint32_t)atomic_load(&slate->word) & (UINT32_MAX >> 1));
         break;
     }
 }

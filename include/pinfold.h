@@ -91,7 +91,7 @@ typedef enum pinfold_isolation {
 #define PINFOLD_DISTRUST 4u
 /* pinfold_config.flags: each call has a place, 1 .. max_workers, which its worker is told and no other worker that lives
  * has: what the runtime makes of it is its own (CPUs, say). The metrics then tell what the call waited for. */
-#define PINFOLD_PLACES 8u
+#define PINFOLD_CPU_SLOTS 8u
 /* pinfold_config.flags, where workers are used again: the runtime knows FRAME_SLATE (lib/wire/slate.h), and a worker whose
  * calls take less than a millisecond is handed some ahead while it is at another one. */
 #define PINFOLD_AHEAD 16u

@@ -17,7 +17,7 @@ int deadline_reserve(struct deadline_heap *heap, uint32_t n)
     return 0;
 }
 
-static void place(struct deadline_heap *heap, uint32_t slot, struct deadline *deadline)
+static void heap_set(struct deadline_heap *heap, uint32_t slot, struct deadline *deadline)
 {
     heap->items[slot - 1] = deadline;
     deadline->slot = slot;
@@ -27,7 +27,7 @@ static void place(struct deadline_heap *heap, uint32_t slot, struct deadline *de
 static void sift(struct deadline_heap *heap, uint32_t slot, struct deadline *deadline)
 {
     while (slot > 1 && deadline->due < heap->items[slot / 2 - 1]->due) {
-        place(heap, slot, heap->items[slot / 2 - 1]);
+        heap_set(heap, slot, heap->items[slot / 2 - 1]);
         slot /= 2;
     }
     for (;;) {
@@ -38,10 +38,10 @@ static void sift(struct deadline_heap *heap, uint32_t slot, struct deadline *dea
             child++;
         if (deadline->due <= heap->items[child - 1]->due)
             break;
-        place(heap, slot, heap->items[child - 1]);
+        heap_set(heap, slot, heap->items[child - 1]);
         slot = child;
     }
-    place(heap, slot, deadline);
+    heap_set(heap, slot, deadline);
 }
 
 void deadline_set(struct deadline_heap *heap, struct deadline *deadline, int64_t due)

@@ -12,14 +12,13 @@
 int ahead_open(struct pinfold_pool *pool, struct worker *worker)
 {
     TAILQ_INIT(&worker->ahead.calls);
-    if (!(pool->config.flags & PINFOLD_AHEAD) || !pool_reuses(pool) || pool->places || pool->cgroup.fd >= 0)
+    if (!(pool->config.flags & PINFOLD_AHEAD) || !pool_reuses(pool) || pool->cpu_slots || pool->cgroup.fd >= 0)
         return 0;
     _cleanup_close_ int fd = -1;
-    if (getsockopt(worker->channel, SOL_SOCKET, SO_SNDBUF, &worker->ahead.room, &(socklen_t){sizeof(uint32_t)}) <
-        0)
+    if (getsockopt(worker->peer, SOL_SOCKET, SO_SNDBUF, &worker->ahead.room, &(socklen_t){sizeof(uint32_t)}) < 0)
         return -errno;
     int r = slate_make(&worker->ahead.slate, &fd);
-    return r < 0 ? r : frame_send(worker->channel, FRAME_SLATE, 0, NULL, NULL, 0, &fd, 1);
+    return r < 0 ? r : frame_send(worker->peer, FRAME_SLATE, 0, NULL, NULL, 0, &fd, 1);
 }
 
 void ahead_close(struct worker *worker)
@@ -112,14 +111,14 @@ void ahead_idle(struct pinfold_pool *pool, struct worker *worker)
 static bool has_room(const struct worker *worker, const struct call *call)
 {
     int unread;
-    return ioctl(worker->channel, SIOCOUTQ, &unread) == 0 &&
+    return ioctl(worker->peer, SIOCOUTQ, &unread) == 0 &&
            (uint64_t)unread + 2 * (call->payload_size + PAYLOAD_INLINE_MAX) + 4096 < worker->ahead.room;
 }
 
 static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
     struct ahead *ahead = &worker->ahead;
-    const struct call *last = TAILQ_EMPTY(&ahead->calls) ? worker->call : TAILQ_LAST(&ahead->calls, call_line);
+    const struct call *last = TAILQ_EMPTY(&ahead->calls) ? worker->call : TAILQ_LAST(&ahead->calls, call_list);
     const uint32_t most = pool->config.max_calls_per_worker;
     if (last->order > call->order || ahead->n >= AHEAD_DEPTH || pool->n_ahead >= AHEAD_MOST ||
         (most && worker->calls + 1 + ahead->n >= most) || !has_room(worker, call) ||
@@ -167,7 +166,7 @@ void ahead_recall(struct pinfold_pool *pool, struct worker *worker)
     ahead_idle(pool, worker);
     const uint32_t from = slate_recall(ahead->slate);
     struct call *call;
-    while ((call = TAILQ_LAST(&ahead->calls, call_line)) && !slate_is_before(call->turn, from)) {
+    while ((call = TAILQ_LAST(&ahead->calls, call_list)) && !slate_is_before(call->turn, from)) {
         remove_call(ahead, call);
         call_return(pool, call);
     }

@@ -28,11 +28,11 @@ struct pinfold_pool;
 struct slate;
 struct worker;
 
-TAILQ_HEAD(call_line, call);
+TAILQ_HEAD(call_list, call);
 
 struct ahead {              /* a part of struct worker */
     struct slate *slate;    /* NULL: it is not handed any */
-    struct call_line calls; /* in the order of their turns */
+    struct call_list calls; /* in the order of their turns */
     uint32_t n;
     uint32_t room; /* bytes of its socket, as the kernel counts them */
     TAILQ_ENTRY(worker) loaded, hungry;

@@ -212,7 +212,7 @@ void call_free(struct pinfold_pool *pool, struct call *call)
     if (call->id)
         handle_drop(&pool->calls, call->id);
     if (call->result)
-        pinfold_result_free(&call->result->told);
+        pinfold_result_free(&call->result->public);
     free(call->payload);
     close_fd(&call->spill);
     free(call);
@@ -245,7 +245,7 @@ void call_evidence_memory(struct call *call, uint64_t bytes)
 
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
 {
-    pinfold_metrics *metrics = &call->result->told.metrics;
+    pinfold_metrics *metrics = &call->result->public.metrics;
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
     metrics->user_ns = (int64_t)(user_us * 1000);
     metrics->sys_ns = (int64_t)(sys_us * 1000);
@@ -272,11 +272,11 @@ void call_waits(const struct pinfold_pool *pool, struct call *call)
 {
     const struct usage_waits *before = &call->worker->waits;
     struct usage_waits now;
-    if (!pool->places || before->wait_ns == UINT64_MAX || usage_read_waits(call->worker->pid, &now) < 0 ||
+    if (!pool->cpu_slots || before->wait_ns == UINT64_MAX || usage_read_waits(call->worker->pid, &now) < 0 ||
         pidfd_ended(call->worker->pidfd)) /* then it may have been another's pid */
         return;
-    pinfold_metrics *metrics = &call->result->told.metrics;
-    call->result->told.flags |= PINFOLD_HAS_WAITS;
+    pinfold_metrics *metrics = &call->result->public.metrics;
+    call->result->public.flags |= PINFOLD_HAS_WAITS;
     metrics->preemptions = since(now.preemptions, before->preemptions);
     metrics->cpu_wait_ns = (int64_t)since(now.wait_ns, before->wait_ns);
 }
@@ -302,8 +302,8 @@ void call_return(struct pinfold_pool *pool, struct call *call)
     call->offered = false;
     call->worker = NULL;
     call->started = 0;
-    call->result->told.metrics = (pinfold_metrics){0};
-    call->result->told.flags &= ~PINFOLD_HAS_WAITS;
+    call->result->public.metrics = (pinfold_metrics){0};
+    call->result->public.flags &= ~PINFOLD_HAS_WAITS;
     call_step(pool, call, CALL_RECALL);
     clock_wait(pool, call);
 }
@@ -323,28 +323,28 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     }
     int64_t now = now_ns();
     struct result *result = call->result;
-    pinfold_result *told = &result->told;
-    told->call_id = call->id;
-    told->tag = call->tag;
-    told->outcome = call->outcome;
-    told->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
+    pinfold_result *public = &result->public;
+    public->call_id = call->id;
+    public->tag = call->tag;
+    public->outcome = call->outcome;
+    public->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
     if (call->started) {
-        told->flags |= PINFOLD_HAS_METRICS;
-        told->metrics.queue_ns = call->started - call->submitted;
-        told->metrics.wall_ns = now - call->started;
-        told->metrics.started_at_ns = told->metrics.finished_at_ns - told->metrics.wall_ns;
+        public->flags |= PINFOLD_HAS_METRICS;
+        public->metrics.queue_ns = call->started - call->submitted;
+        public->metrics.wall_ns = now - call->started;
+        public->metrics.started_at_ns = public->metrics.finished_at_ns - public->metrics.wall_ns;
     } else {
-        told->metrics.queue_ns = now - call->submitted;
+        public->metrics.queue_ns = now - call->submitted;
     }
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
-        told->n_segments = 0; /* a value that came too late is none */
-    told->reason = call->outcome == PINFOLD_OK ? ""
-                   : result->reason            ? result->reason
-                                               : "there was no memory to say why";
-    told->stack = result->stack ? result->stack : "";
-    told->note = result->note ? result->note : "";
-    told->out = result->out ? result->out : "";
-    told->err = result->err ? result->err : "";
+    public->n_segments = 0; /* a value that came too late is none */
+    public->reason = call->outcome == PINFOLD_OK ? ""
+                     : result->reason            ? result->reason
+                                                 : "there was no memory to say why";
+    public->stack = result->stack ? result->stack : "";
+    public->note = result->note ? result->note : "";
+    public->out = result->out ? result->out : "";
+    public->err = result->err ? result->err : "";
     pool->outcomes[call->outcome]++;
     if (call->queue)
         queue_push(call->queue, call);
@@ -471,7 +471,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
     if (step->outcome != CALL_UNDECIDED && call->outcome == CALL_UNDECIDED) {
         say_why(call, event);
         call->outcome = step->outcome == CALL_BY_EVIDENCE ? call->verdict : step->outcome;
-        call->result->told.phase = call->outcome == PINFOLD_OK ? PINFOLD_PHASE_NONE : clock_phase(pool, call);
+        call->result->public.phase = call->outcome == PINFOLD_OK ? PINFOLD_PHASE_NONE : clock_phase(pool, call);
     }
     move(pool, call, step->next);
 
@@ -485,7 +485,7 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));
     if (step->actions & CALL_KILL && call->worker) {
-        if (!(call->result->told.flags & PINFOLD_HAS_WAITS))
+        if (!(call->result->public.flags & PINFOLD_HAS_WAITS))
             call_waits(pool, call);
         worker_retire(pool, call->worker, "killed: %s", pinfold_outcome_name(call->outcome));
     }

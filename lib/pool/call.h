@@ -98,12 +98,12 @@ struct call {
     struct result *result; /* being built; whole when DONE */
     void *payload;         /* the request, inline, until the call ends; or NULL */
     uint64_t payload_size;
-    int spill;       /* the request's spill, until it is handed to a worker; or -1 */
-    uint32_t turn;   /* on its worker's slate, if `offered` */
-    bool offered;    /* it was handed ahead */
-    bool told;       /* the event of its start was */
-    bool answered;   /* its worker did: what was printed is written, and what was used is told */
-    uint8_t returns; /* workers that died before they had begun it */
+    int spill;           /* the request's spill, until it is handed to a worker; or -1 */
+    uint32_t turn;       /* on its worker's slate, if `offered` */
+    bool offered;        /* it was handed ahead */
+    bool start_reported; /* the event of its start was */
+    bool answered;       /* its worker did: what was printed is written, and what was used is told */
+    uint8_t returns;     /* workers that died before they had begun it */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until it is */
     uint8_t verdict; /* what the event at hand would make of it */

@@ -76,7 +76,7 @@ static int64_t begun_at(const struct call *call, int64_t now)
     return when <= now && when >= call->submitted ? when : when ? call->started : 0;
 }
 
-static void look(struct call *call, int64_t now)
+static void clock_look(struct call *call, int64_t now)
 {
     call->clocks.begun = begun_at(call, now);
     if (call->offered && call->clocks.begun) /* as its metrics have it */
@@ -88,7 +88,7 @@ void clock_handed(struct pinfold_pool *pool, struct call *call)
     const int64_t now = call->started;
     run(&call->clocks, now);
     if (call->offered)
-        look(call, now);
+        clock_look(call, now);
     set_timer(pool, call, now);
 }
 
@@ -102,7 +102,7 @@ void clock_due(struct pinfold_pool *pool, struct call *call)
     }
     if (call->state == CALL_RUNNING && clocks->wall_ns != INT64_MAX) {
         if (!clocks->begun)
-            look(call, now);
+            clock_look(call, now);
         /* One that never begins it is no better than one that is never ready. */
         if (clocks->begun ? now >= time_add(clocks->begun, clocks->wall_ns)
                           : now >= time_add(call->started, pool->config.open_timeout_ns)) {
@@ -115,7 +115,7 @@ void clock_due(struct pinfold_pool *pool, struct call *call)
 
 void clock_say_spent(struct call *call)
 {
-    call->result->told.flags |= PINFOLD_WALL;
+    call->result->public.flags |= PINFOLD_WALL;
     if (call->clocks.begun)
         call_evidence(call, PINFOLD_TIMEOUT, "its time of %.3g s passed", (double)call->clocks.wall_ns / 1e9);
     else
@@ -124,7 +124,7 @@ void clock_say_spent(struct call *call)
 }
 
 /* Whether fewer calls come before it than places are free, so that it waits for a worker, and not for them. */
-static bool has_place(const struct pinfold_pool *pool, const struct call *call)
+static bool has_slot(const struct pinfold_pool *pool, const struct call *call)
 {
     uint32_t ahead = pool->n_running;
     for (const struct call *other = TAILQ_FIRST(&pool->waiting); other != call; other = TAILQ_NEXT(other, link))
@@ -136,7 +136,7 @@ static bool has_place(const struct pinfold_pool *pool, const struct call *call)
 uint32_t clock_phase(const struct pinfold_pool *pool, const struct call *call)
 {
     if (call->state == CALL_QUEUED)
-        return has_place(pool, call) ? PINFOLD_PHASE_START : PINFOLD_PHASE_QUEUE;
+        return has_slot(pool, call) ? PINFOLD_PHASE_START : PINFOLD_PHASE_QUEUE;
     if (call->state == CALL_AHEAD || call->clocks.begun || !call->worker)
         return PINFOLD_PHASE_RUN; /* what is AHEAD and has not begun waits again before anything is decided of it */
     return begun_at(call, now_ns()) ? PINFOLD_PHASE_RUN : PINFOLD_PHASE_START;

@@ -19,7 +19,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(, pinfold_pool) pools = LIST_HEAD_INITIALIZER(pools);
 
-static void hold(void)
+static void pools_lock(void)
 {
     struct pinfold_pool *pool;
     pthread_mutex_lock(&lock);
@@ -27,7 +27,7 @@ static void hold(void)
         pthread_mutex_lock(&pool->lock);
 }
 
-static void release(void)
+static void pools_unlock(void)
 {
     struct pinfold_pool *pool;
     LIST_FOREACH (pool, &pools, held)
@@ -35,19 +35,19 @@ static void release(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void let_go(void)
+static void pools_let_go(void)
 {
     struct pinfold_pool *pool;
     LIST_FOREACH (pool, &pools, held)
         pool_let_go(pool);
-    release();
+    pools_unlock();
 }
 
 static int registered; /* a negative errno: it could not be */
 
 static void register_handlers(void)
 {
-    registered = -pthread_atfork(hold, release, let_go);
+    registered = -pthread_atfork(pools_lock, pools_unlock, pools_let_go);
 }
 
 int fork_hold(struct pinfold_pool *pool)

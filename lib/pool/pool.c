@@ -50,12 +50,12 @@ void pool_event(struct pinfold_pool *pool, uint32_t kind, const struct worker *w
     struct event *event = calloc(1, sizeof(*event));
     if (!event)
         return;
-    event->told.kind = kind;
-    event->told.call_id = call ? call->id : 0;
-    event->told.tag = call ? call->tag : NULL;
-    event->told.worker_pid = worker->pid;
-    memcpy(event->told.worker_id, worker->id, sizeof(event->told.worker_id));
-    snprintf(event->told.reason, sizeof(event->told.reason), "%s", reason);
+    event->public.kind = kind;
+    event->public.call_id = call ? call->id : 0;
+    event->public.tag = call ? call->tag : NULL;
+    event->public.worker_pid = worker->pid;
+    memcpy(event->public.worker_id, worker->id, sizeof(event->public.worker_id));
+    snprintf(event->public.reason, sizeof(event->public.reason), "%s", reason);
     STAILQ_INSERT_TAIL(&pool->events, event, link);
     queue_refresh(&pool->queue);
 }
@@ -83,7 +83,7 @@ int pinfold_pool_next_event(pinfold_pool *pool, pinfold_event *ret_event)
     pthread_mutex_unlock(&pool->lock);
     if (!event)
         return -EAGAIN;
-    *ret_event = event->told;
+    *ret_event = event->public;
     free(event);
     return 0;
 }
@@ -111,7 +111,8 @@ static void hand_out(struct pinfold_pool *pool)
     struct worker *worker;
     ahead_relieve(pool);
     while ((call = TAILQ_FIRST(&pool->waiting)) && pool->n_running < pool->config.max_workers &&
-           (worker = TAILQ_FIRST(&pool->idle)) && (!pool->places || place_take(pool, worker))) {
+           (worker = TAILQ_FIRST(&pool->idle)) &&
+           (!pool->cpu_slots || cpu_slot_take(pool->cpu_slots, pool->config.max_workers, &worker->cpu_slot))) {
         int r = worker_hand(pool, worker, call);
         if (r == -EMSGSIZE) { /* nor can any other be handed it */
             pool_refuse_one(pool, "cannot hand the call to a worker: %s", strerror(-r));
@@ -187,7 +188,7 @@ static void start_workers(struct pinfold_pool *pool)
 bool pool_hand_on(struct pinfold_pool *pool)
 {
     hand_out(pool);
-    const struct template *first = TAILQ_FIRST(&pool->templates_line);
+    const struct template *first = TAILQ_FIRST(&pool->template_list);
     return (pool->serving ? workers_missing(pool) == 0 : pool->n_waiting == 0 && !pool->replace) &&
            !pool->renewal.argv && (!first || !TAILQ_NEXT(first, link));
 }
@@ -226,7 +227,7 @@ void pool_end(struct pinfold_pool *pool)
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
         call_end(pool, call, CALL_CANCEL);
     struct template *template;
-    TAILQ_FOREACH (template, &pool->templates_line, link)
+    TAILQ_FOREACH (template, &pool->template_list, link)
         template_end(pool, template, NULL, 0);
 }
 
@@ -273,7 +274,7 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
         return error_set(error, -EINVAL, "config.idle_timeout_ns and config.open_timeout_ns must be positive");
     if (config->output_bytes > SIZE_MAX / 2)
         return error_set(error, -EINVAL, "config.output_bytes is too large");
-    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_PLACES |
+    if (config->flags & ~(PINFOLD_NO_PDEATHSIG | PINFOLD_EVENTS | PINFOLD_DISTRUST | PINFOLD_CPU_SLOTS |
                           PINFOLD_AHEAD | PINFOLD_PRINTED | PINFOLD_NO_QUEUE))
         return error_set(error, -EINVAL, "config.flags has bits that mean nothing: %#x", config->flags);
     return 0;
@@ -346,7 +347,7 @@ static void free_pool(struct pinfold_pool *pool)
     pool_free_strings(pool->config.argv);
     pool_free_strings(pool->config.envp);
     pool_free_strings(pool->renewal.argv);
-    free(pool->places);
+    free(pool->cpu_slots);
     free(pool->config.guard);
     free(pool->config.spill_dir);
     free(pool->config.cgroup);
@@ -376,7 +377,7 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     TAILQ_INIT(&pool->idle);
     TAILQ_INIT(&pool->loaded);
     TAILQ_INIT(&pool->hungry);
-    TAILQ_INIT(&pool->templates_line);
+    TAILQ_INIT(&pool->template_list);
     TAILQ_INIT(&pool->queues);
     STAILQ_INIT(&pool->events);
     pthread_mutex_init(&pool->lock, NULL);
@@ -386,7 +387,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     pthread_mutex_lock(&pool->lock); /* for a fork that another thread makes meanwhile */
     if (r == 0)
         r = copy_config(&pool->config, config);
-    if (r == 0 && config->flags & PINFOLD_PLACES && !(pool->places = calloc(config->max_workers, sizeof(bool))))
+    if (r == 0 && config->flags & PINFOLD_CPU_SLOTS &&
+        !(pool->cpu_slots = calloc(config->max_workers, sizeof(bool))))
         r = -ENOMEM;
     if (r < 0)
         error_errno(error, r, "cannot hold the pool and its config");
@@ -492,7 +494,7 @@ static void end_unopened(struct pinfold_pool *pool)
 {
     pool_end(pool);
     struct template *template;
-    while ((template = TAILQ_FIRST(&pool->templates_line))) {
+    while ((template = TAILQ_FIRST(&pool->template_list))) {
         struct pollfd watched = {.fd = template->guard_pidfd, .events = POLLIN};
         int64_t most = watched.fd < 0 ? TEMPLATE_LOOK_NS : TEMPLATE_STUCK_NS;
         RETRY_EINTR(poll(&watched, 1, (int)(most / NS_PER_MS)));

@@ -17,7 +17,7 @@
 #include "base/handle.h"
 #include "pool/ahead.h"
 #include "pool/call.h"
-#include "pool/place.h"
+#include "pool/cpu_slot.h"
 #include "pool/renewal.h"
 #include "pool/template.h"
 #include "pool/worker.h"
@@ -25,7 +25,7 @@
 #include "wire/result.h"
 #include "wire/spill.h"
 
-TAILQ_HEAD(worker_line, worker);
+TAILQ_HEAD(worker_list, worker);
 
 /* A thread that sleeps for one call. Lives on that thread's stack, until it was woken as often as it shall be. */
 struct waiter {
@@ -37,7 +37,7 @@ struct waiter {
 
 struct pinfold_queue {
     struct pinfold_pool *pool;
-    struct call_line done;
+    struct call_list done;
     TAILQ_ENTRY(pinfold_queue) link;
     int notify; /* eventfd: readable while `done`, or for the pool's own queue `events`, holds something */
     bool raised;
@@ -46,7 +46,7 @@ struct pinfold_queue {
 
 struct event {
     STAILQ_ENTRY(event) link;
-    pinfold_event told;
+    pinfold_event public;
 };
 
 struct config { /* the pool's own copy of pinfold_config */
@@ -81,19 +81,19 @@ struct pinfold_pool {
 
     struct handle_table calls, workers, templates;
     struct deadline_heap deadlines;
-    struct call_line waiting;
-    struct worker_line idle;
-    struct worker_line loaded; /* those with calls ahead, the one whose own call began first at the front */
-    struct worker_line hungry; /* those that may be handed some */
+    struct call_list waiting;
+    struct worker_list idle;
+    struct worker_list loaded; /* those with calls ahead, the one whose own call began first at the front */
+    struct worker_list hungry; /* those that may be handed some */
     uint64_t newest_ahead;     /* no call that is ahead came after this one */
     uint32_t n_waiting, n_ahead, n_running, n_idle, n_starting, n_ending;
     uint32_t n_pending;     /* calls that have not ended */
     uint32_t spares_wanted; /* fresh: how many idle workers recent demand asks for */
-    TAILQ_HEAD(, template) templates_line;
+    TAILQ_HEAD(, template) template_list;
     struct template *serving; /* the one that new workers come from: OPENING or SERVING */
     struct renewal renewal;
     uint32_t generation;
-    bool *places; /* max_workers of them, with PINFOLD_PLACES: which are taken */
+    bool *cpu_slots; /* max_workers of them, with PINFOLD_CPU_SLOTS: which are taken */
     int64_t template_start_ns;
     pinfold_error failure; /* why the last template that was to serve could not start; code 0: it could */
 
@@ -127,7 +127,7 @@ enum deadline_kind { DEADLINE_CALL, DEADLINE_SAMPLE, DEADLINE_WORKER, DEADLINE_T
 enum watch_kind {
     WATCH_POOL_WAKE,
     WATCH_POOL_TIMER,
-    WATCH_WORKER_CHANNEL,
+    WATCH_WORKER_PEER,
     WATCH_WORKER_OUT,
     WATCH_WORKER_ERR,
     WATCH_TEMPLATE_CONTROL,
@@ -154,7 +154,7 @@ int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until
  * whatever those are. False: the reactor was woken to do it. */
 bool reactor_may_spawn(struct pinfold_pool *pool);
 /* What the leader waits for has come: it must learn of it, if it is not the one that asks. */
-void reactor_tell_leader(struct pinfold_pool *pool);
+void reactor_wake_leader(struct pinfold_pool *pool);
 /* Lets go of the lock, and wakes whom that was to wait for. */
 void reactor_unlock(struct pinfold_pool *pool);
 /* For a channel that was not read to its end: its watch tells once of what is new. */

@@ -65,7 +65,7 @@ static void rouse(struct pinfold_pool *pool, struct waiter *waiter)
 {
     waiter->over = true;
     if (waiter == pool->leader) {
-        reactor_tell_leader(pool);
+        reactor_wake_leader(pool);
         return;
     }
     waiter->wakes++;
@@ -85,11 +85,11 @@ void queue_push(struct pinfold_queue *queue, struct call *call)
 }
 
 /* Takes the call out of its line and its result out of the call. */
-static pinfold_result *take(struct pinfold_queue *queue, struct call *call)
+static pinfold_result *queue_take_result(struct pinfold_queue *queue, struct call *call)
 {
     TAILQ_REMOVE(&queue->done, call, link);
     queue_refresh(queue);
-    pinfold_result *result = &TAKE_PTR(call->result)->told;
+    pinfold_result *result = &TAKE_PTR(call->result)->public;
     call_free(queue->pool, call);
     return result;
 }
@@ -105,7 +105,7 @@ static int next(struct pinfold_queue *queue, pinfold_result **ret_result)
         call = TAILQ_NEXT(call, link);
     int r = call ? 0 : queue->interrupted ? -ESHUTDOWN : -EAGAIN;
     if (call)
-        *ret_result = take(queue, call);
+        *ret_result = queue_take_result(queue, call);
     pthread_mutex_unlock(&pool->lock);
     return r;
 }
@@ -174,7 +174,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
             r = 0;
     }
     if (r == 0)
-        *ret_result = take(call->queue, call);
+        *ret_result = queue_take_result(call->queue, call);
     reactor_unlock(pool);
     while (waiter.wakes > 0 && sleep_until(&waiter, waiter.wakes - 1, NULL) < 0)
         ;

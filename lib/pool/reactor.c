@@ -20,7 +20,7 @@
 static struct epoll_event watched(enum watch_kind kind, uint64_t handle)
 {
     return (struct epoll_event){
-        .events = EPOLLIN | (kind == WATCH_WORKER_CHANNEL ? (uint32_t)EPOLLET : 0),
+        .events = EPOLLIN | (kind == WATCH_WORKER_PEER ? (uint32_t)EPOLLET : 0),
         .data.u64 = handle << 3 | kind,
     };
 }
@@ -119,7 +119,7 @@ static void run_deadlines(struct pinfold_pool *pool)
 
 static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
 {
-    if (kind == WATCH_WORKER_CHANNEL) {
+    if (kind == WATCH_WORKER_PEER) {
         worker_receive(pool, worker);
         return;
     }
@@ -159,7 +159,7 @@ static void dispatch(struct pinfold_pool *pool, uint64_t data)
     case WATCH_POOL_TIMER:
         run_deadlines(pool);
         break;
-    case WATCH_WORKER_CHANNEL:
+    case WATCH_WORKER_PEER:
     case WATCH_WORKER_OUT:
     case WATCH_WORKER_ERR:
         if ((worker = handle_get(&pool->workers, handle)))
@@ -193,7 +193,7 @@ void reactor_unlock(struct pinfold_pool *pool)
 }
 
 /* What is to be done about these events, with the lock. */
-static void take(struct pinfold_pool *pool, const struct epoll_event *events, int n)
+static void events_take(struct pinfold_pool *pool, const struct epoll_event *events, int n)
 {
     pool->reacting = true;
     for (int i = 0; i < n; i++)
@@ -214,8 +214,8 @@ static void *run(void *data)
         struct epoll_event events[EVENTS_AT_ONCE];
         int n = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, -1);
         pthread_mutex_lock(&pool->lock);
-        take(pool, events, n);
-        ended = pool->closing && TAILQ_EMPTY(&pool->templates_line);
+        events_take(pool, events, n);
+        ended = pool->closing && TAILQ_EMPTY(&pool->template_list);
         if (ended) {
             pool->closed = true;
             pthread_cond_broadcast(&pool->ended);
@@ -244,7 +244,7 @@ int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until
         r = n < 0 ? -errno : left <= 0 ? -ETIMEDOUT : 0;
         pthread_mutex_lock(&pool->lock);
         pool->leading = true;
-        take(pool, events, n);
+        events_take(pool, events, n);
         pool->leading = false;
         if (pool->closing) /* the end is the reactor's to see */
             reactor_wake(pool);
@@ -260,7 +260,7 @@ bool reactor_may_spawn(struct pinfold_pool *pool)
     return !pool->leading;
 }
 
-void reactor_tell_leader(struct pinfold_pool *pool)
+void reactor_wake_leader(struct pinfold_pool *pool)
 {
     if (!pool->leading)
         reactor_wake(pool);

@@ -136,7 +136,7 @@ static int launch(struct pinfold_pool *pool, struct template *template, char **a
     return 0;
 }
 
-static int watch(struct pinfold_pool *pool, struct template *template)
+static int template_watch(struct pinfold_pool *pool, struct template *template)
 {
     int r = reactor_watch(pool, template->lifeline, WATCH_TEMPLATE_LIFELINE, template->number);
     if (r == 0)
@@ -182,14 +182,14 @@ int template_open(struct pinfold_pool *pool, char **argv, struct template **slot
         free_template(pool, template);
         return r;
     }
-    TAILQ_INSERT_TAIL(&pool->templates_line, template, link);
+    TAILQ_INSERT_TAIL(&pool->template_list, template, link);
     *slot = template;
     pool->templates_started++;
     if (pool->serving == template) {
         pool->failure.code = 0;
         pool_ready(pool, false);
     }
-    r = watch(pool, template);
+    r = template_watch(pool, template);
     if (r < 0) {
         template_end(pool, template, "cannot watch the template", strlen("cannot watch the template"));
         return error_errno(error, r, "cannot watch the template");
@@ -276,7 +276,7 @@ void template_retire(struct pinfold_pool *pool, struct template *template)
 void template_end_retired(struct pinfold_pool *pool)
 {
     struct template *template;
-    TAILQ_FOREACH (template, &pool->templates_line, link)
+    TAILQ_FOREACH (template, &pool->template_list, link)
         if (template->state == TEMPLATE_RETIRING && TAILQ_EMPTY(&template->workers) &&
             TAILQ_EMPTY(&template->sweeping))
             template_end(pool, template, NULL, 0);
@@ -309,7 +309,7 @@ static void take_swept(struct pinfold_pool *pool, struct template *template, uin
 }
 
 /* Its word that it is ready and the guard's word of who it is come by two sockets, in any order: both are needed. */
-static void serve(struct pinfold_pool *pool, struct template *template)
+static void template_serve(struct pinfold_pool *pool, struct template *template)
 {
     if (template->state != TEMPLATE_OPENING || !template->ready || !template->pid)
         return;
@@ -331,7 +331,7 @@ static void take_template(struct pinfold_pool *pool, struct template *template, 
     template->pidfd = TAKE_FD(frame->fds[0]);
     if (reactor_watch(pool, template->pidfd, WATCH_TEMPLATE_OTHER, template->number) < 0)
         close_fd(&template->pidfd); /* the end of its socket tells the same, a little later */
-    serve(pool, template);
+    template_serve(pool, template);
 }
 
 void template_lost(struct pinfold_pool *pool, struct template *template)
@@ -364,7 +364,7 @@ static int take_frame(struct pinfold_pool *pool, struct template *template, int 
         break;
     case FRAME_READY:
         template->ready = true;
-        serve(pool, template);
+        template_serve(pool, template);
         break;
     case FRAME_FAILED:
         template_end(pool, template, (const char *)frame.tail, frame.tail_size);
@@ -489,7 +489,7 @@ void template_look(struct pinfold_pool *pool, struct template *template)
         take_last_words(pool, template);
     }
     if (template->guard_pidfd < 0 && template->pidfd < 0 && all_swept(pool, template)) {
-        TAILQ_REMOVE(&pool->templates_line, template, link);
+        TAILQ_REMOVE(&pool->template_list, template, link);
         free_template(pool, template);
     }
 }
@@ -498,7 +498,7 @@ void template_let_go_all(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {
-        close_fd(&worker->channel), close_fd(&worker->pidfd), close_fd(&worker->printed);
+        close_fd(&worker->peer), close_fd(&worker->pidfd), close_fd(&worker->printed);
         for (int stream = 0; stream < WORKER_STREAMS; stream++)
             close_fd(&worker->pipes[stream]);
     }

@@ -142,22 +142,22 @@ bool worker_usage(const struct worker *worker, struct usage *ret_usage)
 }
 
 /* What lies there unread goes with it, descriptors and all. */
-static void close_channel(struct pinfold_pool *pool, struct worker *worker)
+static void close_peer(struct pinfold_pool *pool, struct worker *worker)
 {
-    if (worker->channel < 0)
+    if (worker->peer < 0)
         return;
-    reactor_forget(pool, worker->channel);
-    (void)shutdown(worker->channel, SHUT_RDWR); /* ENOTCONN: its end is closed */
-    if (frame_left(worker->channel))
-        template_close(worker->template, &worker->channel);
+    reactor_forget(pool, worker->peer);
+    (void)shutdown(worker->peer, SHUT_RDWR); /* ENOTCONN: its end is closed */
+    if (frame_left(worker->peer))
+        template_close(worker->template, &worker->peer);
     else
-        close_fd(&worker->channel);
+        close_fd(&worker->peer);
 }
 
 void worker_forget(struct pinfold_pool *pool, struct worker *worker)
 {
     reactor_drop(pool, &worker->timer);
-    close_channel(pool, worker);
+    close_peer(pool, worker);
     for (int stream = 0; stream < WORKER_STREAMS; stream++) {
         reactor_close(pool, &worker->pipes[stream]);
         output_reset(&worker->output[stream], 0);
@@ -165,7 +165,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker)
     close_fd(&worker->pidfd);
     close_fd(&worker->printed);
     ahead_close(worker);
-    place_leave(pool, worker);
+    cpu_slot_release(pool->cpu_slots, &worker->cpu_slot);
     cgroup_remove(&pool->cgroup, worker->id);
     TAILQ_REMOVE(&worker->template->workers, worker, link);
     handle_drop(&pool->workers, worker->number);
@@ -195,7 +195,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
         reactor_set(pool, &worker->timer, now_ns() + WORKER_STUCK_NS);
     }
     if (step->actions & WORKER_HANGUP)
-        close_channel(pool, worker);
+        close_peer(pool, worker);
     if (step->actions & WORKER_FORGET) {
         if (worker->pid)
             pool_event(pool, PINFOLD_EVENT_WORKER_EXIT, worker, NULL, worker->exit_reason);
@@ -241,7 +241,7 @@ static int open_pipe(int *ret_read, int *ret_write)
 static int open_printed(struct worker *worker)
 {
     int r = printed_make(&worker->printed);
-    return r < 0 ? r : frame_send(worker->channel, FRAME_PRINTED, 0, NULL, NULL, 0, &worker->printed, 1);
+    return r < 0 ? r : frame_send(worker->peer, FRAME_PRINTED, 0, NULL, NULL, 0, &worker->printed, 1);
 }
 
 /* Makes the worker's descriptors, watches ours and sends the others to the template. */
@@ -251,7 +251,7 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    worker->channel = pair[0];
+    worker->peer = pair[0];
     channel = pair[1];
     int r = open_pipe(&worker->pipes[WORKER_OUT], &out);
     if (r == 0)
@@ -261,7 +261,7 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
     if (r == 0 && pool->config.flags & PINFOLD_PRINTED)
         r = open_printed(worker);
     if (r == 0)
-        r = reactor_watch(pool, worker->channel, WATCH_WORKER_CHANNEL, worker->number);
+        r = reactor_watch(pool, worker->peer, WATCH_WORKER_PEER, worker->number);
     if (r == 0)
         r = reactor_watch(pool, worker->pipes[WORKER_OUT], WATCH_WORKER_OUT, worker->number);
     if (r == 0)
@@ -280,7 +280,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     if (!worker)
         return -ENOMEM;
     worker->template = template;
-    worker->channel = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
+    worker->peer = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
     worker->printed = -1;
     worker->timer.kind = DEADLINE_WORKER;
     output_reset(&worker->output[WORKER_ERR], LOADING_ERR_BYTES);
@@ -298,7 +298,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
         cgroup_remove(&pool->cgroup, worker->id);
         ahead_close(worker);
         close_fd(&worker->printed);
-        reactor_close(pool, &worker->channel);
+        reactor_close(pool, &worker->peer);
         reactor_close(pool, &worker->pipes[WORKER_OUT]);
         reactor_close(pool, &worker->pipes[WORKER_ERR]);
         handle_drop(&pool->workers, worker->number);
@@ -321,10 +321,10 @@ int worker_send(struct worker *worker, const struct call *call, uint32_t flags)
         .payload_size = call->payload_size,
         .result_max = call->result_bytes,
         .flags = flags | (n_fds ? CALL_SPILLED : 0),
-        .place = flags & CALL_OFFERED ? call->turn : worker->place,
+        .slot = flags & CALL_OFFERED ? call->turn : worker->cpu_slot,
     };
     struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
-    return frame_send(worker->channel, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
+    return frame_send(worker->peer, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
                       n_fds);
 }
 
@@ -339,7 +339,7 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
         worker->user_us = usage.user_us;
         worker->sys_us = usage.sys_us;
     }
-    if (pool->places && usage_read_waits(worker->pid, &worker->waits) < 0)
+    if (pool->cpu_slots && usage_read_waits(worker->pid, &worker->waits) < 0)
         worker->waits.wait_ns = UINT64_MAX; /* unknown */
     cgroup_limit(&pool->cgroup, worker->id, call->limits.memory_bytes, call->limits.processes);
     ahead_handed(worker);
@@ -360,7 +360,7 @@ bool worker_has_taken(const struct worker *worker)
         return false;
     if (!worker->handed_last)
         return ahead_has_taken(worker);
-    return worker->channel < 0 || ioctl(worker->channel, SIOCOUTQ, &unread) < 0 || unread == 0;
+    return worker->peer < 0 || ioctl(worker->peer, SIOCOUTQ, &unread) < 0 || unread == 0;
 }
 
 void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call)
@@ -369,7 +369,7 @@ void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call 
     worker->call = call;
     worker->quiet = false;
     call->started = now_ns();
-    pinfold_metrics *metrics = &call->result->told.metrics;
+    pinfold_metrics *metrics = &call->result->public.metrics;
     memcpy(metrics->worker_id, worker->id, sizeof(metrics->worker_id));
     metrics->worker_pid = worker->pid;
     metrics->calls_before = worker->calls;
@@ -380,9 +380,9 @@ void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call 
     call_step(pool, call, CALL_HANDED);
     clock_handed(pool, call);
     ahead_begun(pool, worker);
-    if (!call->told)
+    if (!call->start_reported)
         pool_event(pool, PINFOLD_EVENT_CALL_START, worker, call, "");
-    call->told = true;
+    call->start_reported = true;
 }
 
 void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, bool all)
@@ -429,9 +429,9 @@ void worker_idle_died(struct pinfold_pool *pool, struct worker *worker)
 
 /* The channel is at its end although the template has not reported a death: it may be on its way, or the program
  * closed a descriptor that is not its own. */
-static void channel_closed(struct pinfold_pool *pool, struct worker *worker)
+static void peer_closed(struct pinfold_pool *pool, struct worker *worker)
 {
-    close_channel(pool, worker);
+    close_peer(pool, worker);
     ahead_recall(pool, worker);
     if (worker->state == WORKER_BUSY)
         reactor_set(pool, &worker->timer, now_ns() + WORKER_CLOSED_NS);
@@ -541,7 +541,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (fits && r == 0)
         r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
     else if (!fits) /* it is not even looked at: to copy or map it costs what the limit is there to save */
-        call->result->told.metrics.result_bytes = body->payload_size;
+        call->result->public.metrics.result_bytes = body->payload_size;
     if (r < 0) {
         worker_damaged(pool, worker, r, error.text);
         return;
@@ -570,7 +570,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
 }
 
 /* Its result counts: nothing else waited in the channel. */
-static void tell_result(struct pinfold_pool *pool, struct worker *worker)
+static void receive_result(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
     bool tree = worker->answer_flags & RESULT_CHILDREN;
@@ -590,7 +590,7 @@ static void tell_result(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "recycled: %u calls", worker->calls);
     else if (worker->template->state == TEMPLATE_RETIRING)
         worker_retire(pool, worker, "recycled: the next template serves");
-    else if (worker->channel < 0)
+    else if (worker->peer < 0)
         worker_retire(pool, worker, "closed its channel");
     else
         worker_step(pool, worker, WORKER_RETURN);
@@ -610,7 +610,7 @@ static void take_note(struct worker *worker, const struct frame *frame)
     struct call *call = worker->call;
     if (call && call->id == frame->head.id && !worker->answered &&
         result_text(&call->result->note, (const char *)frame->tail, frame->tail_size) == 0)
-        call->result->told.note_size = frame->tail_size;
+        call->result->public.note_size = frame->tail_size;
 }
 
 /* It cannot start, and is about to exit. True: the worker is gone, and its template with it. */
@@ -648,17 +648,17 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
     const struct template *template = worker->template;
     const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* what is surplus shall not be closed here */
     struct frame frame;
-    int r = frame_receive_noting(worker->channel, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer,
-                                 &frame, &worker->unread);
+    int r = frame_receive_noting(worker->peer, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer, &frame,
+                                 &worker->unread);
     if (r == -EAGAIN)
         return false;
     if (r == 0) {
-        channel_closed(pool, worker);
+        peer_closed(pool, worker);
         return false;
     }
     /* Once it has begun another call, what it sends is that one's, unless it is a second result. */
     if (worker->answered && ahead_has_next(worker) && (r < 0 || frame.head.id != worker->call->id))
-        tell_result(pool, worker);
+        receive_result(pool, worker);
     if (r < 0) {
         /* No frame makes the kernel refuse to receive: then the channel is not one any more, in this process. */
         const bool received = r == -EPROTO || r == -EMFILE;
@@ -701,12 +701,12 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
      * sent of the calls that it was handed ahead. */
     uint64_t number = worker->number;
     uint32_t left = 4 * (AHEAD_DEPTH + 1);
-    while (left > 0 && worker->channel >= 0 && receive_one(pool, worker))
+    while (left > 0 && worker->peer >= 0 && receive_one(pool, worker))
         left--;
-    if (left == 0 && worker->channel >= 0)
-        reactor_again(pool, worker->channel, WATCH_WORKER_CHANNEL, number);
+    if (left == 0 && worker->peer >= 0)
+        reactor_again(pool, worker->peer, WATCH_WORKER_PEER, number);
     if (handle_get(&pool->workers, number) && worker->answered)
-        tell_result(pool, worker);
+        receive_result(pool, worker);
 }
 
 /* The pid that a process of another namespace has in ours (proc(5), /proc/[pid]/fdinfo); 0: it has none any more. */
@@ -789,7 +789,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     uint64_t number = worker->number;
     if (worker->call && pool_distrusts(pool)) /* its pid may be another's by now */
         call_usage_total(worker->call, report->user_us, report->sys_us, report->peak_kb);
-    if (worker->channel >= 0)
+    if (worker->peer >= 0)
         worker_receive(pool, worker);
     if (!handle_get(&pool->workers, number))
         return; /* its last word was that it cannot start, which ended the template and all of its workers */
@@ -820,16 +820,16 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
                           "%s ended before it had begun the call (%s)",
                           call->returns ? "one worker after another" : "the worker", worker->exit_reason);
         } else if (WIFEXITED(status)) {
-            call->result->told.exit_code = WEXITSTATUS(status);
+            call->result->public.exit_code = WEXITSTATUS(status);
             call_evidence(call, PINFOLD_EXITED, "the process ended by itself with status %d", WEXITSTATUS(status));
         } else if (WTERMSIG(status) == SIGXFSZ && call->file_bytes) {
-            call->result->told.signal = SIGXFSZ;
+            call->result->public.signal = SIGXFSZ;
             call_evidence(call, PINFOLD_OUTPUT_LIMIT,
                           "a file grew to the %" PRIu64 " bytes allowed, and was to grow on", call->file_bytes);
         } else if (WTERMSIG(status) == SIGKILL && cgroup_ran_out(&pool->cgroup, worker->id, &peak)) {
             call_evidence_memory(call, peak);
         } else {
-            call->result->told.signal = WTERMSIG(status);
+            call->result->public.signal = WTERMSIG(status);
             call_evidence(call, PINFOLD_SIGNALLED, "the process died by signal %d (%s)", WTERMSIG(status),
                           strsignal(WTERMSIG(status)));
         }
@@ -852,12 +852,12 @@ void worker_lost(struct pinfold_pool *pool, struct worker *worker)
 {
     /* It may be alive yet, and begin one call after another until they are taken back. */
     ahead_recall(pool, worker);
-    if (worker->channel >= 0 && worker->state == WORKER_BUSY) {
+    if (worker->peer >= 0 && worker->state == WORKER_BUSY) {
         /* What is unread after the kill, its program never sees. If nothing is, because it has died of it, its channel
          * says whether there was. */
         send_signal(worker, SIGKILL);
         int left;
-        if (ioctl(worker->channel, SIOCOUTQ, &left) == 0 && left > 0)
+        if (ioctl(worker->peer, SIOCOUTQ, &left) == 0 && left > 0)
             worker->unread = true;
         worker_receive(pool, worker);
     }

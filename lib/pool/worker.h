@@ -86,7 +86,7 @@ struct worker {
     struct output output[WORKER_STREAMS];
     int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */
     int printed;               /* what waits to come through them (printed.h); -1: there is none */
-    int channel;
+    int peer;
     int pidfd; /* -1 until STARTED */
     pid_t pid; /* 0 until STARTED */
     uint8_t state;
@@ -99,8 +99,8 @@ struct worker {
     uint32_t answer_flags; /* of that RESULT */
     uint32_t calls;        /* that it has finished */
     uint64_t inherited_kb;
-    uint32_t place;           /* 1 ..; 0: it has none */
-    struct usage_waits waits; /* before its call; with PINFOLD_PLACES */
+    uint32_t cpu_slot;        /* 1 ..; 0: it has none */
+    struct usage_waits waits; /* before its call; with PINFOLD_CPU_SLOTS */
     uint64_t user_us, sys_us; /* before its call: all, or of the calls that it finished, as it told */
     char exit_reason[64];     /* for the event of its exit; "": it died by itself */
 };

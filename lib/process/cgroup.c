@@ -20,7 +20,7 @@ static int open_file(const struct cgroup *cgroup, const char *id, const char *na
     return fd < 0 ? -errno : fd;
 }
 
-static int put(const struct cgroup *cgroup, const char *id, const char *name, const char *text)
+static int cgroup_put(const struct cgroup *cgroup, const char *id, const char *name, const char *text)
 {
     _cleanup_close_ int fd = open_file(cgroup, id, name, O_WRONLY);
     if (fd < 0)
@@ -32,7 +32,7 @@ static void put_bound(const struct cgroup *cgroup, const char *id, const char *n
 {
     char text[24];
     snprintf(text, sizeof(text), "%" PRIu64, most);
-    (void)put(cgroup, id, name, most ? text : "max");
+    (void)cgroup_put(cgroup, id, name, most ? text : "max");
 }
 
 static int get(const struct cgroup *cgroup, const char *id, const char *name, char *text, size_t size)
@@ -61,9 +61,9 @@ int cgroup_make(struct cgroup *cgroup, const char *id)
         return 0;
     if (mkdirat(cgroup->fd, id, 0755) < 0)
         return -errno;
-    int r = put(cgroup, id, "memory.oom.group", "1");
+    int r = cgroup_put(cgroup, id, "memory.oom.group", "1");
     if (r == 0)
-        r = put(cgroup, id, "memory.swap.max", "0");
+        r = cgroup_put(cgroup, id, "memory.swap.max", "0");
     if (r < 0 && r != -ENOENT) { /* a kernel without swap has no file for it */
         unlinkat(cgroup->fd, id, AT_REMOVEDIR);
         return r;
@@ -82,7 +82,7 @@ void cgroup_limit(const struct cgroup *cgroup, const char *id, uint64_t memory_b
 void cgroup_kill(const struct cgroup *cgroup, const char *id)
 {
     if (cgroup->fd >= 0)
-        (void)put(cgroup, id, "cgroup.kill", "1"); /* before Linux 5.14 the sweep is all there is */
+        (void)cgroup_put(cgroup, id, "cgroup.kill", "1"); /* before Linux 5.14 the sweep is all there is */
 }
 
 bool cgroup_ran_out(const struct cgroup *cgroup, const char *id, uint64_t *ret_peak_bytes)

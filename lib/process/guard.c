@@ -50,7 +50,7 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int put(const char *path, const char *text)
+static int guard_write_file(const char *path, const char *text)
 {
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
@@ -91,11 +91,11 @@ static int keep_user(uid_t uid, gid_t gid)
     char users[32], groups[32];
     snprintf(users, sizeof(users), "%u %u 1", uid, uid);
     snprintf(groups, sizeof(groups), "%u %u 1", gid, gid);
-    int r = put("/proc/self/setgroups", "deny");
+    int r = guard_write_file("/proc/self/setgroups", "deny");
     if (r == 0)
-        r = put("/proc/self/uid_map", users);
+        r = guard_write_file("/proc/self/uid_map", users);
     if (r == 0)
-        r = put("/proc/self/gid_map", groups);
+        r = guard_write_file("/proc/self/gid_map", groups);
     return r == 0 ? keep_mounting() : r;
 }
 
@@ -126,7 +126,7 @@ static void become_template(char **command, pid_t guard, int failure, bool in_na
     _exit(127);
 }
 
-static void tell_failure(const char *what, const char *command, int code)
+static void report_failure(const char *what, const char *command, int code)
 {
     char text[8192];
     int size = snprintf(text, sizeof(text), "%s %.7000s: %s", what, command, strerror(code));
@@ -136,15 +136,15 @@ static void tell_failure(const char *what, const char *command, int code)
 
 /* The other end of `exec_pipe` is closed by a successful exec, and holds an errno after a failed one. False: the pool
  * does not know the template, and cannot use it. */
-static bool tell_start(int exec_pipe, pid_t template, int pidfd, const char *command)
+static bool report_start(int exec_pipe, pid_t template, int pidfd, const char *command)
 {
     int code;
     if (RETRY_EINTR(read(exec_pipe, &code, sizeof(code))) == sizeof(code)) {
-        tell_failure("cannot execute", command, code);
+        report_failure("cannot execute", command, code);
         return false;
     }
     if (pidfd < 0) {
-        tell_failure("no pidfd of the running", command, EMFILE);
+        report_failure("no pidfd of the running", command, EMFILE);
         return false;
     }
     struct frame_template body = {.pid = template};
@@ -165,7 +165,7 @@ static bool lifeline_ended(void)
 }
 
 /* Returns when there is a reason to end. */
-static void watch(int caller, pid_t template, int exec_pipe, const char *command)
+static void guard_watch(int caller, pid_t template, int exec_pipe, const char *command)
 {
     int pidfd = open_pidfd(template);
     enum { THE_LIFELINE, THE_CALLER, THE_TEMPLATE, THE_EXEC, WATCHED };
@@ -179,7 +179,7 @@ static void watch(int caller, pid_t template, int exec_pipe, const char *command
         if (poll(watched, WATCHED, -1) < 0)
             continue;
         if (watched[THE_EXEC].revents) {
-            if (!tell_start(exec_pipe, template, pidfd, command))
+            if (!report_start(exec_pipe, template, pidfd, command))
                 return;
             close_fd(&exec_pipe);
             watched[THE_EXEC] = (struct pollfd){.fd = -1};
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
     char **command = argv + 3;
     int exec_pipe[2];
     if (pipe2(exec_pipe, O_CLOEXEC) < 0) {
-        tell_failure("no pipe to start", command[0], errno);
+        report_failure("no pipe to start", command[0], errno);
         return 1;
     }
     uid_t uid = geteuid();
@@ -229,14 +229,14 @@ int main(int argc, char **argv)
     if (child == 0)
         become_template(command, guard, exec_pipe[1], namespaces != 0, uid, gid);
     if (child < 0) {
-        tell_failure(namespaces ? "cannot make the namespaces to start" : "cannot fork to start", command[0],
-                     errno);
+        report_failure(namespaces ? "cannot make the namespaces to start" : "cannot fork to start", command[0],
+                       errno);
         return 1;
     }
     /* The pool shall see an end-of-file there when the template dies. */
     close(CONTROL);
     close(exec_pipe[1]);
-    watch(caller_pidfd, child, exec_pipe[0], command[0]);
+    guard_watch(caller_pidfd, child, exec_pipe[0], command[0]);
     if (!namespaces) /* which have a /dev/shm of their own */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
     /* The template last, and stopped until then, so that it tells nobody of deaths that are this one's doing. If this

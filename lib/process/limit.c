@@ -99,8 +99,8 @@ static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool 
 
 /* Not by recursion: a program decides how deep this is, and the stack may be a small one of the caller's. *ret_seen, if it
  * is asked for, is the caller's to free, and ends with a pid of 0. */
-static void look(struct tree *tree, pid_t worker, const struct limits *limits, bool shared,
-                 struct limit_seen **ret_seen)
+static void tree_look(struct tree *tree, pid_t worker, const struct limits *limits, bool shared,
+                      struct limit_seen **ret_seen)
 {
     *tree = (struct tree){.n = 0};
     find(worker, tree);
@@ -157,12 +157,12 @@ static void account(struct limit_watch *watch, struct limit_seen *now)
             new ++;
         }
     }
-    uint64_t told = watch->spare_us + waited_us;
-    const uint64_t late = told < watch->owed_us ? told : watch->owed_us;
+    uint64_t reported_us = watch->spare_us + waited_us;
+    const uint64_t late = reported_us < watch->owed_us ? reported_us : watch->owed_us;
     watch->lost_us += watch->owed_us - late;
-    told -= late;
-    watch->owed_us = gone_us > told ? gone_us - told : 0;
-    watch->spare_us = told > gone_us ? told - gone_us : 0;
+    reported_us -= late;
+    watch->owed_us = gone_us > reported_us ? gone_us - reported_us : 0;
+    watch->spare_us = reported_us > gone_us ? reported_us - gone_us : 0;
     watch->spare_us = watch->spare_us < waited_us ? watch->spare_us : waited_us;
     free(watch->seen);
     watch->seen = now;
@@ -272,7 +272,7 @@ enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limi
 {
     struct tree tree;
     struct limit_seen *seen = NULL;
-    look(&tree, worker, limits, false, limits->cpu_ns ? &seen : NULL);
+    tree_look(&tree, worker, limits, false, limits->cpu_ns ? &seen : NULL);
     if (limits->cpu_ns) {
         account(watch, seen);
         tree.use.cpu_ns += watch->lost_us * 1000;
@@ -283,7 +283,7 @@ enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limi
     if (limits->memory_bytes && tree.use.processes > 1 && tree.use.memory_bytes > limits->memory_bytes) {
         const uint64_t cpu_ns = tree.use.cpu_ns;
         inherited_bytes = 0;
-        look(&tree, worker, limits, true, NULL);
+        tree_look(&tree, worker, limits, true, NULL);
         add_files(&tree, watch, worker);
         tree.use.cpu_ns = cpu_ns;
     }

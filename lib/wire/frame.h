@@ -86,7 +86,7 @@ struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: else the p
     uint64_t payload_size;
     uint64_t result_max; /* bytes; a larger payload is RESULT_TOO_LARGE; 0: no bound */
     uint32_t flags;
-    uint32_t place; /* 1 .., its own while the worker lives; 0: it has none. With CALL_OFFERED: the call's turn */
+    uint32_t slot; /* 1 .., its own while the worker lives; 0: it has none. With CALL_OFFERED: the call's turn */
 };
 #define CALL_SPILLED 1u
 #define CALL_OFFERED 2u /* handed ahead: it is begun by taking its turn on the slate (slate.h), or dropped */

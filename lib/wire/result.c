@@ -10,17 +10,18 @@ struct result *result_new(void)
 {
     struct result *result = calloc(1, sizeof(*result));
     if (result) {
-        result->told.exit_code = -1;
-        result->told.reason = result->told.stack = result->told.note = result->told.out = result->told.err = "";
+        result->public.exit_code = -1;
+        result->public.reason = result->public.stack = result->public.note = result->public.out =
+            result->public.err = "";
     }
     return result;
 }
 
-void pinfold_result_free(pinfold_result *told)
+void pinfold_result_free(pinfold_result *public)
 {
-    if (!told)
+    if (!public)
         return;
-    struct result *result = (struct result *)told;
+    struct result *result = (struct result *)public;
     if (result->map)
         munmap(result->map, result->map_size);
     free(result->memory);
@@ -85,20 +86,20 @@ int result_payload(struct result *result, const struct frame *frame, const struc
     if (r < 0)
         return r;
     r = payload_parse(result->map ? result->map : result->memory, body->payload_size, &result->segments,
-                      &result->told.n_segments);
+                      &result->public.n_segments);
     if (r < 0)
         return error_errno(error, r,
                            r == -ENOMEM ? "cannot hold the result" : "the payload of the result is damaged");
-    result->told.segments = result->segments;
-    result->told.metrics.result_bytes = body->payload_size;
+    result->public.segments = result->segments;
+    result->public.metrics.result_bytes = body->payload_size;
     return 0;
 }
 
 void result_drop(struct result *result)
 {
-    result->told.segments = NULL;
-    result->told.n_segments = 0;
-    result->told.metrics.result_bytes = 0;
+    result->public.segments = NULL;
+    result->public.n_segments = 0;
+    result->public.metrics.result_bytes = 0;
 }
 
 int result_text(char **text, const char *bytes, size_t size)
@@ -116,11 +117,11 @@ int result_text(char **text, const char *bytes, size_t size)
 void result_output(struct result *result, struct output *out, struct output *err)
 {
     bool truncated = false;
-    result->out = output_take(out, &result->told.out_size, &truncated);
+    result->out = output_take(out, &result->public.out_size, &truncated);
     if (truncated)
-        result->told.flags |= PINFOLD_STDOUT_TRUNCATED;
+        result->public.flags |= PINFOLD_STDOUT_TRUNCATED;
     truncated = false;
-    result->err = output_take(err, &result->told.err_size, &truncated);
+    result->err = output_take(err, &result->public.err_size, &truncated);
     if (truncated)
-        result->told.flags |= PINFOLD_STDERR_TRUNCATED;
+        result->public.flags |= PINFOLD_STDERR_TRUNCATED;
 }

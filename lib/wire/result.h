@@ -10,8 +10,8 @@
 #include "wire/spill.h"
 
 struct result {
-    pinfold_result told; /* first: what the caller holds is a pointer to it */
-    void *map;           /* the mapped spill, or NULL */
+    pinfold_result public; /* first: what the caller holds is a pointer to it */
+    void *map;             /* the mapped spill, or NULL */
     uint64_t map_size;
     void *memory; /* an inline payload, aligned to 64, or NULL */
     struct iovec *segments;

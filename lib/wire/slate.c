@@ -12,17 +12,17 @@
 #define TURN_MASK (UINT32_MAX >> 1)
 #define CLOSED (UINT64_C(1) << 63)
 
-static uint32_t next_of(uint64_t line)
+static uint32_t next_of(uint64_t word)
 {
-    return (uint32_t)line & TURN_MASK;
+    return (uint32_t)word & TURN_MASK;
 }
 
-static uint32_t end_of(uint64_t line)
+static uint32_t end_of(uint64_t word)
 {
-    return (uint32_t)(line >> TURN_BITS) & TURN_MASK;
+    return (uint32_t)(word >> TURN_BITS) & TURN_MASK;
 }
 
-static uint64_t line_of(uint32_t next, uint32_t end)
+static uint64_t word_of(uint32_t next, uint32_t end)
 {
     return (uint64_t)(end & TURN_MASK) << TURN_BITS | (next & TURN_MASK);
 }
@@ -65,45 +65,45 @@ void slate_unmap(struct slate **slate)
 
 void slate_open(struct slate *slate)
 {
-    uint32_t end = end_of(atomic_load(&slate->line));
-    atomic_store(&slate->line, line_of(end, end));
+    uint32_t end = end_of(atomic_load(&slate->word));
+    atomic_store(&slate->word, word_of(end, end));
 }
 
 bool slate_offer(struct slate *slate, uint32_t *ret_turn)
 {
-    uint64_t line = atomic_load(&slate->line);
-    const uint32_t turn = end_of(line);
-    if (((turn - next_of(line)) & TURN_MASK) >= SLATE_TURNS)
+    uint64_t word = atomic_load(&slate->word);
+    const uint32_t turn = end_of(word);
+    if (((turn - next_of(word)) & TURN_MASK) >= SLATE_TURNS)
         return false;
     atomic_store(&slate->begun[turn % SLATE_TURNS], 0);
     *ret_turn = turn;
     do
-        if (line & CLOSED)
+        if (word & CLOSED)
             return false;
-    while (!atomic_compare_exchange_weak(&slate->line, &line, line_of(next_of(line), turn + 1)));
+    while (!atomic_compare_exchange_weak(&slate->word, &word, word_of(next_of(word), turn + 1)));
     return true;
 }
 
 void slate_retract(struct slate *slate)
 {
-    uint64_t line = atomic_load(&slate->line);
-    while (!atomic_compare_exchange_weak(&slate->line, &line,
-                                         line_of(next_of(line), end_of(line) - 1) | (line & CLOSED)))
+    uint64_t word = atomic_load(&slate->word);
+    while (!atomic_compare_exchange_weak(&slate->word, &word,
+                                         word_of(next_of(word), end_of(word) - 1) | (word & CLOSED)))
         ;
 }
 
 uint32_t slate_recall(struct slate *slate)
 {
-    uint64_t line = atomic_load(&slate->line);
+    uint64_t word = atomic_load(&slate->word);
     while (
-        !atomic_compare_exchange_weak(&slate->line, &line, line_of(end_of(line), end_of(line)) | (line & CLOSED)))
+        !atomic_compare_exchange_weak(&slate->word, &word, word_of(end_of(word), end_of(word)) | (word & CLOSED)))
         ;
-    return next_of(line);
+    return next_of(word);
 }
 
 bool slate_has_begun(const struct slate *slate, uint32_t turn)
 {
-    return slate_is_before(turn, next_of(atomic_load(&slate->line)));
+    return slate_is_before(turn, next_of(atomic_load(&slate->word)));
 }
 
 int64_t slate_begun_at(const struct slate *slate, uint32_t turn)
@@ -128,18 +128,18 @@ void slate_take(struct slate *slate)
 
 bool slate_begin(struct slate *slate, uint32_t turn)
 {
-    uint64_t line = atomic_load(&slate->line);
+    uint64_t word = atomic_load(&slate->word);
     do
-        if (line & CLOSED || next_of(line) != turn || turn == end_of(line))
+        if (word & CLOSED || next_of(word) != turn || turn == end_of(word))
             return false;
-    while (!atomic_compare_exchange_weak(&slate->line, &line, line_of(turn + 1, end_of(line))));
+    while (!atomic_compare_exchange_weak(&slate->word, &word, word_of(turn + 1, end_of(word))));
     atomic_store(&slate->begun[turn % SLATE_TURNS], now_ns());
     return true;
 }
 
 void slate_close(struct slate *slate)
 {
-    atomic_fetch_or(&slate->line, CLOSED);
+    atomic_fetch_or(&slate->word, CLOSED);
 }
 
 uint32_t slate_reads(const struct slate *slate)

@@ -22,7 +22,7 @@
 #define SLATE_TURNS 16u /* that are not over at most; a power of two */
 
 struct slate {
-    _Atomic uint64_t line;              /* next, end, and whether it is closed */
+    _Atomic uint64_t word;              /* next, end, and whether it is closed */
     _Atomic uint32_t reads;             /* of the worker's pipes by the pool, twice; odd: one is under way */
     _Atomic uint32_t taken;             /* calls that the worker began and that were not handed ahead */
     _Atomic int64_t begun[SLATE_TURNS]; /* when, by turn; CLOCK_MONOTONIC */

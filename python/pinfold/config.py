@@ -125,8 +125,8 @@ def _resolved(path: str | Path) -> Path:
 def _temporary() -> str:
     """What `tempfile.gettempdir` says, without that module where its answer is the usual one: it
     takes as long to import as half of this package."""
-    told = "tempfile" in sys.modules or os.environ.get("TEMP") or os.environ.get("TMP")
-    if not told and os.access("/tmp", os.W_OK | os.X_OK):
+    named = "tempfile" in sys.modules or os.environ.get("TEMP") or os.environ.get("TMP")
+    if not named and os.access("/tmp", os.W_OK | os.X_OK):
         return "/tmp"
     import tempfile
 

@@ -230,7 +230,7 @@ class _MapCall(Record):
     def queue_in(self, pool: Pool) -> Queue | None:
         flight = self.flight
         if flight.loop is not None:
-            return flight.backend._engine.channel(flight.loop, pool).queue
+            return flight.backend._engine.loop_queue(flight.loop, pool).queue
         if flight.queue is None:
             flight.queue = pool.queue()
         return flight.queue

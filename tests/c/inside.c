@@ -10,7 +10,7 @@
 int channel_of(uint64_t id)
 {
     const struct call *call = handle_get(&pool->calls, id);
-    return call && call->worker ? call->worker->channel : -1;
+    return call && call->worker ? call->worker->peer : -1;
 }
 
 pid_t wait_for_start(uint64_t id)

@@ -1,6 +1,6 @@
 """The engine of a backend: one pool of the library, the calls in it, and whoever waits for them.
 
- run() in a loop  --> Channel: a queue and a reader in that loop --.
+ run() in a loop  --> LoopQueue: a queue and a reader in that loop --.
  submit()         --> the pool's own queue <-- completer thread ---+--> Engine.settle(): hooks, log,
  future.result()  --> waits for this one call in C ----------------|    then whoever waits is told
  map() in a thread -> a queue of its own, waited on in C ----------'
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from pinfold._client.launch import Launch
     from pinfold._client.learner import Learner
-    from pinfold._client.loop_queue import Channel
+    from pinfold._client.loop_queue import LoopQueue
     from pinfold._client.record import Record
     from pinfold.call import WorkerCall
     from pinfold.codec.refusals import RunsCode
@@ -114,17 +114,17 @@ class Engine:
         # Opening, channels, the completer, the order of closing. Reentrant, because a collection in
         # the middle of it may be what forgets the backend.
         self._lock = threading.RLock()
-        self._telling: dict[int, int] = {}  # the claim to tell events, and the thread that has it
-        self._untold: deque[_pool.Event] = deque()  # what is left of a pool that was closed
+        self._delivering: dict[int, int] = {}  # the claim to deliver events, and its thread
+        self._undelivered: deque[_pool.Event] = deque()  # what is left of a pool that was closed
         self._late: dict[int, WorkerCall] = {}  # calls that were settled before those were told
         self._watching = False
-        self._channels: dict[AbstractEventLoop, Channel] = {}
+        self._loop_queues: dict[AbstractEventLoop, LoopQueue] = {}
         self._completer: threading.Thread | None = None
         self._completer_ends = False
         self._idle = threading.Condition()  # told about every settled call once we drain
         self._closing: dict[int, int] = {}  # the claim to close it, and the thread that has it
         self._ending: list[tuple[int, int]] = []  # the threads that wait for its end, with `beside`
-        self._shutdown_told = False
+        self._shutdown_delivered = False
         self._closed = False
 
     # ---- submitting ---------------------------------------------------------------------------
@@ -255,18 +255,18 @@ class Engine:
             return None
         from pinfold._client.outcome import failed
 
-        told = self._refusal(error) if isinstance(error, OSError) else error
-        result = failed("internal", str(told))
-        if type(told) is PoolError:
-            told.result = result
-            return self._finish(record, result, told)
+        refusal = self._refusal(error) if isinstance(error, OSError) else error
+        result = failed("internal", str(refusal))
+        if type(refusal) is PoolError:
+            refusal.result = result
+            return self._finish(record, result, refusal)
         try:
             if self._pool is not None and record.call_id:  # it was taken before the interrupt came
                 self._pool.cancel(record.call_id)
-            self._tell(record, result, told)
+            self._report(record, result, refusal)
         finally:
             self._pending.pop(record.key, None)
-        raise told from (None if told is not error else error.__cause__)
+        raise refusal from (None if refusal is not error else error.__cause__)
 
     def _refusal(self, error: OSError) -> BaseException:
         if error.errno == errno.EAGAIN:
@@ -298,7 +298,7 @@ class Engine:
             if not raws:
                 return False
             try:
-                if not self.tell_events():
+                if not self.deliver_events():
                     for raw in raws:
                         self._is_late(raw.key)
             except BaseException as error:
@@ -327,7 +327,7 @@ class Engine:
         given up is dropped."""
         record = self._pending.get(raw.key)
         if record is None:
-            raw.told()
+            raw.delivered()
             return
         result = record.ended
         if result is None:
@@ -344,7 +344,7 @@ class Engine:
                 self._finish(record, failed("internal", f"interrupted: {error!r}"), None, here)
                 raise
         self._finish(record, result, None, here)
-        raw.told()
+        raw.delivered()
         if self.learner is not None:
             try:
                 self.learner.take(self._pool, raw.note, result.metrics)
@@ -386,7 +386,7 @@ class Engine:
         try:
             if record.ended is None:
                 record.ended = result
-                self._tell(record, result, error)
+                self._report(record, result, error)
         finally:  # Ctrl-C in a handler
             try:
                 if given_up:
@@ -410,7 +410,7 @@ class Engine:
         with self._idle:
             self._idle.notify_all()
 
-    def _tell(self, record: Record, result: WorkerResult, error: BaseException | None) -> None:
+    def _report(self, record: Record, result: WorkerResult, error: BaseException | None) -> None:
         if self.hooks.complete:
             if error is None and result.outcome != "ok":
                 error = self._exception_of(result)
@@ -426,7 +426,7 @@ class Engine:
         if os.getpid() != self._pid:
             return False
         try:
-            if not self.tell_events():
+            if not self.deliver_events():
                 self._is_late(record.key)
         finally:
             done = _claimed(self._settling, record.key, self._abandon, record)
@@ -505,7 +505,7 @@ class Engine:
             self._watching = True
             self._start_completer(self._pool)
 
-    def tell_events(self, most_s: float = _HANDLER_S) -> bool:
+    def deliver_events(self, most_s: float = _HANDLER_S) -> bool:
         """Tells the handlers what happened to workers so far, in its order: one thread at a time
         does. False if another one is at it for longer than `most_s`: it is in a handler, which may
         wait for this thread. It tells the rest when that is done. What handlers raise is raised,
@@ -513,23 +513,23 @@ class Engine:
         pool = self._pool
         if not self._watching or pool is None:
             return True
-        if self._telling.get(0) == _here():  # we are in a handler
-            return self._tell_all(pool)
+        if self._delivering.get(0) == _here():  # we are in a handler
+            return self._deliver_events(pool)
         waited, nap = 0.0, _NAP_S
-        while not _claimed(self._telling, 0, self._tell_all, pool):
+        while not _claimed(self._delivering, 0, self._deliver_events, pool):
             if waited >= most_s:
                 return False
             time.sleep(nap)
             waited, nap = waited + nap, min(2 * nap, _LONGEST_NAP_S)
-        return not self._untold or self.tell_events(most_s)
+        return not self._undelivered or self.deliver_events(most_s)
 
-    def _tell_all(self, pool: _pool.Pool) -> bool:
+    def _deliver_events(self, pool: _pool.Pool) -> bool:
         first: BaseException | None = None
         late = list(self._late)  # what happened to these is in line already
         try:
             while (event := self._next_event(pool)) is not None:
                 try:
-                    self._tell_event(*event)
+                    self._deliver_event(*event)
                 except BaseException as error:
                     if first is None:
                         first = error
@@ -542,13 +542,13 @@ class Engine:
             first = None  # it refers to this frame
 
     def _next_event(self, pool: _pool.Pool) -> _pool.Event | None:
-        return self._untold.popleft() if self._untold else pool.next_event()
+        return self._undelivered.popleft() if self._undelivered else pool.next_event()
 
     def _keep_events(self, pool: _pool.Pool) -> None:
         """Before the pool is closed: whoever is telling them finds the rest here."""
         while (event := pool.next_event()) is not None:
-            self._untold.append(event)
-        self.tell_events(0)
+            self._undelivered.append(event)
+        self.deliver_events(0)
 
     def _is_late(self, key: int) -> None:
         """This call is settled, and the event of its start is not told yet."""
@@ -556,7 +556,7 @@ class Engine:
         if record is not None and self.hooks.start:
             self._late[key] = record.call
 
-    def _tell_event(self, kind: int, pid: int, key: int, worker_id: str, reason: str) -> None:
+    def _deliver_event(self, kind: int, pid: int, key: int, worker_id: str, reason: str) -> None:
         from pinfold.result import Worker
 
         worker = Worker(worker_id, self.origin.node_id, pid)
@@ -601,40 +601,40 @@ class Engine:
             while not self._completer_ends:
                 poll()
                 try:
-                    self.tell_events()
+                    self.deliver_events()
                     self.settle(pool.take)
-                except BaseException:  # of a handler or a callback: others wait to be told, too
+                except BaseException:  # of a handler or a callback: others wait, too
                     from pinfold._common.log import log
 
                     log.exception("the completer thread goes on after an error")
 
-    def channel(self, loop: AbstractEventLoop, pool: _pool.Pool) -> Channel:
+    def loop_queue(self, loop: AbstractEventLoop, pool: _pool.Pool) -> LoopQueue:
         """The channel to a running event loop. Raises OSError."""
-        channel = self._channels.get(loop)
-        if channel is None:
+        queue = self._loop_queues.get(loop)
+        if queue is None:
             self._forget_closed_loops()
-            from pinfold._client.loop_queue import Channel
+            from pinfold._client.loop_queue import LoopQueue
 
-            channel = Channel(self, pool, loop)
+            queue = LoopQueue(self, pool, loop)
             with self._lock:
                 closed = self.state is State.CLOSED
                 if not closed:
-                    self._channels[loop] = channel
+                    self._loop_queues[loop] = queue
             if closed:
-                channel.close()
+                queue.close()
                 raise PoolClosed("the backend is shut down; it takes no more calls")
-        return channel
+        return queue
 
     def _forget_closed_loops(self) -> None:
         # While we drain, somebody may wait in C for a call whose queue this would close.
         if self.state is not State.OPEN:
             return
-        for loop, channel in list(self._channels.items()):
-            if loop.is_closed() and self._channels.pop(loop, None) is not None:
+        for loop, loop_queue in list(self._loop_queues.items()):
+            if loop.is_closed() and self._loop_queues.pop(loop, None) is not None:
                 error = self.abandon_all(
                     [each for each in list(self._pending.values()) if each.waits_in(loop)]
                 )
-                channel.close()
+                loop_queue.close()
                 if error is not None:
                     raise error
 
@@ -649,7 +649,7 @@ class Engine:
             del self._counts["template_start_ns"]
             if self.learner is not None:
                 self.learner.look(self._pool)
-                self._counts |= self.learner.told()
+                self._counts |= self.learner.figures()
         return dict(self._counts)
 
     def memory(self) -> tuple[int, int, int, int] | None:
@@ -743,7 +743,7 @@ class Engine:
 
     def _in_handlers(self) -> set[int]:
         """The threads that take in, settle or tell something: they may be in a handler."""
-        claims = (self._submitting, self._settling, self._telling)
+        claims = (self._submitting, self._settling, self._delivering)
         return {thread for each in claims for thread in each.copy().values()}
 
     def _end(self, beside: int) -> bool:
@@ -791,7 +791,7 @@ class Engine:
             self._completer_ends = True
         pool = self._pool
         try:
-            if not self.tell_events(_STRAY_S) and pool is not None:
+            if not self.deliver_events(_STRAY_S) and pool is not None:
                 self._keep_events(pool)
         finally:
             if pool is not None:
@@ -799,16 +799,16 @@ class Engine:
                 completer = self._completer
                 if completer is not None and completer.ident not in (_here(), beside):
                     self._join(completer)
-                for loop, channel in list(self._channels.items()):
-                    channel.close()
-                    self._channels.pop(loop, None)
+                for loop, loop_queue in list(self._loop_queues.items()):
+                    loop_queue.close()
+                    self._loop_queues.pop(loop, None)
                 self.counts()  # stay to be read
                 pool.close()
         self.launch.clean()
         atexit.unregister(self.close)
         try:
-            if not self._shutdown_told:
-                self._shutdown_told = True
+            if not self._shutdown_delivered:
+                self._shutdown_delivered = True
                 self.hooks.call("shutdown")
         finally:
             self._closed = True
@@ -818,7 +818,7 @@ class Engine:
         a greenlet of a thread that lets none of its own run."""
         while completer.is_alive():
             completer.join(_STRAY_S)
-            if completer.ident in self._telling.copy().values() or green.patched():
+            if completer.ident in self._delivering.copy().values() or green.patched():
                 break
 
     def _forget(self) -> None:

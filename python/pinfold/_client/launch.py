@@ -44,10 +44,10 @@ class Launch:
     __slots__ = (
         "cgroup",
         "config",
+        "cpu_slots",
         "cwd",
         "environment",
         "max_workers",
-        "places",
         "plan",
         "python",
         "python_path",
@@ -55,7 +55,7 @@ class Launch:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self.places: list[list[int]] | None = None
+        self.cpu_slots: list[list[int]] | None = None
         self.cgroup: tuple[Path, int] | None = None
         try:
             self._capture(config)
@@ -64,8 +64,8 @@ class Launch:
 
     def _capture(self, config: WorkerConfig) -> None:
         if config.cpus_per_worker is not None:
-            self.places = places_of(config.cpus_per_worker, config.max_workers)
-            self.max_workers = len(self.places)
+            self.cpu_slots = cpu_slots_of(config.cpus_per_worker, config.max_workers)
+            self.max_workers = len(self.cpu_slots)
         else:
             self.max_workers = config.max_workers or min(usable_cpus(), MAX_WORKERS)
         self.python = _interpreter(config.python)
@@ -103,7 +103,7 @@ class Launch:
             output_bytes=config.limits.output_bytes,
             flags=(0 if config.enable_pdeathsig else _pool.NO_PDEATHSIG)
             | (_pool.EVENTS if events else 0)
-            | (_pool.PLACES if self.places else 0)
+            | (_pool.CPU_SLOTS if self.cpu_slots else 0)
             | _pool.PRINTED
             | (_pool.AHEAD if config.isolation != "fresh" else 0)
             | (_pool.NO_QUEUE if config.max_queue == 0 else 0)
@@ -162,12 +162,12 @@ class Launch:
                 "box": self.plan,
                 "threads": list(config.allow_threads),
                 "cgroup": str(self.cgroup[0]) if self.cgroup else None,
-                "places": self.places,
+                "cpu_slots": self.cpu_slots,
             }
         )
 
 
-def places_of(cpus_per_worker: int, max_workers: int | None) -> list[list[int]]:
+def cpu_slots_of(cpus_per_worker: int, max_workers: int | None) -> list[list[int]]:
     """The CPUs of each worker, disjoint: of `max_workers`, or of as many as there are CPUs for.
 
     Raises `InvalidConfig` when there are too few.

@@ -41,7 +41,7 @@ class Learner:
         self._refused: tuple[str, ...] = ()
         self._trying: str | None = None
 
-    def told(self) -> dict[str, object]:
+    def figures(self) -> dict[str, object]:
         """For `PoolStats`."""
         return {"learned": self._learned, "not_learned": self._refused}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pinfold.result import WorkerResult
 
 
-class Channel:
+class LoopQueue:
     """One completion queue, read by one event loop.
 
     The loop watches a duplicate of the queue's descriptor: the queue can then be closed at any time
@@ -73,13 +73,13 @@ class Channel:
         self._close_fd()
 
 
-_open: weakref.WeakSet[Channel] = weakref.WeakSet()
+_open: weakref.WeakSet[LoopQueue] = weakref.WeakSet()
 
 
 def _let_go() -> None:
     """In a fork, as the library does: the number may soon be another's there."""
-    for channel in list(_open):
-        channel._close_fd()
+    for queue in list(_open):
+        queue._close_fd()
 
 
 os.register_at_fork(after_in_child=_let_go)
@@ -96,7 +96,7 @@ class LoopCall(Record):
 
     def queue_in(self, pool: Pool) -> Queue | None:
         assert self.backend is not None
-        return self.backend._engine.channel(self.future.get_loop(), pool).queue
+        return self.backend._engine.loop_queue(self.future.get_loop(), pool).queue
 
     def waits_in(self, loop: asyncio.AbstractEventLoop) -> bool:
         return self.future.get_loop() is loop

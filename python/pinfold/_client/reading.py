@@ -35,7 +35,7 @@ def read(engine: Engine, raw: Result, record: Record) -> WorkerResult | None:
         return result_of(raw, record, engine.origin, runs=True)
     result = reading.wait()
     if result is None:
-        raw.told()
+        raw.delivered()
     return result
 
 

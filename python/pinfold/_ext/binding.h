@@ -24,41 +24,42 @@ struct result {
     PyObject ob_base;
     pinfold_result *result; /* owned; NULL while it is kept in reserve */
     TAILQ_ENTRY(result) link;
-    struct result *next; /* in the reserve */
-    struct line *line;   /* in which it stands; else NULL */
-    unsigned long taker; /* the thread that has taken it, and will settle it; 0: whoever comes next */
+    struct result *next;             /* in the reserve */
+    struct undelivered *undelivered; /* in which it stands; else NULL */
+    unsigned long taker;             /* the thread that has taken it, and will settle it; 0: whoever comes next */
 };
 
-/* Results that were taken out of the library, and whose callers were not told yet: line.c. Under the GIL. */
-struct line {
+/* Results that were taken out of the library, and whose callers were not told yet: undelivered.c. Under the GIL. */
+struct undelivered {
     TAILQ_HEAD(, result) results; /* a reference to each */
-    struct result *reserve;       /* empty ones for the next line_take */
+    struct result *reserve;       /* empty ones for the next undelivered_take */
     int n_reserve;
 };
 
-void line_init(struct line *line);
-void line_clear(struct line *line);
+void undelivered_init(struct undelivered *undelivered);
+void undelivered_clear(struct undelivered *undelivered);
 
 /* Fills `empty`, whose reference it takes, with what it owns from now on, and puts it in line for this thread. */
-void line_join(struct line *line, struct result *empty, pinfold_result *result);
+void undelivered_add(struct undelivered *undelivered, struct result *empty, pinfold_result *result);
 
 /* Takes it out of its line. Idempotent. */
-void line_drop(struct result *result);
+void undelivered_drop(struct result *result);
 
 /* Leaves what this thread has taken to whoever comes next. False: nothing is left so. */
-bool line_leave(struct line *line);
+bool undelivered_leave(struct undelivered *undelivered);
 
 /* A list of what this thread has taken, what was left to whoever comes, and the call's of this id (0: none); or of all
- * there is. They stay in line, and what another thread has taken may be left now by either. */
-PyObject *line_list(struct line *line, bool everybodys, uint64_t id);
+ * there is. They stay in undelivered, and what another thread has taken may be left now by either. */
+PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uint64_t id);
 
 #define TAKE_MOST 64 /* results that one take() takes: a burst must not keep an event loop for long */
 
 /* Takes at most TAKE_MOST results out of the library and counts them; a negative errno when there is no more. */
 typedef int take_function(void *from, pinfold_result **taken, int *n);
 
-/* Puts in line what `take`, called without the GIL, takes. What line_list() gives, or NULL with an exception. */
-PyObject *line_take(struct line *line, struct binding *binding, take_function *take, void *from);
+/* Puts in line what `take`, called without the GIL, takes. What undelivered_list() gives, or NULL with an exception. */
+PyObject *undelivered_take(struct undelivered *undelivered, struct binding *binding, take_function *take,
+                           void *from);
 
 /* Lets threads in until it is shut, and knows when the last one has left. Needs no GIL. */
 struct gate {
@@ -94,7 +95,7 @@ struct pool {
     pid_t pid;                 /* of the process that opened it: a forked child must keep off */
     int wake_fd;               /* eventfd: ends a poll() */
     struct open_queue *queues; /* under the gate's mutex */
-    struct line line;
+    struct undelivered undelivered;
     PyObject *call_id; /* the name */
 };
 

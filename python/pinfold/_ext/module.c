@@ -62,7 +62,7 @@ static int add_constants(PyObject *module)
         {"NO_PDEATHSIG", PINFOLD_NO_PDEATHSIG},
         {"EVENTS", PINFOLD_EVENTS},
         {"DISTRUST", PINFOLD_DISTRUST},
-        {"PLACES", PINFOLD_PLACES},
+        {"CPU_SLOTS", PINFOLD_CPU_SLOTS},
         {"AHEAD", PINFOLD_AHEAD},
         {"PRINTED", PINFOLD_PRINTED},
         {"NO_QUEUE", PINFOLD_NO_QUEUE},

@@ -106,7 +106,7 @@ static PyObject *pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     struct pool *self = (struct pool *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
-    line_init(&self->line);
+    undelivered_init(&self->undelivered);
     self->call_id = PyUnicode_InternFromString("call_id");
     if (!self->call_id) {
         Py_DECREF(self);
@@ -201,7 +201,7 @@ static void pool_dealloc(PyObject *op)
         close(self->wake_fd);
     if (self->pid == getpid())
         gate_destroy(&self->gate);
-    line_clear(&self->line);
+    undelivered_clear(&self->undelivered);
     Py_XDECREF(self->call_id);
     type->tp_free(op);
     Py_DECREF(type);
@@ -272,13 +272,13 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
         }
         Py_END_ALLOW_THREADS if (code >= 0)
         {
-            line_join(&self->line, empty, result);
-            return line_list(&self->line, false, id);
+            undelivered_add(&self->undelivered, empty, result);
+            return undelivered_list(&self->undelivered, false, id);
         }
     } while (code == -EINTR && PyErr_CheckSignals() == 0);
     Py_DECREF(&empty->ob_base);
     if (code == -ENOENT || code == -EBUSY)
-        return line_list(&self->line, false, id);
+        return undelivered_list(&self->undelivered, false, id);
     return code == -EINTR ? NULL : raise_errno(code, NULL);
 }
 
@@ -294,20 +294,20 @@ static int take_results(void *from, pinfold_result **taken, int *n)
     return code;
 }
 
-static PyObject *take(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *pool_take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
-    return line_take(&self->line, binding_of(op), take_results, self);
+    return undelivered_take(&self->undelivered, binding_of(op), take_results, self);
 }
 
 static PyObject *taken(PyObject *op, PyObject *everybodys)
 {
-    return line_list(&((struct pool *)op)->line, everybodys == Py_True, 0);
+    return undelivered_list(&((struct pool *)op)->undelivered, everybodys == Py_True, 0);
 }
 
 static PyObject *leave(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(line_leave(&((struct pool *)op)->line));
+    return PyBool_FromLong(undelivered_leave(&((struct pool *)op)->undelivered));
 }
 
 static PyObject *filenos(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -353,7 +353,7 @@ static PyObject *pool_wake(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *watch(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *pool_watch(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
     int code = 0;
@@ -495,12 +495,13 @@ static PyMethodDef methods[] = {
      "cpu_ns, processes, file_bytes[, wall_ns]): sets record.call_id."},
     {"cancel", cancel, METH_O, "cancel(id): False if it has ended already."},
     {"wait", wait_call, METH_VARARGS,
-     "wait(id, timeout_ns): waits for the call, puts its Result in line, and is taken(), with this call's Result "
+     "wait(id, timeout_ns): waits for the call, puts its Result in undelivered, and is taken(), with this call's "
+     "Result "
      "if\n"
      "another thread took it."},
     {"queue", queue, METH_NOARGS, "Opens one more completion queue."},
-    {"take", take, METH_NOARGS,
-     "Puts the Results that wait in the pool's own queue in line, at most 64, and is taken()."},
+    {"take", pool_take, METH_NOARGS,
+     "Puts the Results that wait in the pool's own queue in undelivered, at most 64, and is taken()."},
     {"taken", taken, METH_O,
      "taken(everybodys): the Results in line that this thread took, or nobody cares for; or all. They stay in "
      "line."},
@@ -517,7 +518,7 @@ static PyMethodDef methods[] = {
      "poll(timeout_ms=-1): waits for a Result in the pool's own queue, an event, wake() or close()."},
     {"filenos", filenos, METH_NOARGS, "Two descriptors; poll() does not wait where one polls readable."},
     {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
-    {"watch", watch, METH_NOARGS, "Keeps events from now on."},
+    {"watch", pool_watch, METH_NOARGS, "Keeps events from now on."},
     {"next_event", next_event, METH_NOARGS, "(kind, pid, key, worker id, reason), or None."},
     {"renew", renew, METH_O, "renew(argv): starts a next template beside the one that serves."},
     {"renewal", renewal, METH_NOARGS,

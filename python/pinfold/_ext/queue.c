@@ -155,16 +155,16 @@ static int take_results(void *from, pinfold_result **taken, int *n)
     return code;
 }
 
-static PyObject *take(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *queue_take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    return line_take(&self->pool->line, binding_of(op), take_results, self);
+    return undelivered_take(&self->pool->undelivered, binding_of(op), take_results, self);
 }
 
 static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    struct line *line = &self->pool->line;
+    struct undelivered *undelivered = &self->pool->undelivered;
     struct result *empty = py_result_new(binding_of(op));
     if (!empty)
         return NULL;
@@ -179,13 +179,13 @@ static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
         }
         Py_END_ALLOW_THREADS if (code >= 0)
         {
-            line_join(line, empty, result);
-            return line_list(line, false, 0);
+            undelivered_add(undelivered, empty, result);
+            return undelivered_list(undelivered, false, 0);
         }
     } while (code == -EINTR && PyErr_CheckSignals() == 0);
     Py_DECREF(&empty->ob_base);
     if (code == -ESHUTDOWN)
-        return line_list(line, false, 0);
+        return undelivered_list(undelivered, false, 0);
     return code == -EINTR ? NULL : raise_errno(code, NULL);
 }
 
@@ -210,9 +210,10 @@ static PyObject *queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-    {"take", take, METH_NOARGS, "Puts the Results that wait in line, at most 64, and is Pool.taken()."},
+    {"take", queue_take, METH_NOARGS,
+     "Puts the Results that wait in undelivered, at most 64, and is Pool.taken()."},
     {"wait", queue_wait, METH_NOARGS,
-     "Waits for the next Result, puts it in line, and is Pool.taken(). Does not wait after interrupt() or "
+     "Waits for the next Result, puts it in undelivered, and is Pool.taken(). Does not wait after interrupt() or "
      "close()."},
     {"interrupt", interrupt, METH_NOARGS, "Makes wait() return at once, now and from now on."},
     {"fileno", queue_fileno, METH_NOARGS, "A descriptor that polls readable while Results wait; the queue's."},

@@ -59,9 +59,9 @@ static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
     return Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
 }
 
-static PyObject *told(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *delivered(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    line_drop((struct result *)self);
+    undelivered_drop((struct result *)self);
     Py_RETURN_NONE;
 }
 
@@ -144,7 +144,7 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef methods[] = {
     {"segments", result_segments, METH_NOARGS, "Writable views of the value's segments; they own the memory."},
-    {"told", told, METH_NOARGS, "Takes it out of its pool's line: its caller was told. Idempotent."},
+    {"delivered", delivered, METH_NOARGS, "Takes it out of its pool's line: its caller was told. Idempotent."},
     {"waits", result_waits, METH_NOARGS, "(cpu_wait_ns, preemptions), or None."},
     {"metrics", result_metrics, METH_NOARGS, "The figures in the order of pinfold_metrics, or None."},
     {NULL, NULL, 0, NULL},

@@ -16,7 +16,7 @@ struct held {
     struct iovec few_segments[SEGMENTS_ON_STACK];
 };
 
-static void release(struct held *held)
+static void views_release(struct held *held)
 {
     while (held->n > 0)
         PyBuffer_Release(&held->views[--held->n]);
@@ -26,7 +26,7 @@ static void release(struct held *held)
     }
 }
 
-static int hold(struct held *held, PyObject *list)
+static int views_acquire(struct held *held, PyObject *list)
 {
     Py_ssize_t n = PyList_GET_SIZE(list);
     held->n = 0;
@@ -36,7 +36,7 @@ static int hold(struct held *held, PyObject *list)
         held->views = PyMem_New(Py_buffer, (size_t)n);
         held->segments = PyMem_New(struct iovec, (size_t)n);
         if (!held->views || !held->segments) {
-            release(held);
+            views_release(held);
             PyErr_NoMemory();
             return -1;
         }
@@ -44,7 +44,7 @@ static int hold(struct held *held, PyObject *list)
     for (; held->n < n; held->n++) {
         Py_buffer *view = &held->views[held->n];
         if (PyObject_GetBuffer(PyList_GET_ITEM(list, held->n), view, PyBUF_SIMPLE) < 0) {
-            release(held);
+            views_release(held);
             return -1;
         }
         held->segments[held->n] = (struct iovec){view->buf, (size_t)view->len};
@@ -53,7 +53,7 @@ static int hold(struct held *held, PyObject *list)
 }
 
 /* Tells the record the call's id, before anything can be raised; the call does not go on if that is not possible. */
-static int tell_id(struct pool *self, PyObject *record, uint64_t id)
+static int set_call_id(struct pool *self, PyObject *record, uint64_t id)
 {
     PyObject *number = PyLong_FromUnsignedLongLong(id);
     int code = number ? PyObject_SetAttr(record, self->call_id, number) : -1;
@@ -89,7 +89,7 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         return NULL;
     }
     struct held held;
-    if (hold(&held, list) < 0)
+    if (views_acquire(&held, list) < 0)
         return NULL;
 
     pinfold_call call = {
@@ -125,9 +125,9 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         }
         gate_leave(&self->gate);
     }
-    int told = code < 0 ? -1 : tell_id(self, record, id);
-    release(&held);
+    int noted = code < 0 ? -1 : set_call_id(self, record, id);
+    views_release(&held);
     if (code < 0)
         return raise_errno(code, &error);
-    return told < 0 ? NULL : Py_NewRef(Py_None);
+    return noted < 0 ? NULL : Py_NewRef(Py_None);
 }

@@ -17,7 +17,7 @@ struct answer {
     int step, code;
 };
 
-static int put(const char *path, const char *text)
+static int probe_write_file(const char *path, const char *text)
 {
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
@@ -31,11 +31,11 @@ static struct answer attempt(unsigned uid, unsigned gid)
     snprintf(groups, sizeof(groups), "%u %u 1", gid, gid);
     if (syscall(SYS_unshare, CLONE_NEWUSER) < 0)
         return (struct answer){0, errno};
-    int r = put("/proc/self/setgroups", "deny");
+    int r = probe_write_file("/proc/self/setgroups", "deny");
     if (r == 0)
-        r = put("/proc/self/uid_map", users);
+        r = probe_write_file("/proc/self/uid_map", users);
     if (r == 0)
-        r = put("/proc/self/gid_map", groups);
+        r = probe_write_file("/proc/self/gid_map", groups);
     if (r < 0)
         return (struct answer){1, -r};
     if (syscall(SYS_unshare, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0)

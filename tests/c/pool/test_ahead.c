@@ -394,7 +394,7 @@ static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
     assert_int_equal(slate_make(&slate, &fd), 0);
     close(fd);
     /* Past the end of the turns' 31 bits. */
-    slate->line = (UINT64_C(0x7ffffffe) << 31) | 0x7ffffffe;
+    slate->word = (UINT64_C(0x7ffffffe) << 31) | 0x7ffffffe;
     for (uint32_t i = 0; i < 100; i++) {
         uint32_t first;
         assert_true(slate_offer(slate, &first) && slate_offer(slate, &turn));

@@ -151,7 +151,7 @@ static void test_a_template_that_dies_before_its_guard_is_reaped(void **state)
     kill(template, SIGKILL);
     for (bool seen = false; !seen; sched_yield()) {
         pthread_mutex_lock(&pool->lock);
-        seen = TAILQ_FIRST(&pool->templates_line)->pidfd < 0;
+        seen = TAILQ_FIRST(&pool->template_list)->pidfd < 0;
         pthread_mutex_unlock(&pool->lock);
     }
     kill(guard, SIGKILL);
@@ -282,7 +282,7 @@ static void test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced(void **s
             pthread_mutex_lock(&pool->lock);
             struct template *template = pool->serving;
             struct worker *worker = template ? TAILQ_FIRST(&template->workers) : NULL;
-            cut = worker && (worker->state != WORKER_STARTING || shutdown(worker->channel, SHUT_RDWR) == 0);
+            cut = worker && (worker->state != WORKER_STARTING || shutdown(worker->peer, SHUT_RDWR) == 0);
             pthread_mutex_unlock(&pool->lock);
         }
         ends(id, PINFOLD_OK);

@@ -9,7 +9,7 @@ static void open_with_places(uint32_t isolation, uint32_t max_workers)
     pinfold_config config = rig_config(NULL);
     config.isolation = isolation;
     config.max_workers = max_workers;
-    config.flags |= PINFOLD_PLACES;
+    config.flags |= PINFOLD_CPU_SLOTS;
     rig_open(&config);
 }
 

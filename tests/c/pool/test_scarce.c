@@ -231,7 +231,7 @@ static void test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_wo
     rig_open_plain(PINFOLD_REUSE, 1);
     runs("upper", "x", PINFOLD_OK);
     pthread_mutex_lock(&pool->lock);
-    int r = setsockopt(TAILQ_FIRST(&pool->idle)->channel, SOL_SOCKET, SO_SNDBUF, &(int){8192}, sizeof(int));
+    int r = setsockopt(TAILQ_FIRST(&pool->idle)->peer, SOL_SOCKET, SO_SNDBUF, &(int){8192}, sizeof(int));
     pthread_mutex_unlock(&pool->lock);
     assert_int_equal(r, 0);
     static char text[50001];

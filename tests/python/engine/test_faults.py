@@ -28,14 +28,14 @@ BUILD = Path(_runtime.__file__).parents[5]  # if this is the package that `make 
             "none",
             [
                 (r"_runtime\..* frame_send", 4, 4),  # a result
-                (r"_runtime\..* seat_copy", 7, 7),  # its descriptors
+                (r"_runtime\..* reserved_copy", 7, 7),  # its descriptors
                 (r"_runtime\..* frame_receive_noting", 3, 6),  # what comes
             ],
             [],
             id="answers",
         ),
         pytest.param(
-            "none", [(r"_runtime\..* (channel_new|seat_open)", 1, 1)], ["--short"], id="starts"
+            "none", [(r"_runtime\..* (channel_new|reserved_open)", 1, 1)], ["--short"], id="starts"
         ),
         pytest.param(
             "standard", [(r"_box\..* (probe_\w+|put|attempt)", 1, 1)], ["--short"], id="the probe"

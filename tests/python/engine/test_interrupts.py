@@ -440,7 +440,7 @@ def test_a_result_is_still_there_when_memory_ran_out_as_it_was_taken(
             testcapi.remove_mem_hooks()
         results = pool.taken(True) or take(*args)
         assert [result.key for result in results] == [1000 + failing]
-        results[0].told()
+        results[0].delivered()
         assert not pool.taken(True)
     if queue is not None:
         queue.close()

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import MakeBackend, output_of
 from pinfold import ExecRunnerError, LocalBackend, PoolClosed, WorkerCall
-from pinfold._client.loop_queue import Channel
+from pinfold._client.loop_queue import LoopQueue
 from programs import HANG, SLEEP, SQUARE, call, square
 
 pytestmark = pytest.mark.extension
@@ -276,9 +276,9 @@ def test_errors_of_calls_at_once_do_not_mix(either: LocalBackend) -> None:
 def test_a_loop_whose_backend_is_closed_under_its_hands_watches_nothing_of_it(
     either: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Channel.__init__
+    real = LoopQueue.__init__
 
-    def make(self: Channel, *args: Any) -> None:
+    def make(self: LoopQueue, *args: Any) -> None:
         real(self, *args)
         either.close()
 
@@ -301,5 +301,5 @@ def test_a_loop_whose_backend_is_closed_under_its_hands_watches_nothing_of_it(
             await either.run(SQUARE)
         return added
 
-    monkeypatch.setattr(Channel, "__init__", make)
+    monkeypatch.setattr(LoopQueue, "__init__", make)
     assert asyncio.run(main()) == []

@@ -334,7 +334,7 @@ LEAVES = {
     "a directory of its own": "os.open('.', os.O_RDONLY)",
     "one far away": "fcntl.fcntl(os.memfd_create('left'), fcntl.F_DUPFD, 300)",
     "one in the place of the runtime's":
-        "[os.dup2(os.memfd_create('left'), fd) for fd in SEATS if fd_is_null(fd)]",
+        "[os.dup2(os.memfd_create('left'), fd) for fd in RESERVED_FDS if fd_is_null(fd)]",
     "one in the place of its input": "os.dup2(os.open('left', os.O_CREAT | os.O_RDWR), 0)",
 }  # fmt: skip
 
@@ -360,7 +360,7 @@ def found():
         except OSError:
             continue
     return told
-SEATS = range(224, 256)
+RESERVED_FDS = range(224, 256)
 before = found()
 if args:
     import plistlib, wave

@@ -59,7 +59,7 @@ class Settings(TypedDict):
     learned: list[str] | None
     threads: list[str]
     """Names of threads, and of libraries, that the template may have when it is forked."""
-    places: list[list[int]] | None
+    cpu_slots: list[list[int]] | None
 
 
 class CannotLoad(Exception):
@@ -265,7 +265,7 @@ def load(settings: Settings, *, forks: bool) -> None:
             # Not importlib.import_module: its own frames would stand in the traceback.
             __import__(name)
         except BaseException as error:
-            raise CannotLoad(f"preload {name!r} failed:\n{told(error)}") from None
+            raise CannotLoad(f"preload {name!r} failed:\n{sentence_of(error)}") from None
         look(f"preload {name!r}")
     for name in settings.get("learned") or ():
         from pinfold._worker.code.imports import load as load_learned
@@ -274,14 +274,14 @@ def load(settings: Settings, *, forks: bool) -> None:
             load_learned(name)
         except BaseException as error:
             raise CannotLoad(
-                f"preload {name!r}, which was learned, failed:\n{told(error)}"
+                f"preload {name!r}, which was learned, failed:\n{sentence_of(error)}"
             ) from None
         look(f"preload {name!r}, which was learned,")
     if settings["setup"] is not None:
         try:
             set_up(settings["setup"])
         except BaseException as error:
-            raise CannotLoad(f"setup failed:\n{told(error)}") from None
+            raise CannotLoad(f"setup failed:\n{sentence_of(error)}") from None
         look("setup")
         gc.collect()  # it may have worked for long, with the collector off
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
@@ -308,7 +308,7 @@ def load(settings: Settings, *, forks: bool) -> None:
     _loader = 0
 
 
-def told(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
     """The traceback without this file's own frame at its top."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
@@ -343,7 +343,7 @@ def after_fork(box: Box | None) -> None:
         function()
     except BaseException as error:
         if os.getpid() == pid:
-            raise CannotLoad(f"after_fork of the setup failed:\n{told(error)}") from None
+            raise CannotLoad(f"after_fork of the setup failed:\n{sentence_of(error)}") from None
     if os.getpid() != pid:  # it forked, and this is the child
         os._exit(0)
     if box is not None and len(os.listdir("/proc/self/task")) > threads:

@@ -93,13 +93,13 @@ def explain(package: str) -> str:
     here = f"{sys.implementation.name}-{sys.version_info[0]}{sys.version_info[1]}"
     there = os.listdir(os.path.join(package, "_worker", "ext"))
     built = [name for name in there if name.startswith("_runtime.") and name.endswith(".so")]
-    told = traceback.format_exc()
+    trace = traceback.format_exc()
     if any(f".{here}" in name for name in built):
-        return told
+        return trace
     return (
         f"{sys.executable} is {here}, and pinfold in {package} is built for another:"
         f" {', '.join(built) or 'none'}. Configure the interpreter for which pinfold was installed,"
-        f" or install pinfold for this one.\n{told}"
+        f" or install pinfold for this one.\n{trace}"
     )
 
 

@@ -51,9 +51,9 @@ class Threads:
             if time.monotonic() > patience:
                 thread, names = left[0]
                 name, library = names
-                told = repr(name) + (f" of {library}" if library else "")
+                shown = repr(name) + (f" of {library}" if library else "")
                 since = self._since.get(thread, "something")
-                return f"{since} started a thread that is still there: {told}"
+                return f"{since} started a thread that is still there: {shown}"
             time.sleep(0.001)
         return None
 

@@ -87,14 +87,14 @@ static int allow(int ruleset, int abi, const char *path, unsigned right)
     return is_missing(r) ? 0 : r;
 }
 
-#define HELD_AT 320 /* above the seats (seat.c), in a part of the table that a fork copies anyway or soon */
+#define HELD_AT 320 /* above the seats (reserved_fd.c), in a part of the table that a fork copies anyway or soon */
 
 static void forget_held(PyObject *capsule)
 {
     free(PyCapsule_GetPointer(capsule, "held"));
 }
 
-static PyObject *hold(PyObject *module, PyObject *arguments)
+static PyObject *py_hold(PyObject *module, PyObject *arguments)
 {
     (void)module;
     PyObject *list;
@@ -278,7 +278,7 @@ static PyMethodDef methods[] = {
     {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI, reused) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
-    {"hold", hold, METH_VARARGS,
+    {"hold", py_hold, METH_VARARGS,
      "hold([(path, right), ...], descriptors) -> held\n\nIn a template, for all of its workers."},
     {"allow", allow_more, METH_VARARGS, "allow(ruleset, abi, [(path, right), ...])"},
     {"draft", draft, METH_VARARGS, "draft(abi, network, held, path) -> ruleset\n\nThat path may be read, too."},

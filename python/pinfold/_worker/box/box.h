@@ -2,7 +2,7 @@
  *
  * Theory of operation. Before the first fork the template builds what all its workers share: the filter of system
  * calls (filter.c), and for "strict", in namespaces that the guard has put it in, a root of its own (view.c).
- * Each worker, while it has one thread, takes over a Landlock ruleset (berth.h) or drafts one (landlock.c) ahead of
+ * Each worker, while it has one thread, takes over a Landlock ruleset (box_slot.h) or drafts one (landlock.c) ahead of
  * its call; when it knows what its call may read and where its scratch directory is, it closes the box, and nothing
  * opens it again.
  */
@@ -25,7 +25,7 @@ enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_ALL };
 int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
 
 /* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. Behind them are
- * the rulesets of berths (berth.h), which a worker inherits as well. */
+ * the rulesets of berths (box_slot.h), which a worker inherits as well. */
 #define HELD_MAX 256
 struct held {
     int first, n;
@@ -35,8 +35,8 @@ struct held {
 int landlock_hold(struct held *held, const char *path, enum landlock_right right);
 int landlock_put(int fd, int number); /* a duplicate of it at a number that is free, or -EBUSY */
 int landlock_allow_held(int ruleset, int abi, const struct held *held);
-#define BERTHS 32
-static inline int berth_fd(const struct held *held, int i)
+#define BOX_SLOTS 32
+static inline int box_slot_fd(const struct held *held, int i)
 {
     return held->first + held->n + i;
 }

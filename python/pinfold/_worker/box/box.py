@@ -148,11 +148,11 @@ class Box:
         self._filter: _box.Filter | None = None
         self._filtered = False
         self._ruleset = -1
-        self._berthed = False
+        self._has_slot = False
         """Whether the ruleset, and the scratch directory, were another's before."""
         self._shared = -1
         """The mount namespace of all workers, until a call's own is certain."""
-        self._home = ""
+        self._scratch = ""
         self._left: tuple[int, ...] = ()
         """What the file system tells of `_home` when nothing is in it."""
         self.source: Source | None = None
@@ -176,35 +176,35 @@ class Box:
         self._filtered = True
         if fresh and abi:
             scratch = None if self._strict else f"{self._base}/scratch"
-            _runtime.use_berths(self._held, abi, network, scratch, self._filter)
+            _runtime.use_box_slots(self._held, abi, network, scratch, self._filter)
             forget_temporary_directory()
 
     def draft(self, *, reused: bool) -> None:
         """In a worker, before its first call. One that is used again closes its box now."""
-        berth = _runtime.own_berth()
-        name = berth[1] if berth is not None else ""
+        box_slot = _runtime.own_box_slot()
+        name = box_slot[1] if box_slot is not None else ""
         if not self._strict and (name or reused):
             self.source = slot(f"{self._base}/sources", name)
-            if berth is not None:
-                _box.allow(berth[0], self._plan["landlock"], self._own_source())
-        if _runtime.draft_berth():
+            if box_slot is not None:
+                _box.allow(box_slot[0], self._plan["landlock"], self._own_source())
+        if _runtime.draft_box_slot():
             return
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
             kind = STRICT if self._plan["level"] == "strict" else STANDARD
             self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"], reused)
-        self._home = f"{self._base}/scratch"
+        self._scratch = f"{self._base}/scratch"
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-            _box.part(-1, [], self._home, SCRATCH_BYTES)
+            _box.part(-1, [], self._scratch, SCRATCH_BYTES)
         else:
-            self._home += f"/{os.getpid()}"
-            os.mkdir(self._home, 0o700)
+            self._scratch += f"/{os.getpid()}"
+            os.mkdir(self._scratch, 0o700)
         if self.source is None:
-            self.source = Source(f"{self._home}/source")
-        if berth is not None:
-            self._berthed = True
-            self._ruleset = berth[0]
-            own = (self._home, ALL) if self._strict else ("/proc/self", READ)
+            self.source = Source(f"{self._scratch}/source")
+        if box_slot is not None:
+            self._has_slot = True
+            self._ruleset = box_slot[0]
+            own = (self._scratch, ALL) if self._strict else ("/proc/self", READ)
             _box.allow(self._ruleset, self._plan["landlock"], [own])
         elif self._plan["landlock"]:
             self._ruleset = self._draft()
@@ -220,14 +220,14 @@ class Box:
         if python_path:
             outside = [path for path in python_path if not covers(self.readable, path)]
         environ = getattr(os.environ, "_data", None)  # None: a set-up put something else there
-        if not outside and environ is not None and _runtime.enter_berth(environ):
+        if not outside and environ is not None and _runtime.enter_box_slot(environ):
             return
-        if not self._home:  # it has a berth, but needs rules of its own
-            berth = _runtime.own_berth()
-            assert berth is not None
-            self._ruleset = berth[0]
-            self._home = f"{self._base}/scratch/{berth[1]}"
-            self._berthed = True
+        if not self._scratch:  # it has a slot, but needs rules of its own
+            box_slot = _runtime.own_box_slot()
+            assert box_slot is not None
+            self._ruleset = box_slot[0]
+            self._scratch = f"{self._base}/scratch/{box_slot[1]}"
+            self._has_slot = True
         if not self._reused:
             self._close(outside)
         elif outside:
@@ -237,9 +237,9 @@ class Box:
             )
         else:
             self.entered = True
-        directory = self._home
+        directory = self._scratch
         if self.source is not None and not self._own_source():  # its file lies there as well
-            directory = f"{self._home}/work"
+            directory = f"{self._scratch}/work"
             os.mkdir(directory, 0o700)
         os.chdir(directory)
         for name in ("HOME", "TMPDIR", "TEMP", "TMP"):
@@ -252,12 +252,12 @@ class Box:
         itself tells of the call."""
         self.entered = False
         if self._strict:
-            os.chmod(self._home, 0o700)
+            os.chmod(self._scratch, 0o700)
         if self._clear() != self._left:
-            raise OSError(f"{self._home} is not as it was")
+            raise OSError(f"{self._scratch} is not as it was")
 
     def _clear(self) -> tuple[int, ...]:
-        fd = os.open(self._home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fd = os.open(self._scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _box.clear(fd, 0xFFFFFFFF)
             status = os.fstat(fd)
@@ -284,12 +284,12 @@ class Box:
     def _close(self, more: list[str]) -> None:
         if self._strict:
             if more:  # its own mounts were made without them
-                _box.part(self._shared, more, self._home, SCRATCH_BYTES)
+                _box.part(self._shared, more, self._scratch, SCRATCH_BYTES)
             os.close(self._shared)
-        rules = [*((path, READ) for path in more), (self._home, ALL), *self._own_source()]
-        if self._berthed and more:
+        rules = [*((path, READ) for path in more), (self._scratch, ALL), *self._own_source()]
+        if self._has_slot and more:
             self._ruleset = self._draft()  # what this call may read, the next may not
-        elif self._berthed:
+        elif self._has_slot:
             rules = []
         _box.close(self._ruleset, self._plan["landlock"], rules, self._held, self._filter)
         self._ruleset = -1

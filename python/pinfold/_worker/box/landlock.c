@@ -133,7 +133,7 @@ int landlock_allow_held(int ruleset, int abi, const struct held *held)
 
 void landlock_forget_held(const struct held *held)
 {
-    syscall(SYS_close_range, held->first, berth_fd(held, BERTHS) - 1, 0);
+    syscall(SYS_close_range, held->first, box_slot_fd(held, BOX_SLOTS) - 1, 0);
 }
 
 int landlock_enforce(int ruleset)

@@ -13,7 +13,7 @@
 #include "base/util.h"
 
 #define SIGNALS_MAX 1024
-#define DESCRIPTORS_MIN 256 /* the runtime's own are below (seat.c) */
+#define DESCRIPTORS_MIN 256 /* the runtime's own are below (reserved_fd.c) */
 
 int privilege_none_new(void)
 {

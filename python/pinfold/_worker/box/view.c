@@ -42,46 +42,46 @@ static int make_parents(char *path, size_t from)
 }
 
 /* The path of `name` below root, with its directory. */
-static int place_of(const char *root, const char *name, char place[PATH_MAX])
+static int place_of(const char *root, const char *name, char mount_point[PATH_MAX])
 {
-    if (snprintf(place, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
+    if (snprintf(mount_point, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
         return -ENAMETOOLONG;
-    return make_parents(place, strlen(root));
+    return make_parents(mount_point, strlen(root));
 }
 
-static int make_directory(const char *root, const char *name, char ret_place[PATH_MAX])
+static int make_directory(const char *root, const char *name, char ret_mount_point[PATH_MAX])
 {
-    int r = place_of(root, name, ret_place);
-    return r < 0 ? r : mkdir(ret_place, 0755) < 0 && errno != EEXIST ? -errno : 0;
+    int r = place_of(root, name, ret_mount_point);
+    return r < 0 ? r : mkdir(ret_mount_point, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-static int make_place(char *place, size_t root_length, const struct stat *status)
+static int make_mount_point(char *mount_point, size_t root_length, const struct stat *status)
 {
-    int r = make_parents(place, root_length);
+    int r = make_parents(mount_point, root_length);
     if (r < 0)
         return r;
     if (S_ISDIR(status->st_mode))
-        return mkdir(place, 0755) < 0 && errno != EEXIST ? -errno : 0;
-    int fd = open(place, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        return mkdir(mount_point, 0755) < 0 && errno != EEXIST ? -errno : 0;
+    int fd = open(mount_point, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return -errno;
     close(fd);
     return 0;
 }
 
-static int copy_link(const char *path, char *place, size_t root_length)
+static int copy_link(const char *path, char *mount_point, size_t root_length)
 {
     char target[PATH_MAX];
     ssize_t size = readlink(path, target, sizeof(target) - 1);
     if (size < 0)
         return -errno;
     target[size] = '\0';
-    int r = make_parents(place, root_length);
-    return r < 0 ? r : symlink(target, place) < 0 && errno != EEXIST ? -errno : 0;
+    int r = make_parents(mount_point, root_length);
+    return r < 0 ? r : symlink(target, mount_point) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 /* A copy of what is mounted at `source`, and below it, at `place`. */
-static int attach(const char *source, const char *place, uint64_t attributes)
+static int attach(const char *source, const char *mount_point, uint64_t attributes)
 {
     _cleanup_close_ int tree =
         (int)syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
@@ -90,13 +90,13 @@ static int attach(const char *source, const char *place, uint64_t attributes)
     struct mount_attr set = {.attr_set = attributes};
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0)
         return -errno;
-    return syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+    return syscall(SYS_move_mount, tree, "", AT_FDCWD, mount_point, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 /* The directory at `source` as an overlay of it alone, which has inodes of its own. A socket in it is nobody's there,
  * and a lock on a file is not one on the file below. But a name that was looked up once leads to the same file for good.
  * Negative where that cannot be had: another mount lies below it, or the file system is none to lay something over. */
-static int overlay(const char *source, const char *root, const char *place)
+static int overlay(const char *source, const char *root, const char *mount_point)
 {
     char empty[PATH_MAX], options[80];
     if (snprintf(empty, sizeof(empty), "%s" VIEW_NOTHING, root) >= (int)sizeof(empty))
@@ -106,26 +106,26 @@ static int overlay(const char *source, const char *root, const char *place)
     if (lower < 0 || lowest < 0)
         return -errno;
     snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d:/proc/self/fd/%d", lower, lowest);
-    return mount("pinfold", place, "overlay", MS_RDONLY_ | MS_NOSUID_ | MS_NODEV_, options) < 0 ? -errno : 0;
+    return mount("pinfold", mount_point, "overlay", MS_RDONLY_ | MS_NOSUID_ | MS_NODEV_, options) < 0 ? -errno : 0;
 }
 
 /* `source` (which `path` names inside) at `root` + `path`. */
 static int show(const char *source, const char *root, const char *path, enum view_kind kind)
 {
-    char place[PATH_MAX];
-    if (snprintf(place, sizeof(place), "%s%s", root, path) >= (int)sizeof(place))
+    char mount_point[PATH_MAX];
+    if (snprintf(mount_point, sizeof(mount_point), "%s%s", root, path) >= (int)sizeof(mount_point))
         return -ENAMETOOLONG;
     struct stat status;
     if (lstat(source, &status) < 0)
         return -errno;
     if (S_ISLNK(status.st_mode))
-        return copy_link(source, place, strlen(root));
-    int r = make_place(place, strlen(root), &status);
+        return copy_link(source, mount_point, strlen(root));
+    int r = make_mount_point(mount_point, strlen(root), &status);
     if (r < 0)
         return r;
-    if (kind == VIEW_STILL && S_ISDIR(status.st_mode) && overlay(source, root, place) == 0)
+    if (kind == VIEW_STILL && S_ISDIR(status.st_mode) && overlay(source, root, mount_point) == 0)
         return 0;
-    return attach(source, place,
+    return attach(source, mount_point,
                   MOUNT_ATTR_NOSUID | (uint64_t)MOUNT_ATTR_RDONLY |
                       (kind == VIEW_DEVICE ? 0 : (uint64_t)MOUNT_ATTR_NODEV));
 }
@@ -136,8 +136,8 @@ int view_open(const char *root)
         return -errno;
     if (mount("pinfold", root, "tmpfs", MS_NOSUID_ | MS_NODEV_, "mode=755,size=1m") < 0)
         return -errno;
-    char place[PATH_MAX];
-    return make_directory(root, VIEW_NOTHING, place);
+    char mount_point[PATH_MAX];
+    return make_directory(root, VIEW_NOTHING, mount_point);
 }
 
 int view_show(const char *root, const char *path, enum view_kind kind)
@@ -147,11 +147,12 @@ int view_show(const char *root, const char *path, enum view_kind kind)
 
 static int mount_proc(const char *root, const char *name, unsigned long flags, const char *options)
 {
-    char place[PATH_MAX];
-    int r = make_directory(root, name, place);
+    char mount_point[PATH_MAX];
+    int r = make_directory(root, name, mount_point);
     if (r < 0)
         return r;
-    return mount("proc", place, "proc", flags | MS_NOSUID_ | MS_NODEV_ | MS_NOEXEC_, options) < 0 ? -errno : 0;
+    return mount("proc", mount_point, "proc", flags | MS_NOSUID_ | MS_NODEV_ | MS_NOEXEC_, options) < 0 ? -errno
+                                                                                                        : 0;
 }
 
 /* What has this name, and not what is below it. */
@@ -203,13 +204,13 @@ static int copy_setting(const char *root, const char *name)
  * in this order. */
 static int cover_proc(const char *root, const char *const *shown, size_t n)
 {
-    char place[PATH_MAX];
-    int r = make_directory(root, VIEW_COPIES "/sys", place);
+    char mount_point[PATH_MAX];
+    int r = make_directory(root, VIEW_COPIES "/sys", mount_point);
     if (r == 0)
-        r = place_of(root, VIEW_COPIES "/file", place);
+        r = place_of(root, VIEW_COPIES "/file", mount_point);
     if (r < 0)
         return r;
-    _cleanup_close_ int nothing = open(place, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
+    _cleanup_close_ int nothing = open(mount_point, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
     if (nothing < 0)
         return -errno;
     for (size_t i = 0; r == 0 && i < n; i++)
@@ -217,8 +218,8 @@ static int cover_proc(const char *root, const char *const *shown, size_t n)
             r = copy_setting(root, shown[i]);
     if (r < 0)
         return r;
-    snprintf(place, sizeof(place), "%s" VIEW_PROC, root);
-    DIR *proc = opendir(place);
+    snprintf(mount_point, sizeof(mount_point), "%s" VIEW_PROC, root);
+    DIR *proc = opendir(mount_point);
     if (!proc)
         return -errno;
     for (struct dirent *entry; r == 0 && (entry = readdir(proc));) {
@@ -226,12 +227,12 @@ static int cover_proc(const char *root, const char *const *shown, size_t n)
         if (entry->d_type == DT_LNK || name[0] == '.' || (name[0] >= '0' && name[0] <= '9') ||
             is_among(name, shown, n))
             continue;
-        if (snprintf(place, sizeof(place), VIEW_PROC "/%s", name) >= (int)sizeof(place))
+        if (snprintf(mount_point, sizeof(mount_point), VIEW_PROC "/%s", name) >= (int)sizeof(mount_point))
             r = -ENAMETOOLONG;
         else if (strcmp(name, "sys") == 0)
-            r = cover(root, VIEW_COPIES "/sys", place);
+            r = cover(root, VIEW_COPIES "/sys", mount_point);
         else
-            r = cover(root, entry->d_type == DT_DIR ? VIEW_NOTHING : VIEW_COPIES "/file", place);
+            r = cover(root, entry->d_type == DT_DIR ? VIEW_NOTHING : VIEW_COPIES "/file", mount_point);
     }
     closedir(proc);
     return r;

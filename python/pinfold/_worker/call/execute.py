@@ -41,7 +41,7 @@ IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
 Outcome = tuple[int, Segments]
 
 # Made now, for when the candidate left nothing to make it with.
-_UNTOLD = pack_failure(report.untold())
+_NO_REPORT = pack_failure(report.without_report())
 
 
 class Executor:
@@ -120,7 +120,7 @@ class Executor:
             pid = getpid()
             outcome, error = shield(context.run, self._call, segments, result_max)
             if getpid() != pid:  # a process that the call forked, and that came back here
-                return (outcome or (RESULT_EXCEPTION, _UNTOLD))[0], [], 0
+                return (outcome or (RESULT_EXCEPTION, _NO_REPORT))[0], [], 0
             shield(reset.flush)
             reset.rebind()
         if error is not None:
@@ -128,7 +128,7 @@ class Executor:
             outcome, _ = shield(_interrupted, error)
         if self._imports is not None:
             self.note = shield(self._imports.note, self._entries)[0] or b""
-        status, result = outcome or (RESULT_EXCEPTION, _UNTOLD)
+        status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT)
         flags = 0
         if reset is not None:
             _, unlimited = shield(self._limits.restore)
@@ -190,8 +190,8 @@ class Executor:
                 value = asyncio.run(value)
         except BaseException as error:
             with self._shadows:
-                told = (report.undecodable if decoding else report.raised)(error, program)
-                return RESULT_EXCEPTION, pack_failure(told)
+                failure = (report.undecodable if decoding else report.raised)(error, program)
+                return RESULT_EXCEPTION, pack_failure(failure)
         args = kwargs = function = None  # type: ignore[assignment]
 
         try:

@@ -89,7 +89,7 @@ def too_large(size: int, most: int) -> Failure:
     return Failure("OverflowError", message, message, 1, 0)
 
 
-def untold() -> Failure:
+def without_report() -> Failure:
     """There was an exception, and telling of it raised another."""
     message = "an exception was raised that cannot be told"
     return Failure("BaseException", message, message, 1, 0)
@@ -106,10 +106,10 @@ def cut(text: str, most: int) -> str:
 def _text(error: BaseException, trace: TracebackType | None, lines: list[str], file: str) -> str:
     if issubclass(type(error), SyntaxError):
         _complete(error, lines, file)
-    told = TracebackException(type(error), error, trace, compact=True)
+    trace_text = TracebackException(type(error), error, trace, compact=True)
     if file != FILE:
-        _rename(told, file)
-    return "".join(told.format())
+        _rename(trace_text, file)
+    return "".join(trace_text.format())
 
 
 def _rename(told: TracebackException, file: str) -> None:
@@ -176,14 +176,14 @@ def _context(failing: int, lines: list[str]) -> str:
     first = max(1, failing - CONTEXT_LINES)
     last = min(len(lines), failing + CONTEXT_LINES)
     width = len(str(last))
-    told = [f"\n{FILE}, line {failing}:\n"]
+    text = [f"\n{FILE}, line {failing}:\n"]
     for number in range(first, last + 1):
         mark = ">" if number == failing else " "
         line = lines[number - 1].rstrip()
         if len(line) > LINE_MAX:
             line = line[:LINE_MAX] + " ..."
-        told.append(f"{mark} {number:{width}} | {line}".rstrip() + "\n")
-    return "".join(told)
+        text.append(f"{mark} {number:{width}} | {line}".rstrip() + "\n")
+    return "".join(text)
 
 
 def _kind(error: BaseException) -> str:

@@ -51,10 +51,10 @@ class Worker:
         base: str,
         box: Box | None = None,
     ) -> None:
-        self._places = settings.get("places")
+        self._cpu_slots = settings.get("cpu_slots")
         # What a call waited for, and what one in a box has used, the pool reads from a worker that
         # lives; then it kills it.
-        self._last = isolation == "fresh" and self._places is None and box is None
+        self._last = isolation == "fresh" and self._cpu_slots is None and box is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
         if box is not None:
@@ -103,8 +103,8 @@ class Worker:
             if request is None:
                 return False
             _, segments, result_max = request
-            if self._places is not None:
-                pin(self._places[channel.place - 1])
+            if self._cpu_slots is not None:
+                pin(self._cpu_slots[channel.cpu_slot - 1])
             status, result, flags = self._executor.run(tuple(segments), result_max)
             if self._executor.looked_closely and not channel.is_intact():
                 flags |= RESULT_RETIRE

@@ -31,20 +31,20 @@ def find(module: ModuleType, name: str) -> Callable[..., Any]:
 
 def _method(owner: Any, name: str) -> Any:
     *owners, last = name.split(".")
-    told = "The source"
+    owner_name = "The source"
     for part in owners:
-        owner = _part(owner, part, name, told)
+        owner = _part(owner, part, name, owner_name)
         is_class = issubclass(type(owner), type)
-        told = f"{'Class' if is_class else 'Object'} '{part}'"
+        owner_name = f"{'Class' if is_class else 'Object'} '{part}'"
     if is_class and _needs_instance(owner, last):
         return getattr(owner(), last)
-    return _part(owner, last, name, told)
+    return _part(owner, last, name, owner_name)
 
 
-def _part(owner: Any, part: str, name: str, told: str) -> Any:
+def _part(owner: Any, part: str, name: str, owner_name: str) -> Any:
     found = getattr(owner, part, _MISSING)
     if found is _MISSING:
-        raise NotFound(f"Function '{name}' not found: {told} has no '{part}'")
+        raise NotFound(f"Function '{name}' not found: {owner_name} has no '{part}'")
     return found
 
 

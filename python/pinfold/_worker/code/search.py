@@ -280,8 +280,11 @@ def is_installed(name: str, installed: Collection[str]) -> bool:
     assert spec is not None
     if spec.origin in ("built-in", "frozen"):
         return is_inside(name)
-    homes = spec.submodule_search_locations
-    places = list(homes) if homes is not None else [spec.origin] if spec.has_location else []
+    locations = spec.submodule_search_locations
+    if locations is not None:
+        places = list(locations)
+    else:
+        places = [spec.origin] if spec.has_location else []
     return bool(places) and all(os.path.dirname(place) in installed for place in places)
 
 

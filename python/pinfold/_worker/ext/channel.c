@@ -55,7 +55,7 @@ struct channel {
     pid_t pid; /* whose channel it is: what the program forks may not speak on it */
     bool reused;
     uint64_t call;               /* that was received and not answered; 0: none */
-    uint32_t place;              /* the worker's, as the last call told */
+    uint32_t cpu_slot;           /* the worker's, as the last call told */
     struct rusage own, children; /* at the start of the call */
     struct slate *slate;         /* NULL: no call is handed ahead */
     int held;                    /* the spill that the pool takes from here; or -1 */
@@ -69,7 +69,7 @@ struct channel {
 };
 
 /* Whose status flags a program may change, for all calls after it. */
-static const enum seat kept[] = {SEAT_CHANNEL, SEAT_OUT, SEAT_ERR};
+static const enum reserved_fd kept[] = {RESERVED_CHANNEL, RESERVED_OUT, RESERVED_ERR};
 
 static void payload_dealloc(PyObject *self)
 {
@@ -141,7 +141,7 @@ static PyObject *request_views(PyObject *module, struct frame *frame)
 /* The peak since now, and not since the start of the process: proc(5), clear_refs. */
 static void reset_peak(const struct channel *channel)
 {
-    if (channel->reused && pwrite(seat_fd(SEAT_CLEAR_REFS), "5", 1, 0) < 0)
+    if (channel->reused && pwrite(reserved_fd(RESERVED_CLEAR_REFS), "5", 1, 0) < 0)
         return; /* then the peak is that of the worker's life, an upper bound */
 }
 
@@ -152,10 +152,10 @@ static void reset_peak(const struct channel *channel)
 static int next_call(struct channel *channel, struct frame *frame)
 {
     for (;;) {
-        int r = frame_receive(seat_fd(SEAT_CHANNEL), MSG_DONTWAIT, FRAME_FROM_POOL,
+        int r = frame_receive(reserved_fd(RESERVED_CHANNEL), MSG_DONTWAIT, FRAME_FROM_POOL,
                               channel->buffer + BUFFER_OFFSET, frame);
         if (r == -EAGAIN) {
-            struct pollfd call = {seat_fd(SEAT_CHANNEL), POLLIN, 0};
+            struct pollfd call = {reserved_fd(RESERVED_CHANNEL), POLLIN, 0};
             if (!channel->answered) /* a worker of one call waits for its end */
                 pages_copy(call.fd);
             poll(&call, 1, -1);
@@ -178,7 +178,7 @@ static int next_call(struct channel *channel, struct frame *frame)
             if (channel->slate)
                 slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
-        } else if (channel->slate && slate_begin(channel->slate, call->place))
+        } else if (channel->slate && slate_begin(channel->slate, call->slot))
             return 1;
         frame_release(frame); /* the slate, the printed; or a call that was taken back */
         if (r < 0)
@@ -218,7 +218,7 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
     channel->call = frame.head.id;
     uint64_t result_max = ((const struct frame_call *)frame.body)->result_max;
     if (!channel->slate)
-        channel->place = ((const struct frame_call *)frame.body)->place;
+        channel->cpu_slot = ((const struct frame_call *)frame.body)->slot;
     PyObject *module = PyType_GetModule(Py_TYPE(self));
     PyObject *views = request_views(module, &frame);
     frame_release(&frame);
@@ -279,7 +279,7 @@ static int send_patiently(struct channel *channel, struct frame_result *result, 
 {
     struct iovec tail = {inlined, inlined ? result->payload_size : 0};
     for (;;) {
-        int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
+        int r = frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
                            tail.iov_base ? 1 : 0, spill, *spill >= 0);
         if (r == -ETOOMANYREFS && can_hold(channel, result)) {
             channel->held = TAKE_FD(*spill);
@@ -288,7 +288,7 @@ static int send_patiently(struct channel *channel, struct frame_result *result, 
         }
         if (!frame_may_yet_go(r))
             return r;
-        struct pollfd room = {seat_fd(SEAT_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
+        struct pollfd room = {reserved_fd(RESERVED_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
         poll(&room, 1, r == -EAGAIN ? -1 : SHORT_MS);
     }
 }
@@ -297,8 +297,8 @@ static int send_patiently(struct channel *channel, struct frame_result *result, 
 static bool is_quiet(const struct channel *channel)
 {
     int out = 1, err = 1;
-    return ioctl(seat_fd(SEAT_OUT), FIONREAD, &out) == 0 && out == 0 &&
-           ioctl(seat_fd(SEAT_ERR), FIONREAD, &err) == 0 && err == 0 &&
+    return ioctl(reserved_fd(RESERVED_OUT), FIONREAD, &out) == 0 && out == 0 &&
+           ioctl(reserved_fd(RESERVED_ERR), FIONREAD, &err) == 0 && err == 0 &&
            slate_is_quiet(channel->slate, channel->reads);
 }
 
@@ -307,9 +307,9 @@ static bool is_quiet(const struct channel *channel)
 static void restore_modes(const struct channel *channel)
 {
     for (size_t i = 0; i < COUNT_OF(kept); i++) {
-        int now = fcntl(seat_fd(kept[i]), F_GETFL);
+        int now = fcntl(reserved_fd(kept[i]), F_GETFL);
         if (now >= 0 && now != channel->modes[i])
-            fcntl(seat_fd(kept[i]), F_SETFL, channel->modes[i]);
+            fcntl(reserved_fd(kept[i]), F_SETFL, channel->modes[i]);
     }
 }
 
@@ -326,7 +326,7 @@ static bool is_setting(int option)
 
 static void read_keeping(struct keeping *keeping)
 {
-    const int channel = seat_fd(SEAT_CHANNEL);
+    const int channel = reserved_fd(RESERVED_CHANNEL);
     memset(keeping, 0, sizeof(*keeping));
     for (int option = 1; option < OPTIONS; option++) {
         if (!is_setting(option))
@@ -341,9 +341,9 @@ static void read_keeping(struct keeping *keeping)
     keeping->name_size = sizeof(name);
     getsockname(channel, (struct sockaddr *)&name, &keeping->name_size);
     for (size_t i = 0; i < COUNT_OF(kept); i++) {
-        keeping->signals[i] = fcntl(seat_fd(kept[i]), F_GETSIG);
-        keeping->pipe_sizes[i] = fcntl(seat_fd(kept[i]), F_GETPIPE_SZ);
-        fcntl(seat_fd(kept[i]), F_GETOWN_EX, &keeping->owners[i]);
+        keeping->signals[i] = fcntl(reserved_fd(kept[i]), F_GETSIG);
+        keeping->pipe_sizes[i] = fcntl(reserved_fd(kept[i]), F_GETPIPE_SZ);
+        fcntl(reserved_fd(kept[i]), F_GETOWN_EX, &keeping->owners[i]);
     }
 }
 
@@ -366,7 +366,7 @@ static PyObject *channel_is_intact(PyObject *self, PyObject *unused)
 static bool has_timers(void)
 {
     char line;
-    return pread(seat_fd(SEAT_TIMERS), &line, 1, 0) > 0;
+    return pread(reserved_fd(RESERVED_TIMERS), &line, 1, 0) > 0;
 }
 
 /* The next call may be one that was handed ahead only if nothing of this one is left. */
@@ -389,7 +389,7 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
     if (r == -EMFILE) {
         /* The program has used up its descriptors. These are ours, and stand there for this; where the limit is so
          * low that they lie above it, the standard streams have served their time. */
-        seat_close(SEAT_OUT, SEAT_ERR);
+        reserved_close(RESERVED_OUT, RESERVED_ERR);
         close(STDIN_FILENO);
         close(STDOUT_FILENO);
         *flags |= RESULT_RETIRE;
@@ -401,9 +401,9 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
 /* The next call finds its descriptors, whatever this one did to them. */
 static void restore_streams(void)
 {
-    dup2(seat_fd(SEAT_IN), STDIN_FILENO);
-    dup2(seat_fd(SEAT_OUT), STDOUT_FILENO);
-    dup2(seat_fd(SEAT_ERR), STDERR_FILENO);
+    dup2(reserved_fd(RESERVED_IN), STDIN_FILENO);
+    dup2(reserved_fd(RESERVED_OUT), STDOUT_FILENO);
+    dup2(reserved_fd(RESERVED_ERR), STDERR_FILENO);
 }
 
 /* 0; or -1 with an exception set, and the call is not answered. */
@@ -459,7 +459,7 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
 /* What the pool is to take from here, it has when it kills this process, or hangs up. */
 static _Noreturn void end(const struct channel *channel)
 {
-    struct pollfd pool = {seat_fd(SEAT_CHANNEL), POLLRDHUP, 0};
+    struct pollfd pool = {reserved_fd(RESERVED_CHANNEL), POLLRDHUP, 0};
     while (channel->held >= 0 && poll(&pool, 1, -1) <= 0)
         ;
     _exit(0);
@@ -532,7 +532,7 @@ static PyObject *channel_note(PyObject *self, PyObject *text)
     if (size > FRAME_NOTE_MAX)
         return PyErr_Format(PyExc_ValueError, "a note has at most %u bytes", FRAME_NOTE_MAX);
     struct iovec tail = {bytes, (size_t)size};
-    int r = frame_send(seat_fd(SEAT_CHANNEL), FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
+    int r = frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
     if (r < 0 && !frame_may_yet_go(r))
         return raise_errno(r, "cannot send a note");
     Py_RETURN_NONE;
@@ -544,10 +544,10 @@ static PyObject *channel_call(PyObject *self, void *unused)
     return PyLong_FromUnsignedLongLong(((struct channel *)self)->call);
 }
 
-static PyObject *channel_place(PyObject *self, void *unused)
+static PyObject *channel_cpu_slot(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLong(((struct channel *)self)->place);
+    return PyLong_FromUnsignedLong(((struct channel *)self)->cpu_slot);
 }
 
 static void channel_dealloc(PyObject *self)
@@ -569,7 +569,7 @@ static PyMethodDef channel_methods[] = {
 
 static PyGetSetDef channel_attributes[] = {
     {"call", channel_call, NULL, "The call that was received and not answered yet; 0: none.", NULL},
-    {"place", channel_place, NULL, "The worker's place, from 1, as the last call told; 0: none.", NULL},
+    {"cpu_slot", channel_cpu_slot, NULL, "The worker's place, from 1, as the last call told; 0: none.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -598,20 +598,20 @@ PyObject *channel_new(PyObject *module, bool reused)
     channel->reused = reused;
     channel->held = -1;
     channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
-    int r = channel->buffer ? seat_renew() : -ENOMEM;
+    int r = channel->buffer ? reserved_renew() : -ENOMEM;
     if (r == 0 && reused) {
-        /* SEAT_IN holds /dev/null since the seats were taken. */
-        r = seat_copy(SEAT_OUT, STDOUT_FILENO);
+        /* RESERVED_IN holds /dev/null since the seats were taken. */
+        r = reserved_copy(RESERVED_OUT, STDOUT_FILENO);
         if (r == 0)
-            r = seat_copy(SEAT_ERR, STDERR_FILENO);
+            r = reserved_copy(RESERVED_ERR, STDERR_FILENO);
         int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
         if (fd >= 0)
-            seat_put(SEAT_CLEAR_REFS, fd);
+            reserved_put(RESERVED_CLEAR_REFS, fd);
         fd = open("/proc/self/timers", O_RDONLY | O_CLOEXEC); /* CONFIG_CHECKPOINT_RESTORE */
         if (fd >= 0)
-            seat_put(SEAT_TIMERS, fd);
+            reserved_put(RESERVED_TIMERS, fd);
         for (size_t i = 0; i < COUNT_OF(kept); i++)
-            channel->modes[i] = fcntl(seat_fd(kept[i]), F_GETFL);
+            channel->modes[i] = fcntl(reserved_fd(kept[i]), F_GETFL);
         channel->keeping = malloc(sizeof(*channel->keeping));
         if (channel->keeping)
             read_keeping(channel->keeping);

@@ -37,9 +37,9 @@ void child_settle(const struct child *child)
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     sweep_tag(child->tag);
-    seat_close(SEAT_CONTROL, SEAT_OOM);
+    reserved_close(RESERVED_CONTROL, RESERVED_OOM);
     if (dup2(child->fds[OUT], STDOUT_FILENO) < 0 || dup2(child->fds[ERR], STDERR_FILENO) < 0 ||
-        seat_copy(SEAT_CHANNEL, child->fds[CHANNEL]) < 0)
+        reserved_copy(RESERVED_CHANNEL, child->fds[CHANNEL]) < 0)
         give_up(child->fds[CHANNEL], "cannot take the descriptors of", "a worker", errno);
     for (size_t i = 0; i < COUNT_OF(child->fds); i++)
         close(child->fds[i]);
@@ -51,7 +51,7 @@ void child_exec(const struct child *child, char *const *command)
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     sigprocmask(SIG_SETMASK, &child->mask, NULL);
-    int channel = seat_fd(SEAT_CHANNEL);
+    int channel = reserved_fd(RESERVED_CHANNEL);
     if (dup2(channel, 3) == 3) {
         /* All others are close-on-exec: those of this file's doing, and those that a library opened. */
         execv(command[0], command);

@@ -117,56 +117,56 @@ struct range {
 static struct range written[RANGES_MOST];
 static size_t n_written;
 
-struct tell {
+struct written_pages {
     struct range ranges[RANGES_MOST];
     size_t n, pages;
     int pagemap;
 };
 
-static bool add_page(struct tell *tell, uintptr_t page, size_t page_size)
+static bool add_page(struct written_pages *pages, uintptr_t page, size_t page_size)
 {
-    struct range *last = &tell->ranges[tell->n];
-    if (tell->n > 0 && last[-1].end == page) {
+    struct range *last = &pages->ranges[pages->n];
+    if (pages->n > 0 && last[-1].end == page) {
         last[-1].end += page_size;
     } else {
-        if (tell->n == RANGES_MOST)
+        if (pages->n == RANGES_MOST)
             return false;
         *last = (struct range){page, page + page_size};
-        tell->n++;
+        pages->n++;
     }
-    return ++tell->pages < PAGES_MOST;
+    return ++pages->pages < PAGES_MOST;
 }
 
 static bool add_own(const struct mapping *mapping, void *data)
 {
-    struct tell *tell = data;
+    struct written_pages *pages = data;
     if (mapping->rights[0] != 'r' || mapping->rights[1] != 'w' || mapping->end - mapping->start > MAPPING_MOST)
         return true;
     size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
     uint64_t entries[512];
     for (uintptr_t page = mapping->start; page < mapping->end;) {
         ssize_t size =
-            pread(tell->pagemap, entries, sizeof(entries), (off_t)(page / page_size * sizeof(uint64_t)));
+            pread(pages->pagemap, entries, sizeof(entries), (off_t)(page / page_size * sizeof(uint64_t)));
         if (size <= 0)
             return true;
         for (size_t i = 0; i < (size_t)size / sizeof(uint64_t) && page < mapping->end; i++, page += page_size)
-            if (entries[i] & PAGEMAP_OWN && !add_page(tell, page, page_size))
+            if (entries[i] & PAGEMAP_OWN && !add_page(pages, page, page_size))
                 return false;
     }
     return true;
 }
 
 /* In the child: runs what a worker runs, and tells which pages it wrote to. */
-static void tell_written(PyObject *play, int to)
+static void report_written(PyObject *play, int to)
 {
-    static struct tell tell;
+    static struct written_pages pages;
     PyObject *result = PyObject_CallNoArgs(play);
-    tell.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (!result || tell.pagemap < 0)
+    pages.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (!result || pages.pagemap < 0)
         _exit(1);
-    each_mapping(add_own, &tell);
-    size_t size = tell.n * sizeof(tell.ranges[0]);
-    _exit(write(to, tell.ranges, size) != (ssize_t)size);
+    each_mapping(add_own, &pages);
+    size_t size = pages.n * sizeof(pages.ranges[0]);
+    _exit(write(to, pages.ranges, size) != (ssize_t)size);
 }
 
 int pages_learn(PyObject *play)
@@ -177,7 +177,7 @@ int pages_learn(PyObject *play)
     pid_t pid = child_fork();
     if (pid == 0) {
         PyOS_AfterFork_Child();
-        tell_written(play, ends[1]);
+        report_written(play, ends[1]);
     }
     close(ends[1]);
     size_t size = 0;

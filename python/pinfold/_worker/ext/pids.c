@@ -3,15 +3,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static uint32_t home(const struct pids *pids, pid_t pid)
+static uint32_t wanted(const struct pids *pids, pid_t pid)
 {
     return ((uint32_t)pid * UINT32_C(2654435769) >> 7) & (pids->capacity - 1); /* Knuth's multiplicative hash */
 }
 
 /* Where the pid is, or where it would go. There is always a free place. */
-static struct pids_entry *place(const struct pids *pids, pid_t pid)
+static struct pids_entry *entry_of(const struct pids *pids, pid_t pid)
 {
-    uint32_t at = home(pids, pid);
+    uint32_t at = wanted(pids, pid);
     while (pids->entries[at].pid && pids->entries[at].pid != pid)
         at = (at + 1) & (pids->capacity - 1);
     return &pids->entries[at];
@@ -35,27 +35,27 @@ int pids_reserve(struct pids *pids)
 
 void pids_add(struct pids *pids, pid_t pid, uint64_t number)
 {
-    *place(pids, pid) = (struct pids_entry){pid, number};
+    *entry_of(pids, pid) = (struct pids_entry){pid, number};
     pids->used++;
 }
 
 bool pids_has(const struct pids *pids, pid_t pid)
 {
-    return pids->used > 0 && place(pids, pid)->pid == pid;
+    return pids->used > 0 && entry_of(pids, pid)->pid == pid;
 }
 
 bool pids_take(struct pids *pids, pid_t pid, uint64_t *ret_number)
 {
     if (!pids_has(pids, pid))
         return false;
-    struct pids_entry *gone = place(pids, pid);
+    struct pids_entry *gone = entry_of(pids, pid);
     *ret_number = gone->number;
     gone->pid = 0;
     pids->used--;
     /* What was pushed past this place by collisions moves up, so that no search ends at the gap. */
     uint32_t mask = pids->capacity - 1, gap = (uint32_t)(gone - pids->entries);
     for (uint32_t at = (gap + 1) & mask; pids->entries[at].pid; at = (at + 1) & mask) {
-        if (((at - home(pids, pids->entries[at].pid)) & mask) < ((at - gap) & mask))
+        if (((at - wanted(pids, pids->entries[at].pid)) & mask) < ((at - gap) & mask))
             continue;
         pids->entries[gap] = pids->entries[at];
         pids->entries[at].pid = 0;

@@ -162,7 +162,7 @@ static int write_through(int stream, const char *bytes, size_t n)
     return 0;
 }
 
-static int put(int stream, const char *bytes, size_t n)
+static int stream_put(int stream, const char *bytes, size_t n)
 {
     if (n >= PRINTED_BYTES)
         return write_through(stream, bytes, n);
@@ -211,12 +211,12 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
         return NULL;
     if (PyBytes_CheckExact(data)) { /* what the text layer gives */
         const Py_ssize_t n = PyBytes_GET_SIZE(data);
-        return put(stream, PyBytes_AS_STRING(data), (size_t)n) < 0 ? NULL : PyLong_FromSsize_t(n);
+        return stream_put(stream, PyBytes_AS_STRING(data), (size_t)n) < 0 ? NULL : PyLong_FromSsize_t(n);
     }
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    PyObject *size = put(stream, view.buf, (size_t)view.len) < 0 ? NULL : PyLong_FromSsize_t(view.len);
+    PyObject *size = stream_put(stream, view.buf, (size_t)view.len) < 0 ? NULL : PyLong_FromSsize_t(view.len);
     PyBuffer_Release(&view);
     return size;
 }
@@ -333,7 +333,7 @@ static PyObject *text_write(PyObject *self, PyObject *string)
         return result;
     }
     const int stream = writer_of(text->writer)->stream;
-    if (put(stream, bytes, (size_t)n) < 0)
+    if (stream_put(stream, bytes, (size_t)n) < 0)
         return NULL;
     if (text->by_line && (memchr(bytes, '\n', (size_t)n) || memchr(bytes, '\r', (size_t)n)) &&
         flush_stream(stream) < 0)

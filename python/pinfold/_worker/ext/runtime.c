@@ -73,10 +73,10 @@ static int open_spills(const char *path)
     pinfold_error error;
     int r = spill_dir_open(path, &runtime_spills, &error);
     if (r == 0)
-        r = seat_put(SEAT_SPILLS, runtime_spills.fd);
+        r = reserved_put(RESERVED_SPILLS, runtime_spills.fd);
     if (r < 0)
         return r;
-    runtime_spills.fd = seat_fd(SEAT_SPILLS);
+    runtime_spills.fd = reserved_fd(RESERVED_SPILLS);
     return 0;
 }
 
@@ -97,17 +97,17 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     if (PyErr_Occurred())
         return NULL;
     to_pool = control;
-    int r = seat_open();
+    int r = reserved_open();
     /* The one above may die from now on: its pidfd tells, once PDEATHSIG does not any more. */
     if (r == 0 && getppid() != 0) { /* in a namespace of pids the kernel sees to it */
         int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
-        r = guard < 0 ? -errno : seat_put(SEAT_GUARD, guard);
+        r = guard < 0 ? -errno : reserved_put(RESERVED_GUARD, guard);
     }
     if (r == 0)
-        r = seat_put(SEAT_CONTROL, control);
+        r = reserved_put(RESERVED_CONTROL, control);
     if (r < 0)
         return raise_errno(r, "cannot take the template's descriptors");
-    to_pool = seat_fd(SEAT_CONTROL);
+    to_pool = reserved_fd(RESERVED_CONTROL);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     dump_no_core();
 
@@ -115,7 +115,7 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     if (!buffer)
         return PyErr_NoMemory();
     struct frame frame;
-    r = frame_receive(seat_fd(SEAT_CONTROL), 0, FRAME_FROM_POOL, buffer, &frame);
+    r = frame_receive(reserved_fd(RESERVED_CONTROL), 0, FRAME_FROM_POOL, buffer, &frame);
     if (r <= 0 || frame.head.kind != FRAME_SETUP)
         return raise_errno(r < 0 ? r : -EPROTO, "no set-up came from the pool");
     const struct frame_setup *setup = frame.body;
@@ -148,23 +148,23 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
     }
     dump_no_core();
     to_pool = channel;
-    int r = seat_open();
+    int r = reserved_open();
     if (r == 0)
-        r = seat_put(SEAT_CHANNEL, channel);
+        r = reserved_put(RESERVED_CHANNEL, channel);
     if (r == 0) {
-        to_pool = seat_fd(SEAT_CHANNEL);
+        to_pool = reserved_fd(RESERVED_CHANNEL);
         r = open_spills(path ? PyBytes_AS_STRING(path) : NULL);
     }
     Py_XDECREF(path);
     return none_or(r, "cannot take the worker's descriptors");
 }
 
-static int sit(enum seat seat, const char *base, const char *name)
+static int sit(enum reserved_fd which, const char *base, const char *name)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/%s", base, name);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : seat_put(seat, fd);
+    return fd < 0 ? -errno : reserved_put(which, fd);
 }
 
 PyDoc_STRVAR(
@@ -181,14 +181,14 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     int lock, outside, swept, needed;
     if (!PyArg_ParseTuple(arguments, "siipp", &base, &lock, &outside, &swept, &needed))
         return NULL;
-    int r = seat_put(SEAT_BASE, lock);
-    int also = seat_put(SEAT_OUTSIDE, outside);
+    int r = reserved_put(RESERVED_BASE, lock);
+    int also = reserved_put(RESERVED_OUTSIDE, outside);
     if (r == 0)
         r = also;
     if (r == 0 && swept)
-        r = sit(SEAT_SCRATCH, base, "scratch");
+        r = sit(RESERVED_SCRATCH, base, "scratch");
     if (r == 0 && swept)
-        r = sit(SEAT_TRASH, base, "trash");
+        r = sit(RESERVED_TRASH, base, "trash");
     runtime_has_base = r == 0;
     runtime_needs_base = r == 0 && needed;
     runtime_has_scratch = r == 0 && swept;
@@ -240,7 +240,8 @@ static PyObject *arm(PyObject *module, PyObject *above)
 {
     (void)module;
     int r = above == Py_True ? stack_arm_above() : stack_arm_beneath();
-    return r < 0 ? raise_errno(r, "cannot arm the stack's handlers") : PyLong_FromLong(seat_fd(SEAT_STACK));
+    return r < 0 ? raise_errno(r, "cannot arm the stack's handlers")
+                 : PyLong_FromLong(reserved_fd(RESERVED_STACK));
 }
 
 static PyObject *rehearse(PyObject *module, PyObject *unused)
@@ -257,7 +258,7 @@ PyDoc_STRVAR(
     "to which its number and its id are added; then this does not return at all. `step`: None, or what is\n"
     "called, until it does not return True, when there is nothing else to do, or some workers were made.");
 
-static PyObject *serve(PyObject *module, PyObject *arguments)
+static PyObject *py_serve(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned flags;
@@ -269,7 +270,7 @@ static PyObject *serve(PyObject *module, PyObject *arguments)
     if (command == Py_None) {
         PyObject *worker_id = serve_run(flags, NULL, step);
         if (worker_id)
-            to_pool = seat_fd(SEAT_CHANNEL);
+            to_pool = reserved_fd(RESERVED_CHANNEL);
         return worker_id;
     }
 
@@ -337,7 +338,7 @@ static PyObject *ready(PyObject *module, PyObject *number)
     unsigned long long id = PyLong_AsUnsignedLongLong(number);
     if (PyErr_Occurred())
         return NULL;
-    return none_or(frame_send(seat_fd(SEAT_CHANNEL), FRAME_READY, id, NULL, NULL, 0, NULL, 0),
+    return none_or(frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_READY, id, NULL, NULL, 0, NULL, 0),
                    "cannot tell the pool that the worker is ready");
 }
 
@@ -379,15 +380,17 @@ static PyMethodDef methods[] = {
     {"source_make", source_make, METH_VARARGS,
      "source_make(directory, str or bytes)\n\nThe directory, if it is not there, and the file in it."},
     {"source_write", source_write, METH_VARARGS, "source_write(file, str or bytes)\n\nAll that it holds then."},
-    {"use_berths", home_use_berths, METH_VARARGS,
-     "use_berths(held, abi, network, scratch or None, filter or None)\n\n"
+    {"use_box_slots", py_use_box_slots, METH_VARARGS,
+     "use_box_slots(held, abi, network, scratch or None, filter or None)\n\n"
      "Workers may take over rulesets, and directories in `scratch`, from those before them. They load "
      "`filter`."},
-    {"own_berth", home_own_berth, METH_NOARGS, "own_berth() -> (ruleset, name of the directory or \"\"), or None"},
-    {"draft_berth", home_draft_berth, METH_NOARGS,
-     "draft_berth()\n\nPrepares enter_berth(), ahead of the call. False: this worker has no berth for that."},
-    {"enter_berth", home_enter_berth, METH_O,
-     "enter_berth(bytes of the environment)\n\nCloses the box, goes to its directory, and makes that HOME and "
+    {"own_box_slot", py_own_box_slot, METH_NOARGS,
+     "own_box_slot() -> (ruleset, name of the directory or \"\"), or None"},
+    {"draft_box_slot", py_draft_box_slot, METH_NOARGS,
+     "draft_box_slot()\n\nPrepares enter_box_slot(), ahead of the call. False: this worker has no berth for "
+     "that."},
+    {"enter_box_slot", py_enter_box_slot, METH_O,
+     "enter_box_slot(bytes of the environment)\n\nCloses the box, goes to its directory, and makes that HOME and "
      "TMPDIR.\n"
      "False: as above."},
     {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
@@ -396,7 +399,7 @@ static PyMethodDef methods[] = {
     {"learn_pages", learn_pages, METH_O, learn_pages_doc},
     {"gather_memory", gather_memory, METH_NOARGS,
      "gather_memory()\n\nPuts the large memory of this process into huge pages, for forks to be fast."},
-    {"serve", serve, METH_VARARGS, serve_doc},
+    {"serve", py_serve, METH_VARARGS, serve_doc},
     {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
     {"watch_imports", watch_imports, METH_NOARGS,
      "watch_imports()\n\nNotes from now on what is imported in this thread."},

@@ -21,37 +21,38 @@
 
 #include "wire/spill.h"
 
-enum seat {
+enum reserved_fd {
     /* Of the template alone: a worker closes them, in one range. */
-    SEAT_CONTROL,
-    SEAT_SIGNALS,
-    SEAT_GUARD,
-    SEAT_CHILDREN,
-    SEAT_SCRATCH,
-    SEAT_TRASH,
-    SEAT_BASE,    /* by which it is held */
-    SEAT_OUTSIDE, /* the spill directory, in which it lies */
-    SEAT_OOM,
+    RESERVED_CONTROL,
+    RESERVED_SIGNALS,
+    RESERVED_GUARD,
+    RESERVED_CHILDREN,
+    RESERVED_SCRATCH,
+    RESERVED_TRASH,
+    RESERVED_BASE,    /* by which it is held */
+    RESERVED_OUTSIDE, /* the spill directory, in which it lies */
+    RESERVED_OOM,
     /* Of a worker; the template keeps them taken, so that nothing else sits down there. */
-    SEAT_CHANNEL,
-    SEAT_IN,
-    SEAT_OUT,
-    SEAT_ERR,
-    SEAT_STACK,
-    SEAT_CLEAR_REFS,
-    SEAT_SPILLS,
-    SEAT_TIMERS,
-    SEATS
+    RESERVED_CHANNEL,
+    RESERVED_IN,
+    RESERVED_OUT,
+    RESERVED_ERR,
+    RESERVED_STACK,
+    RESERVED_CLEAR_REFS,
+    RESERVED_SPILLS,
+    RESERVED_TIMERS,
+    RESERVED_FDS
 };
 
-/* seat.c: where the seats are in this process; the first call decides. */
-int seat_fd(enum seat seat);
-int seat_open(void);                   /* takes all of them, with /dev/null. 0 or a negative errno */
-int seat_put(enum seat seat, int fd);  /* moves fd there and closes the old number. Closes it on failure, too */
-int seat_copy(enum seat seat, int fd); /* duplicates fd there */
-int seat_renew(
+/* reserved_fd.c: where the seats are in this process; the first call decides. */
+int reserved_fd(enum reserved_fd which);
+int reserved_open(void); /* takes all of them, with /dev/null. 0 or a negative errno */
+int reserved_put(enum reserved_fd which,
+                 int fd); /* moves fd there and closes the old number. Closes it on failure, too */
+int reserved_copy(enum reserved_fd which, int fd); /* duplicates fd there */
+int reserved_renew(
     void); /* in a worker: /dev/null, there and as its input, is opened for it alone. 0 or a negative errno */
-void seat_close(enum seat first, enum seat last);
+void reserved_close(enum reserved_fd first, enum reserved_fd last);
 
 /* stack.c: a worker tells where the program stands, on request and before it dies of a crash. */
 #define STACK_ASK_SIGNAL (SIGRTMAX - 3)
@@ -88,11 +89,11 @@ void printed_keep_c(void); /* copies C's, for the pool to find. Async-signal-saf
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
 
-/* Whether what calls write lies in a base of this template's (scratch.h): SEAT_BASE, SEAT_OUTSIDE. */
+/* Whether what calls write lies in a base of this template's (scratch.h): RESERVED_BASE, RESERVED_OUTSIDE. */
 extern bool runtime_has_base;
 extern bool runtime_needs_base; /* and no worker is made without it */
 
-/* Whether SEAT_SCRATCH holds the directory with one of each worker, and SEAT_TRASH the one for their remains. */
+/* Whether RESERVED_SCRATCH holds the directory with one of each worker, and RESERVED_TRASH the one for their remains. */
 extern bool runtime_has_scratch;
 
 /* imports.c: which modules are imported from now on that were not loaded, and how long that takes. To be watched once
@@ -115,17 +116,17 @@ struct runtime {
     PyTypeObject *text_type;
 };
 struct runtime *runtime_of(PyObject *module);
-extern struct spill_dir runtime_spills; /* its descriptor is SEAT_SPILLS, if it has one */
+extern struct spill_dir runtime_spills; /* its descriptor is RESERVED_SPILLS, if it has one */
 bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
 
-/* home.c */
+/* box_slot_python.c */
 PyObject *source_make(PyObject *module, PyObject *arguments);
 PyObject *source_slot(PyObject *module, PyObject *arguments);
 PyObject *source_write(PyObject *module, PyObject *arguments);
-PyObject *home_use_berths(PyObject *module, PyObject *arguments);
-PyObject *home_own_berth(PyObject *module, PyObject *unused);
-PyObject *home_draft_berth(PyObject *module, PyObject *unused);
-PyObject *home_enter_berth(PyObject *module, PyObject *environ);
+PyObject *py_use_box_slots(PyObject *module, PyObject *arguments);
+PyObject *py_own_box_slot(PyObject *module, PyObject *unused);
+PyObject *py_draft_box_slot(PyObject *module, PyObject *unused);
+PyObject *py_enter_box_slot(PyObject *module, PyObject *environ);
 
 PyObject *raise_errno(int code, const char *doing); /* OSError; code is a negative errno; returns NULL */
 

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "berth.h"
+#include "box_slot.h"
 #include "pids.h"
 #include "process/scratch.h"
 #include "process/sweep.h"
@@ -139,8 +139,8 @@ static int queue_flush(struct server *server)
 {
     for (; queue_waits(server); server->first++) {
         struct outgoing *frame = &server->queue[server->first];
-        int r = frame_send(seat_fd(SEAT_CONTROL), frame->kind, frame->id, &frame->body, NULL, 0, &frame->fd,
-                           frame->fd >= 0);
+        int r = frame_send(reserved_fd(RESERVED_CONTROL), frame->kind, frame->id, &frame->body, NULL, 0,
+                           &frame->fd, frame->fd >= 0);
         if (frame_may_yet_go(r)) {
             if (r != -EAGAIN) /* there may be room in the socket, for which the loop would not wait */
                 poll(NULL, 0, 1);
@@ -155,7 +155,7 @@ static int queue_flush(struct server *server)
 
 static void oom_write(const char *value)
 {
-    if (*value && pwrite(seat_fd(SEAT_OOM), value, strlen(value), 0) < 0)
+    if (*value && pwrite(reserved_fd(RESERVED_OOM), value, strlen(value), 0) < 0)
         return; /* nothing is lost but a hint to the kernel */
 }
 
@@ -224,11 +224,11 @@ static int start(struct server *server, struct frame *frame)
         r = queue_reserve(server, 3 * ((size_t)server->workers.used + server->n_owed + 1));
     if (r == 0)
         r = owed_reserve(server, server->workers.used + server->n_owed + 1);
-    berth_take();
+    box_slot_take();
     pid_t pid = r < 0 ? r : make_worker(server, server->command ? command : NULL);
     if (pid == 0)
         return 1;
-    berth_given(pid);
+    box_slot_given(pid);
     started(server, number, pid);
     frame_release(frame);
     return 0;
@@ -246,7 +246,7 @@ struct look {
 
 static void each_child(const struct server *server, sweep_visit *visit, struct look *look)
 {
-    if (server->no_list || sweep_read(seat_fd(SEAT_CHILDREN), visit, look) < 0)
+    if (server->no_list || sweep_read(reserved_fd(RESERVED_CHILDREN), visit, look) < 0)
         sweep_children(visit, look);
 }
 
@@ -318,7 +318,7 @@ static void look_at(pid_t pid, void *data)
         sweep_kill_tree(pid, &look->last_group);
 }
 
-static void look(struct server *server)
+static void server_look(struct server *server)
 {
     struct look look = {.server = server, .until = now_ns() + LOOK_NS};
     for (size_t i = 0; i < server->n_owed; i++)
@@ -328,14 +328,14 @@ static void look(struct server *server)
 }
 
 /* Those that are owed a frame and have no orphans any more get it. The first `told` of them were told of their orphans. */
-static void settle_owed(struct server *server, size_t told)
+static void settle_owed(struct server *server, size_t n_before)
 {
     size_t kept = 0;
     for (size_t i = 0; i < server->n_owed; i++) {
         struct owed owed = server->owed[i];
-        if (owed.left || (i < told && queue_reserve(server, 1) < 0))
+        if (owed.left || (i < n_before && queue_reserve(server, 1) < 0))
             server->owed[kept++] = owed;
-        else if (i < told)
+        else if (i < n_before)
             queue_push(server, FRAME_SWEPT, owed.number);
     }
     server->n_owed = kept;
@@ -346,7 +346,8 @@ static void drop_scratch(struct server *server, pid_t pid)
 {
     char name[16];
     snprintf(name, sizeof(name), "%d", pid);
-    server->trash = scratch_drop(seat_fd(SEAT_SCRATCH), name, seat_fd(SEAT_TRASH)) || server->trash;
+    server->trash =
+        scratch_drop(reserved_fd(RESERVED_SCRATCH), name, reserved_fd(RESERVED_TRASH)) || server->trash;
 }
 
 static int64_t microseconds(struct timeval time)
@@ -357,14 +358,14 @@ static int64_t microseconds(struct timeval time)
 static void reap(struct server *server)
 {
     struct signalfd_siginfo news[8];
-    ssize_t got = read(seat_fd(SEAT_SIGNALS), news, sizeof(news));
+    ssize_t got = read(reserved_fd(RESERVED_SIGNALS), news, sizeof(news));
     (void)got; /* they tell that something died, and may have been merged: which, wait4(2) knows */
 
     if (server->n_orphans == 0)
         sweep_begin();
     kill_orphans(server);
     size_t reports = server->used;
-    const size_t told = server->n_owed;
+    const size_t n_before = server->n_owed;
     server->unread = true;
     for (int n = 0; n < REAP_MAX; n++) {
         siginfo_t dead = {.si_pid = 0};
@@ -375,7 +376,7 @@ static void reap(struct server *server)
         /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
         if (sweep_may_kill_groups())
             kill(-dead.si_pid, SIGKILL);
-        if (pids_has(&server->workers, dead.si_pid) && !berth_left(dead.si_pid) && runtime_has_scratch)
+        if (pids_has(&server->workers, dead.si_pid) && !box_slot_left(dead.si_pid) && runtime_has_scratch)
             drop_scratch(server, dead.si_pid);
         int status;
         struct rusage usage;
@@ -393,12 +394,12 @@ static void reap(struct server *server)
     }
     if (server->used == reports && server->n_orphans == 0)
         return;
-    look(server);
-    server->trash = berth_settle(server->n_orphans == 0) || server->trash;
-    for (size_t i = told; i < server->n_owed; i++, reports++)
+    server_look(server);
+    server->trash = box_slots_settle(server->n_orphans == 0) || server->trash;
+    for (size_t i = n_before; i < server->n_owed; i++, reports++)
         if (server->owed[i].left)
             server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
-    settle_owed(server, told);
+    settle_owed(server, n_before);
 }
 
 static void kill_worker(pid_t pid, void *data)
@@ -414,8 +415,8 @@ static void end(void)
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
     if (runtime_has_base) {
-        seat_close(SEAT_BASE, SEAT_BASE);
-        scratch_clear_bases(seat_fd(SEAT_OUTSIDE));
+        reserved_close(RESERVED_BASE, RESERVED_BASE);
+        scratch_clear_bases(reserved_fd(RESERVED_OUTSIDE));
     }
     _exit(0);
 }
@@ -437,20 +438,20 @@ static void take_step(struct server *server)
 static bool base_is_gone(void)
 {
     struct stat status;
-    return fstat(seat_fd(SEAT_BASE), &status) == 0 && status.st_nlink == 0;
+    return fstat(reserved_fd(RESERVED_BASE), &status) == 0 && status.st_nlink == 0;
 }
 
 /* Returns in a new worker only. */
-static void serve(struct server *server)
+static void server_loop(struct server *server)
 {
     for (;;) {
         if (queue_flush(server) < 0)
             end();
         bool full = queue_waits(server);
         struct pollfd watched[] = {
-            {seat_fd(SEAT_CONTROL), full ? POLLOUT : POLLIN, 0},
-            {seat_fd(SEAT_SIGNALS), POLLIN, 0},
-            {server->namespaced ? -1 : seat_fd(SEAT_GUARD), POLLIN, 0},
+            {reserved_fd(RESERVED_CONTROL), full ? POLLOUT : POLLIN, 0},
+            {reserved_fd(RESERVED_SIGNALS), POLLIN, 0},
+            {server->namespaced ? -1 : reserved_fd(RESERVED_GUARD), POLLIN, 0},
         };
         int wait_ms = server->unread || server->trash || server->growing ? 0
                       : server->n_orphans > 0                            ? LOOK_AGAIN_MS
@@ -465,11 +466,12 @@ static void serve(struct server *server)
         if (server->step && (n == 0 || server->n_cold >= COLD_MOST))
             take_step(server);
         if (server->trash) /* a little at a time: forks come first */
-            server->trash = scratch_clear(seat_fd(SEAT_TRASH), TRASH_BUDGET) == 1;
+            server->trash = scratch_clear(reserved_fd(RESERVED_TRASH), TRASH_BUDGET) == 1;
         if (!watched[0].revents || full)
             continue;
         struct frame frame;
-        int r = frame_receive(seat_fd(SEAT_CONTROL), MSG_DONTWAIT, FRAME_FROM_POOL, server->buffer, &frame);
+        int r =
+            frame_receive(reserved_fd(RESERVED_CONTROL), MSG_DONTWAIT, FRAME_FROM_POOL, server->buffer, &frame);
         if (r == -EAGAIN)
             continue;
         if (r <= 0 || frame.head.kind != FRAME_START)
@@ -504,15 +506,15 @@ static int prepare(struct server *server)
     int fd = signalfd(-1, &death, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int r = seat_put(SEAT_SIGNALS, fd);
+    int r = reserved_put(RESERVED_SIGNALS, fd);
     if (r < 0)
         return r;
     fd = sweep_open();
-    server->no_list = fd < 0 || seat_put(SEAT_CHILDREN, fd) < 0;
+    server->no_list = fd < 0 || reserved_put(RESERVED_CHILDREN, fd) < 0;
     fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
     if (fd >= 0)
-        seat_put(SEAT_OOM, fd);
-    ssize_t size = pread(seat_fd(SEAT_OOM), server->oom, sizeof(server->oom) - 1, 0);
+        reserved_put(RESERVED_OOM, fd);
+    ssize_t size = pread(reserved_fd(RESERVED_OOM), server->oom, sizeof(server->oom) - 1, 0);
     server->oom[size > 0 ? size : 0] = '\0';
     server->inherited_kb = server->command ? 0 : anonymous_kb();
     return queue_reserve(server, 8);
@@ -543,7 +545,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     if (getppid() != guard)
         end();
     queue_push(server, FRAME_READY, 0);
-    serve(server);
+    server_loop(server);
     /* In a worker the server's memory stays as it is: giving it back would write to pages that it shares. */
     return PyUnicode_FromString(server->worker_id);
 }

@@ -18,7 +18,7 @@
 #define SLOTS 256
 #define FILE_NAME "user_code.py"
 #define FILE_FLAGS (O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-#define KEPT_AT 200 /* above what programs open or close by number, and below the seats (seat.c) */
+#define KEPT_AT 200 /* above what programs open or close by number, and below the seats (reserved_fd.c) */
 
 static int high(int fd)
 {
@@ -72,7 +72,7 @@ static int open_slot(int sources, const char *name)
 }
 
 /* 0: the slot is this process's, for as long as it lives. */
-static int take(int sources, const char *name, int *ret_lock, int *ret_file)
+static int source_take(int sources, const char *name, int *ret_lock, int *ret_file)
 {
     _cleanup_close_ int lock = open_slot(sources, name);
     if (lock < 0)
@@ -106,7 +106,7 @@ PyObject *source_slot(PyObject *module, PyObject *arguments)
     if (sources < 0)
         Py_RETURN_NONE;
     if (*name) {
-        r = take(sources, name, &lock, &file);
+        r = source_take(sources, name, &lock, &file);
     } else {
         /* The pids of processes made one after another differ, and so do their first choices: among few, since each
          * that is new takes its time. */
@@ -114,7 +114,7 @@ PyObject *source_slot(PyObject *module, PyObject *arguments)
         for (unsigned n = 0; n < 4 + 8 + SLOTS && r < 0; n++) {
             unsigned among = n < 4 ? 8 : n < 4 + 8 ? 64 : SLOTS;
             snprintf(number, sizeof(number), "%u", ((unsigned)getpid() + n) % among);
-            r = take(sources, number, &lock, &file);
+            r = source_take(sources, number, &lock, &file);
         }
     }
     if (r < 0)

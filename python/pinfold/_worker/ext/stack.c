@@ -1,5 +1,5 @@
 /* How a stack gets from a worker to the pool. The interpreter's faulthandler prints it, from a signal handler and
- * without the GIL, to SEAT_STACK; ours lie around its handlers:
+ * without the GIL, to RESERVED_STACK; ours lie around its handlers:
  *
  *     SIGSEGV ..   on_crash -> faulthandler: prints, puts back what was beneath it, raises again -> on_second:
  *                  sends what was printed -> the default: death by that signal
@@ -21,7 +21,7 @@
 /* A signal's handler has no argument for state: hence these. */
 static _Atomic uint64_t call_now;
 static _Atomic pid_t worker_pid;
-static atomic_flag telling = ATOMIC_FLAG_INIT;
+static atomic_flag reporting = ATOMIC_FLAG_INIT;
 static struct sigaction beneath_ask, beneath_crash[NSIG];
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -38,7 +38,7 @@ void stack_of_worker(void)
 }
 
 /* A process that the program forked inherits the handlers, and must not speak for the worker. */
-static bool may_tell(void)
+static bool may_report(void)
 {
     return atomic_load(&call_now) != 0 && atomic_load(&worker_pid) == getpid();
 }
@@ -47,23 +47,23 @@ static void open_file(void)
 {
     int fd = memfd_create("pinfold-stack", MFD_CLOEXEC);
     if (fd >= 0)
-        seat_put(SEAT_STACK, fd);
+        reserved_put(RESERVED_STACK, fd);
 }
 
 static void send_file(void)
 {
     static char text[60000];
-    ssize_t size = pread(seat_fd(SEAT_STACK), text, sizeof(text), 0);
+    ssize_t size = pread(reserved_fd(RESERVED_STACK), text, sizeof(text), 0);
     if (size <= 0)
         return;
     struct iovec tail = {text, (size_t)size};
-    frame_send(seat_fd(SEAT_CHANNEL), FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL, 0);
+    frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL, 0);
 }
 
 static void on_ask(int number)
 {
     int saved = errno;
-    if (may_tell() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&telling)) {
+    if (may_report() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&reporting)) {
         open_file();
         beneath_ask.sa_handler(number);
         printed_keep_c();
@@ -75,8 +75,8 @@ static void on_ask(int number)
 
 static void on_crash(int number)
 {
-    if (may_tell()) {
-        while (atomic_flag_test_and_set(&telling)) /* another thread crashed first: it ends this process */
+    if (may_report()) {
+        while (atomic_flag_test_and_set(&reporting)) /* another thread crashed first: it ends this process */
             pause();
         open_file();
     }
@@ -86,7 +86,7 @@ static void on_crash(int number)
 static void on_second(int number)
 {
     signal(number, SIG_DFL);
-    if (may_tell()) {
+    if (may_report()) {
         send_file();
         printed_keep_c();
     }

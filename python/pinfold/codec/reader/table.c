@@ -98,7 +98,7 @@ static void seek(struct table *table, Py_hash_t hash)
     table->run = 0;
 }
 
-static size_t place(const struct table *table)
+static size_t slot_of(const struct table *table)
 {
     return table->i + table->run;
 }
@@ -119,14 +119,14 @@ static bool settle(struct reader *r, struct table *table, const struct keys *key
 {
     Py_hash_t hash = keys->hashes[number];
     uint64_t steps = 1;
-    for (seek(table, hash); table->slots[place(table)]; seek_on(table)) {
-        uint64_t other = table->slots[place(table)] - 1;
+    for (seek(table, hash); table->slots[slot_of(table)]; seek_on(table)) {
+        uint64_t other = table->slots[slot_of(table)] - 1;
         if (!again && keys->hashes[other] == hash && !pay_comparison(r, keys->items[number], keys->items[other]))
             return false;
         if (++steps % 1024 == 0 && !budget_work(r, 1024))
             return false;
     }
-    table->slots[place(table)] = (uint32_t)(number + 1);
+    table->slots[slot_of(table)] = (uint32_t)(number + 1);
     return budget_work(r, steps % 1024);
 }
 

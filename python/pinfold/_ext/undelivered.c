@@ -22,43 +22,43 @@ static void drop_chain(struct result *chain)
         Py_DECREF(&unlink_first(&chain)->ob_base);
 }
 
-void line_init(struct line *line)
+void undelivered_init(struct undelivered *undelivered)
 {
-    TAILQ_INIT(&line->results);
+    TAILQ_INIT(&undelivered->results);
 }
 
-void line_clear(struct line *line)
+void undelivered_clear(struct undelivered *undelivered)
 {
     struct result *result;
-    while ((result = TAILQ_FIRST(&line->results)))
-        line_drop(result);
-    drop_chain(line->reserve);
-    line->reserve = NULL;
+    while ((result = TAILQ_FIRST(&undelivered->results)))
+        undelivered_drop(result);
+    drop_chain(undelivered->reserve);
+    undelivered->reserve = NULL;
 }
 
-void line_join(struct line *line, struct result *empty, pinfold_result *result)
+void undelivered_add(struct undelivered *undelivered, struct result *empty, pinfold_result *result)
 {
     empty->result = result;
-    empty->line = line;
+    empty->undelivered = undelivered;
     empty->taker = PyThread_get_thread_ident();
-    TAILQ_INSERT_TAIL(&line->results, empty, link);
+    TAILQ_INSERT_TAIL(&undelivered->results, empty, link);
 }
 
-void line_drop(struct result *result)
+void undelivered_drop(struct result *result)
 {
-    if (!result->line)
+    if (!result->undelivered)
         return;
-    TAILQ_REMOVE(&result->line->results, result, link);
-    result->line = NULL;
+    TAILQ_REMOVE(&result->undelivered->results, result, link);
+    result->undelivered = NULL;
     Py_DECREF(&result->ob_base);
 }
 
-bool line_leave(struct line *line)
+bool undelivered_leave(struct undelivered *undelivered)
 {
     unsigned long here = PyThread_get_thread_ident();
     bool left = false;
     struct result *result;
-    TAILQ_FOREACH (result, &line->results, link) {
+    TAILQ_FOREACH (result, &undelivered->results, link) {
         if (result->taker == here)
             result->taker = 0;
         left |= result->taker == 0;
@@ -66,12 +66,12 @@ bool line_leave(struct line *line)
     return left;
 }
 
-PyObject *line_list(struct line *line, bool everybodys, uint64_t id)
+PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uint64_t id)
 {
     unsigned long here = PyThread_get_thread_ident();
     PyObject *list = PyList_New(0); /* may run a collection, and with it anything: before the first look */
     struct result *result;
-    TAILQ_FOREACH (result, &line->results, link) {
+    TAILQ_FOREACH (result, &undelivered->results, link) {
         if (!list)
             break;
         if (!everybodys && result->taker != 0 && result->taker != here && result->result->call_id != id)
@@ -84,12 +84,13 @@ PyObject *line_list(struct line *line, bool everybodys, uint64_t id)
     return list;
 }
 
-PyObject *line_take(struct line *line, struct binding *binding, take_function *take, void *from)
+PyObject *undelivered_take(struct undelivered *undelivered, struct binding *binding, take_function *take,
+                           void *from)
 {
     /* Most takes find one or two results, so what is not used is kept for the next one. */
-    struct result *empty = line->reserve;
-    int n_empty = empty ? line->n_reserve : 0;
-    line->reserve = NULL;
+    struct result *empty = undelivered->reserve;
+    int n_empty = empty ? undelivered->n_reserve : 0;
+    undelivered->reserve = NULL;
     for (; n_empty < TAKE_MOST; n_empty++) {
         struct result *more = py_result_new(binding);
         if (!more) {
@@ -104,14 +105,14 @@ PyObject *line_take(struct line *line, struct binding *binding, take_function *t
     int n = 0;
     int code;
     Py_BEGIN_ALLOW_THREADS code = take(from, taken, &n);
-    Py_END_ALLOW_THREADS for (int i = 0; i < n; i++) line_join(line, unlink_first(&empty), taken[i]);
-    if (line->reserve) {
+    Py_END_ALLOW_THREADS for (int i = 0; i < n; i++) undelivered_add(undelivered, unlink_first(&empty), taken[i]);
+    if (undelivered->reserve) {
         drop_chain(empty); /* another thread was faster */
     } else {
-        line->reserve = empty;
-        line->n_reserve = n_empty - n;
+        undelivered->reserve = empty;
+        undelivered->n_reserve = n_empty - n;
     }
     if (n == 0 && code != -EAGAIN && code != -ESHUTDOWN)
         return raise_errno(code, NULL);
-    return line_list(line, false, 0);
+    return undelivered_list(undelivered, false, 0);
 }

@@ -11,48 +11,48 @@
 
 /* Above what programs open or close by number (os.closerange(3, 64) is common), and below 256: the kernel copies
  * the table of descriptors at every fork, up to the highest one in use. */
-#define SEATS_AT 224
+#define RESERVED_FROM 224
 
 static int base = -1;
 
-int seat_fd(enum seat seat)
+int reserved_fd(enum reserved_fd which)
 {
-    return base + (int)seat;
+    return base + (int)which;
 }
 
-int seat_open(void)
+int reserved_open(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
-    rlim_t wanted = SEATS_AT + SEATS;
-    base = limit.rlim_cur >= wanted ? SEATS_AT : (int)limit.rlim_cur - SEATS;
+    rlim_t wanted = RESERVED_FROM + RESERVED_FDS;
+    base = limit.rlim_cur >= wanted ? RESERVED_FROM : (int)limit.rlim_cur - RESERVED_FDS;
     if (base < 8)
         return -EMFILE;
     _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
         return -errno;
-    for (int seat = 0; seat < SEATS; seat++)
-        if (dup3(null, base + seat, O_CLOEXEC) < 0)
+    for (int which = 0; which < RESERVED_FDS; which++)
+        if (dup3(null, base + which, O_CLOEXEC) < 0)
             return -errno;
     return 0;
 }
 
-int seat_copy(enum seat seat, int fd)
+int reserved_copy(enum reserved_fd which, int fd)
 {
-    return dup3(fd, seat_fd(seat), O_CLOEXEC) < 0 ? -errno : 0;
+    return dup3(fd, reserved_fd(which), O_CLOEXEC) < 0 ? -errno : 0;
 }
 
-int seat_put(enum seat seat, int fd)
+int reserved_put(enum reserved_fd which, int fd)
 {
-    int r = seat_copy(seat, fd);
+    int r = reserved_copy(which, fd);
     close(fd);
     return r;
 }
 
-void seat_close(enum seat first, enum seat last)
+void reserved_close(enum reserved_fd first, enum reserved_fd last)
 {
-    syscall(SYS_close_range, seat_fd(first), seat_fd(last), 0);
+    syscall(SYS_close_range, reserved_fd(first), reserved_fd(last), 0);
 }
 
 static bool is_null(int fd)
@@ -63,13 +63,13 @@ static bool is_null(int fd)
 
 /* What was opened before would be shared: its flags with the other workers, and through the mount that it was opened on,
  * which is not that of a box, the mode and the times of the machine's device. */
-int seat_renew(void)
+int reserved_renew(void)
 {
     _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0) /* ENOENT: a set-up put a /dev of its own there, which none can in a box */
         return errno == ENOENT ? 0 : -errno;
-    for (int seat = SEAT_CHANNEL; seat < SEATS; seat++)
-        if (is_null(base + seat) && dup3(null, base + seat, O_CLOEXEC) < 0)
+    for (int which = RESERVED_CHANNEL; which < RESERVED_FDS; which++)
+        if (is_null(base + which) && dup3(null, base + which, O_CLOEXEC) < 0)
             return -errno;
     if (!is_null(STDIN_FILENO))
         return 0;

@@ -1,4 +1,4 @@
-/* home.c - a worker's berth (berth.h), as Python uses it: where a call is at home. Little of Python runs for it in a
+/* box_slot_python.c - a worker's berth (box_slot.h), as Python uses it: where a call is at home. Little of Python runs for it in a
  * worker, because each object and each cache that is touched there for the first time is a page copied for the call. */
 #include "runtime.h"
 
@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "berth.h"
+#include "box_slot.h"
 
-PyObject *home_use_berths(PyObject *module, PyObject *arguments)
+PyObject *py_use_box_slots(PyObject *module, PyObject *arguments)
 {
     (void)module;
     PyObject *capsule, *rest;
@@ -24,38 +24,38 @@ PyObject *home_use_berths(PyObject *module, PyObject *arguments)
         return NULL;
     Py_INCREF(capsule); /* for as long as this process is a template */
     Py_INCREF(rest);
-    berth_use(held, abi, network, scratch, filter);
+    box_slots_use(held, abi, network, scratch, filter);
     Py_RETURN_NONE;
 }
 
-PyObject *home_own_berth(PyObject *module, PyObject *unused)
+PyObject *py_own_box_slot(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
     char name[16];
-    int ruleset = berth_own(name);
+    int ruleset = box_slot_own(name);
     if (ruleset < 0)
         Py_RETURN_NONE;
     return Py_BuildValue("(is)", ruleset, name);
 }
 
-PyObject *home_draft_berth(PyObject *module, PyObject *unused)
+PyObject *py_draft_box_slot(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    int r = berth_draft();
+    int r = box_slot_draft();
     return r < 0 ? raise_errno(r, "cannot make a Landlock rule") : PyBool_FromLong(r);
 }
 
 /* As `environ[name] = value` does it, but that the C library's part is not copied: it may point here for good. */
-static int point(PyObject *data, const char *home)
+static int point(PyObject *data, const char *directory)
 {
     static const char *const names[] = {"HOME=", "TMPDIR=", "TEMP=", "TMP="};
-    static char room[4 * (BERTH_PATH + sizeof("TMPDIR="))];
+    static char room[4 * (BOX_SLOT_PATH + sizeof("TMPDIR="))];
     char *at = room;
-    PyObject *value = PyBytes_FromString(home);
+    PyObject *value = PyBytes_FromString(directory);
     int r = value ? 0 : -1;
     for (size_t i = 0; r == 0 && i < COUNT_OF(names); i++) {
         char *text = at;
-        at += sprintf(at, "%s%s", names[i], home) + 1;
+        at += sprintf(at, "%s%s", names[i], directory) + 1;
         PyObject *name = PyBytes_FromStringAndSize(names[i], (Py_ssize_t)strlen(names[i]) - 1);
         r = name && putenv(text) == 0 ? PyDict_SetItem(data, name, value) : -1;
         Py_XDECREF(name);
@@ -64,16 +64,16 @@ static int point(PyObject *data, const char *home)
     return r;
 }
 
-PyObject *home_enter_berth(PyObject *module, PyObject *data)
+PyObject *py_enter_box_slot(PyObject *module, PyObject *data)
 {
     (void)module;
     if (!PyDict_Check(data))
         return PyErr_Format(PyExc_TypeError, "a dict of bytes");
-    char home[BERTH_PATH];
-    int r = berth_enter(home);
+    char directory[BOX_SLOT_PATH];
+    int r = box_slot_enter(directory);
     if (r < 0)
         return raise_errno(r, "cannot close the box");
-    if (r > 0 && point(data, home) < 0)
+    if (r > 0 && point(data, directory) < 0)
         return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     return PyBool_FromLong(r);
 }
