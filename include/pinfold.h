@@ -33,6 +33,22 @@ extern "C" {
 #define PINFOLD_API
 #endif
 
+/* The version of this header. A minor version adds to the interface; a major version may change it. */
+#define PINFOLD_VERSION_MAJOR 0
+#define PINFOLD_VERSION_MINOR 2
+#define PINFOLD_VERSION_PATCH 0
+
+/* The same as one number, for comparisons, and as text: "0.2.0". */
+#define PINFOLD_VERSION_NUMBER(major, minor, patch) ((major) << 16 | (minor) << 8 | (patch))
+#define PINFOLD_VERSION PINFOLD_VERSION_NUMBER(PINFOLD_VERSION_MAJOR, PINFOLD_VERSION_MINOR, PINFOLD_VERSION_PATCH)
+#define PINFOLD_VERSION_TEXT_(major, minor, patch) #major "." #minor "." #patch
+#define PINFOLD_VERSION_TEXT(major, minor, patch) PINFOLD_VERSION_TEXT_(major, minor, patch)
+#define PINFOLD_VERSION_STRING                                                                                    \
+    PINFOLD_VERSION_TEXT(PINFOLD_VERSION_MAJOR, PINFOLD_VERSION_MINOR, PINFOLD_VERSION_PATCH)
+
+/* Return the version of the library that runs, which may be newer than the header. Static memory. */
+PINFOLD_API const char *pinfold_version(void);
+
 /* A pool: queue, workers, template and deadlines behind one handle. Several may live side by side. */
 typedef struct pinfold_pool pinfold_pool;
 

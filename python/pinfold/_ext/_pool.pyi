@@ -19,6 +19,7 @@ EVENT_CALL_START: int
 EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
 FOREVER: int
+VERSION: str
 
 # worker id, pid, calls before, started, finished (ns, Unix), queue, wall, user, sys (ns),
 # peak (KiB), result (bytes)
