@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import re
 import shutil
@@ -45,3 +46,79 @@ def test_the_number_of_the_version_compares() -> None:
 #endif
 """
     )
+
+
+ERRNO = re.compile(r"\bE[A-Z0-9]+\b")
+
+
+def functions_of(header: str) -> dict[str, tuple[str, str]]:
+    """Each public function of the header: its comment, and its declaration."""
+    found = re.findall(
+        r"/\*((?:(?!\*/).)*)\*/\n(PINFOLD_API (?:(?!;).)*?\b(pinfold_\w+)\((?:(?!;).)*;)",
+        header,
+        re.DOTALL,
+    )
+    functions = {name: (comment, declaration) for comment, declaration, name in found}
+    assert len(functions) == header.count("\nPINFOLD_API "), "a function has no comment of its own"
+    return functions
+
+
+def table_of_errors(document: str) -> dict[str, set[str]]:
+    """The errnos of each function by the table; those of every function have the key ""."""
+    table = document.partition("| function | errno | means |\n|---|---|---|\n")[2].partition(
+        "\n\n"
+    )[0]
+    rows: dict[str, set[str]] = {}
+    names: list[str] = []
+    for line in table.strip().splitlines():
+        function, errnos = (cell.strip() for cell in line.split("|")[1:3])
+        if function:
+            names = re.findall(r"`(\w+)`", function) or [""]
+            assert not rows.keys() & set(names), f"{names} have rows in two places"
+        for name in names:
+            rows.setdefault(name, set()).update(ERRNO.findall(errnos))
+    return rows
+
+
+def test_every_errno_of_every_function_is_in_the_header_and_in_the_table() -> None:
+    header = (INCLUDE / "pinfold.h").read_text()
+    functions = functions_of(header)
+    table = table_of_errors((ROOT / "docs/errors.md").read_text())
+    assert table.pop("") == {"ECHILD"}
+    assert "-ECHILD" in header.partition("*/")[0]
+    assert table.keys() == functions.keys()
+    for name, (comment, declaration) in functions.items():
+        assert set(re.findall(r"-(E[A-Z0-9]+)\b", comment)) == table[name], name
+        assert not table[name] or declaration.startswith("PINFOLD_API int"), name
+
+
+def test_every_errno_of_the_headers_is_the_kernels() -> None:
+    headers = "".join(path.read_text() for path in INCLUDE.glob("*.h"))
+    names = set(re.findall(r"-(E[A-Z0-9]+)\b", headers))
+    assert names and names <= set(errno.errorcode.values())
+
+
+def test_every_function_of_the_library_is_in_the_header() -> None:
+    declared = functions_of((INCLUDE / "pinfold.h").read_text()).keys()
+    sources = "".join(path.read_text() for path in (ROOT / "lib").rglob("*.c"))
+    defined = re.findall(r"^[\w *]*\b(pinfold_\w+)\([^;{]*\)\n\{", sources, re.MULTILINE)
+    assert set(defined) == declared
+
+
+COMPILERS = {
+    "C11": ("cc", "-x", "c", "-std=c11"),
+    "C++17": ("c++", "-x", "c++", "-std=c++17"),
+}
+
+
+@pytest.mark.parametrize("language", COMPILERS)
+@pytest.mark.parametrize("header", [path.name for path in sorted(INCLUDE.glob("*.h"))])
+def test_a_header_compiles_alone_without_a_warning(header: str, language: str) -> None:
+    compiler, *options = COMPILERS[language]
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler} on this machine")
+    strict = ("-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only")
+    command = [compiler, *options, *strict, "-I", str(INCLUDE), "-"]
+    source = f"#include <{header}>\n#include <{header}>\n"
+    done = subprocess.run(command, input=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
