@@ -31,15 +31,6 @@ static PyObject *none_or(int r, const char *doing)
     Py_RETURN_NONE;
 }
 
-static PyObject *probe(PyObject *module, PyObject *unused)
-{
-    (void)module, (void)unused;
-    int step = 0;
-    int spaces = probe_namespaces(&step);
-    return Py_BuildValue("{sisisisi}", "landlock", landlock_abi(), "seccomp", filter_probe(), "namespaces", spaces,
-                         "namespaces_step", step);
-}
-
 static void forget_filter(PyObject *capsule)
 {
     filter_free(PyCapsule_GetPointer(capsule, "filter"));
@@ -275,7 +266,6 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
-    {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI, reused) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", py_hold, METH_VARARGS,
