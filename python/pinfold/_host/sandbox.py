@@ -14,7 +14,7 @@ from pinfold._host.cgroup import NoCgroup, find
 from pinfold.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from pinfold._worker.box.box import Plan
+    from pinfold._wire.plan import Plan
     from pinfold.config import WorkerConfig
 
 # clone(2)

@@ -1,5 +1,19 @@
 from typing import NewType
 
+READ: int
+DEVICE: int
+ALL: int
+VIEW_READ: int
+VIEW_DEVICE: int
+VIEW_STILL: int
+STANDARD: int
+STRICT: int
+STRICT_FIRST: int
+STRICT_REST: int
+STANDARD_FIRST: int
+STANDARD_REST: int
+OUTSIDE: str
+
 Filter = NewType("Filter", object)
 Held = NewType("Held", object)
 

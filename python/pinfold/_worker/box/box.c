@@ -284,7 +284,33 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"READ", LANDLOCK_READ},
+        {"DEVICE", LANDLOCK_DEVICE},
+        {"ALL", LANDLOCK_ALL},
+        {"VIEW_READ", VIEW_READ},
+        {"VIEW_DEVICE", VIEW_DEVICE},
+        {"VIEW_STILL", VIEW_STILL},
+        {"STANDARD", FILTER_STANDARD},
+        {"STRICT", FILTER_STRICT},
+        {"STRICT_FIRST", FILTER_STRICT_FIRST},
+        {"STRICT_REST", FILTER_STRICT_REST},
+        {"STANDARD_FIRST", FILTER_STANDARD_FIRST},
+        {"STANDARD_REST", FILTER_STANDARD_REST},
+    };
+    for (size_t i = 0; i < COUNT_OF(constants); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    return PyModule_AddStringConstant(module, "OUTSIDE", VIEW_OUTSIDE);
+}
+
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)add_constants},
     {0, NULL},
 };
 
