@@ -6,11 +6,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable
-from typing import
+from typing import TYPE_CHECKING
 
 from pinfold._worker.box import _box
 from pinfold._worker.code.source import Source, slot
 from pinfold._worker.ext import _runtime
+
+if TYPE_CHECKING:
+    from pinfold._wire.plan import Plan
 
 TASKS = 8192  # of all calls of a strict template: a quarter of a machine's pids by default
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
