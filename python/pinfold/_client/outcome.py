@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from pinfold import _wire
 from pinfold import codec as codecs
 from pinfold._common.check import shown
-from pinfold.codec import USER_MODULE
 from pinfold.codec.refusals import is_shortage
+from pinfold.codec.tags import USER_MODULE
 from pinfold.errors import (
     BadResult,
     CallTimeout,

@@ -46,6 +46,8 @@ class Stats(TypedDict):
     generation: int
     template_start_ns: int
 
+def clear_bases(spill_dir: str, /) -> None: ...
+
 class Result:
     @property
     def key(self) -> int: ...

@@ -6,6 +6,11 @@
  */
 #include "binding.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "process/scratch.h"
+
 struct binding *binding_of(PyObject *self)
 {
     return PyType_GetModuleState(Py_TYPE(self));
@@ -29,6 +34,29 @@ PyObject *raise_closed(void)
     PyErr_SetString(PyExc_ValueError, "the pool is closed");
     return NULL;
 }
+
+static PyObject *clear_bases(PyObject *module, PyObject *path)
+{
+    (void)module;
+    PyObject *bytes;
+    if (!PyUnicode_FSConverter(path, &bytes))
+        return NULL;
+    int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Py_DECREF(bytes);
+    if (spill_dir >= 0) {
+        Py_BEGIN_ALLOW_THREADS;
+        scratch_clear_bases(spill_dir);
+        Py_END_ALLOW_THREADS;
+        close(spill_dir);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"clear_bases", clear_bases, METH_O,
+     "clear_bases(spill_dir)\n\nRemove the base directories in it that no template holds any more (flock(2))."},
+    {NULL, NULL, 0, NULL},
+};
 
 static int add_types(PyObject *module)
 {
@@ -122,6 +150,7 @@ static struct PyModuleDef definition = {
     .m_name = "pinfold._ext._pool",
     .m_doc = "The binding of libpinfold. Not public: its names and their meaning may change with any version.",
     .m_size = sizeof(struct binding),
+    .m_methods = functions,
     .m_slots = slots,
     .m_traverse = binding_traverse,
     .m_clear = binding_clear,

@@ -1,4 +1,5 @@
 /* pinfold._ext._pool.Result: how one call ended, as the library tells it. */
+#include "../codec/reader/tags.h"
 #include "binding.h"
 
 #define LARGE 1048576u /* bytes; from here on, giving memory back takes long enough to let others run */
@@ -27,10 +28,8 @@ static void result_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* As `wire.OUT_OF_LINE` has it: what is smaller lies in the stream, so more segments than this many bytes each are none
- * that a codec wrote, and to make views of them takes fifty times their size. */
-#define OUT_OF_LINE 4096u
-
+/* A buffer below OUT_OF_LINE lies in the stream. So no codec wrote more segments than the size has such buffers, and
+ * views of them would take fifty times their size. */
 static PyObject *result_segments(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     const pinfold_result *result = of(self);

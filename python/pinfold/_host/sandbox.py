@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pinfold._host import _probe
 from pinfold._host.cgroup import NoCgroup, find
-from pinfold._worker.box import _box
 from pinfold.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from pinfold._worker.box.box import Plan
+    from pinfold._wire.plan import Plan
     from pinfold.config import WorkerConfig
 
 # clone(2)
@@ -92,7 +92,7 @@ _whole: dict[str, int] = {}  # what a probe found that found everything
 def _machine() -> dict[str, int]:
     if _whole:
         return _whole
-    found = _box.probe()
+    found = _probe.probe()
     # What is missing may be missing for this moment only: no descriptor, no memory for the probe.
     if min(found.values()) >= 0:
         _whole.update(found)
