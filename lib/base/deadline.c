@@ -23,7 +23,7 @@ static void heap_set(struct deadline_heap *heap, uint32_t slot, struct deadline 
     deadline->slot = slot;
 }
 
-/* Moves the deadline from the (free) slot towards the root, or towards the leaves, to where it belongs. */
+/* Move the deadline from the free slot towards the root or the leaves until the heap is in order. */
 static void sift(struct deadline_heap *heap, uint32_t slot, struct deadline *deadline)
 {
     while (slot > 1 && deadline->due < heap->items[slot / 2 - 1]->due) {
