@@ -1,3 +1,4 @@
+/* deadline.c - sifting in the heap of deadlines (deadline.h). */
 #include "base/deadline.h"
 
 #include "base/util.h"

@@ -1,3 +1,4 @@
+/* error.c - composes the sentence of a pinfold_error and cuts it to size (error.h). */
 #include "base/error.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* output.c - the head and the ring that hold a call's output (output.h). */
 #include "base/output.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* ahead.c - hands calls ahead and recalls them (ahead.h). */
 #include "pool/ahead.h"
 
 #include <linux/sockios.h>

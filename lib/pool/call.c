@@ -1,3 +1,4 @@
+/* call.c - the table of a call's life, its evidence, usage and end (call.h). */
 #include "pool/call.h"
 
 #include <assert.h>

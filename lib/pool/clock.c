@@ -1,3 +1,4 @@
+/* clock.c - runs and stops the two clocks of a call (clock.h). */
 #include "pool/clock.h"
 
 #include "base/util.h"

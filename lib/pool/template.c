@@ -1,3 +1,4 @@
+/* template.c - starts, serves and ends a template and its guard (template.h). */
 #include "pool/template.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* cgroup.c - makes, limits, kills and removes the workers' control groups (cgroup.h). */
 #include "process/cgroup.h"
 
 #include <fcntl.h>

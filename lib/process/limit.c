@@ -1,3 +1,4 @@
+/* limit.c - measures the processes of a call against its limits (limit.h). */
 #include "process/limit.h"
 
 #include <dirent.h>

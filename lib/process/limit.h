@@ -11,8 +11,8 @@
 
 /* 0: no bound. All count the worker and all its descendants. */
 struct limits {
-    /* Anonymous and shared memory in use, and files in memory that the processes hold open or have in a view of their
-     * own. Without memory shared with the template or with a file on a disk. */
+    /* Anonymous and shared memory in use, and files in memory that the processes hold open or have in a view of
+     * their own. Without memory shared with the template or with a file on a disk. */
     uint64_t memory_bytes;
     uint64_t cpu_ns;    /* user and system time */
     uint32_t processes; /* living at once, the worker included */

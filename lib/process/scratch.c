@@ -1,3 +1,4 @@
+/* scratch.c - empties directories of any depth, in bounded steps (scratch.h). */
 #include "process/scratch.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* sweep.c - finds and kills descendants, by /proc and by mark (sweep.h). */
 #include "process/sweep.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* frame.c - sends, receives and checks frames (frame.h). */
 #include "wire/frame.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* printed.c - makes the printed buffer and takes what it holds (printed.h). */
 #include "wire/printed.h"
 
 #include <errno.h>

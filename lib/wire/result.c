@@ -1,3 +1,4 @@
+/* result.c - takes over payloads and frees results (result.h). */
 #include "wire/result.h"
 
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+/* slate.c - the slate's atomic word: offer, recall, begin (slate.h). */
 #include "wire/slate.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* spill.c - writes, proves and maps spills (spill.h). */
 #include "wire/spill.h"
 
 #include <fcntl.h>
