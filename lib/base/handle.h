@@ -21,7 +21,7 @@ struct handle_table {
     uint32_t n;    /* objects in the table */
 };
 
-/* Give the object a handle, which is never 0. -ENOMEM; -ENOSPC: the table holds 2^26 objects. */
+/* Give the object a handle, which is never 0. -ENOMEM; -ENOSPC: the table holds 2^25 objects. */
 int handle_new(struct handle_table *table, void *object, uint64_t *ret_handle);
 
 /* Return the object, or NULL if the handle is unknown or was dropped. */

@@ -22,8 +22,8 @@ void output_add(struct output *output, const char *bytes, size_t n);
 /* Return whether the output ends with these bytes, as far as its end is kept. */
 bool output_ends_with(const struct output *output, const char *bytes, size_t n);
 
-/* Read at most `most` bytes of what the pipe holds now. 1: more may be there; 0: end-of-file; -EAGAIN: the pipe
- * is empty; another negative errno: the pipe is broken. */
+/* Read what the pipe holds now, and stop once `most` bytes or more were read. 1: more may be there; 0:
+ * end-of-file; -EAGAIN: the pipe is empty; another negative errno: the pipe is broken. */
 int output_read(struct output *output, int pipe, size_t most);
 
 /* Return what was kept, *ret_size bytes and a NUL, and leave the output empty. The caller frees it. NULL: no

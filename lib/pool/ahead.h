@@ -11,8 +11,8 @@
  * is younger. So the oldest call is never held up by a younger one; a caller that ends its calls in the order of
  * their submits (by cancelling them, for example) can rely on that.
  *
- * Calls with limits or spills are handed over one by one, as are all calls of a pool with CPU slots, and those
- * behind a call that printed.
+ * Handed over one by one are calls with limits or spills, calls behind one that printed, and all calls of a pool
+ * with CPU slots or control groups.
  */
 #ifndef PINFOLD_AHEAD_H
 #define PINFOLD_AHEAD_H

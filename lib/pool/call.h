@@ -54,7 +54,7 @@ enum call_event {
 
 enum call_action {
     CALL_ASK = 1,      /* send the ask signal */
-    CALL_GRACE = 2,    /* set the timer to CALL_GRACE_NS */
+    CALL_GRACE = 2,    /* set the timer to the grace period */
     CALL_KILL = 4,     /* kill the worker now */
     CALL_PATIENCE = 8, /* wait for the sweep, but for a bounded time */
     CALL_FINISH = 16   /* deliver the result */

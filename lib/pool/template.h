@@ -59,7 +59,7 @@ struct template
 };
 
 /* Start a guard, and through it a template with this command. Stores the template in `*slot`: &pool->serving or
- * &pool->renewal.template. Fails with the fork's errors or if the guard is missing. */
+ * &pool->renewal.template. Return 0, or a negative errno with the sentence in *error. */
 int template_open(struct pinfold_pool *pool, char **argv, struct template **slot, pinfold_error *error);
 
 /* Take the frames that wait in the template's or the guard's socket. */

@@ -712,7 +712,8 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
         receive_result(pool, worker);
 }
 
-/* Return the pid here of a process in another namespace (proc(5), /proc/[pid]/fdinfo); 0: it has none any more. */
+/* Return the pid that a process in another namespace has here (proc(5), /proc/[pid]/fdinfo); 0: it has none any
+ * more. */
 static pid_t pid_here(int pidfd)
 {
     char path[48], text[512];

@@ -118,7 +118,8 @@ void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char 
 /* Handle the death of an idle worker. */
 void worker_idle_died(struct pinfold_pool *pool, struct worker *worker);
 
-/* Hand the call to the worker. -EPIPE: it is dead and will be reported so; the call is untouched. */
+/* Hand the call to the worker. A failure leaves the call untouched. -EPIPE: the worker is dead and will be
+ * reported so. */
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
 /* Send the frame alone, with these flags of struct frame_call. */
 int worker_send(struct worker *worker, const struct call *call, uint32_t flags);

@@ -12,8 +12,8 @@
  * A template sweeps what its workers left behind. When the template itself is killed, its descendants are
  * reparented to the next subreaper above, which is this process. It has no threads and no interpreter and
  * allocates nothing, so that little can go wrong. It also closes descriptors for the pool that take long to close.
- * It kills the last descendant and ends when the lifeline is closed, the caller dies (a child that the caller
- * forked may hold the lifeline open), or the template dies.
+ * When the lifeline is closed, the caller dies or the template dies, it kills all descendants and ends. A child
+ * that the caller forked may hold the lifeline open.
  */
 #include <fcntl.h>
 #include <inttypes.h>

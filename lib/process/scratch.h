@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Remove at most `budget` entries of the directory. 1: more is left; 0: it is empty; a negative errno: the rest
- * cannot be removed. Moves deep entries up first, so that no depth is too deep. */
+/* Remove at most `budget` entries of the directory. 1: more may be left; 0: it is empty; a negative errno: the
+ * rest cannot be removed. Moves deep entries up first, so that no depth is too deep. */
 int scratch_clear(int directory, unsigned budget);
 
 #define BASE_NAME ".pinfold-box-"

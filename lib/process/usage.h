@@ -9,8 +9,8 @@
 struct usage {
     uint64_t user_us; /* of the process, exact in sum, and of the children it waited for, in clock ticks */
     uint64_t sys_us;
-    /* VmHWM: most memory resident since the last exec, files and inherited pages included. 0: the process is at its
-     * end and has freed everything. */
+    /* VmHWM: most memory resident since the last exec, files and inherited pages included. 0: the process is at
+     * its end and has freed everything. */
     uint64_t peak_kb;
     uint64_t anonymous_kb; /* RssAnon and RssShmem: memory in use without a file on a disk behind it */
     uint64_t shared_kb;
