@@ -347,7 +347,7 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    close_fd(&call->spill); /* spills are large; an inline request is kept until the call ends or is recalled */
+    close_fd(&call->spill); /* spills are large; an inline request is kept, as the call may be recalled */
     worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
@@ -565,8 +565,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     worker->calls++;
     worker->answered = call->answered = true;
     pool->stillborn = 0;
-    /* If the worker is dead already, its template is about to report that, together with what only a death
-     * tells: the peak of all that it executed. */
+    /* If the worker is dead already, its template is about to report that, and what only a death shows: the
+     * peak of all that it executed. */
     worker->unmeasured = !measured;
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }

@@ -169,7 +169,7 @@ static int take_descriptors(struct msghdr *message, struct frame *frame)
 }
 
 /* Return whether the socket is at end-of-file. recvmsg(2) returns 0 for an empty message, too; only the
- * socket's state tells the two apart. */
+ * socket's state distinguishes the two. */
 static bool at_end(int socket)
 {
     struct pollfd watched = {.fd = socket, .events = POLLRDHUP};

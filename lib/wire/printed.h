@@ -39,7 +39,7 @@ struct printed {
     _Atomic uint32_t c_size;
     uint32_t reserved;
     char bytes[PRINTED_STREAMS][PRINTED_BYTES];
-    char c[PRINTED_C_BYTES]; /* stdout, to be placed after Python's own */
+    char c[PRINTED_C_BYTES]; /* stdout, to be added after Python's own */
 };
 
 /* Make a printed buffer that cannot shrink, and a descriptor for both sides. Return 0 or a negative errno. */

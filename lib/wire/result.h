@@ -33,7 +33,7 @@ bool result_failed_here(int code);
 /* Drop the payload. */
 void result_drop(struct result *result);
 
-/* Keep a text of `size` bytes of any content, in place of an earlier one. */
+/* Keep a text of `size` bytes of any content. It replaces an earlier one. */
 int result_text(char **text, const char *bytes, size_t size);
 
 /* Take over the captured output. */

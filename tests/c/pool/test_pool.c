@@ -1,5 +1,5 @@
-/* The functions of pinfold.h, one by one: what they accept, what they refuse, which threads they wake, who owns
- * what. */
+/* The functions of pinfold.h, one by one: what they accept, what they refuse, which threads they wake, and
+ * ownership. */
 #include "pool/pool.h"
 #include "rig.h"
 

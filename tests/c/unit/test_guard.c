@@ -1,4 +1,4 @@
-/* The guard: it starts a template, reports it, and leaves nothing behind whoever dies. This program is the
+/* The guard: it starts a template, reports it, and leaves nothing behind after any death. This program is the
  * pool, the caller and, if started with a word, the template. */
 #include "check.h"
 
