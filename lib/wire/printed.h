@@ -9,7 +9,7 @@
  *
  * A flush writes at most PRINTED_PIECE bytes at a time, which a pipe takes whole or not at all (pipe(7),
  * PIPE_BUF). To an empty pipe it writes everything at once. `writing` holds the size meanwhile. If the worker dies
- * then, the pool compares the end of what came through the pipe, to see whether the piece arrived.
+ * then, the pool looks for the piece at the end of what came through the pipe.
  *
  * C's stdio does not share its buffer. Before a death that can be foreseen, the runtime copies that buffer to `c`.
  *
