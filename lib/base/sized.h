@@ -12,7 +12,7 @@
 #define SIZED_UP_TO(type, last)                                                                                   \
     ((offsetof(type, last) + sizeof(((type *)0)->last) + sizeof(size_t) - 1) / sizeof(size_t) * sizeof(size_t))
 
-/* Check the size of the caller's struct. -EINVAL: it is smaller than `least`, or larger than `most`, this library's. */
+/* Check the size of the caller's struct. -EINVAL: it is not `least` .. `most`, which is this library's. */
 static inline int sized_check(const size_t *size, size_t least, size_t most)
 {
     return *size < least || *size > most ? -EINVAL : 0;

@@ -271,7 +271,7 @@ static int check_config(const pinfold_config *config, pinfold_error *error)
 {
     if (!config->argv || !config->argv[0] || config->argv[0][0] != '/')
         return error_set(error, -EINVAL, "config.argv[0] must be the absolute path of the template's command");
-    if (!config->spill_dir || !config->spill_dir[0] || strlen(config->spill_dir) >= 4096)
+    if (!config->spill_dir || !config->spill_dir[0] || strlen(config->spill_dir) > PINFOLD_SETUP_PATH_MAX)
         return error_set(error, -EINVAL, "config.spill_dir must name a directory in at most 4095 bytes");
     if (config->isolation > PINFOLD_SPAWN)
         return error_set(error, -EINVAL, "config.isolation is %u, which is no pinfold_isolation",
@@ -546,8 +546,8 @@ static int read_call(const pinfold_call *from, pinfold_call *ret_call, pinfold_e
 
 static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfold_error *error)
 {
-    if (!asked->segments || asked->n_segments < 1 || asked->n_segments > PAYLOAD_SEGMENTS_MAX)
-        return error_set(error, -EINVAL, "a call has 1 .. %u segments, not %u", PAYLOAD_SEGMENTS_MAX,
+    if (!asked->segments || asked->n_segments < 1 || asked->n_segments > PINFOLD_PAYLOAD_SEGMENTS_MAX)
+        return error_set(error, -EINVAL, "a call has 1 .. %u segments, not %u", PINFOLD_PAYLOAD_SEGMENTS_MAX,
                          asked->n_segments);
     if (asked->queue && asked->queue->pool != pool)
         return error_set(error, -EINVAL, "call.queue belongs to another pool");
@@ -599,7 +599,7 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
 static bool is_large(const pinfold_call *asked)
 {
     uint64_t size;
-    return payload_size(asked->segments, asked->n_segments, &size) < 0 || size > PAYLOAD_INLINE_MAX;
+    return payload_size(asked->segments, asked->n_segments, &size) < 0 || size > PINFOLD_PAYLOAD_INLINE_MAX;
 }
 
 static int lock_within(struct pinfold_pool *pool, int64_t patience_ns)

@@ -43,16 +43,16 @@ struct text {
     bool odd;     /* lines may end in another way */
 };
 
-static struct printed own; /* of the template, and of a fork of the program's */
-static struct printed *printed = &own;
+static struct pinfold_printed own; /* of the template, and of a fork of the program's */
+static struct pinfold_printed *printed = &own;
 static bool by_line;
 
 /* Held around each write(2), with no GIL; and taken with none, so that a writer gets on. */
-static pthread_mutex_t locks[PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+static pthread_mutex_t locks[PINFOLD_PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
 
 static void in_fork(void)
 {
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
         own.streams[stream].begin = own.streams[stream].end = own.streams[stream].writing = 0;
         locks[stream] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     }
@@ -75,7 +75,7 @@ static void unlock(int stream)
 
 static int fd_of(int stream)
 {
-    return stream == PRINTED_OUT ? STDOUT_FILENO : STDERR_FILENO;
+    return stream == PINFOLD_PRINTED_OUT ? STDOUT_FILENO : STDERR_FILENO;
 }
 
 static ssize_t write_now(int stream, const char *bytes, size_t n)
@@ -92,15 +92,15 @@ static ssize_t write_now(int stream, const char *bytes, size_t n)
 static uint32_t whole(int stream, uint32_t left)
 {
     int unread;
-    if (left <= PRINTED_PIECE || (ioctl(fd_of(stream), FIONREAD, &unread) == 0 && unread == 0))
+    if (left <= PINFOLD_PRINTED_PIECE || (ioctl(fd_of(stream), FIONREAD, &unread) == 0 && unread == 0))
         return left;
-    return PRINTED_PIECE;
+    return PINFOLD_PRINTED_PIECE;
 }
 
 /* Writes what waits, with the lock. */
 static int drain(int stream)
 {
-    struct printed_stream *now = &printed->streams[stream];
+    struct pinfold_printed_stream *now = &printed->streams[stream];
     while (now->begin < now->end) {
         now->writing = whole(stream, now->end - now->begin);
         ssize_t got = write_now(stream, printed->bytes[stream] + now->begin, now->writing);
@@ -164,10 +164,11 @@ static int write_through(int stream, const char *bytes, size_t n)
 
 static int stream_put(int stream, const char *bytes, size_t n)
 {
-    if (n >= PRINTED_BYTES)
+    if (n >= PINFOLD_PRINTED_BYTES)
         return write_through(stream, bytes, n);
     uint32_t end; /* which only a thread with the GIL moves on */
-    while (n > PRINTED_BYTES - (end = atomic_load_explicit(&printed->streams[stream].end, memory_order_relaxed)))
+    while (n > PINFOLD_PRINTED_BYTES -
+                   (end = atomic_load_explicit(&printed->streams[stream].end, memory_order_relaxed)))
         if (flush_stream(stream) < 0)
             return -1;
     memcpy(printed->bytes[stream] + end, bytes, n);
@@ -310,7 +311,8 @@ static const char *encoded(const struct text *text, PyObject *string, Py_ssize_t
         *ret_n = PyUnicode_GET_LENGTH(string);
         return PyUnicode_DATA(string);
     }
-    if (!text->utf8 || PyUnicode_GET_LENGTH(string) > PRINTED_PIECE) /* the string keeps what is made of it here */
+    if (!text->utf8 ||
+        PyUnicode_GET_LENGTH(string) > PINFOLD_PRINTED_PIECE) /* the string keeps what is made of it here */
         return NULL;
     const char *bytes = PyUnicode_AsUTF8AndSize(string, ret_n);
     if (!bytes)
@@ -458,7 +460,7 @@ static PyObject *make_writer(PyTypeObject *type, PyObject *raw, int fd)
     PyObject *writer = make(type, Py_BuildValue("(Oi)", raw, 1));
     if (writer)
         *writer_of(writer) = (struct writer){
-            .stream = fd == STDOUT_FILENO ? PRINTED_OUT : PRINTED_ERR,
+            .stream = fd == STDOUT_FILENO ? PINFOLD_PRINTED_OUT : PINFOLD_PRINTED_ERR,
             .raw = Py_NewRef(raw),
             .closed = ((PyGetSetDescrObject *)closed)->d_getset,
         };
@@ -488,25 +490,25 @@ PyObject *printed_open(PyObject *module, PyObject *arguments)
     return text;
 }
 
-void printed_share(struct printed *shared)
+void printed_share(struct pinfold_printed *shared)
 {
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++)
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++)
         lock(stream);
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
-        const struct printed_stream *now = &printed->streams[stream];
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
+        const struct pinfold_printed_stream *now = &printed->streams[stream];
         const uint32_t n = now->end - now->begin;
         memcpy(shared->bytes[stream], printed->bytes[stream] + now->begin, n);
         shared->streams[stream].end = n;
     }
     printed = shared;
     by_line = false;
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++)
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++)
         unlock(stream);
 }
 
 static void drain_all(bool last)
 {
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
         int r;
         do {
             lock(stream);
@@ -545,7 +547,7 @@ void printed_keep_c(void)
     if (printed == &own || !base || file->_IO_write_ptr <= base || file->_fileno != STDOUT_FILENO)
         return;
     size_t n = (size_t)(file->_IO_write_ptr - base);
-    n = n < PRINTED_C_BYTES ? n : PRINTED_C_BYTES;
+    n = n < PINFOLD_PRINTED_C_BYTES ? n : PINFOLD_PRINTED_C_BYTES;
     memcpy(printed->c, base, n);
     printed->c_size = (uint32_t)n;
 }

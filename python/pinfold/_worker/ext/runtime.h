@@ -1,7 +1,7 @@
 /* runtime.h - what the files of the extension share: it runs inside a template and its workers.
  *
- * Theory of operation. template.py starts a clean interpreter, receives the pool's FRAME_SETUP, loads what it is
- * told to load, and calls serve(). That loop (serve.c) forks a worker for each FRAME_START and returns in the
+ * Theory of operation. template.py starts a clean interpreter, receives the pool's SETUP, loads what it is
+ * told to load, and calls serve(). That loop (serve.c) forks a worker for each START and returns in the
  * worker only; there, worker.py sits between a Channel (channel.c), which speaks to the pool, and the code that
  * runs a call. In spawn mode the new process execs template.py again, which comes to the same Channel.
  *
@@ -14,12 +14,12 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <pinfold_worker.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "stack.h"
 #include "wire/spill.h"
 
 enum reserved_fd {
@@ -75,11 +75,11 @@ int child_rehearse(void); /* forks one that does nothing, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* does not return; tells the pool a failure */
 
 /* printed.c: sys.stdout and sys.stderr over a buffer that the pool has when this process is dead. */
-struct printed;
+struct pinfold_printed;
 int printed_init(PyObject *module); /* 0, or -1 with an exception set */
 PyObject *printed_open(PyObject *module, PyObject *arguments);
-PyObject *printed_exit_function(void);      /* what os._exit is from now on */
-void printed_share(struct printed *shared); /* the buffer is there, and this process a worker */
+PyObject *printed_exit_function(void);              /* what os._exit is from now on */
+void printed_share(struct pinfold_printed *shared); /* the buffer is there, and this process a worker */
 void printed_flush(
     bool last); /* writes out Python's and C's buffers, with the GIL; if `last`, drops what nobody takes */
 PyObject *printed_before_fork(PyObject *module, PyObject *unused);

@@ -42,12 +42,12 @@
 
 /* A frame that waits until the control socket has room. */
 struct outgoing {
-    enum frame_kind kind;
+    enum pinfold_frame_kind kind;
     uint64_t id;
     int fd; /* owned; -1: none */
     union {
-        struct frame_started started;
-        struct frame_exited exited;
+        struct pinfold_frame_started started;
+        struct pinfold_frame_exited exited;
     } body;
 };
 
@@ -67,7 +67,7 @@ struct server {
     bool no_list;                 /* the kernel does not list our children: they are looked for */
     bool unread;                  /* there may be more dead ones than were reaped */
     bool trash;                   /* remains of scratch directories wait to be removed */
-    struct owed *owed;            /* to these workers a FRAME_SWEPT, when none of its orphans is left */
+    struct owed *owed;            /* to these workers a PINFOLD_FRAME_SWEPT, when none of its orphans is left */
     size_t n_owed, owed_capacity;
     uint64_t inherited_kb;
     bool namespaced;      /* the guard is outside of our namespace, and its death is our own */
@@ -76,8 +76,8 @@ struct server {
     PyObject *step;       /* what makes later workers faster, a part at a time; NULL: all is done */
     int n_cold;           /* workers made since the last step */
     struct child child;   /* the next one */
-    char worker_id[sizeof(struct frame_start) + 1];
-    _Alignas(8) uint8_t buffer[FRAME_MAX];
+    char worker_id[sizeof(struct pinfold_frame_start) + 1];
+    _Alignas(8) uint8_t buffer[PINFOLD_FRAME_MAX];
 };
 
 /* What a fork of this process shares with it and counts as its own (proc(5), /proc/[pid]/statm). */
@@ -122,7 +122,7 @@ static int owed_reserve(struct server *server, size_t n)
     return 0;
 }
 
-static struct outgoing *queue_push(struct server *server, enum frame_kind kind, uint64_t id)
+static struct outgoing *queue_push(struct server *server, enum pinfold_frame_kind kind, uint64_t id)
 {
     struct outgoing *frame = &server->queue[server->used++];
     *frame = (struct outgoing){.kind = kind, .id = id, .fd = -1};
@@ -181,7 +181,7 @@ static pid_t make_worker(struct server *server, char *const *command)
 
 static void started(struct server *server, uint64_t number, pid_t pid)
 {
-    struct outgoing *frame = queue_push(server, FRAME_STARTED, number);
+    struct outgoing *frame = queue_push(server, PINFOLD_FRAME_STARTED, number);
     if (pid > 0) {
         /* Our own child, not reaped: its pid is still its own. */
         frame->fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -202,7 +202,7 @@ static void started(struct server *server, uint64_t number, pid_t pid)
 /* 1 in the new worker. */
 static int start(struct server *server, struct frame *frame)
 {
-    const struct frame_start *body = frame->body;
+    const struct pinfold_frame_start *body = frame->body;
     uint64_t number = frame->head.id;
     memcpy(server->worker_id, body->worker_id, sizeof(body->worker_id));
     memcpy(server->child.fds, frame->fds, sizeof(server->child.fds));
@@ -336,7 +336,7 @@ static void settle_owed(struct server *server, size_t n_before)
         if (owed.left || (i < n_before && queue_reserve(server, 1) < 0))
             server->owed[kept++] = owed;
         else if (i < n_before)
-            queue_push(server, FRAME_SWEPT, owed.number);
+            queue_push(server, PINFOLD_FRAME_SWEPT, owed.number);
     }
     server->n_owed = kept;
 }
@@ -385,7 +385,7 @@ static void reap(struct server *server)
             continue;
         if (!pids_take(&server->workers, dead.si_pid, &number))
             continue;
-        struct frame_exited *body = &queue_push(server, FRAME_EXITED, number)->body.exited;
+        struct pinfold_frame_exited *body = &queue_push(server, PINFOLD_FRAME_EXITED, number)->body.exited;
         body->status = status;
         body->user_us = (uint64_t)microseconds(usage.ru_utime);
         body->sys_us = (uint64_t)microseconds(usage.ru_stime);
@@ -398,7 +398,7 @@ static void reap(struct server *server)
     server->trash = box_slots_settle(server->n_orphans == 0) || server->trash;
     for (size_t i = n_before; i < server->n_owed; i++, reports++)
         if (server->owed[i].left)
-            server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
+            server->queue[reports].body.exited.flags |= PINFOLD_EXITED_ORPHANS;
     settle_owed(server, n_before);
 }
 
@@ -474,7 +474,7 @@ static void server_loop(struct server *server)
             frame_receive(reserved_fd(RESERVED_CONTROL), MSG_DONTWAIT, FRAME_FROM_POOL, server->buffer, &frame);
         if (r == -EAGAIN)
             continue;
-        if (r <= 0 || frame.head.kind != FRAME_START)
+        if (r <= 0 || frame.head.kind != PINFOLD_FRAME_START)
             end();
         (void)runtime_restore_spills();
         if (runtime_needs_base && base_is_gone()) {
@@ -527,7 +527,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
         return PyErr_NoMemory();
     server->command = command;
     server->step = step;
-    server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
+    server->child.template = flags & PINFOLD_SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
     if (!runtime_needs_base) /* in a box there is no /dev/shm for anything to be left in */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
@@ -544,7 +544,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
         prctl(PR_SET_PDEATHSIG, SIGCONT);
     if (getppid() != guard)
         end();
-    queue_push(server, FRAME_READY, 0);
+    queue_push(server, PINFOLD_FRAME_READY, 0);
     server_loop(server);
     /* In a worker the server's memory stays as it is: giving it back would write to pages that it shares. */
     return PyUnicode_FromString(server->worker_id);

@@ -1,9 +1,9 @@
 /* state.c - looks at what a call changed, and shields what comes after it from what it left. */
 #include "state.h"
-#include "../ext/stack.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pinfold_worker.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -239,7 +239,7 @@ static void keep_heard(sigset_t *set)
     static const int heard[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     for (size_t i = 0; i < COUNT_OF(heard); i++)
         sigdelset(set, heard[i]);
-    sigdelset(set, STACK_ASK_SIGNAL);
+    sigdelset(set, PINFOLD_ASK_SIGNAL);
 }
 
 /* sys.monitoring, of Python 3.12 and later: the callbacks of a tool may raise at any line of ours. */
