@@ -1,4 +1,5 @@
-/* replay.c - runs a target over the files of directories: a corpus as a test, for a compiler without libFuzzer. */
+/* replay.c - runs a target over the files of directories: an unpacked corpus as a test, for a compiler without
+ * libFuzzer. */
 #include "fuzz.h"
 
 #include <dirent.h>

@@ -1,4 +1,4 @@
-"""What the targets in Python share; and a corpus as a test, without a fuzzer."""
+"""What the targets in Python share, and the replay of a corpus as a test, without a fuzzer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import corpus
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "python"))
 
@@ -23,10 +25,10 @@ def split(data: bytes) -> list[bytes]:
 
 
 def main(one_input: Callable[[bytes], bool]) -> None:
-    """Run a target over the files of directories; print how many were taken, and how many not."""
+    """Run a target over the inputs of archives; print how many it took, and how many it refused."""
     ends = Counter(
-        one_input(path.read_bytes())
-        for directory in sys.argv[1:]
-        for path in sorted(Path(directory).iterdir())
+        one_input(content)
+        for path in sys.argv[1:]
+        for _, content in sorted(corpus.read(Path(path)).items())
     )
     print(ends[True], ends[False])
