@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,3 +168,57 @@ def test_words_that_the_glossary_replaced_are_gone() -> None:
         if old.search(line)
     ]
     assert not found, "\n".join(found)
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.MULTILINE | re.DOTALL)
+    assert found or language != "python"
+    return found
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/debugging.md"])
+def test_python_in_a_document_runs(document: str) -> None:
+    for block in blocks(document, "python"):
+        if "numpy" in block:
+            pytest.importorskip("numpy")
+        run(sys.executable, "-c", block)
+
+
+def test_the_readme_says_what_its_program_prints() -> None:
+    pytest.importorskip("numpy")
+    (block,) = blocks("README.md", "python")
+    first, second, *stack = run(sys.executable, "-c", block).splitlines()
+    assert f"`{first}`" in text_of("README.md")
+    assert second.startswith("timeout ") and any('"user_code.py", line 2' in line for line in stack)
+
+
+# Commands that build, which CI runs for the test: a file, and a line that it must have.
+BUILDING = {
+    "pip install .": ("Makefile", r"\$\(PIP\) install --no-build-isolation \. "),
+    "make demo": ("Makefile", r"^\t\$\(BIN\)/python examples/circle_packing/demo\.py$"),
+    "make test": (".ci/run", r"^make .*\btest\b"),
+}
+
+
+@pytest.mark.parametrize("line", "".join(blocks("README.md", "sh")).splitlines())
+def test_a_command_of_the_readme_runs(line: str) -> None:
+    if line in BUILDING:
+        file, pattern = BUILDING[line]
+        assert re.search(pattern, text_of(file), re.MULTILINE)
+        return
+    word, *arguments = shlex.split(line)
+    assert word == "python", "a command that no test runs"
+    run(sys.executable, *arguments)
+
+
+def test_the_readme_is_two_screens() -> None:
+    text = text_of("README.md")
+    assert len(text.splitlines()) < 120
+    assert set(re.findall(r"^```(.*)$", text, re.MULTILINE)) == {"", "python", "sh"}
