@@ -75,7 +75,7 @@ static int add_types(PyObject *module)
             return -1;
     }
     binding->segment = segment_type_new(module);
-    return binding->segment ? 0 : -1;
+    return binding->segment ? figures_init(module) : -1;
 }
 
 static int add_constants(PyObject *module)
@@ -115,6 +115,10 @@ static int binding_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(binding->queue);
     Py_VISIT(binding->result);
     Py_VISIT(binding->segment);
+    Py_VISIT(binding->metrics);
+    Py_VISIT(binding->waits);
+    Py_VISIT(binding->event);
+    Py_VISIT(binding->memory);
     return 0;
 }
 
@@ -126,6 +130,10 @@ static int binding_clear(PyObject *module)
     Py_CLEAR(binding->queue);
     Py_CLEAR(binding->result);
     Py_CLEAR(binding->segment);
+    Py_CLEAR(binding->metrics);
+    Py_CLEAR(binding->waits);
+    Py_CLEAR(binding->event);
+    Py_CLEAR(binding->memory);
     return 0;
 }
 

@@ -44,10 +44,11 @@ static PyObject *result_metrics(PyObject *self, PyObject *Py_UNUSED(ignored))
     const pinfold_metrics *m = &of(self)->metrics;
     if (!(of(self)->flags & PINFOLD_HAS_METRICS))
         Py_RETURN_NONE;
-    return Py_BuildValue("(siILLLLLLKK)", m->worker_id, (int)m->worker_pid, (unsigned)m->calls_before,
-                         (long long)m->started_at_ns, (long long)m->finished_at_ns, (long long)m->queue_ns,
-                         (long long)m->wall_ns, (long long)m->user_ns, (long long)m->sys_ns,
-                         (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
+    PyObject *values = Py_BuildValue(
+        "(siILLLLLLKK)", m->worker_id, (int)m->worker_pid, (unsigned)m->calls_before, (long long)m->started_at_ns,
+        (long long)m->finished_at_ns, (long long)m->queue_ns, (long long)m->wall_ns, (long long)m->user_ns,
+        (long long)m->sys_ns, (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
+    return figures_new(binding_of(self)->metrics, values);
 }
 
 static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -55,7 +56,8 @@ static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
     const pinfold_metrics *m = &of(self)->metrics;
     if (!(of(self)->flags & PINFOLD_HAS_WAITS))
         Py_RETURN_NONE;
-    return Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+    PyObject *values = Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+    return figures_new(binding_of(self)->waits, values);
 }
 
 static PyObject *delivered(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -144,8 +146,8 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 static PyMethodDef methods[] = {
     {"segments", result_segments, METH_NOARGS, "Writable views of the value's segments; they own the memory."},
     {"delivered", delivered, METH_NOARGS, "Takes it out of its pool's line: its caller was told. Idempotent."},
-    {"waits", result_waits, METH_NOARGS, "(cpu_wait_ns, preemptions), or None."},
-    {"metrics", result_metrics, METH_NOARGS, "The figures in the order of pinfold_metrics, or None."},
+    {"waits", result_waits, METH_NOARGS, "Return the Waits, or None."},
+    {"metrics", result_metrics, METH_NOARGS, "Return the Metrics, or None."},
     {NULL, NULL, 0, NULL},
 };
 
