@@ -9,9 +9,10 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pinfold._client import green
-from pinfold._client.engine import Engine, loading
+from pinfold._client.engine import Engine
 from pinfold._client.hooks import Hooks
 from pinfold._client.launch import Launch
+from pinfold._client.submit import loading
 from pinfold._ext import _pool
 from pinfold._host.sandbox import Isolation, isolation_of
 from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
@@ -219,9 +220,7 @@ class LocalBackend:
         result = await self.run(call, deadline_s=deadline_s)
         if result.outcome == "ok":
             return result.value
-        from pinfold._client.outcome import exception_of
-
-        raise exception_of(result)
+        raise self._engine.calls.error_of(result)
 
     async def run(self, call: WorkerCall, *, deadline_s: float | None = None) -> WorkerResult:
         """Run a call and return its `WorkerResult`, whatever the outcome.
@@ -247,7 +246,7 @@ class LocalBackend:
         Cancelling the future kills the call.
         """
         times = self._accept(call, deadline_s)
-        record = self._engine.future(self, call, "")
+        record = self._engine.calls.CallFuture(self, call, "")
         self._hand_in(record, *times)
         return record
 
@@ -298,7 +297,7 @@ class LocalBackend:
         own = limits.wall_ns
         if own and not 0 < record.wall_ns < own:
             record.wall_ns = own
-        segments = self._engine.request_of(call, record.codec, limits)
+        segments = self._engine.calls.request_of(call, record.codec, limits)
         self._engine.start(record, segments, limits, began)
         return segments
 

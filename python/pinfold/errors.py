@@ -192,3 +192,42 @@ class PoolClosed(PoolError):
 
 class QueueFull(PoolError):
     """As many calls are under way as there may be: `WorkerConfig.max_queue`."""
+
+
+_LIMITS: dict[str, type[ExecRunnerError]] = {
+    "cpu_limit": CpuLimitExceeded,
+    "memory_limit": MemoryLimitExceeded,
+    "output_limit": OutputLimitExceeded,
+}
+
+
+def cancelled_error(*args: str) -> BaseException:
+    """An `asyncio.CancelledError`, without asyncio for programs that never need it."""
+    from asyncio import CancelledError
+
+    return CancelledError(*args)
+
+
+def error_of(result: WorkerResult) -> BaseException:
+    """What `execute` raises for an outcome that is not ``ok``; it carries the result."""
+    outcome = result.outcome
+    error = result.error
+    code, text = (error.returncode, error.stderr) if error is not None else (1, "")
+    message, stack = (error.message, error.stack) if error is not None else ("", "")
+    if outcome == "timeout":
+        return CallTimeout(message, stack=stack, result=result)
+    if outcome == "exception":
+        return ExecRunnerError(code, text, result=result)
+    if outcome == "exited":
+        return WorkerExited(code, text, result=result)
+    if outcome == "signalled":
+        return WorkerCrashed(code, text, stack=stack, result=result)
+    if outcome == "bad_result":
+        return BadResult(code, text, result=result)
+    if outcome == "cancelled":
+        return cancelled_error(message)
+    if outcome == "lost":
+        return WorkerLost(text, result=result)
+    if outcome == "internal":
+        return PoolError(text, result=result)
+    return _LIMITS[outcome](code, text, result=result)

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pinfold._client import green
-from pinfold._client.record import Record
+from pinfold._client.record import Owner, Record
 from pinfold._client.text import escaped
 from pinfold.call import FOREVER_NS
 from pinfold.result import WorkerResult
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from pinfold._ext._pool import Pool, Queue
-    from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ class CallFuture(Record, Future[WorkerResult]):
 
     _exception = None
 
-    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
         Record.__init__(self, backend, call, codec)
         self._state = _PENDING
         self._worker_result: WorkerResult | None = None

@@ -18,14 +18,13 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pinfold._client import green
-from pinfold._client.record import Record
+from pinfold._client.record import Owner, Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
     from pinfold._ext._pool import Pool, Queue, Result
-    from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
 Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
@@ -53,7 +52,7 @@ class CallMap:
     that have ended were.
     """
 
-    def __init__(self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool) -> None:
+    def __init__(self, backend: Owner, calls: Calls, wall_ns: int, ordered: bool) -> None:
         self._backend = backend
         self._calls = calls
         self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
@@ -92,7 +91,7 @@ class CallMap:
 class _Flight:
     """The calls of one iteration that were submitted and not handed out yet."""
 
-    def __init__(self, backend: LocalBackend, wall_ns: int, ordered: bool) -> None:
+    def __init__(self, backend: Owner, wall_ns: int, ordered: bool) -> None:
         self.backend = backend
         self.wall_ns = wall_ns
         self.ordered = ordered

@@ -150,6 +150,6 @@ class WorkerResult:
         """The value. Raises the error that `LocalBackend.execute` raises for the outcome."""
         if self.outcome == "ok":
             return self.value
-        from pinfold._client.outcome import exception_of
+        from pinfold.errors import error_of
 
-        raise exception_of(self)
+        raise error_of(self)

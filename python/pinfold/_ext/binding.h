@@ -17,6 +17,10 @@ struct binding {
     PyTypeObject *queue;
     PyTypeObject *result;
     PyTypeObject *segment;
+    PyTypeObject *metrics; /* figures.c */
+    PyTypeObject *waits;
+    PyTypeObject *event;
+    PyTypeObject *memory;
 };
 
 /* pinfold._ext._pool.Result */
@@ -121,6 +125,10 @@ extern PyType_Spec py_queue_spec;
 extern PyType_Spec py_result_spec;
 
 struct binding *binding_of(PyObject *self);
+
+/* figures.c: the types of named tuples; and one of such a type, of the values in a tuple, whose reference it takes. */
+int figures_init(PyObject *module);
+PyObject *figures_new(PyTypeObject *type, PyObject *values);
 
 /* Raises OSError from a negative errno, with the library's sentence where it gave one. Returns NULL. */
 PyObject *raise_errno(int code, const pinfold_error *error);

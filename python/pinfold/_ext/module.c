@@ -6,6 +6,11 @@
  */
 #include "binding.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "process/scratch.h"
+
 struct binding *binding_of(PyObject *self)
 {
     return PyType_GetModuleState(Py_TYPE(self));
@@ -30,6 +35,29 @@ PyObject *raise_closed(void)
     return NULL;
 }
 
+static PyObject *clear_bases(PyObject *module, PyObject *path)
+{
+    (void)module;
+    PyObject *bytes;
+    if (!PyUnicode_FSConverter(path, &bytes))
+        return NULL;
+    int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Py_DECREF(bytes);
+    if (spill_dir >= 0) {
+        Py_BEGIN_ALLOW_THREADS;
+        scratch_clear_bases(spill_dir);
+        Py_END_ALLOW_THREADS;
+        close(spill_dir);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"clear_bases", clear_bases, METH_O,
+     "clear_bases(spill_dir)\n\nRemove the base directories in it that no template holds any more (flock(2))."},
+    {NULL, NULL, 0, NULL},
+};
+
 static int add_types(PyObject *module)
 {
     struct binding *binding = PyModule_GetState(module);
@@ -47,7 +75,7 @@ static int add_types(PyObject *module)
             return -1;
     }
     binding->segment = segment_type_new(module);
-    return binding->segment ? 0 : -1;
+    return binding->segment ? figures_init(module) : -1;
 }
 
 static int add_constants(PyObject *module)
@@ -87,6 +115,10 @@ static int binding_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(binding->queue);
     Py_VISIT(binding->result);
     Py_VISIT(binding->segment);
+    Py_VISIT(binding->metrics);
+    Py_VISIT(binding->waits);
+    Py_VISIT(binding->event);
+    Py_VISIT(binding->memory);
     return 0;
 }
 
@@ -98,6 +130,10 @@ static int binding_clear(PyObject *module)
     Py_CLEAR(binding->queue);
     Py_CLEAR(binding->result);
     Py_CLEAR(binding->segment);
+    Py_CLEAR(binding->metrics);
+    Py_CLEAR(binding->waits);
+    Py_CLEAR(binding->event);
+    Py_CLEAR(binding->memory);
     return 0;
 }
 
@@ -120,6 +156,7 @@ static struct PyModuleDef definition = {
     .m_name = "pinfold._ext._pool",
     .m_doc = "The binding of libpinfold. Not public: its names and their meaning may change with any version.",
     .m_size = sizeof(struct binding),
+    .m_methods = functions,
     .m_slots = slots,
     .m_traverse = binding_traverse,
     .m_clear = binding_clear,

@@ -393,8 +393,9 @@ static PyObject *next_event(PyObject *op, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     if (code < 0)
         return raise_errno(code, NULL);
-    return Py_BuildValue("(IiNss)", (unsigned)event.kind, (int)event.worker_pid, PyLong_FromVoidPtr(event.tag),
-                         event.worker_id, event.reason);
+    PyObject *values = Py_BuildValue("(IiNss)", (unsigned)event.kind, (int)event.worker_pid,
+                                     PyLong_FromVoidPtr(event.tag), event.worker_id, event.reason);
+    return figures_new(binding_of(op)->event, values);
 }
 
 static PyObject *queue(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -454,8 +455,10 @@ static PyObject *pool_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
         return raise_closed();
     if (code < 0)
         return raise_errno(code, NULL);
-    return Py_BuildValue("(IKKK)", (unsigned)memory.workers, (unsigned long long)memory.pss_kb,
-                         (unsigned long long)memory.private_kb, (unsigned long long)memory.private_most_kb);
+    PyObject *values =
+        Py_BuildValue("(IKKK)", (unsigned)memory.workers, (unsigned long long)memory.pss_kb,
+                      (unsigned long long)memory.private_kb, (unsigned long long)memory.private_most_kb);
+    return figures_new(binding_of(op)->memory, values);
 }
 
 static PyObject *renew(PyObject *op, PyObject *argv)
@@ -514,8 +517,9 @@ static PyObject *shutdown_pool(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyMethodDef methods[] = {
     {"wait_ready", wait_ready, METH_O, "wait_ready(timeout_ns): waits until the template serves."},
     {"submit", py_pool_submit, METH_VARARGS,
-     "submit(record, segments, queue, key, deadline_ns, and the limits output_bytes, result_bytes, memory_bytes,\n"
-     "cpu_ns, processes, file_bytes[, wall_ns]): sets record.call_id."},
+     "submit(record, segments, queue, key, deadline_ns, wall_ns, bounds)\n\n"
+     "Hand a call to the pool and set record.call_id. bounds: output_bytes, result_bytes, memory_bytes, cpu_ns,\n"
+     "processes, file_bytes."},
     {"cancel", cancel, METH_O, "cancel(id): False if it has ended already."},
     {"wait", wait_call, METH_VARARGS,
      "wait(id, timeout_ns): waits for the call, puts its Result in undelivered, and is taken(), with this call's "
@@ -542,11 +546,11 @@ static PyMethodDef methods[] = {
     {"filenos", filenos, METH_NOARGS, "Two descriptors; poll() does not wait where one polls readable."},
     {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
     {"watch", pool_watch, METH_NOARGS, "Keeps events from now on."},
-    {"next_event", next_event, METH_NOARGS, "(kind, pid, key, worker id, reason), or None."},
+    {"next_event", next_event, METH_NOARGS, "Return the next Event, or None."},
     {"renew", renew, METH_O, "renew(argv): starts a next template beside the one that serves."},
     {"renewal", renewal, METH_NOARGS,
      "True: the next template took over, or none was asked for. False: it has yet to. OSError: it was dropped."},
-    {"memory", pool_memory, METH_NOARGS, "(workers, pss, private, private of the largest), in KiB."},
+    {"memory", pool_memory, METH_NOARGS, "Return the Memory of the processes."},
     {"stats", pool_stats, METH_NOARGS, "pinfold_stats as a dict."},
     {"shutdown", shutdown_pool, METH_NOARGS, "Ends what runs and waits, and every process."},
     {"close", pool_close, METH_NOARGS, "shutdown(), then gives everything back. Idempotent."},

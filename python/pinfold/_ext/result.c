@@ -1,4 +1,5 @@
 /* pinfold._ext._pool.Result: how one call ended, as the library tells it. */
+#include "../codec/reader/tags.h"
 #include "binding.h"
 
 #define LARGE 1048576u /* bytes; from here on, giving memory back takes long enough to let others run */
@@ -28,10 +29,8 @@ static void result_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* As `wire.OUT_OF_LINE` has it: what is smaller lies in the stream, so more segments than this many bytes each are none
- * that a codec wrote, and to make views of them takes fifty times their size. */
-#define OUT_OF_LINE 4096u
-
+/* A buffer below OUT_OF_LINE lies in the stream. So no codec wrote more segments than the size has such buffers, and
+ * views of them would take fifty times their size. */
 static PyObject *result_segments(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     const pinfold_result *result = of(self);
@@ -46,10 +45,11 @@ static PyObject *result_metrics(PyObject *self, PyObject *Py_UNUSED(ignored))
     const pinfold_metrics *m = &of(self)->metrics;
     if (!(of(self)->flags & PINFOLD_HAS_METRICS))
         Py_RETURN_NONE;
-    return Py_BuildValue("(siILLLLLLKK)", m->worker_id, (int)m->worker_pid, (unsigned)m->calls_before,
-                         (long long)m->started_at_ns, (long long)m->finished_at_ns, (long long)m->queue_ns,
-                         (long long)m->wall_ns, (long long)m->user_ns, (long long)m->sys_ns,
-                         (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
+    PyObject *values = Py_BuildValue(
+        "(siILLLLLLKK)", m->worker_id, (int)m->worker_pid, (unsigned)m->calls_before, (long long)m->started_at_ns,
+        (long long)m->finished_at_ns, (long long)m->queue_ns, (long long)m->wall_ns, (long long)m->user_ns,
+        (long long)m->sys_ns, (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
+    return figures_new(binding_of(self)->metrics, values);
 }
 
 static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -57,7 +57,8 @@ static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
     const pinfold_metrics *m = &of(self)->metrics;
     if (!(of(self)->flags & PINFOLD_HAS_WAITS))
         Py_RETURN_NONE;
-    return Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+    PyObject *values = Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+    return figures_new(binding_of(self)->waits, values);
 }
 
 static PyObject *delivered(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -146,8 +147,8 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 static PyMethodDef methods[] = {
     {"segments", result_segments, METH_NOARGS, "Writable views of the value's segments; they own the memory."},
     {"delivered", delivered, METH_NOARGS, "Takes it out of its pool's line: its caller was told. Idempotent."},
-    {"waits", result_waits, METH_NOARGS, "(cpu_wait_ns, preemptions), or None."},
-    {"metrics", result_metrics, METH_NOARGS, "The figures in the order of pinfold_metrics, or None."},
+    {"waits", result_waits, METH_NOARGS, "Return the Waits, or None."},
+    {"metrics", result_metrics, METH_NOARGS, "Return the Metrics, or None."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -80,9 +80,9 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     long long cpu_ns;
     unsigned processes;
     unsigned long long file_bytes;
-    long long wall_ns = 0;
-    if (!PyArg_ParseTuple(args, "OO!OKLKKKLIK|L:submit", &record, &PyList_Type, &list, &queue, &key, &deadline_ns,
-                          &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes, &wall_ns))
+    long long wall_ns;
+    if (!PyArg_ParseTuple(args, "OO!OKLL(KKKLIK):submit", &record, &PyList_Type, &list, &queue, &key, &deadline_ns,
+                          &wall_ns, &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes))
         return NULL;
     if (queue != Py_None && !Py_IS_TYPE(queue, binding->queue)) {
         PyErr_SetString(PyExc_TypeError, "queue must be a Queue or None");

@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from pinfold._host import _probe
 from pinfold._host.cgroup import NoCgroup, find
-from pinfold._worker.box import _box
 from pinfold.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from pinfold._worker.box.box import Plan
-    from pinfold.config import WorkerConfig
+    from pinfold._wire.plan import Plan
+    from pinfold.limits import Limits
 
 # clone(2)
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
@@ -27,6 +27,21 @@ _DESCRIPTORS = 512
 make, and as many in flight between sockets, stay below what the kernel gives a user (pipe(7))."""
 
 ACTIVE, UNAVAILABLE, OFF = "active", "unavailable", "off"
+
+
+class Wanted(Protocol):
+    """The part of a `WorkerConfig` that asks something of the machine."""
+
+    @property
+    def sandbox(self) -> str: ...
+    @property
+    def sandbox_required(self) -> bool: ...
+    @property
+    def allow_network(self) -> bool: ...
+    @property
+    def isolation(self) -> str: ...
+    @property
+    def limits(self) -> Limits: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +107,7 @@ _whole: dict[str, int] = {}  # what a probe found that found everything
 def _machine() -> dict[str, int]:
     if _whole:
         return _whole
-    found = _box.probe()
+    found = _probe.probe()
     # What is missing may be missing for this moment only: no descriptor, no memory for the probe.
     if min(found.values()) >= 0:
         _whole.update(found)
@@ -130,12 +145,12 @@ def _why_no_landlock(code: int) -> tuple[str, str]:
     return f"no Landlock: {os.strerror(-code)}", "Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK"
 
 
-def isolation_of(config: WorkerConfig) -> Isolation:
+def isolation_of(config: Wanted) -> Isolation:
     """What holds the workers of a backend with this configuration, on this machine."""
     return Isolation(config.sandbox, tuple(_mechanisms(config)))
 
 
-def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
+def _mechanisms(config: Wanted) -> Iterable[Mechanism]:
     boxed = config.sandbox != "none"
     strict = config.sandbox == "strict"
     network = config.allow_network
@@ -242,7 +257,7 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
         yield Mechanism("cgroup_limits", UNAVAILABLE, exact, str(place), delegated, required=False)
 
 
-def cgroup_of(config: WorkerConfig) -> Path | NoCgroup | str:
+def cgroup_of(config: Wanted) -> Path | NoCgroup | str:
     """Where the pool shall make its control group; or why there is none; or what keeps it off."""
     found = find()
     if isinstance(found, NoCgroup):
@@ -254,7 +269,7 @@ def cgroup_of(config: WorkerConfig) -> Path | NoCgroup | str:
     return found
 
 
-def plan_of(config: WorkerConfig) -> Plan | None:
+def plan_of(config: Wanted) -> Plan | None:
     """What the template shall build. Raises `InvalidConfig` with the list of what is missing."""
     if config.sandbox == "none":
         return None

@@ -21,7 +21,6 @@ from pinfold.codec.refusals import CannotDecode, Malformed, NotCarried, RunsCode
 
 __all__ = [
     "CODECS",
-    "USER_MODULE",
     "CannotDecode",
     "Malformed",
     "NotCarried",
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 CODECS = ("data", "pickle")
-
-USER_MODULE = "user_code"
-"""The module in which a worker runs the source of a call."""
 
 
 def encode(value: object, codec: str, root: str = "result") -> list[bytes | memoryview]:

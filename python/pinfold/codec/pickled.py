@@ -18,10 +18,9 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
-from pinfold.codec import USER_MODULE
 from pinfold.codec._reader import is_plain_pickle
 from pinfold.codec.refusals import CannotDecode, NotCarried, RunsCode, name_of
-from pinfold.codec.tags import OUT_OF_LINE
+from pinfold.codec.tags import OUT_OF_LINE, USER_MODULE
 
 # How many parts of a value are tried one by one for the error's path.
 _TRIES = 1000

@@ -65,7 +65,7 @@ def _any_float(encoder: CBOREncoder, value: float) -> None:
     if value != value:
         bits = struct.pack(">d", value)
         if bits != b"\x7f\xf8\0\0\0\0\0\0":
-            encoder.encode_length(6, tags.NAN)
+            encoder.encode_length(6, tags.NOT_A_NUMBER)
             encoder.encode_bytes(bits)
             return
     encoder.encode_float(value)

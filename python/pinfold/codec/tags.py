@@ -2,49 +2,78 @@
 
 from __future__ import annotations
 
+from pinfold.codec._reader import (
+    ARRAY,
+    BYTEARRAY,
+    COMPLEX,
+    DATE,
+    DATETIME,
+    DECIMAL,
+    ELLIPSIS,
+    FROZENSET,
+    HASH_OF_RATIONAL,
+    MAX_DEPTH,
+    NEGATIVE_BIGNUM,
+    NOT_A_NUMBER,
+    OUT_OF_LINE,
+    PAIRS,
+    PATH,
+    POSITIVE_BIGNUM,
+    PURE_PATH,
+    RANGE,
+    RATIONAL,
+    SCALAR,
+    SEGMENT,
+    SET,
+    SLICE,
+    SURROGATES,
+    TIME,
+    TIMEDELTA,
+    TIMEZONE,
+    TUPLE,
+    UUID,
+    ZONE,
+)
 from pinfold.codec.refusals import Malformed
 
-# Containers inside containers, counted alike on both sides; the outermost is level 1.
-MAX_DEPTH = 200
+__all__ = [
+    "ARRAY",
+    "BYTEARRAY",
+    "COMPLEX",
+    "DATE",
+    "DATETIME",
+    "DECIMAL",
+    "ELLIPSIS",
+    "FROZENSET",
+    "HASH_OF_RATIONAL",
+    "MAX_DEPTH",
+    "NEGATIVE_BIGNUM",
+    "NOT_A_NUMBER",
+    "OUT_OF_LINE",
+    "PAIRS",
+    "PATH",
+    "POSITIVE_BIGNUM",
+    "PURE_PATH",
+    "RANGE",
+    "RATIONAL",
+    "SCALAR",
+    "SEGMENT",
+    "SET",
+    "SLICE",
+    "SURROGATES",
+    "TIME",
+    "TIMEDELTA",
+    "TIMEZONE",
+    "TUPLE",
+    "USER_MODULE",
+    "UUID",
+    "ZONE",
+    "Unfit",
+    "fields",
+]
 
-# From this many bytes on, a buffer travels as its own segment.
-OUT_OF_LINE = 4096
-
-# Registered tags: RFC 8949 section 3.4.3, and the IANA registry for the others.
-POSITIVE_BIGNUM = 2
-NEGATIVE_BIGNUM = 3
-RATIONAL = 30
-UUID = 37
-SET = 258
-COMPLEX = 43000
-
-# No tag of ours: by this number the reader knows the function that hashes a Fraction.
-HASH_OF_RATIONAL = 0
-
-# Ours. CBOR has no range for private use; these stand in its first-come range (section 9.2), at
-# "PIN" in ASCII, and only Pinfold reads them.
-_OURS = 0x50494E00
-TUPLE = _OURS + 0
-FROZENSET = _OURS + 1
-PAIRS = _OURS + 2
-BYTEARRAY = _OURS + 3
-SEGMENT = _OURS + 4
-SURROGATES = _OURS + 5
-NAN = _OURS + 6
-ELLIPSIS = _OURS + 7
-RANGE = _OURS + 8
-SLICE = _OURS + 9
-DATETIME = _OURS + 10
-DATE = _OURS + 11
-TIME = _OURS + 12
-TIMEDELTA = _OURS + 13
-TIMEZONE = _OURS + 14
-ZONE = _OURS + 15
-DECIMAL = _OURS + 16
-PATH = _OURS + 17
-PURE_PATH = _OURS + 18
-ARRAY = _OURS + 19
-SCALAR = _OURS + 20
+USER_MODULE = "user_code"
+"""The module in which a worker runs the source of a call."""
 
 
 class Unfit(Exception):

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn, TypedDict
+from typing import TYPE_CHECKING, NoReturn
 
 from pinfold._worker.boot.base import make_base
 from pinfold._worker.boot.libraries import besides, import_pickle
@@ -22,7 +22,8 @@ from pinfold._worker.ext import _runtime
 from pinfold._worker.reset import generators, printed
 
 if TYPE_CHECKING:
-    from pinfold._worker.box.box import Box, Plan
+    from pinfold._wire.plan import TemplateConfig
+    from pinfold._worker.box.box import Box
     from pinfold._worker.call.worker import Worker
 
 SOCKET = 3
@@ -37,36 +38,11 @@ EVERY_CALL_RUNS = ("cbor2._cbor2", "pinfold._worker.ext._runtime", "pinfold._wor
 GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 
 
-class Settings(TypedDict):
-    """What the pool's Python side tells; see template.py."""
-
-    package: str
-    path: list[str]
-    modules: list[str]
-    """Where the caller imports from, but for what is installed."""
-    preload: list[str]
-    setup: str | None
-    python_path: list[str]
-    """What comes first on ``sys.path``, but for a call's own."""
-    cwd: str | None
-    """Where the caller was when the backend was made."""
-    node_id: str
-    identity: list[str]
-    """The names of the variables with the worker's id and `node_id`, if there shall be any."""
-    box: Plan | None
-    cgroup: str | None
-    """The directory of the pool's control groups, one for each worker, by its id."""
-    learned: list[str] | None
-    threads: list[str]
-    """Names of threads, and of libraries, that the template may have when it is forked."""
-    cpu_slots: list[list[int]] | None
-
-
 class CannotLoad(Exception):
     """Why there is no template, in a text for people."""
 
 
-def template(settings: Settings, command: list[str]) -> NoReturn:
+def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
     """Be a template. In each process that it forks: be a worker.
 
     `command` starts the same script again, for a worker that is not to be forked.
@@ -108,7 +84,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
 
 
 def spawned_worker(
-    settings: Settings, spill_dir: str, base: str, template: str, number: str, worker_id: str
+    settings: TemplateConfig, spill_dir: str, base: str, template: str, number: str, worker_id: str
 ) -> NoReturn:
     """Be a worker in a process of its own making."""
     try:
@@ -141,7 +117,7 @@ def go_to(directory: str | None) -> None:
             os.chdir(directory)
 
 
-def open_groups(settings: Settings) -> int:
+def open_groups(settings: TemplateConfig) -> int:
     """The directory of the control groups, which a box hides; -1: there is none."""
     path = settings.get("cgroup")
     return -1 if path is None else os.open(path, os.O_PATH | os.O_DIRECTORY)
@@ -157,7 +133,7 @@ def join_group(groups: int, worker_id: str) -> None:
     os.close(groups)
 
 
-def is_plain(settings: Settings) -> bool:
+def is_plain(settings: TemplateConfig) -> bool:
     """Whether nothing but this runtime is loaded, and the first worker can be forked at once."""
     loads = settings["preload"] or settings["setup"] is not None or settings.get("python_path")
     return not loads and settings.get("learned") is None and settings.get("box") is None
@@ -168,7 +144,7 @@ def unmask_owner() -> None:
     os.umask(os.umask(0o077) & 0o077)
 
 
-def import_worker(settings: Settings, isolation: str) -> type[Worker]:
+def import_worker(settings: TemplateConfig, isolation: str) -> type[Worker]:
     """Import our own part, with a look at the caller's packages for what this interpreter lacks."""
     with besides(settings["path"]):
         from pinfold._worker.call.worker import Worker
@@ -183,7 +159,7 @@ def import_worker(settings: Settings, isolation: str) -> type[Worker]:
     return Worker
 
 
-def use_base(settings: Settings, spill_dir: str) -> str:
+def use_base(settings: TemplateConfig, spill_dir: str) -> str:
     """Make the directory of what this template's workers write, and go where they shall be. "": on
     a full disk there is none, and only a box needs it."""
     plan = settings.get("box")
@@ -203,7 +179,7 @@ def use_base(settings: Settings, spill_dir: str) -> str:
     return base
 
 
-def make_box(settings: Settings, base: str) -> Box:
+def make_box(settings: TemplateConfig, base: str) -> Box:
     from pinfold._worker.box import box
 
     plan = settings.get("box")
@@ -211,7 +187,7 @@ def make_box(settings: Settings, base: str) -> Box:
     return box.Box(plan, base, needed(settings))
 
 
-def needed(settings: Settings) -> tuple[str, ...]:
+def needed(settings: TemplateConfig) -> tuple[str, ...]:
     """What a box must let workers read besides the interpreter and what it has loaded."""
     return (settings["package"], *settings["path"], *settings.get("python_path", ()))
 
@@ -232,7 +208,7 @@ started_with: list[str] = []
 _loader = 0
 
 
-def load(settings: Settings, *, forks: bool) -> None:
+def load(settings: TemplateConfig, *, forks: bool) -> None:
     """Import the modules, and run the set-up. Raises `CannotLoad`."""
     global _loader
     _loader = os.getpid()
@@ -374,7 +350,7 @@ def settle() -> None:
     _runtime.arm(True)
 
 
-def warm_up(settings: Settings, sources: str) -> Iterator[bool]:
+def warm_up(settings: TemplateConfig, sources: str) -> Iterator[bool]:
     """What makes calls faster, in steps; True: there are more.
 
     What is written now is written once, and shared by all workers that are forked from then on. A

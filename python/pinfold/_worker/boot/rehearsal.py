@@ -12,9 +12,10 @@ import signal
 import sys
 
 from pinfold._wire import pack_request
-from pinfold._worker.call.execute import RESULT_OK, Executor
+from pinfold._worker.call.execute import Executor
 from pinfold._worker.code.program import FILE, NAME
 from pinfold._worker.code.source import slot
+from pinfold._worker.ext._runtime import RESULT_OK
 
 TIMES = 24  # code is adapted after some eight runs, and its callees' later
 

@@ -5,9 +5,9 @@
 SETTINGS is JSON text, in N pieces because the kernel bounds the size of one argument (execve(2)):
 ``package``, the directory that pinfold lies in; ``path``, more directories, in which its
 dependencies may be found when this interpreter has none; ``preload``, names of modules; ``setup``,
-a source text or null; ``node_id``; and what preload.Settings has besides. What follows is for a
-spawned worker: the spill directory, the pid of the template that it shall not outlive (or 0), its
-number and its id.
+a source text or null; ``node_id``; and what TemplateConfig (_wire/plan.py) has besides. What
+follows is for a spawned worker: the spill directory, the pid of the template that it shall not
+outlive (or 0), its number and its id.
 
 The script makes the interpreter what a candidate expects to run in: one that was started without a
 script. Descriptor 3 is the socket to the pool; a failure to start is told there (lib/wire/frame.h,

@@ -31,15 +31,6 @@ static PyObject *none_or(int r, const char *doing)
     Py_RETURN_NONE;
 }
 
-static PyObject *probe(PyObject *module, PyObject *unused)
-{
-    (void)module, (void)unused;
-    int step = 0;
-    int spaces = probe_namespaces(&step);
-    return Py_BuildValue("{sisisisi}", "landlock", landlock_abi(), "seccomp", filter_probe(), "namespaces", spaces,
-                         "namespaces_step", step);
-}
-
 static void forget_filter(PyObject *capsule)
 {
     filter_free(PyCapsule_GetPointer(capsule, "filter"));
@@ -275,7 +266,6 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
-    {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI, reused) -> filter"},
     {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
     {"hold", py_hold, METH_VARARGS,
@@ -294,7 +284,33 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"READ", LANDLOCK_READ},
+        {"DEVICE", LANDLOCK_DEVICE},
+        {"ALL", LANDLOCK_ALL},
+        {"VIEW_READ", VIEW_READ},
+        {"VIEW_DEVICE", VIEW_DEVICE},
+        {"VIEW_STILL", VIEW_STILL},
+        {"STANDARD", FILTER_STANDARD},
+        {"STRICT", FILTER_STRICT},
+        {"STRICT_FIRST", FILTER_STRICT_FIRST},
+        {"STRICT_REST", FILTER_STRICT_REST},
+        {"STANDARD_FIRST", FILTER_STANDARD_FIRST},
+        {"STANDARD_REST", FILTER_STANDARD_REST},
+    };
+    for (size_t i = 0; i < COUNT_OF(constants); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    return PyModule_AddStringConstant(module, "OUTSIDE", VIEW_OUTSIDE);
+}
+
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)add_constants},
     {0, NULL},
 };
 

@@ -9,44 +9,13 @@
 #ifndef PINFOLD_BOX_H
 #define PINFOLD_BOX_H
 
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-/* landlock.c. All return a negative errno where they fail. */
-int landlock_abi(void);                    /* 1 .., or why there is none */
-int landlock_draft(int abi, bool network); /* a ruleset that allows nothing yet */
-enum landlock_right { LANDLOCK_READ, LANDLOCK_DEVICE, LANDLOCK_ALL };
-int landlock_allow(int ruleset, int abi, const char *path, enum landlock_right right);
-
-/* Paths that are the same for many workers, looked up once: descriptors from `first` on, all in one row. Behind them are
- * the rulesets of berths (box_slot.h), which a worker inherits as well. */
-#define HELD_MAX 256
-struct held {
-    int first, n;
-    unsigned descriptors; /* that a worker may have, see privilege_bound() */
-    uint32_t rights[HELD_MAX];
-};
-int landlock_hold(struct held *held, const char *path, enum landlock_right right);
-int landlock_put(int fd, int number); /* a duplicate of it at a number that is free, or -EBUSY */
-int landlock_allow_held(int ruleset, int abi, const struct held *held);
-#define BOX_SLOTS 32
-static inline int box_slot_fd(const struct held *held, int i)
-{
-    return held->first + held->n + i;
-}
-void landlock_forget_held(const struct held *held); /* in a worker: closes them, and the rulesets */
-int landlock_enforce(int ruleset);                  /* no new privileges must be set */
+#include "../walls/walls.h"
 
 /* filter.c */
-struct filter {
-    struct sock_fprog program;
-};
 enum filter_kind {
     FILTER_STANDARD,
     FILTER_STRICT,
@@ -57,13 +26,7 @@ enum filter_kind {
 };
 /* `abi`: of Landlock, which the filter stands in for where it is too old. `reused`: it is for more than one call. */
 int filter_new(enum filter_kind kind, bool network, int abi, bool reused, struct filter **ret_filter);
-/* For this thread, and those that come of it; no new privileges must be set. 0 or a negative errno. */
-static inline int filter_load(const struct filter *filter)
-{
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter->program) < 0 ? -errno : 0;
-}
 void filter_free(struct filter *filter);
-int filter_probe(void);
 
 /* view.c: needs CAP_SYS_ADMIN over the mount namespace. */
 int view_open(const char *root); /* an empty root, on an existing directory */
@@ -82,15 +45,5 @@ int view_enter(const char *root); /* the old one stays at VIEW_OUTSIDE, for the 
  * what is in it, only the scratch directory can be changed. */
 int view_part(int back, const char *const *paths, size_t n, const char *scratch, uint64_t scratch_bytes);
 #define VIEW_OUTSIDE "/.outside"
-
-/* probe.c: can this process have them? 0, or why not; *ret_step says at which step */
-int probe_namespaces(int *ret_step);
-
-/* privilege.c */
-int privilege_none_new(void);
-int privilege_drop(bool bounding); /* all capabilities, for good; `bounding`: what an exec could give, too */
-/* Lower, for good, the limits of what the kernel counts for the user as a whole, so that the caller always has some left.
- * At most `descriptors`; those that are open stay open. */
-int privilege_bound(unsigned descriptors);
 
 #endif

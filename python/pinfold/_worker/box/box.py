@@ -6,19 +6,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 from pinfold._worker.box import _box
 from pinfold._worker.code.source import Source, slot
 from pinfold._worker.ext import _runtime
 
-READ, DEVICE, ALL = range(3)  # enum landlock_right of box.h
-VIEW_READ, VIEW_DEVICE, VIEW_STILL = range(3)  # enum view_kind
-STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
-"""enum filter_kind"""
+if TYPE_CHECKING:
+    from pinfold._wire.plan import Plan
 
 TASKS = 8192  # of all calls of a strict template: a quarter of a machine's pids by default
-OUTSIDE = "/.outside"  # VIEW_OUTSIDE of box.h
 SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
 
 # Of the directories that programs and libraries are installed below, what these read: nobody's
@@ -44,19 +41,6 @@ PROC = (
     "sys/vm/max_map_count", "sys/vm/overcommit_memory",
 )  # fmt: skip
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-
-
-class Plan(TypedDict):
-    """What the pool's Python side wants of the box; see `pinfold._host.sandbox`."""
-
-    level: str
-    network: bool
-    landlock: int
-    """The ABI; 0: there is none, and the configuration lets that pass."""
-    seccomp: bool
-    namespaces: bool
-    descriptors: int
-    """How many a process in it may have, at most."""
 
 
 def readable(more: Iterable[str]) -> list[str]:
@@ -94,7 +78,7 @@ def _mapped() -> set[str]:
     with open("/proc/self/maps", errors="surrogateescape") as file:
         paths = {line.split(None, 5)[5].strip() for line in file if line.count("/")}
     # In a view, what was mapped before bears the name of the old root, and lies in the new one too.
-    own = (path.removeprefix(OUTSIDE) for path in paths)
+    own = (path.removeprefix(_box.OUTSIDE) for path in paths)
     files = {path for path in own if ".so" in path and path.startswith("/")}
     names = set()
     for directory in {os.path.dirname(path) for path in files}:
@@ -142,8 +126,8 @@ class Box:
         # In a view the directories around a place name what other calls have on their path.
         places = _topmost({os.path.realpath(place) for place in self.readable})
         proc = ["/.proc"] if self._strict else [f"/proc/{name}" for name in PROC]
-        rules = [(place, READ) for place in (*places, *proc)]
-        rules += [(device, DEVICE) for device in DEVICES]
+        rules = [(place, _box.READ) for place in (*places, *proc)]
+        rules += [(device, _box.DEVICE) for device in DEVICES]
         self._held = _box.hold(rules if plan["landlock"] else [], plan["descriptors"])
         self._filter: _box.Filter | None = None
         self._filtered = False
@@ -170,7 +154,11 @@ class Box:
         if self._plan["seccomp"]:
             # Workers of a strict box have mounts to make first, and privileges to make them; those
             # of the other leave directories that only a change of their mode opens.
-            first, rest = (STRICT_FIRST, STRICT_REST) if strict else (STANDARD_FIRST, STANDARD_REST)
+            first, rest = (
+                (_box.STRICT_FIRST, _box.STRICT_REST)
+                if strict
+                else (_box.STANDARD_FIRST, _box.STANDARD_REST)
+            )
             _box.load(_box.compile(first, network, abi, not fresh))
             self._filter = _box.compile(rest, network, abi, not fresh)
         self._filtered = True
@@ -190,7 +178,7 @@ class Box:
         if _runtime.draft_box_slot():
             return
         if self._plan["seccomp"] and not self._filtered:  # it was not forked
-            kind = STRICT if self._plan["level"] == "strict" else STANDARD
+            kind = _box.STRICT if self._plan["level"] == "strict" else _box.STANDARD
             self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"], reused)
         self._scratch = f"{self._base}/scratch"
         if self._strict:  # the kernel takes its time over that: now, not when the call is there
@@ -204,7 +192,7 @@ class Box:
         if box_slot is not None:
             self._has_slot = True
             self._ruleset = box_slot[0]
-            own = (self._scratch, ALL) if self._strict else ("/proc/self", READ)
+            own = (self._scratch, _box.ALL) if self._strict else ("/proc/self", _box.READ)
             _box.allow(self._ruleset, self._plan["landlock"], [own])
         elif self._plan["landlock"]:
             self._ruleset = self._draft()
@@ -276,7 +264,7 @@ class Box:
         """The rule for its file, if that does not lie in the scratch directory."""
         source = self.source
         outside = source is not None and source.directory.startswith(f"{self._base}/sources/")
-        return [(source.directory, READ)] if source is not None and outside else []
+        return [(source.directory, _box.READ)] if source is not None and outside else []
 
     def _draft(self) -> int:
         return _box.draft(self._plan["landlock"], self._plan["network"], self._held, "/proc/self")
@@ -286,7 +274,11 @@ class Box:
             if more:  # its own mounts were made without them
                 _box.part(self._shared, more, self._scratch, SCRATCH_BYTES)
             os.close(self._shared)
-        rules = [*((path, READ) for path in more), (self._scratch, ALL), *self._own_source()]
+        rules = [
+            *((path, _box.READ) for path in more),
+            (self._scratch, _box.ALL),
+            *self._own_source(),
+        ]
         if self._has_slot and more:
             self._ruleset = self._draft()  # what this call may read, the next may not
         elif self._has_slot:
@@ -325,10 +317,10 @@ def enter_view(base: str, more: Iterable[str]) -> None:
         leave_tasks()
     installed = _topmost(os.path.realpath(place) for place in (*_of_prefixes(), *SYSTEM))
     shown = [
-        (place, VIEW_STILL if covers(installed, place) and on_disk(place) else VIEW_READ)
+        (place, _box.VIEW_STILL if covers(installed, place) and on_disk(place) else _box.VIEW_READ)
         for place in readable(more)
     ]
-    shown += [(device, VIEW_DEVICE) for device in DEVICES]
+    shown += [(device, _box.VIEW_DEVICE) for device in DEVICES]
     _box.view(f"{base}/root", shown, list(PROC))
     os.makedirs(f"{base}/scratch", exist_ok=True)
     own = "/proc/self/fd"

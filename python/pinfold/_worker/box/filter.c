@@ -941,10 +941,3 @@ int filter_new(enum filter_kind kind, bool network, int abi, bool reused, struct
     *ret_filter = filter;
     return 0;
 }
-
-int filter_probe(void)
-{
-    /* The kernel looks at the program first, and finds no memory there: -EFAULT is the answer of one that could. */
-    long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL);
-    return r < 0 && errno == EFAULT ? 0 : -errno;
-}

@@ -18,23 +18,22 @@ from pinfold._worker.call.rlimits import RLimits
 from pinfold._worker.code import lookup, search
 from pinfold._worker.code.program import FILE, Program, Programs
 from pinfold._worker.code.search import NO_SHADOWS, Shadows
+from pinfold._worker.ext._runtime import (
+    PAYLOAD_ALIGN,
+    RESULT_BAD,
+    RESULT_EXCEPTION,
+    RESULT_INTERNAL,
+    RESULT_OK,
+    RESULT_RETIRE,
+    RESULT_TOO_LARGE,
+)
 from pinfold._worker.reset._state import shield
-
-# lib/wire/frame.h: enum result_status, and the one flag that is set here.
-RESULT_OK = 0
-RESULT_EXCEPTION = 1
-RESULT_BAD = 2
-RESULT_TOO_LARGE = 3
-RESULT_INTERNAL = 4
-RESULT_RETIRE = 4
 
 if TYPE_CHECKING:
     from pinfold._worker.box.box import Box
     from pinfold._worker.code.imports import Imports
     from pinfold._worker.code.source import Source
     from pinfold._worker.reset.reset import Reset
-
-PAYLOAD_ALIGN = 64  # lib/wire/payload.h
 
 IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
 

@@ -13,23 +13,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pinfold._wire import Segments, pack_failure
 from pinfold._worker.call import report
-from pinfold._worker.call.execute import (
-    IDENTITY,
+from pinfold._worker.call.execute import IDENTITY, Executor, payload_size
+from pinfold._worker.code.imports import Imports
+from pinfold._worker.code.source import slot
+from pinfold._worker.ext import _runtime
+from pinfold._worker.ext._runtime import (
     RESULT_BAD,
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
     RESULT_OK,
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
-    Executor,
-    payload_size,
 )
-from pinfold._worker.code.imports import Imports
-from pinfold._worker.code.source import slot
-from pinfold._worker.ext import _runtime
 
 if TYPE_CHECKING:
-    from pinfold._worker.boot.preload import Settings
+    from pinfold._wire.plan import TemplateConfig
     from pinfold._worker.box.box import Box
 
 CANNOT_BE_SENT = (
@@ -46,7 +44,7 @@ class Worker:
     def __init__(
         self,
         worker_id: str,
-        settings: Settings,
+        settings: TemplateConfig,
         isolation: str,
         base: str,
         box: Box | None = None,

@@ -8,8 +8,6 @@ from collections.abc import Collection
 from pinfold._worker.code import search
 from pinfold._worker.ext import _runtime
 
-NOTE_MAX = 4096  # lib/wire/frame.h, FRAME_NOTE_MAX
-
 
 class Imports:
     """The imports of the calls of one worker."""
@@ -30,7 +28,7 @@ class Imports:
             for name, took in taken
             if search.is_installed(search.top(name), places)
         ]
-        while sum(map(len, lines)) > NOTE_MAX:
+        while sum(map(len, lines)) > _runtime.NOTE_MAX:
             lines.pop()
         return b"".join(lines)
 

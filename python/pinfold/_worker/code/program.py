@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
 from pinfold._worker.code.lines import BOM, lines_of
-from pinfold.codec import USER_MODULE
+from pinfold.codec.tags import USER_MODULE
 
 NAME = USER_MODULE
 FILE = "user_code.py"

@@ -5,6 +5,14 @@ from typing import Any
 from pinfold._worker.box._box import Filter, Held
 
 STACK_ASK_SIGNAL: int
+RESULT_OK: int
+RESULT_EXCEPTION: int
+RESULT_BAD: int
+RESULT_TOO_LARGE: int
+RESULT_INTERNAL: int
+RESULT_RETIRE: int
+NOTE_MAX: int
+PAYLOAD_ALIGN: int
 
 class Channel:
     @property

@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "../box/box.h"
+#include "../walls/walls.h"
 
 /* `scratch`: the path of the directory that RESERVED_SCRATCH is; NULL: the berths have no directories. Keeps `held`.
  * `filter`, NULL or kept: what each worker loads besides the template's. */

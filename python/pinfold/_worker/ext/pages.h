@@ -18,4 +18,7 @@ int pages_learn(PyObject *play);
 /* In a worker: makes copies of those pages, until there is something to read from `channel`. Once. */
 void pages_copy(int channel);
 
+/* Gathers what large anonymous memory there is into huge pages. What cannot be had is left as it is. */
+void pages_gather(void);
+
 #endif

@@ -12,7 +12,6 @@
 
 #include "../../_wire/segment.h"
 #include "base/util.h"
-#include "huge.h"
 #include "pages.h"
 #include "process/scratch.h"
 #include "wire/frame.h"
@@ -322,7 +321,7 @@ static PyObject *learn_pages(PyObject *module, PyObject *play)
 static PyObject *gather_memory(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    huge_gather();
+    pages_gather();
     Py_RETURN_NONE;
 }
 
@@ -422,6 +421,22 @@ static int execute(PyObject *module)
     if (PyModule_AddType(module, runtime->channel_type) < 0 ||
         PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
         return -1;
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"RESULT_OK", RESULT_OK},
+        {"RESULT_EXCEPTION", RESULT_EXCEPTION},
+        {"RESULT_BAD", RESULT_BAD},
+        {"RESULT_TOO_LARGE", RESULT_TOO_LARGE},
+        {"RESULT_INTERNAL", RESULT_INTERNAL},
+        {"RESULT_RETIRE", RESULT_RETIRE},
+        {"NOTE_MAX", FRAME_NOTE_MAX},
+        {"PAYLOAD_ALIGN", PAYLOAD_ALIGN},
+    };
+    for (size_t i = 0; i < COUNT_OF(constants); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
     return 0;
 }
 

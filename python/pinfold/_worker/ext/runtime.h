@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "stack.h"
 #include "wire/spill.h"
 
 enum reserved_fd {
@@ -55,7 +56,6 @@ int reserved_renew(
 void reserved_close(enum reserved_fd first, enum reserved_fd last);
 
 /* stack.c: a worker tells where the program stands, on request and before it dies of a crash. */
-#define STACK_ASK_SIGNAL (SIGRTMAX - 3)
 int stack_arm_beneath(void);       /* before faulthandler.enable() and faulthandler.register() */
 int stack_arm_above(void);         /* after them */
 void stack_of_call(uint64_t call); /* what is told belongs to this call; 0: tell nothing */

@@ -1,5 +1,6 @@
 /* state.c - looks at what a call changed, and shields what comes after it from what it left. */
 #include "state.h"
+#include "../ext/stack.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -240,7 +241,7 @@ static void keep_heard(sigset_t *set)
     static const int heard[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     for (size_t i = 0; i < COUNT_OF(heard); i++)
         sigdelset(set, heard[i]);
-    sigdelset(set, SIGRTMAX - 3);
+    sigdelset(set, STACK_ASK_SIGNAL);
 }
 
 /* sys.monitoring, of Python 3.12 and later: the callbacks of a tool may raise at any line of ours. */

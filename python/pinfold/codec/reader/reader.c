@@ -215,7 +215,21 @@ static int prepare(PyObject *module)
     if (!state->malformed || !state->too_large)
         return -1;
     state->reader = (PyTypeObject *)PyType_FromModuleAndSpec(module, &type_spec, NULL);
-    return state->reader ? PyModule_AddType(module, state->reader) : -1;
+    if (!state->reader || PyModule_AddType(module, state->reader) < 0)
+        return -1;
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {{"MAX_DEPTH", MAX_DEPTH},
+                     {"OUT_OF_LINE", OUT_OF_LINE},
+#define X(name, number) {#name, number},
+                     TAGS(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    return 0;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg)

@@ -8,38 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* As `wire` has them. */
-#define MAX_DEPTH 200
-#define OURS UINT64_C(0x50494E00)
+#include "tags.h"
+
 enum tag {
-    HASH_OF_RATIONAL = 0, /* no tag: a function of a Fraction, among the decoders */
-    POSITIVE_BIGNUM = 2,
-    NEGATIVE_BIGNUM = 3,
-    RATIONAL = 30,
-    UUID = 37,
-    SET = 258,
-    COMPLEX = 43000,
-    TUPLE = OURS,
-    FROZENSET,
-    PAIRS,
-    BYTEARRAY,
-    SEGMENT,
-    SURROGATES,
-    NOT_A_NUMBER,
-    ELLIPSIS,
-    RANGE,
-    SLICE,
-    DATETIME,
-    DATE,
-    TIME,
-    TIMEDELTA,
-    TIMEZONE,
-    ZONE,
-    DECIMAL,
-    PATH,
-    PURE_PATH,
-    ARRAY,
-    SCALAR,
+#define X(name, number) name = (number),
+    TAGS(X)
+#undef X
 };
 
 enum major { UNSIGNED, NEGATIVE, BYTES, TEXT, LIST, MAP, TAG, SIMPLE };

@@ -1,5 +1,5 @@
 /* Landlock, by its system calls (landlock(7)): the headers of a build machine may be older than its kernel. */
-#include "box.h"
+#include "walls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,12 +49,6 @@ static uint64_t handled(int abi)
     if (abi >= 5)
         fs |= FS_IOCTL_DEV;
     return fs;
-}
-
-int landlock_abi(void)
-{
-    long abi = syscall(SYS_CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
-    return abi < 0 ? -errno : (int)abi;
 }
 
 int landlock_draft(int abi, bool network)

@@ -1,5 +1,5 @@
 /* What a process may not regain: privileges, and capabilities that root has by being root. */
-#include "box.h"
+#include "walls.h"
 
 #include <errno.h>
 #include <linux/capability.h>
