@@ -222,3 +222,30 @@ def test_the_readme_is_two_screens() -> None:
     text = text_of("README.md")
     assert len(text.splitlines()) < 120
     assert set(re.findall(r"^```(.*)$", text, re.MULTILINE)) == {"", "python", "sh"}
+
+
+# A variable that is neither constant nor a function's own.
+VARIABLE = re.compile(
+    r"^ *static (?!.*\b(?:const|inline)\b)[^(\n]*[=;]"
+    r"|^(?!typedef|struct|union|enum|extern|return|static)[a-z_]\w* \**\w+(?: =|;)",
+    re.MULTILINE,
+)
+
+
+def test_the_library_keeps_no_state_but_the_list_of_open_pools() -> None:
+    stateful = {
+        file
+        for file in source_files("lib/base", "lib/wire", "lib/pool")
+        if file.endswith(".c") and VARIABLE.search(text_of(file))
+    }
+    assert stateful == {"lib/pool/fork.c"}
+    assert re.search(r"list of (?:the )?open pools", text_of("docs/errors.md"))
+
+
+def test_each_c_test_is_a_program_of_the_build() -> None:
+    built = text_of("tests/c/meson.build")
+    programs = [
+        path.stem.removeprefix("test_") for path in (ROOT / "tests" / "c").rglob("test_*.c")
+    ]
+    assert len(programs) > 20
+    assert not [name for name in programs if f"'{name}'" not in built]
