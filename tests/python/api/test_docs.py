@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -177,21 +178,30 @@ def blocks(document: str, language: str) -> list[str]:
     return found
 
 
-def run(*command: str) -> str:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs a command, whose pools have their spill directory here."""
+
+    def run(*command: str) -> str:
+        environment = os.environ | {"TMPDIR": str(tmp_path)}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/debugging.md"])
-def test_python_in_a_document_runs(document: str) -> None:
+def test_python_in_a_document_runs(document: str, run: Callable[..., str]) -> None:
     for block in blocks(document, "python"):
         if "numpy" in block:
             pytest.importorskip("numpy")
         run(sys.executable, "-c", block)
 
 
-def test_the_readme_says_what_its_program_prints() -> None:
+def test_the_readme_says_what_its_program_prints(run: Callable[..., str]) -> None:
     pytest.importorskip("numpy")
     (block,) = blocks("README.md", "python")
     first, second, *stack = run(sys.executable, "-c", block).splitlines()
@@ -208,7 +218,7 @@ BUILDING = {
 
 
 @pytest.mark.parametrize("line", "".join(blocks("README.md", "sh")).splitlines())
-def test_a_command_of_the_readme_runs(line: str) -> None:
+def test_a_command_of_the_readme_runs(line: str, run: Callable[..., str]) -> None:
     if line in BUILDING:
         file, pattern = BUILDING[line]
         assert re.search(pattern, text_of(file), re.MULTILINE)
