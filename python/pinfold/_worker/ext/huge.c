@@ -1,7 +1,10 @@
-/* A fork copies the page table of anonymous memory, and an exit takes it down: for 1 GiB in pages of 4 KiB these are
- * 262,144 entries, tens of milliseconds for every call; in pages of 2 MiB, 512. numpy asks the kernel for such pages;
- * what else a preload or the set-up made large is moved into them here, once, when all is loaded (madvise(2),
- * MADV_COLLAPSE, since Linux 6.1). The mappings get no lasting advice: what a call allocates is not its concern.
+/* huge.c - moves a template's large memory into huge pages.
+ *
+ * A fork copies the page table of anonymous memory, and an exit tears it down. 1 GiB in pages of 4 KiB has 262,144
+ * entries, tens of milliseconds for every call; in pages of 2 MiB it has 512. numpy asks the kernel for huge
+ * pages. This file moves other large memory of the preloads and the set-up into them once, when all is loaded
+ * (madvise(2), MADV_COLLAPSE, since Linux 6.1). The mappings get no lasting advice, which would affect what a call
+ * allocates.
  */
 #include "huge.h"
 
@@ -20,12 +23,12 @@
 
 struct area {
     uint64_t start, end, resident_kb, huge_kb;
-    bool anonymous; /* private and writable, too */
+    bool anonymous; /* also private and writable */
 };
 
 static void gather(const struct area *area)
 {
-    /* What is hardly touched would cost the memory that it does not have yet. */
+    /* A sparsely touched mapping would grow by the memory that it does not have yet. */
     uint64_t size_kb = (area->end - area->start) / 1024;
     if (!area->anonymous || area->end - area->start < LEAST || area->resident_kb < size_kb - size_kb / 8 ||
         area->huge_kb > area->resident_kb / 2)
@@ -47,7 +50,7 @@ void huge_gather(void)
             continue;
         else if (sscanf(line, "AnonHugePages: %" SCNu64, &area.huge_kb) == 1)
             continue;
-        else if (strncmp(line, "VmFlags:", 8) == 0) /* the last of an area */
+        else if (strncmp(line, "VmFlags:", 8) == 0) /* the last line of a mapping */
             gather(&area);
     }
     if (maps)

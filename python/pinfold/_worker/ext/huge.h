@@ -1,8 +1,8 @@
-/* huge.h - the large memory of a template, in few page-table entries. */
+/* huge.h - moves a template's large memory into huge pages, which need few page-table entries. */
 #ifndef PINFOLD_HUGE_H
 #define PINFOLD_HUGE_H
 
-/* Gathers what large anonymous memory there is into huge pages. What cannot be had is left as it is. */
+/* Gather large anonymous memory into huge pages. Leaves a mapping as it is where the kernel cannot. */
 void huge_gather(void);
 
 #endif
