@@ -25,8 +25,8 @@ static _Noreturn void give_up(int channel, const char *what, const char *which, 
     _exit(127);
 }
 
-/* The order matters. First comes PDEATHSIG, so that no later failure can leave an orphan; then the marks by which
- * the sweep finds descendants; then the descriptors. The template's are closed before any code of the program's
+/* The order matters. First comes PDEATHSIG, so that no later failure can leave an orphan; then what lets the
+ * sweep find descendants; then the descriptors. The template's are closed before any code of the program's
  * own (a preload's at-fork hook, say) can run and reach them. */
 void child_settle(const struct child *child)
 {

@@ -513,7 +513,7 @@ static void drain_all(bool last)
         do {
             lock(stream);
             r = drain(stream);
-            /* Nobody reads it. Drop it, so that the next call does not print it. */
+            /* It cannot be written. Drop it, so that the next call does not write it. */
             if (r < 0 && r != -EINTR && last) {
                 printed->streams[stream].end = 0;
                 printed->streams[stream].begin = 0;
