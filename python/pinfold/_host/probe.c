@@ -1,4 +1,4 @@
-/* Whether a process of this user may make the namespaces and mounts that "strict" is made of: one tries, and ends. */
+/* probe.c - finds out, in a child process, whether this user may make the namespaces and mounts of "strict". */
 #include "../_worker/box/box.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ static int probe_write_file(const char *path, const char *text)
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* Only system calls from here on: the caller has threads. */
+/* Use system calls only from here on, because the caller has threads. */
 static struct answer attempt(unsigned uid, unsigned gid)
 {
     char users[32], groups[32];
@@ -62,7 +62,7 @@ int probe_namespaces(int *ret_step)
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0) {
         alarm(10);
-        signal(SIGCHLD, SIG_DFL); /* a caller's "ignored" would come along, and leave nothing to wait for */
+        signal(SIGCHLD, SIG_DFL); /* waitpid fails with an inherited SIG_IGN */
         struct answer answer = attempt(uid, gid);
         _exit(write(ends[1], &answer, sizeof(answer)) != sizeof(answer));
     }

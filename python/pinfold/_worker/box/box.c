@@ -310,7 +310,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pinfold._worker.box._box",
-    .m_doc = "The walls around a worker.",
+    .m_doc = "The sandbox inside a worker.",
     .m_methods = methods,
     .m_slots = slots,
 };
