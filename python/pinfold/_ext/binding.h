@@ -57,8 +57,7 @@ PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uin
 /* Take at most TAKE_MOST results out of the library and count them; a negative errno when there are no more. */
 typedef int take_function(void *from, pinfold_result **taken, int *n);
 
-/* Add the results of `take`, which is called without the GIL. Returns undelivered_list(), or NULL with an
- * exception. */
+/* Add the results of `take`, which is called without the GIL. Returns undelivered_list(), or NULL. */
 PyObject *undelivered_take(struct undelivered *undelivered, struct binding *binding, take_function *take,
                            void *from);
 

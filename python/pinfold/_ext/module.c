@@ -16,8 +16,7 @@ PyObject *raise_errno(int code, const pinfold_error *error)
     const char *bytes = error && error->text[0] ? error->text : strerror(-code);
     /* The text contains foreign names and output, and may be cut within a character. */
     PyObject *text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "backslashreplace");
-    /* Call OSError, do not only set it: the result is the subclass for the errno, also for `except` before Python
-     * 3.12. */
+    /* Call OSError first: the result is the errno's subclass, also for `except` before Python 3.12. */
     PyObject *raised = text ? PyObject_CallFunction(PyExc_OSError, "iN", -code, text) : NULL;
     if (raised)
         PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);

@@ -114,8 +114,7 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     if (gate_enter(&self->gate)) {
         if (!to || gate_enter(&to->gate)) {
             call.queue = to ? to->queue : NULL;
-            /* Try with the GIL. Released, it would go to a waiting thread at every call, at the cost of two
-             * wake-ups. */
+            /* Keep the GIL: released, a waiting thread would take it at each call, which costs two wake-ups. */
             code = pinfold_pool_try_submit(self->pool, &call, PATIENCE_NS, &id, &error);
             if (code == -EBUSY) {
                 Py_BEGIN_ALLOW_THREADS code = pinfold_pool_submit(self->pool, &call, &id, &error);

@@ -11,8 +11,7 @@
 
 #include <sys/uio.h>
 
-/* Make the segment type for a module (PyModule_AddType is not needed). A new reference, or NULL with an
- * exception. */
+/* Make the segment type for a module (without PyModule_AddType). A new reference, or NULL with an exception. */
 PyTypeObject *segment_type_new(PyObject *module);
 
 /* Return a writable memoryview of `memory`, which lies inside memory of `owner`. `owner` must not refer back to

@@ -703,8 +703,7 @@ static int by_command(scmp_filter_ctx context, bool strict, bool network, bool f
 }
 
 /* Protect RLIMIT_LOCKS, which the kernel does not use: it carries the guard's mark and a worker's tag
- * (lib/process/sweep.h). The template's own filter does without, because it reads tags, and its workers set
- * theirs. */
+ * (lib/process/sweep.h). The template's filter lets it pass: the template reads tags, and workers set theirs. */
 static int keep_mark(scmp_filter_ctx context)
 {
     int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "setrlimit", is(0, RLIMIT_LOCKS));
@@ -844,14 +843,12 @@ static int allow_listed(scmp_filter_ctx context, bool first)
     return r;
 }
 
-/* Add the rules. Undivided filters (FILTER_STANDARD, FILTER_STRICT) are for workers that were not forked, which
- * are reused. */
+/* Add the rules. Undivided filters (FILTER_STANDARD, FILTER_STRICT) are for spawned workers, which are reused. */
 static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, int abi, bool reused)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
     const bool strict = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
-    /* System calls of other architectures (32 bits, x32) have other numbers, and no program here makes them by
-     * accident. */
+    /* System calls of other architectures (32 bits, x32) have other numbers; no program makes them by accident. */
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree, not a list */

@@ -1,5 +1,4 @@
-/* view.c - the view, a root with only what Python needs, made from existing mounts (mount_namespaces(7),
- * open_tree(2)). */
+/* view.c - the view, a root with only what Python needs, made of mounts (mount_namespaces(7), open_tree(2)). */
 #include "box.h"
 
 #include <dirent.h>
@@ -266,8 +265,7 @@ int view_part(int back, const char *const *paths, size_t n, const char *scratch,
         return -errno;
     if (syscall(SYS_unshare, CLONE_NEWNS) < 0)
         return -errno;
-    /* All workers share the root's tmpfs. Mount points that one worker makes for itself are empty for the
-     * others. */
+    /* All workers share the root's tmpfs. A mount point that one of them makes is empty for the others. */
     for (size_t i = 0; i < n; i++) {
         char source[PATH_MAX];
         if (snprintf(source, sizeof(source), VIEW_OUTSIDE "%s", paths[i]) >= (int)sizeof(source))

@@ -47,8 +47,7 @@ static struct printed own; /* for the template, and for processes that the progr
 static struct printed *printed = &own;
 static bool by_line;
 
-/* Held during each write(2), which runs without the GIL. To wait for one, release the GIL, so that the holder can
- * proceed. */
+/* Held during each write(2), which runs without the GIL. A waiter releases the GIL, so that the holder proceeds. */
 static pthread_mutex_t locks[PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
 
 static void in_fork(void)
@@ -116,8 +115,7 @@ static int drain(int stream)
     return 0;
 }
 
-/* Handle a failed write as the interpreter does: a signal handler may run and raise. 0, or -1 with an exception
- * set. */
+/* Handle a failed write as the interpreter does: signal handlers may raise. 0, or -1 with an exception set. */
 static int after(int stream, int r)
 {
     (void)stream;
@@ -529,8 +527,7 @@ void printed_flush(bool last)
     fflush(NULL);
 }
 
-/* Flush C's stdout alone, and only if no thread uses it: fflush(NULL) would wait for a thread that reads from
- * stdin. */
+/* Flush C's stdout alone, and only if no thread uses it: fflush(NULL) would wait for a reader of stdin. */
 PyObject *printed_before_fork(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;

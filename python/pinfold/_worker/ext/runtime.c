@@ -1,5 +1,4 @@
-/* runtime.c - the extension module pinfold._worker.ext._runtime, which Python calls inside a template and its
- * workers. */
+/* runtime.c - the extension module pinfold._worker.ext._runtime, for Python in a template and its workers. */
 #include "runtime.h"
 
 #include <errno.h>

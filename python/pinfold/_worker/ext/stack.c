@@ -38,8 +38,7 @@ void stack_of_worker(void)
     atomic_store(&worker_pid, getpid());
 }
 
-/* Return whether this process may report. A process that the program forked inherits the handlers, but must
- * not. */
+/* Return whether this process may report. The program's own forks inherit the handlers, but must not. */
 static bool may_report(void)
 {
     return atomic_load(&call_now) != 0 && atomic_load(&worker_pid) == getpid();

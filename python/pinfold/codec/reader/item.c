@@ -1,5 +1,4 @@
-/* item.c - reads an item of any kind: lists, tuples, dicts and sets itself, all others through their own
- * functions. */
+/* item.c - reads an item of any kind: lists, tuples, dicts and sets itself, others through their functions. */
 #include "reader.h"
 
 #include <string.h>
