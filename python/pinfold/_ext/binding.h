@@ -57,7 +57,7 @@ PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uin
 /* Take at most TAKE_MOST results out of the library and count them; a negative errno when there are no more. */
 typedef int take_function(void *from, pinfold_result **taken, int *n);
 
-/* Add the results of `take`, which is called without the GIL. Returns undelivered_list(), or NULL. */
+/* Add the results of `take`, called without the GIL. Returns undelivered_list(); NULL with an exception. */
 PyObject *undelivered_take(struct undelivered *undelivered, struct binding *binding, take_function *take,
                            void *from);
 
@@ -99,8 +99,8 @@ struct pool {
     PyObject *call_id; /* the interned attribute name */
 };
 
-/* The queue behind a Queue. Both the Queue and the pool's list refer to it, and the last of the two frees it,
- * because the pool may be closing it without the GIL while the Queue is deallocated. */
+/* The queue behind a Queue. The Queue and the pool's list both refer to it, and the last of them
+ * frees it: the pool may be closing it, without the GIL, while the Queue is deallocated. */
 struct open_queue {
     struct gate gate;
     /* NULL: closed, and not in the pool's list. Protected by the mutex of the pool's gate. */

@@ -1,7 +1,7 @@
 /* box.h - shared by the files of the extension _box, which sandboxes a worker from the inside.
  *
  * Theory of operation. Before the first fork the template builds what all its workers share: the filter of system
- * calls (filter.c), and for "strict", in namespaces that the guard made for it, the view (view.c). Each worker,
+ * calls (filter.c), and for "strict" the view (view.c). The guard makes the namespaces for the view. Each worker,
  * while single-threaded, takes over a Landlock ruleset (box_slot.h) or drafts one (landlock.c) ahead of its call.
  * When it knows what its call may read and where its scratch directory is, it closes the box, and nothing opens it
  * again.

@@ -9,9 +9,9 @@
  *
  * The template passes the directory on only if nothing was done to it. Creating or removing an entry, or changing
  * the mode or attributes, moves the directory's ctime, which nobody can set. Listing it moves the atime, which the
- * template puts back. Two conditions make this check safe: no process that may write there is left, and a later
- * change gets a later ctime on the file system's coarse clock too (so a slot lies still for a while before a
- * worker gets it). The template removes any other directory in the usual way.
+ * template puts back. Two conditions make this check safe. No process that may write there is left. And a later
+ * change gets a later ctime, on the file system's coarse clock too, so a slot lies still for a while before a
+ * worker gets it. The template removes any other directory in the usual way.
  */
 #ifndef PINFOLD_BOX_SLOT_H
 #define PINFOLD_BOX_SLOT_H

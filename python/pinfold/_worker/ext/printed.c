@@ -47,7 +47,7 @@ static struct printed own; /* for the template, and for processes that the progr
 static struct printed *printed = &own;
 static bool by_line;
 
-/* Held during each write(2), which runs without the GIL. A waiter releases the GIL, so that the holder proceeds. */
+/* Held during each write(2), which runs without the GIL. Waiters release the GIL, so that the holder proceeds. */
 static pthread_mutex_t locks[PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
 
 static void in_fork(void)

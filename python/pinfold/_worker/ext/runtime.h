@@ -93,7 +93,7 @@ PyObject *channel_new(PyObject *module, bool reused);
 extern bool runtime_has_base;
 extern bool runtime_needs_base; /* no worker starts without it */
 
-/* Whether RESERVED_SCRATCH holds the parent of the scratch directories, and RESERVED_TRASH that of their remains. */
+/* Whether RESERVED_SCRATCH holds the parent of the scratch directories, RESERVED_TRASH that of their remains. */
 extern bool runtime_has_scratch;
 
 /* imports.c: record the modules that are loaded from now on, and how long each takes. Watch once per process. */

@@ -43,7 +43,7 @@ PyObject *value_uuid(struct reader *r)
     return budget_spend(r, 128) ? value_make(r, UUID, string_bytes(r, 16), NULL, NULL, NULL) : NULL;
 }
 
-/* Return whether a Decimal is cheap as a key. Hashing computes 10 to its exponent; comparing with an int is quadratic. */
+/* Return whether a Decimal is cheap as a key. Hashing computes a power of 10; comparing with ints is quadratic. */
 static bool is_easy(struct reader *r, const char *decimal, uint64_t n)
 {
     const char *e = memchr(decimal, 'E', n);
