@@ -1,6 +1,5 @@
-"""What runs inside a template and its workers.
+"""The code that runs inside a template and its workers. The caller's process imports none of it.
 
-`template` is the script that the interpreter is started with; `preload` loads what the pool asks
-for and forks; `worker` stands between the pool and one call, which `execute` runs. Nothing here is
-imported by the caller's process, but for `wire`.
+`boot.template` is the script that starts the interpreter. `boot.preload` loads the pool's modules
+and forks. `call.worker` receives calls from the pool, and `call.execute` runs them.
 """
