@@ -154,7 +154,7 @@ class Box:
         self._filtered = False
         self._ruleset = -1
         self._has_slot = False
-        """Whether the ruleset and the scratch directory come from an earlier worker."""
+        """Whether the ruleset and the scratch directory are those of a box slot."""
         self._shared = -1
         """The mount namespace that all workers share, until this worker's own is final."""
         self._scratch = ""
