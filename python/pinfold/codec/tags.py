@@ -1,13 +1,13 @@
-"""What both directions of the `data` codec, and all its files, agree on."""
+"""The constants of the `data` codec that its writer and its reader share."""
 
 from __future__ import annotations
 
 from pinfold.codec.refusals import Malformed
 
-# Containers inside containers, counted alike on both sides; the outermost is level 1.
+# The most containers inside one another; the outermost is level 1. Both sides count alike.
 MAX_DEPTH = 200
 
-# From this many bytes on, a buffer travels as its own segment.
+# A buffer of this many bytes or more travels as its own segment.
 OUT_OF_LINE = 4096
 
 # Registered tags: RFC 8949 section 3.4.3, and the IANA registry for the others.
@@ -18,11 +18,11 @@ UUID = 37
 SET = 258
 COMPLEX = 43000
 
-# No tag of ours: by this number the reader knows the function that hashes a Fraction.
+# Not a tag: the reader's number for the function that hashes a Fraction.
 HASH_OF_RATIONAL = 0
 
-# Ours. CBOR has no range for private use; these stand in its first-come range (section 9.2), at
-# "PIN" in ASCII, and only Pinfold reads them.
+# Pinfold's own tags. CBOR has no range for private use; these are in its first-come range (section
+# 9.2), at "PIN" in ASCII, and only Pinfold reads them.
 _OURS = 0x50494E00
 TUPLE = _OURS + 0
 FROZENSET = _OURS + 1
@@ -48,8 +48,11 @@ SCALAR = _OURS + 20
 
 
 class Unfit(Exception):
-    """An encoder's no. `what` describes the value if its type alone does not, `attribute` is the
-    way from the value to the part that is unfit."""
+    """An encoder refuses a value.
+
+    `what` describes the value if its type alone does not. `attribute` leads from the value to the
+    refused part, and `type_name` is that part's type.
+    """
 
     def __init__(self, what: str = "", attribute: str = "", type_name: str = "") -> None:
         super().__init__(what)
@@ -59,7 +62,7 @@ class Unfit(Exception):
 
 
 def fields(item: object, name: str, *kinds: tuple[type, ...]) -> list[object]:
-    """The elements of an array that must have exactly these types, or `Malformed`."""
+    """Return the elements of an array that must have exactly these types. Raises `Malformed`."""
     if (
         type(item) is not list
         or len(item) != len(kinds)
