@@ -1,4 +1,4 @@
-"""multiprocessing.Pool, mpire and joblib: pools with calls of their own kind."""
+"""multiprocessing.Pool, mpire and joblib: pools without futures."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Joblib(System):
             pass
 
     def values(self, calls: Sequence[Call]) -> Iterator[Any]:
-        """The values of a batch, as they come, until the batch fails."""
+        """Yield the values of a batch as they come, until the batch fails."""
         tasks = (self.delayed(call.code, call.function, call.args) for call in calls)
         yield from self.parallel(tasks)
 
