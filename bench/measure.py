@@ -54,7 +54,7 @@ def reset_peak() -> int:
 
 
 class Ended:
-    """How one call of a stream ended, and when it began and ended."""
+    """The outcome of one call of a stream, and the times of its begin and end."""
 
     __slots__ = ("began", "ended", "index", "outcome")
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy  # noqa: F401  (results are numpy arrays; start numpy's threads before they are counted)
+import numpy  # noqa: F401  (results are numpy arrays; start its threads before any are counted)
 from problem import BEST_KNOWN, N
 
 from pinfold import ExecutionMetrics, LocalBackend, WorkerCall, WorkerConfig, WorkerResult

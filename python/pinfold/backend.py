@@ -142,9 +142,9 @@ class LocalBackend:
     program's own time; `WorkerError.phase` says how far a call had come when its time ran out. None
     or infinity: no deadline. A negative number or a NaN raises `InvalidCall`.
 
-    Methods that take a call raise these errors at once: `InvalidCall` for arguments that the codec
-    does not carry, `CallTypeError` for an object that is not a `WorkerCall`, `PoolClosed` after the
-    shutdown or in a forked child, `QueueFull` for too many calls (`WorkerConfig.max_queue`).
+    Methods that take a call raise errors at once. `InvalidCall`: the codec does not carry the
+    arguments. `CallTypeError`: the object is not a `WorkerCall`. `PoolClosed`: the backend is shut
+    down, or this is a forked child. `QueueFull`: too many calls (`WorkerConfig.max_queue`).
 
     Args:
         config: the configuration; None: `WorkerConfig()`.

@@ -119,7 +119,7 @@ def default_spill_dir() -> Path:
 def _resolved(path: str | Path) -> Path:
     try:
         return Path(path).resolve()
-    except (OSError, RuntimeError) as error:  # there is no current directory; a loop of links
+    except (OSError, RuntimeError) as error:  # no current directory; a loop of links
         raise InvalidConfig(
             f"WorkerConfig: spill_dir: {shown(str(path))} cannot be used: {error}"
         ) from None
@@ -182,7 +182,7 @@ class WorkerConfig:
             the start of the pool. ``"auto"``, for ``"fresh"`` and ``"reuse"``: the pool learns the
             modules. It compares the total time that calls spend on importing a module with the
             start time of a template that has it. When the calls have spent more, it starts such a
-            template beside the one that serves. The new template takes over when it is ready; until
+            template beside the current one. The new template takes over when it is ready; until
             then there are two, each with its `setup`. Only installed modules are learned: those on
             the interpreter's own `sys.path`, not those in the working directory or on a call's
             `python_path`. If a template cannot start with a module, that is logged, and the module

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _check = Check("run_exec_runner", InvalidCall, CallTypeError)
 _setting = Check("set_default_backend", InvalidConfig, ConfigTypeError)
 
-_lock = threading.RLock()  # reentrant: a signal handler may come while it is held
+_lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
 _backend: ExecutorBackend | None = None
 _config: WorkerConfig | None = None  # of the next backend; None: from the environment
 
@@ -75,9 +75,9 @@ def set_default_backend(
     shuts it down.
 
     Args:
-        backend_or_config: a configuration, of which a `LocalBackend` is made at once (its processes
-            start with the first call); or a backend, that is any object with the shape of
-            `ExecutorBackend`; or None, so that the next use reads the environment.
+        backend_or_config: a configuration, or a backend (an object with the shape of
+            `ExecutorBackend`), or None. With a configuration, a `LocalBackend` is made at once, and
+            its processes start with the first call. With None, the next use reads the environment.
 
     Returns:
         The previous default: the backend if there was one, else the configuration, else None. Pass
@@ -113,7 +113,7 @@ def _is_backend(value: object) -> TypeGuard[ExecutorBackend]:
 
 
 def shutdown_executor(wait: bool = False) -> None:
-    """Shut the default backend down, also one that you made. Without one, do nothing.
+    """Shut the default backend down, also if you made it. Without a default backend, do nothing.
 
     The next call makes a new `LocalBackend` with the same configuration; after a backend of another
     kind, with the configuration of the environment. Call this from any thread, with or without a

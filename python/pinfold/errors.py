@@ -197,7 +197,7 @@ class PoolError(PinfoldError):
 
 
 class PoolClosed(PoolError):
-    """The backend is shut down, or belongs to another process (this one was forked from it)."""
+    """The backend is shut down, or belongs to the process from which this one was forked."""
 
 
 class QueueFull(PoolError):

@@ -46,8 +46,8 @@ class CallFuture(Record, Future[WorkerResult]):
         call: the `WorkerCall`.
     """
 
-    # Many futures may wait at once, so the parts that the base class makes for each (a condition, a
-    # deque, a list) are made on first use, and kept in __dict__.
+    # Many futures may wait at once. The parts that the base class makes for each (a condition, a
+    # deque, a list) are therefore made on first use, and kept in __dict__.
     __slots__ = ("_state", "_worker_result")
 
     _exception = None

@@ -31,10 +31,10 @@ class JsonlWriter:
     threads may use one writer, and many processes may write to one file. After the file is renamed
     or removed (rotation), the next line goes to a new file of that name.
 
-    A line has ``time_ns`` (Unix time in nanoseconds when the line was written), ``function``,
-    ``outcome``, ``error`` (the type and the message, the first 500 characters together, or null)
-    and every field of `ExecutionMetrics` (null if no worker reported). It is ASCII; control
-    characters are escaped.
+    A line has ``time_ns`` (Unix time in nanoseconds when it was written), ``function``,
+    ``outcome``, ``error`` and every field of `ExecutionMetrics` (null if no worker reported).
+    ``error`` is null, or the type and the message, together at most 500 characters. A line is
+    ASCII; control characters are escaped.
 
     Args:
         path: the file. The first line makes it, with its directories.

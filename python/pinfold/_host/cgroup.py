@@ -31,7 +31,7 @@ _known: Path | NoCgroup | None = None
 
 
 def find() -> Path | NoCgroup:
-    """Return the directory of `_find`, or the reason why there is none.
+    """Return the directory of `_find`, or the error if it finds none.
 
     Caches the result, unless the reason may pass.
     """

@@ -97,7 +97,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
                 pass
         gc.freeze()
         worker_id = _runtime.serve(flags, None, lambda: next(steps, False))
-        # A worker.
+        # From here on, this is a forked worker.
         join_group(groups, worker_id)
         generators.renew_copied()
         after_fork(box)
@@ -187,10 +187,10 @@ def import_worker(settings: Settings, isolation: str) -> type[Worker]:
 
 
 def use_base(settings: Settings, spill_dir: str) -> str:
-    """Make the base directory, and with namespaces enter the view.
+    """Make the base directory, and with namespaces enter the view. Return its path.
 
-    Return "" if the base directory cannot be made (a full disk) and there is no box, which is the
-    only user that cannot do without it. With a box, raise OSError.
+    If it cannot be made (a full disk), return "", since only a box requires it. With a box, raise
+    OSError.
     """
     plan = settings.get("box")
     try:

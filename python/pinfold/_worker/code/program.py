@@ -29,12 +29,12 @@ LINGERING = (
     *("main_thread", "faulthandler.register"),
 )
 
-# Names by which a source reaches state that is compared only if it has one of them.
+# Names by which a source reaches state that is compared only for sources with such a name.
 REACHING = ("ctypes", "cffi", "dup2", "closerange", "F_DUPFD", "fileno=", "fcntl(", "ionice")
 
 
 class Program:
-    """One source: its text, its lines, and what it compiles to."""
+    """One source: its text, its lines and its code object."""
 
     __slots__ = ("compiled", "file", "lines", "lingers", "reaches_c", "seeds", "text", "touches")
 
@@ -60,7 +60,7 @@ class Program:
         # Without a modification time, linecache never compares the entry with a file of that name.
         linecache.cache[self.file] = (len(self.text), None, self.lines, self.file)
         if self.compiled is None:
-            # dont_inherit: the __future__ imports of this file are not the candidate's.
+            # dont_inherit: this file's __future__ imports must not apply to the program.
             self.compiled = compile(self.text, self.file, "exec", dont_inherit=True)
         module = ModuleType(NAME)
         loader = Loader(self.text, self.file)

@@ -95,8 +95,10 @@ class Source:
 
 
 def slot(sources: str, name: str = "") -> Source | None:
-    """Take the directory `name` below `sources`, or one that no worker has locked. Return None
-    without one."""
+    """Take the directory `name` below `sources`; without a name, any that no worker has locked.
+
+    Return None if there is none.
+    """
     taken = _runtime.source_slot(sources, name, not name)
     if taken is None:
         return None

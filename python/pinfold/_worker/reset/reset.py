@@ -1,8 +1,8 @@
 """Put back the state that a call may change in a reused worker.
 
-Tables list that state: `saved_values` has values behind a getter and a setter, `watch` has lists
-and dicts, `kernel.c` has the state of the kernel and the C library, and `leftovers` finds
-processes, descriptors and memory. State in no table stays changed, such as numpy's print options.
+Tables list that state: `saved_values` has values behind a getter and a setter, `watch` lists and
+dicts, `kernel.c` the state of the kernel and the C library. `leftovers` finds processes,
+descriptors and memory. State in no table stays changed, such as numpy's print options.
 Some state cannot be put back: a thread, an audit hook, a closed descriptor, a lowered hard limit.
 It retires the worker.
 
@@ -206,7 +206,7 @@ class Reset:
         sys.addaudithook = addaudithook
 
     def _guard_limits(self) -> None:
-        # Reading all limits after every call would take a tenth of a trivial one's time.
+        # Reading all limits after every call would take a tenth of a trivial call's time.
         def noting(change: Any) -> Any:
             @wraps(change)  # cloudpickle must find it by its name, like the original
             def noted(*arguments: Any) -> Any:

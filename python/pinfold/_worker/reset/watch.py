@@ -21,7 +21,7 @@ _REBOUND = (
 
 
 class Watch(NamedTuple):
-    """A list or dict, and the objects that belong in it."""
+    """A list or dict, and the objects that it must hold after a call."""
 
     container: Any
     items: tuple[Any, ...]
