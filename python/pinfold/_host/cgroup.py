@@ -190,8 +190,10 @@ def _enable(place: Path) -> None:
 
 
 def _is_delegated(place: Path) -> bool:
-    """Return whether systemd has delegated the group: root may write to all groups, but must leave
-    those of systemd alone."""
+    """Return whether this user may use the group.
+
+    Root may write to all groups, but must leave alone those that systemd has not delegated.
+    """
     if os.geteuid() != 0 or not os.path.isdir("/run/systemd/system"):
         return True
     for name in ("trusted.delegate", "user.delegate"):
