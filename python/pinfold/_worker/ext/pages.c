@@ -211,11 +211,10 @@ void pages_copy(int channel)
 #define MADV_COLLAPSE 25
 #endif
 
-/* A fork copies the page table of anonymous memory, and an exit takes it down: for 1 GiB in pages of 4 KiB these are
- * 262,144 entries, tens of milliseconds for every call; in pages of 2 MiB, 512. numpy asks the kernel for such pages;
- * what else a preload or the set-up made large is moved into them here, once, when all is loaded (madvise(2),
- * MADV_COLLAPSE, since Linux 6.1). The mappings get no lasting advice: what a call allocates is not its concern.
- */
+/* A fork copies the page table of anonymous memory, and an exit tears it down. 1 GiB in pages of 4 KiB has 262,144
+ * entries, tens of milliseconds for every call; in pages of 2 MiB it has 512. numpy asks the kernel for huge pages.
+ * Other large memory of the preloads and the set-up is moved into them once, when all is loaded (madvise(2),
+ * MADV_COLLAPSE, since Linux 6.1). The mappings get no lasting advice, which would affect what a call allocates. */
 #define HUGE_PAGE (UINT64_C(2) << 20)
 #define LEAST (4 * HUGE_PAGE) /* smaller mappings are not worth it */
 
