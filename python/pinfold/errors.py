@@ -219,7 +219,7 @@ def cancelled_error(*args: str) -> BaseException:
 
 
 def error_of(result: WorkerResult) -> BaseException:
-    """Return the error that `execute` raises for an outcome other than ``ok``. It carries `result`."""
+    """Return the error that `execute` raises for an outcome other than ``ok``; it has `result`."""
     outcome = result.outcome
     error = result.error
     code, text = (error.returncode, error.stderr) if error is not None else (1, "")

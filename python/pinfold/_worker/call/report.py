@@ -98,7 +98,7 @@ def too_large(size: int, most: int) -> Failure:
 
 def without_report() -> Failure:
     """Return the failure to send when describing an exception raised another one."""
-    message = "an exception was raised that cannot be told"
+    message = "an exception was raised that cannot be reported"
     return Failure("BaseException", message, message, 1, 0)
 
 

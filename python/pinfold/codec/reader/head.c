@@ -15,7 +15,7 @@ bool head_read_long(struct reader *r, struct head *head)
     head->major = first >> 5;
     head->info = first & 31;
     if (head->info > 27) {
-        reader_malformed(r, head->info == 31 ? "a length that is not told" : "a reserved length");
+        reader_malformed(r, head->info == 31 ? "an indefinite length" : "a reserved length");
         return false;
     }
     unsigned size = 1u << (head->info - 24);
