@@ -1,4 +1,4 @@
-/* replay.c - runs a target over the files of directories: an unpacked corpus as a test, for a compiler without
+/* replay.c - runs a target over the files of directories: an unpacked corpus as a test, for compilers without
  * libFuzzer. */
 #include "fuzz.h"
 

@@ -1,4 +1,4 @@
-"""`python fuzz/run.py BUILD SECONDS TARGET...`: runs each target for so long, and counts.
+"""`python fuzz/run.py BUILD SECONDS TARGET...`: run each target for so long, and count.
 
 BUILD/corpus keeps all inputs that reach something new. Of these, libFuzzer's merge chooses the ones
 that the target's archive in fuzz/corpus lacks, and this script adds them to it. BUILD/crashes keeps

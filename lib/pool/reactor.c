@@ -1,5 +1,5 @@
-/* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. A
- * caller's thread that waits for a call may do a part of its work (reactor_lead). */
+/* reactor.c - the pool's thread: it owns every descriptor and timer, and blocks only on them. A caller's thread
+ * that waits for a call may do a part of its work (reactor_lead). */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 #define STACK_SIZE (256 * 1024)
 #define EVENTS_AT_ONCE 64
 
-/* Where results come, one thread is told, once: level-triggered, an event that was just given to the leader would wake
+/* Results must wake one thread only, and once. Level-triggered, an event just given to the leader would wake
  * the reactor, too (epoll(7)). */
 static struct epoll_event watched(enum watch_kind kind, uint64_t handle)
 {
@@ -34,13 +34,13 @@ int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint6
 void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
 {
     struct epoll_event event = watched(kind, handle);
-    (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* of what is watched already */
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* the descriptor is already watched */
 }
 
 void reactor_forget(struct pinfold_pool *pool, int fd)
 {
     if (fd >= 0)
-        (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was never watched */
+        (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was not watched */
 }
 
 void reactor_close(struct pinfold_pool *pool, int *fd)
@@ -124,8 +124,7 @@ static void worker_readable(struct pinfold_pool *pool, struct worker *worker, en
         return;
     }
     const uint64_t number = worker->number;
-    if (worker->ahead.n >
-        0) /* what is printed is the present call's, and no other may begin to while it is read */
+    if (worker->ahead.n > 0) /* the output is the present call's; no other may begin while it is read */
         ahead_settle(pool, worker);
     if (handle_get(&pool->workers, number))
         worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
@@ -141,7 +140,7 @@ static void template_readable(struct pinfold_pool *pool, struct template *templa
         template_look(pool, template);
 }
 
-/* What became readable may belong to an object that an event before it has freed: then its handle finds nothing. */
+/* A readable descriptor may belong to an object that an earlier event has freed. Its handle then finds nothing. */
 static void dispatch(struct pinfold_pool *pool, uint64_t data)
 {
     enum watch_kind kind = data & 7;
@@ -178,7 +177,7 @@ static void wake_all(struct waiters *awaited)
 {
     struct waiter *waiter;
     while ((waiter = SLIST_FIRST(awaited))) {
-        SLIST_REMOVE_HEAD(awaited, link); /* it is gone as soon as it was woken */
+        SLIST_REMOVE_HEAD(awaited, link); /* the waiter is gone as soon as it is woken */
         queue_wake(waiter);
     }
 }
@@ -192,7 +191,7 @@ void reactor_unlock(struct pinfold_pool *pool)
     wake_all(&awaited);
 }
 
-/* What is to be done about these events, with the lock. */
+/* Handle these events, with the lock held. */
 static void events_take(struct pinfold_pool *pool, const struct epoll_event *events, int n)
 {
     pool->reacting = true;
@@ -200,7 +199,7 @@ static void events_take(struct pinfold_pool *pool, const struct epoll_event *eve
         dispatch(pool, events[i].data.u64);
     if (pool->closing)
         pool_end(pool);
-    else if (!pool->leading || pool->called) /* the leader does it when it was faster than whom it has woken */
+    else if (!pool->leading || pool->called) /* the leader pumps only if it consumed the reactor's wake-up */
         pool_pump(pool);
     else if (!pool_hand_on(pool))
         reactor_wake(pool);
@@ -220,7 +219,7 @@ static void *run(void *data)
             pool->closed = true;
             pthread_cond_broadcast(&pool->ended);
         }
-        /* What woke this thread may have been for the leader. */
+        /* The event that woke this thread may have been meant for the leader. */
         if (pool->leader && pool->leader->over)
             reactor_wake(pool);
         reactor_unlock(pool);
@@ -228,7 +227,7 @@ static void *run(void *data)
     return NULL;
 }
 
-/* Of two threads that wait at one epoll(7) the one that came last is woken, so news come to the leader. */
+/* Of two threads that wait at one epoll(7), the one that came last is woken, so the leader gets the events. */
 int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until)
 {
     int r = 0;
@@ -246,7 +245,7 @@ int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until
         pool->leading = true;
         events_take(pool, events, n);
         pool->leading = false;
-        if (pool->closing) /* the end is the reactor's to see */
+        if (pool->closing) /* the reactor must see the end */
             reactor_wake(pool);
     }
     pool->leader = NULL;
@@ -274,7 +273,7 @@ int reactor_start(struct pinfold_pool *pool, pinfold_error *error)
     if (r < 0)
         return error_errno(error, r, "cannot watch the pool's own descriptors");
 
-    /* The host program's signals are its own business: this thread takes none of them. */
+    /* Block all signals in this thread: they belong to the host program. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_attr_t attributes;

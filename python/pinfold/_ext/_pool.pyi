@@ -1,3 +1,5 @@
+"""Types of `module.c`."""
+
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
