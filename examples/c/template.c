@@ -87,7 +87,7 @@ static void reap(struct template *template)
             free(worker);
     }
     /* This process inherits the children of an orphan when that dies, so it looks until none is left. It does not
-     * know which worker an orphan belonged to, so an orphan that is slow to die delays the SWEPT of other workers. */
+     * know the worker that an orphan belonged to: one that is slow to die delays the SWEPT of other workers. */
     if (template->left && kill_orphans(template) == 0) {
         for (struct worker *next; template->left; template->left = next) {
             next = template->left->next;

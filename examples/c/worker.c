@@ -195,8 +195,8 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
     watch_signals();
     do {
         int spill;
-        /* Wait in poll: recvmsg would take a message even while this process is being killed, and the pool would not
-         * know that the call had not begun. */
+        /* Wait in poll: recvmsg would take a message even while this process is being killed, and the pool would
+         * not know that the call had not begun. */
         poll(&(struct pollfd){CHANNEL, POLLIN, 0}, 1, -1);
         if (frame_receive(CHANNEL, &frame, &spill, 1) == 0)
             break;

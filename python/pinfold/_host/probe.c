@@ -1,4 +1,4 @@
-/* pinfold._host._probe: which of the kernel's means of containment this machine and user have. */
+/* probe.c - pinfold._host._probe: which of the kernel's means of containment this machine and user have. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -44,7 +44,7 @@ static int probe_write_file(const char *path, const char *text)
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* Make what the "strict" level is made of, in a child that ends afterwards. Only system calls: the caller has threads. */
+/* Make what the "strict" level is made of. Use system calls only, because the caller has threads. */
 static struct answer attempt(unsigned uid, unsigned gid)
 {
     char users[32], groups[32];
@@ -84,7 +84,7 @@ static int namespaces_probe(int *ret_step)
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0) {
         alarm(10);
-        signal(SIGCHLD, SIG_DFL); /* a caller's "ignored" would come along, and leave nothing to wait for */
+        signal(SIGCHLD, SIG_DFL); /* waitpid fails with an inherited SIG_IGN */
         struct answer answer = attempt(uid, gid);
         _exit(write(ends[1], &answer, sizeof(answer)) != sizeof(answer));
     }

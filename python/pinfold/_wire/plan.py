@@ -6,38 +6,38 @@ from typing import TypedDict
 
 
 class Plan(TypedDict):
-    """What the pool's Python side wants of the box; see `pinfold._host.sandbox`."""
+    """The box that the caller's Python side asks for; see `pinfold._host.sandbox`."""
 
     level: str
     network: bool
     landlock: int
-    """The ABI; 0: there is none, and the configuration lets that pass."""
+    """The Landlock ABI; 0: the kernel has none, and the configuration accepts that."""
     seccomp: bool
     namespaces: bool
     descriptors: int
-    """How many a process in it may have, at most."""
+    """The most descriptors that a process in the box may have."""
 
 
 class TemplateConfig(TypedDict):
-    """What the pool's Python side tells; see template.py."""
+    """The configuration that the caller's Python side sends; see template.py."""
 
     package: str
     path: list[str]
     modules: list[str]
-    """Where the caller imports from, but for what is installed."""
+    """The caller's search path without the directories of installed packages."""
     preload: list[str]
     setup: str | None
     python_path: list[str]
-    """What comes first on ``sys.path``, but for a call's own."""
+    """The first entries of ``sys.path``; a call's own entries come before them."""
     cwd: str | None
-    """Where the caller was when the backend was made."""
+    """The caller's working directory when the backend was made."""
     node_id: str
     identity: list[str]
-    """The names of the variables with the worker's id and `node_id`, if there shall be any."""
+    """The names of the environment variables for the worker's id and `node_id`; may be empty."""
     box: Plan | None
     cgroup: str | None
-    """The directory of the pool's control groups, one for each worker, by its id."""
+    """The directory that holds one control group for each worker, named by the worker's id."""
     learned: list[str] | None
     threads: list[str]
-    """Names of threads, and of libraries, that the template may have when it is forked."""
+    """Names of threads, and of libraries with threads, that the template may fork with."""
     cpu_slots: list[list[int]] | None

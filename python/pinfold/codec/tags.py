@@ -1,4 +1,4 @@
-"""What both directions of the `data` codec, and all its files, agree on."""
+"""The constants of the `data` codec that its writer and its reader share."""
 
 from __future__ import annotations
 
@@ -73,12 +73,15 @@ __all__ = [
 ]
 
 USER_MODULE = "user_code"
-"""The module in which a worker runs the source of a call."""
+"""The name of the module as which a worker runs the source of a call."""
 
 
 class Unfit(Exception):
-    """An encoder's no. `what` describes the value if its type alone does not, `attribute` is the
-    way from the value to the part that is unfit."""
+    """An encoder refuses a value.
+
+    `what` describes the value if its type alone does not. `attribute` leads from the value to the
+    refused part, and `type_name` is that part's type.
+    """
 
     def __init__(self, what: str = "", attribute: str = "", type_name: str = "") -> None:
         super().__init__(what)
@@ -88,7 +91,7 @@ class Unfit(Exception):
 
 
 def fields(item: object, name: str, *kinds: tuple[type, ...]) -> list[object]:
-    """The elements of an array that must have exactly these types, or `Malformed`."""
+    """Return the elements of an array that must have exactly these types. Raises `Malformed`."""
     if (
         type(item) is not list
         or len(item) != len(kinds)

@@ -21,7 +21,7 @@ from pinfold import (
     LocalBackend,
     WorkerConfig,
 )
-from pinfold._host import cpus
+from pinfold._host import cpus as host_cpus
 
 NAMES = (
     "MAX_WORKERS",
@@ -353,7 +353,7 @@ def test_the_cpus_are_those_of_the_affinity() -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert cpus.usable_cpus() == 1
+        assert host_cpus.usable_cpus() == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -381,10 +381,10 @@ def test_the_cpus_are_bounded_by_the_quota_of_the_cgroups(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "own").write_text(f"{line}\n")
-    monkeypatch.setattr(cpus, "_OWN", tmp_path / "own")
-    monkeypatch.setattr(cpus, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(host_cpus, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(host_cpus, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert cpus.usable_cpus() == cpus
+    assert host_cpus.usable_cpus() == cpus
 
 
 @pytest.mark.parametrize("python", ["/nonexistent/python", "no-such-python", "/tmp", "/etc/passwd"])

@@ -1,3 +1,5 @@
+"""Types of `box.c`."""
+
 from typing import NewType
 
 READ: int

@@ -1,3 +1,5 @@
+"""Types of `runtime.c`."""
+
 from collections.abc import Callable, Sequence
 from io import FileIO, TextIOWrapper
 from typing import Any
