@@ -111,14 +111,59 @@ COMPILERS = {
 }
 
 
-@pytest.mark.parametrize("language", COMPILERS)
-@pytest.mark.parametrize("header", [path.name for path in sorted(INCLUDE.glob("*.h"))])
-def test_a_header_compiles_alone_without_a_warning(header: str, language: str) -> None:
+def check(source: str, language: str) -> None:
+    """Compile the source without a warning."""
     compiler, *options = COMPILERS[language]
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler} on this machine")
     strict = ("-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only")
     command = [compiler, *options, *strict, "-I", str(INCLUDE), "-"]
-    source = f"#include <{header}>\n#include <{header}>\n"
     done = subprocess.run(command, input=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("language", COMPILERS)
+@pytest.mark.parametrize("header", [path.name for path in sorted(INCLUDE.glob("*.h"))])
+def test_a_header_compiles_alone_without_a_warning(header: str, language: str) -> None:
+    check(f"#include <{header}>\n#include <{header}>\n", language)
+
+
+def number(text: str) -> str:
+    return text.replace(",", "")
+
+
+def protocol_by_the_document() -> list[str]:
+    """What the design says of the protocol, as conditions in C."""
+    text = (ROOT / "docs/design.md").read_text().partition("\n## The protocol\n")[2]
+    kinds = re.findall(r"^\| (\d+) ([A-Z]+) \|", text, re.MULTILINE)
+    bodies = re.findall(r"^\*\*(\w+)\*\*, (\d+) bytes:", text, re.MULTILINE)
+    assert len(kinds) == 15 and len(bodies) == 7
+    found = {
+        "sizeof(struct pinfold_frame_head)": r"### The head, (\d+) bytes",
+        "sizeof(struct pinfold_slate)": r"### The slate\n\n([\d,]+) bytes",
+        "sizeof(struct pinfold_printed)": r"### The printed buffer\n\n([\d,]+) bytes",
+        "offsetof(struct pinfold_printed, c)": r"\| ([\d,]+) \| [\d,]+ bytes \| of C's stdout",
+        "PINFOLD_FRAME_MAX": r"A frame is at most ([\d,]+) bytes",
+        "PINFOLD_FRAME_MAGIC": r"\| magic \| (0x\w+) \(",
+        "PINFOLD_FRAME_VERSION": r"\| version \| (\d+) \|",
+        "PINFOLD_SETUP_PATH_MAX": r"spill directory, 1 … (\d+) bytes",
+        "PINFOLD_NOTE_MAX": r"0 … (\d+) bytes",
+        "PINFOLD_PAYLOAD_MAGIC": r"\| magic (0x\w+) ",
+        "PINFOLD_PAYLOAD_ALIGN": r"zeroes up to a multiple of (\d+)",
+        "PINFOLD_PAYLOAD_INLINE_MAX": r"as a tail \(up to ([\d,]+) of them",
+        "PINFOLD_CONTROL_FD": r"SETUP waiting on descriptor (\d+)",
+        "PINFOLD_SLATE_TURN_BITS": r"modulo\s2\^(\d+)",
+        "PINFOLD_SLATE_TURNS": r"\| (\d+) . i64, atomic",
+    }
+    return [
+        *(f"PINFOLD_FRAME_{kind} == {value}" for value, kind in kinds),
+        f"PINFOLD_FRAME_KINDS == {len(kinds) + 1}",
+        *(f"sizeof(struct pinfold_frame_{body}) == {size}" for body, size in bodies),
+        *(f"{name} == {number(re.findall(pattern, text)[0])}" for name, pattern in found.items()),
+    ]
+
+
+@pytest.mark.parametrize("language", COMPILERS)
+def test_the_protocol_of_the_design_is_that_of_the_header(language: str) -> None:
+    lines = [f'static_assert({it}, "by docs/design.md");' for it in protocol_by_the_document()]
+    check("#include <assert.h>\n#include <pinfold_worker.h>\n" + "\n".join(lines) + "\n", language)
