@@ -157,6 +157,16 @@ const char *pinfold_phase_name(uint32_t phase)
     return phase < PINFOLD_PHASES ? names[phase] : NULL;
 }
 
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    clock_due(pool, CONTAINER_OF(timer, struct call, timer));
+}
+
+static void sample_passed(void *pool, struct deadline *sample)
+{
+    call_sample(pool, CONTAINER_OF(sample, struct call, sample));
+}
+
 int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error)
 {
     struct call *call = calloc(1, sizeof(*call));
@@ -167,13 +177,13 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     call->spill = -1;
     call->state = CALL_QUEUED;
     call->outcome = CALL_UNDECIDED;
-    call->timer.kind = DEADLINE_CALL;
+    call->timer.passed = timer_passed;
     call->tag = asked->tag;
     call->queue = asked->queue ? asked->queue : &pool->queue;
     call->output_bytes = asked->output_bytes ? asked->output_bytes : pool->config.output_bytes;
     call->result_bytes = asked->result_bytes;
     call->file_bytes = asked->file_bytes;
-    call->sample.kind = DEADLINE_SAMPLE;
+    call->sample.passed = sample_passed;
     call->limits = (struct limits){
         .memory_bytes = asked->memory_bytes,
         .cpu_ns = (uint64_t)asked->cpu_ns,
