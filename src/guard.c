@@ -243,10 +243,14 @@ int main(int argc, char **argv)
      * process is killed before it is done, the template goes on, and sweeps what is left. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
+    /* Before the template dies, for after that nobody else would remove it, were this process killed, too. With its
+     * namespaces a template dies of this process's death anyhow, and what runs in them still uses its base. */
+    int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (spill_dir >= 0 && !namespaces)
+        scratch_clear_base_of(spill_dir, child);
     kill(child,
          SIGKILL); /* by its pid, which it has until it is reaped: in a box there may be no list to find it in */
     sweep_all(SWEEP_FOREVER);
-    int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (spill_dir >= 0)
         scratch_clear_bases(spill_dir);
     /* Not exit(): LeakSanitizer stops a process there, and waits for that for ever if the SIGCONT of the caller's death

@@ -20,6 +20,9 @@ int scratch_clear(int directory, unsigned budget);
 /* Removes the bases in the spill directory that nobody holds any more, and all that is in them. */
 void scratch_clear_bases(int spill_dir);
 
+/* Removes the base that this template, which is stopped and has no workers any more, holds. */
+void scratch_clear_base_of(int spill_dir, pid_t template);
+
 /* Removes a directory, or moves it out of the way. True: it has something in it, and lies in `trash`. */
 bool scratch_drop(int parent, const char *name, int trash);
 

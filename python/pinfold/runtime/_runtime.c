@@ -128,6 +128,21 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
 }
 
+/* The end that follows, a sweep and the removal of the base, must not be cut short by a signal, nor wait for whoever has
+ * stopped this process. In a namespace of pids the kernel leaves no time for it. */
+void runtime_outlive_guard(void)
+{
+    if (getppid() != 0)
+        prctl(PR_SET_PDEATHSIG, SIGCONT);
+}
+
+static PyObject *outlive_guard(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    runtime_outlive_guard();
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(open_worker_doc,
              "open_worker(channel, template, spill_dir)\n\n"
              "Makes this process, which the template exec'd, a worker. `template` is the pid of the one that it\n"
@@ -370,6 +385,10 @@ static PyMethodDef methods[] = {
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\nAs os._exit; what C code has printed is not lost by it."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
+    {"outlive_guard", outlive_guard, METH_NOARGS,
+     "outlive_guard()\n\nFrom now on a dead guard does not end this template at once: `serve` does, when it has "
+     "cleared\n"
+     "up. To be called before there is something to clear up."},
     {"clear_bases", clear_bases, METH_O,
      "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
     {"source_slot", source_slot, METH_VARARGS,

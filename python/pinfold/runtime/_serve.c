@@ -414,6 +414,8 @@ static void end(void)
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
     if (runtime_has_base) {
+        /* Held until it is gone: a guard that ends meanwhile stops and kills this process, and finds by it what is left. */
+        scratch_clear_base_of(seat_fd(SEAT_OUTSIDE), getpid());
         seat_close(SEAT_BASE, SEAT_BASE);
         scratch_clear_bases(seat_fd(SEAT_OUTSIDE));
     }
@@ -534,12 +536,9 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
         free(server);
         return raise_errno(r, "cannot serve");
     }
-    /* From here on a dead guard is seen here, and the sweep that follows must not be cut short by a signal; nor may it
-     * wait for whoever has stopped this process. */
     pid_t guard = getppid();
     server->namespaced = guard == 0;
-    if (!server->namespaced)
-        prctl(PR_SET_PDEATHSIG, SIGCONT);
+    runtime_outlive_guard();
     if (getppid() != guard)
         end();
     queue_push(server, FRAME_READY, 0);

@@ -186,6 +186,7 @@ def use_base(settings: Settings, spill_dir: str) -> str:
     """Make the directory of what this template's workers write, and go where they shall be. "": on
     a full disk there is none, and only a box needs it."""
     plan = settings.get("box")
+    _runtime.outlive_guard()  # with which it would die, and the base stay
     try:
         base, lock = make_base(spill_dir)
     except OSError:
