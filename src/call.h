@@ -98,7 +98,7 @@ struct call {
     struct result *result; /* being built; whole when DONE */
     void *payload;         /* the request, inline, until the call ends; or NULL */
     uint64_t payload_size;
-    int spill;       /* the request's spill, until it is handed to a worker; or -1 */
+    int spill;       /* the request's spill, until the call ends; or -1 */
     uint32_t turn;   /* on its worker's slate, if `offered` */
     bool offered;    /* it was handed ahead */
     bool told;       /* the event of its start was */

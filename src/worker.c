@@ -346,7 +346,6 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    close_fd(&call->spill); /* large; and what is inline waits for the call to end, or to be returned */
     worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
@@ -772,11 +771,18 @@ static bool never_begun(const struct pinfold_pool *pool, const struct worker *wo
            !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
+/* Whether the request is what it was. A program in a box, which was this worker's last call, may have looked at the next
+ * one's message without taking it (recv(2), MSG_PEEK), and so had a descriptor by which it can write to a spill. */
+static bool is_intact(const struct pinfold_pool *pool, const struct worker *worker)
+{
+    return worker->call->spill < 0 || !pool_wants_seals(pool) || worker->calls == 0;
+}
+
 /* Then the call is for another one. */
 static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    if (!call || !never_begun(pool, worker) || !call->payload || call->returns >= CALL_RETURNS)
+    if (!call || !never_begun(pool, worker) || !is_intact(pool, worker) || call->returns >= CALL_RETURNS)
         return;
     call->returns++;
     worker->call = NULL;
