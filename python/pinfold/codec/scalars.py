@@ -369,7 +369,7 @@ def encoder_of(kind: type) -> Encoder | None:
     """The encoder of exactly this type, or None; a module's are added when first asked for."""
     if kind not in ENCODERS:
         module = module_of(kind)
-        if module in _MODULES and module in sys.modules:
+        if module in _MODULES:  # loaded or not: `_decimal` alone may be
             ENCODERS.update(_MODULES[module]())
     return ENCODERS.get(kind)
 

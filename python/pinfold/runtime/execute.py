@@ -54,6 +54,7 @@ class Executor:
         isolation: str,
         identity: Sequence[str] = IDENTITY,
         python_path: Sequence[str] = (),
+        shadows: Shadows = NO_SHADOWS,
         box: Box | None = None,
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
@@ -63,7 +64,8 @@ class Executor:
         """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
         all but "fresh" are put back after each call to what they were before the first. `identity`
         are the names of the variables with the two ids, if there shall be any. `python_path` comes
-        first on `sys.path`, resolved already, but for what a call puts before it. With `imports`,
+        first on `sys.path`, resolved already, but for what a call puts before it; `shadows` are the
+        names of the library that it has modules of. With `imports`,
         `note` says after each call what it imported. `libraries` are directories in which
         cloudpickle may be found when this interpreter has none; `modules`, where what pickled
         arguments name is looked for last. `source` is the file of the calls' sources; None: they
@@ -79,7 +81,7 @@ class Executor:
             self._reset = Reset(boxed=box is not None)
         self._program: Program | None = None
         self._python_path = python_path
-        self._shadows = NO_SHADOWS
+        self._pools = self._shadows = shadows
         search.leave_no_byte_code()
         self._entries = search.prepend((), python_path)
         if source is not None:
@@ -130,6 +132,7 @@ class Executor:
         status, result = outcome or (RESULT_EXCEPTION, _UNTOLD)
         flags = 0
         if reset is not None:
+            shield(self._pools.end)
             _, unlimited = shield(self._limits.restore)
             payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
@@ -163,7 +166,10 @@ class Executor:
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
-            self._shadows = search.drop_shadowed(self._entries) if self._entries else NO_SHADOWS
+            self._pools.begin()
+            self._shadows = self._pools
+            if self._entries:
+                self._shadows = search.drop_shadowed(self._entries, self._pools)
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 

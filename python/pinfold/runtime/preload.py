@@ -22,6 +22,7 @@ from pinfold.runtime.threads import SWITCHES, Threads
 
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box, Plan
+    from pinfold.runtime.search import Shadows
     from pinfold.runtime.worker import Worker
 
 SOCKET = 3
@@ -82,7 +83,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
             parent = str(os.getpid() if flags & 1 else 0)
             _runtime.serve(flags, [*command, spill_dir, base, parent], None)
         worker_type = import_worker(settings, isolation)
-        load(settings, forks=True)
+        shadows = load(settings, forks=True)
         groups = open_groups(settings)
         base = use_base(settings, spill_dir)
         box = None
@@ -99,8 +100,8 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         # A worker.
         join_group(groups, worker_id)
         generators.renew_copied()
-        after_fork(box)
-        worker = worker_type(worker_id, settings, isolation, base, box)
+        after_fork(shadows, box)
+        worker = worker_type(worker_id, settings, isolation, base, shadows, box)
     except BaseException as error:
         give_up(error)
     worker.work()
@@ -117,7 +118,7 @@ def spawned_worker(
         faulthandler.enable(2)
         printed.take_over()
         worker_type = import_worker(settings, "spawn")
-        load(settings, forks=False)
+        shadows = load(settings, forks=False)
         from pinfold.runtime import leftovers
 
         leftovers.end_children()  # a call would be taken to have left them
@@ -125,8 +126,8 @@ def spawned_worker(
         join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, base)
         generators.renew()
-        after_fork(box)
-        worker = worker_type(worker_id, settings, "spawn", base, box)
+        after_fork(shadows, box)
+        worker = worker_type(worker_id, settings, "spawn", base, shadows, box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
@@ -232,8 +233,9 @@ started_with: list[str] = []
 _loader = 0
 
 
-def load(settings: Settings, *, forks: bool) -> None:
-    """Import the modules, and run the set-up. Raises `CannotLoad`."""
+def load(settings: Settings, *, forks: bool) -> Shadows:
+    """Import the modules, and run the set-up. Returns the shadows of `python_path`, with the
+    library's own modules in place. Raises `CannotLoad`."""
     global _loader
     _loader = os.getpid()
     plan = settings.get("box")
@@ -247,10 +249,11 @@ def load(settings: Settings, *, forks: bool) -> None:
     os.environ.update((name, SWITCHES[name]) for name in switches)
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, "")  # for what the user names: nothing of ours is looked for there
-    if settings.get("python_path"):
-        from pinfold.runtime import search
+    from pinfold.runtime import search
 
-        search.drop_shadowed(search.put_first(settings["python_path"]))
+    shadows = search.NO_SHADOWS
+    if settings.get("python_path"):
+        shadows = search.drop_shadowed(search.put_first(settings["python_path"]))
 
     def look(since: str) -> None:
         threads.note(since)
@@ -265,7 +268,7 @@ def load(settings: Settings, *, forks: bool) -> None:
             # Not importlib.import_module: its own frames would stand in the traceback.
             __import__(name)
         except BaseException as error:
-            raise CannotLoad(f"preload {name!r} failed:\n{told(error)}") from None
+            raise CannotLoad(f"preload {name!r} failed:\n{told(error, shadows)}") from None
         look(f"preload {name!r}")
     for name in settings.get("learned") or ():
         from pinfold.runtime.imports import load as load_learned
@@ -274,14 +277,14 @@ def load(settings: Settings, *, forks: bool) -> None:
             load_learned(name)
         except BaseException as error:
             raise CannotLoad(
-                f"preload {name!r}, which was learned, failed:\n{told(error)}"
+                f"preload {name!r}, which was learned, failed:\n{told(error, shadows)}"
             ) from None
         look(f"preload {name!r}, which was learned,")
     if settings["setup"] is not None:
         try:
             set_up(settings["setup"])
         except BaseException as error:
-            raise CannotLoad(f"setup failed:\n{told(error)}") from None
+            raise CannotLoad(f"setup failed:\n{told(error, shadows)}") from None
         look("setup")
         gc.collect()  # it may have worked for long, with the collector off
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
@@ -305,14 +308,17 @@ def load(settings: Settings, *, forks: bool) -> None:
         os.environ.pop(name, None)
     if "" in sys.path:  # a worker puts it back
         sys.path.remove("")
+    shadows.__enter__()
     _loader = 0
+    return shadows
 
 
-def told(error: BaseException) -> str:
+def told(error: BaseException, shadows: Shadows) -> str:
     """The traceback without this file's own frame at its top."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
-    return traceback_of(error)
+    with shadows:
+        return traceback_of(error)
 
 
 def traceback_of(error: BaseException) -> str:
@@ -332,18 +338,21 @@ def set_up(source: str) -> None:
     exec(compile(source, SETUP_FILE, "exec", dont_inherit=True), module.__dict__)
 
 
-def after_fork(box: Box | None) -> None:
+def after_fork(shadows: Shadows, box: Box | None) -> None:
     """Call the set-up's function of that name, if it has one, in a new worker. Raises
     `CannotLoad`."""
     function = getattr(sys.modules.get(SETUP_MODULE), "after_fork", None)
     if function is None:
         return
     pid, threads = os.getpid(), len(os.listdir("/proc/self/task"))
+    shadows.__exit__()
     try:
         function()
     except BaseException as error:
         if os.getpid() == pid:
-            raise CannotLoad(f"after_fork of the setup failed:\n{told(error)}") from None
+            told_of = told(error, shadows)
+            raise CannotLoad(f"after_fork of the setup failed:\n{told_of}") from None
+    shadows.__enter__()
     if os.getpid() != pid:  # it forked, and this is the child
         os._exit(0)
     if box is not None and len(os.listdir("/proc/self/task")) > threads:

@@ -30,6 +30,7 @@ from pinfold.runtime.wire import Segments, pack_failure
 if TYPE_CHECKING:
     from pinfold.runtime.box import Box
     from pinfold.runtime.preload import Settings
+    from pinfold.runtime.search import Shadows
 
 CANNOT_BE_SENT = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -48,6 +49,7 @@ class Worker:
         settings: Settings,
         isolation: str,
         base: str,
+        shadows: Shadows,
         box: Box | None = None,
     ) -> None:
         self._places = settings.get("places")
@@ -66,6 +68,7 @@ class Worker:
             node_id=settings["node_id"],
             identity=settings.get("identity", IDENTITY),
             python_path=settings.get("python_path", ()),
+            shadows=shadows,
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
