@@ -30,7 +30,7 @@ from itertools import count
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from pinfold import _green, _pool
+from pinfold import _green, _naps, _pool
 from pinfold._hooks import Hooks
 from pinfold._record import Origin
 from pinfold.call import FOREVER_NS
@@ -56,9 +56,7 @@ _DEBUG = 10  # logging.DEBUG
 _claimed = _pool.Pool.claimed
 _here = _pool.Pool.here
 _TRIES = 10  # to close in the background, when handlers raise what is no Exception
-_STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will tell it about
 _HANDLER_S = 0.05  # how long a result waits for an event's handler in another thread
-_NAP_S, _LONGEST_NAP_S = 0.0001, 0.01  # the naps that it takes
 
 
 class State(Enum):
@@ -360,7 +358,8 @@ class Engine:
         somebody else has meanwhile. Called in such a thread."""
         try:
             while not _claimed(self._settling, record.key, self._settle_read, record, result):
-                _green.sleep(_NAP_S)  # whoever left the value to that thread is about to go
+                # Whoever left the value to that thread is about to go.
+                _green.sleep(_naps.THREADS.first_s)
         except BaseException:  # of a handler or a callback
             self._log.exception("a call was settled with an error")
         finally:
@@ -482,7 +481,7 @@ class Engine:
     ) -> None:
         """As `wait_for`, where what waits must let other greenlets run."""
         until = monotonic_ns() + timeout_ns
-        nap = _green.NAP_S
+        naps = _naps.GREENLETS.lengths()
         while record.key in self._pending:
             with contextlib.suppress(TimeoutError):
                 self.settle(pool.wait, record.call_id, 0, errors=errors)
@@ -490,8 +489,7 @@ class Engine:
             left = (until - monotonic_ns()) / 1e9
             if left <= 0:
                 raise TimeoutError
-            _green.sleep(min(left, nap))
-            nap = min(2 * nap, _green.LONGEST_NAP_S)
+            _green.sleep(min(left, next(naps)))
 
     # ---- events -------------------------------------------------------------------------------
 
@@ -514,12 +512,13 @@ class Engine:
             return True
         if self._telling.get(0) == _here():  # we are in a handler
             return self._tell_all(pool)
-        waited, nap = 0.0, _NAP_S
+        waited, naps = 0.0, _naps.THREADS.lengths()
         while not _claimed(self._telling, 0, self._tell_all, pool):
             if waited >= most_s:
                 return False
+            nap = next(naps)
             time.sleep(nap)
-            waited, nap = waited + nap, min(2 * nap, _LONGEST_NAP_S)
+            waited += nap
         return not self._untold or self.tell_events(most_s)
 
     def _tell_all(self, pool: _pool.Pool) -> bool:
@@ -727,7 +726,7 @@ class Engine:
                 return
             with self._idle:
                 if self._closing and not self._closed:
-                    self._idle.wait(_STRAY_S)
+                    self._idle.wait(_naps.STRAY_S)
 
     def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
         """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""
@@ -767,7 +766,7 @@ class Engine:
                 if self._is_idle(beside):
                     return errors[0] if errors else None
                 # Not for ever: whoever has news may be thrown out before it tells.
-                news = self._idle.wait(_STRAY_S)
+                news = self._idle.wait(_naps.STRAY_S)
             if not news and not to_the_end:
                 error = self.abandon_all(list(self._pending.values()))
                 if error is not None:
@@ -790,7 +789,7 @@ class Engine:
             self._completer_ends = True
         pool = self._pool
         try:
-            if not self.tell_events(_STRAY_S) and pool is not None:
+            if not self.tell_events(_naps.STRAY_S) and pool is not None:
                 self._keep_events(pool)
         finally:
             if pool is not None:
@@ -816,7 +815,7 @@ class Engine:
         """But for one in an event's handler that does not end: it may wait for this thread; and for
         a greenlet of a thread that lets none of its own run."""
         while completer.is_alive():
-            completer.join(_STRAY_S)
+            completer.join(_naps.STRAY_S)
             if completer.ident in self._telling.copy().values() or _green.patched():
                 break
 

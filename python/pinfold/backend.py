@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold import _green, _pool
+from pinfold import _green, _naps, _pool
 from pinfold._engine import Engine, loading
 from pinfold._hooks import Hooks
 from pinfold._launch import Launch
@@ -446,7 +446,7 @@ class LocalBackend:
             while _green.patched():
                 with suppress(TimeoutError):
                     return pool.wait_ready(0)
-                _green.sleep(_green.LONGEST_NAP_S)
+                _green.sleep(_naps.GREENLETS.longest_s)
             return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

@@ -11,7 +11,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold import _green
+from pinfold import _green, _naps
 from pinfold._record import Record
 from pinfold._text import escaped
 from pinfold.call import FOREVER_NS
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("concurrent.futures")  # where the base class would tell it
-
-_LONGEST_NAP_S = 1.0  # where greenlets are in the place of threads
 
 _PENDING = "PENDING"
 _CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -143,12 +141,13 @@ class CallFuture(Record, Future[WorkerResult]):
     def _wait_green(self, until: float | None) -> None:
         """The completer, a greenlet here, tells. But it may stand in a handler that waits for this
         call, or belong to a thread that has ended: so from time to time this looks by itself."""
-        nap = _green.NAP_S
+        naps = _naps.TOLD_GREENLETS.lengths()
         while self._state is _PENDING:
             backend = self.backend
             if backend is not None:
                 with suppress(TimeoutError):
                     backend._engine.wait_for(self, 0)
+            nap = next(naps)
             rest = nap if until is None else min(nap, until - monotonic())
             with self._condition:
                 if self._state is not _PENDING:
@@ -156,7 +155,6 @@ class CallFuture(Record, Future[WorkerResult]):
                 if rest <= 0:
                     raise FutureTimeout
                 self._condition.wait(rest)
-            nap = min(2 * nap, _LONGEST_NAP_S)
 
     def queue_in(self, pool: Pool) -> Queue | None:
         if self.backend is not None:

@@ -17,7 +17,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pinfold import _green
+from pinfold import _green, _naps
 from pinfold._record import Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
@@ -32,8 +32,6 @@ Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
 Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
 
 _END: Any = object()
-_LOOK_S = 1.0  # between looks whether another thread still settles our calls
-_NAP_S = 0.01  # between looks at a queue that other callers have filled
 
 # Short calls are handed ahead (docs/design.md) and end many at a time: more of them have to be
 # under way, or the workers wait for this loop. Only short and small ones, which hold little.
@@ -277,7 +275,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
             if not flight.flying:
                 if not more and flight.held is None:
                     return
-                time.sleep(_NAP_S)
+                time.sleep(_naps.FULL_S)
                 continue
             queue = flight.queue  # many at a time, if there are
             if queue is not None and (engine.settle(queue.take) or engine.settle(flight.wait)):
@@ -291,7 +289,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 engine.wait_for(awaited, FOREVER_NS)
             with flight.news:
                 if flight.landed() is None:
-                    flight.news.wait(_LOOK_S)
+                    flight.news.wait(_naps.STRAY_S)
     finally:
         flight.cancel()
 
@@ -322,7 +320,7 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
                 if not source.more and flight.held is None:
                     return
                 if not source.waits:
-                    await asyncio.sleep(_NAP_S)
+                    await asyncio.sleep(_naps.FULL_S)
                     continue
             flight.wake = flight.loop.create_future()
             await source.wait_with(flight.wake)
