@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -142,9 +143,13 @@ class _Flight:
 
     def landed(self) -> _MapCall | None:
         """A call to hand out, if there is one."""
+        closed = isinstance(self.error, PoolClosed)
+        if not self.ordered and closed:  # by another thread, which told the last ends beside this
+            finished = list(self.finished.items())
+            return min(finished, key=_end_of, default=(None, None))[0]
         if not self.ordered:
             return next(iter(list(self.finished)), None)  # others may add to it meanwhile
-        if isinstance(self.error, PoolClosed):
+        if closed:
             return next((each for each in self.flying if each in self.finished), None)
         first = next(iter(self.flying), None)
         return first if first in self.finished else None
@@ -214,6 +219,11 @@ class _Flight:
     def _wake_up(self) -> None:
         if self.wake is not None and not self.wake.done():
             self.wake.set_result(None)
+
+
+def _end_of(finished: tuple[_MapCall, WorkerResult]) -> float:
+    metrics = finished[1].metrics
+    return math.inf if metrics is None else metrics.finished_at_ns
 
 
 class _MapCall(Record):
