@@ -15,6 +15,7 @@ import pytest
 from conftest import MakeBackend
 from pinfold import LocalBackend, WorkerCall, WorkerResult
 from pinfold.config import DEFAULT_ENV_WHITELIST
+from programs import answers
 from test_sandbox import level_is_there
 
 MODES = ("fresh", "reuse", "spawn")
@@ -538,10 +539,10 @@ def test_a_process_of_a_boxed_call_imports_its_source(
 
 
 def test_a_stack_and_a_chain_name_the_file_alone(either: LocalBackend) -> None:
-    result = either.submit(WorkerCall("def f():\n    while True: pass\n", "f"), deadline_s=0.3)
-    error = result.result().error
-    assert error is not None
-    assert error.stack.count('File "user_code.py", line 2 in f\n') == 1
+    hangs = WorkerCall("def f():\n    while True: pass\n", "f")
+    *_, result = answers(lambda: either.submit(hangs, deadline_s=0.3).result())
+    assert result.error is not None
+    assert result.error.stack.count('File "user_code.py", line 2 in f\n') == 1
     told = text(
         either, "def f():\n    try: 1 / 0\n    except Exception as e: raise KeyError from e\n"
     )
