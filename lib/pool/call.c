@@ -19,6 +19,7 @@
 #define EVIDENCE CALL_BY_EVIDENCE
 #define LIMIT_SHARE 10 /* at most one part in LIMIT_SHARE of the time goes to looking at a call's use */
 #define LIMIT_PAUSE_MOST NS_PER_S
+#define CALL_CLOSES (1u << 20) /* bytes of a file that is closed here, and not in a process that has the time */
 #define STAYS(state)                                                                                              \
     {                                                                                                             \
         state, 0, KEEP                                                                                            \
@@ -320,6 +321,16 @@ void call_return(struct pinfold_pool *pool, struct call *call)
     clock_wait(pool, call);
 }
 
+/* Close the request's spill. This may be the last descriptor of a large file, which the guard then closes. */
+static void close_spill(struct call *call)
+{
+    const struct template *template = call->worker ? call->worker->template : call->template;
+    if (template && call->payload_size > CALL_CLOSES)
+        template_close(template, &call->spill);
+    else
+        close_fd(&call->spill);
+}
+
 /* Settle the call's times and what it used, then deliver its result. */
 static void finish(struct pinfold_pool *pool, struct call *call)
 {
@@ -327,8 +338,9 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     reactor_drop(pool, &call->sample);
     limit_forget(&call->watch);
     pool->n_pending--;
-    call_detach(pool, call);
+    close_spill(call);
     free(TAKE_PTR(call->payload));
+    call_detach(pool, call);
     if (call->template) {
         TAILQ_REMOVE(&call->template->sweeping, call, swept);
         call->template = NULL;

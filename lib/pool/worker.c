@@ -358,7 +358,6 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    close_fd(&call->spill); /* spills are large; an inline request is kept, as the call may be recalled */
     worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
@@ -788,11 +787,18 @@ static bool never_begun(const struct pinfold_pool *pool, const struct worker *wo
            !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
+/* Return whether the request is unchanged. A program in a box, this worker's last call, may have peeked at the next call's
+ * message without taking it (recv(2), MSG_PEEK), and so got a descriptor by which it can write to a spill. */
+static bool is_intact(const struct pinfold_pool *pool, const struct worker *worker)
+{
+    return worker->call->spill < 0 || !pool_wants_seals(pool) || worker->calls == 0;
+}
+
 /* Give a call that was never begun to another worker. */
 static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    if (!call || !never_begun(pool, worker) || !call->payload || call->returns >= CALL_RETURNS)
+    if (!call || !never_begun(pool, worker) || !is_intact(pool, worker) || call->returns >= CALL_RETURNS)
         return;
     call->returns++;
     worker->call = NULL;
