@@ -35,6 +35,7 @@ enum frame_kind {
     FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
     FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it keeps output there: printed.h */
     FRAME_DROP = 15,    /* pool -> guard: a descriptor, which the guard does not even take */
+    FRAME_TAKEN = 16,   /* pool -> worker: it has the spill that the worker holds */
     FRAME_KINDS
 };
 
@@ -105,8 +106,8 @@ struct frame_result {
 #define RESULT_CHILDREN 2u /* the call left processes behind: wait for the sweep before telling anyone */
 #define RESULT_RETIRE 4u   /* the worker asks not to be used again (threads left, memory grew, ...) */
 #define RESULT_QUIET 8u    /* the call printed nothing: what is in the worker's pipes is another's */
-/* The spill is a sealed memfd, which the worker holds until it is killed or gets its next call: the kernel has refused to
- * send it, because too many descriptors of this user's are under way (unix(7), ETOOMANYREFS). */
+/* The spill is a sealed memfd, which the worker holds until it is killed or gets FRAME_TAKEN: the pool opens nothing else
+ * there, and no limit on descriptors under way (unix(7), ETOOMANYREFS) keeps it back. */
 #define RESULT_HELD 16u
 
 enum result_status {
@@ -143,8 +144,8 @@ bool frame_may_yet_go(int r);
  * -EPROTO for a frame that breaks a rule; -EMFILE for a good one whose descriptors this process has no room for: they
  * are lost, and *ret_frame has all but them.
  *
- * With MSG_PEEK, only a good frame is taken out of the socket. Any other stays there, with descriptors of which this
- * process has not the last, and nothing behind it can be received any more. */
+ * With MSG_PEEK, only a good frame without descriptors is taken out of the socket. Any other is -EPROTO and stays there,
+ * so that this process never has, nor closes, the descriptors; nothing behind it can be received any more. */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
 /* The same; *ret_unread is set to true if the peer has died, or closed its end, with a message unread, which must then be
  * the last that it was sent. The kernel tells that once. */

@@ -21,7 +21,7 @@ struct result {
 struct result *result_new(void);
 
 /* Takes over the payload of a RESULT frame, whose descriptor stays the frame's. `spills`: where its spill may lie; NULL: it
- * must be a sealed memfd.
+ * must be a sealed memfd, which its worker held.
  * -EBADMSG, -EPROTO: damaged; -ETXTBSY: its spill can still be written; the sentence says more. */
 int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error);

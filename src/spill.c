@@ -254,8 +254,9 @@ int spill_prove_sealed(int fd)
     return is_sealed(fd) ? 0 : -EBADMSG;
 }
 
-/* Not pidfd_getfd(2), which waits for a process that is in the middle of an exec, and which containers refuse; and not at
- * once for reading, which would be told to a device, say. */
+/* Not pidfd_getfd(2), which waits for a process that is in the middle of an exec, and which containers refuse. And not at
+ * once for reading, which a device would be told, and after which a close(2) would end the locks that this process has on
+ * the file (fcntl(2), F_SETLK): neither is so of a descriptor that only names it. */
 int spill_open_held(pid_t pid, int number, int *ret_fd)
 {
     static const char memfd[] = "/memfd:";
@@ -268,9 +269,12 @@ int spill_open_held(pid_t pid, int number, int *ret_fd)
         return error_is_ours(code) ? code : code == -ENOENT && access(path, X_OK) == 0 ? -EBADMSG : -EPERM;
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
-    if (readlink(path, target, sizeof(target)) != sizeof(target))
+    const ssize_t got = readlink(path, target, sizeof(target));
+    struct stat status;
+    if (got < 0)
         return -EPERM;
-    if (memcmp(target, memfd, sizeof(target)) != 0)
+    if (got != sizeof(target) || memcmp(target, memfd, sizeof(target)) != 0 || fstat(held, &status) < 0 ||
+        status.st_nlink > 0)
         return -EBADMSG;
     int fd = reopen(held, O_RDONLY | O_NONBLOCK);
     if (fd < 0)

@@ -6,7 +6,8 @@
  *
  * Such a proof holds for the moment: a process of the same user that still has the descriptor can open the file once
  * more for writing. A worker in a box therefore writes its spills to sealed memfds (memfd_create(2)), which nobody can
- * change or cut any more, and the pool takes nothing else from it.
+ * change or cut any more, and the pool takes nothing else from it. Such a spill does not travel: its worker holds it and
+ * names its number, for the pool to open.
  */
 #ifndef PINFOLD_SPILL_H
 #define PINFOLD_SPILL_H

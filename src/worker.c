@@ -505,7 +505,7 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, c
     return true;
 }
 
-/* The descriptor of a spill that the worker could not send. -ESRCH: nor can it any more. */
+/* The descriptor of a spill that the worker holds. -ESRCH: it does no more. */
 static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
 {
     int32_t number;
@@ -539,7 +539,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (r == -ESRCH) /* how it ended, its template is about to tell */
         return;
     if (fits && r == 0)
-        r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+        r = result_payload(call->result, frame, held ? NULL : &pool->spills, &error);
     else if (!fits) /* it is not even looked at: to copy or map it costs what the limit is there to save */
         call->result->told.metrics.result_bytes = body->payload_size;
     if (r < 0) {
@@ -569,6 +569,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
+/* It holds nothing any more, and may have its next call. */
+static void return_worker(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (worker->answer_flags & RESULT_HELD) /* one that is dead is told of soon */
+        (void)frame_send(worker->channel, FRAME_TAKEN, 0, NULL, NULL, 0, NULL, 0);
+    worker_step(pool, worker, WORKER_RETURN);
+}
+
 /* Its result counts: nothing else waited in the channel. */
 static void tell_result(struct pinfold_pool *pool, struct worker *worker)
 {
@@ -593,7 +601,7 @@ static void tell_result(struct pinfold_pool *pool, struct worker *worker)
     else if (worker->channel < 0)
         worker_retire(pool, worker, "closed its channel");
     else
-        worker_step(pool, worker, WORKER_RETURN);
+        return_worker(pool, worker);
 }
 
 static void take_stack(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
@@ -646,7 +654,8 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     const struct template *template = worker->template;
-    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* what is surplus shall not be closed here */
+    /* A box's descriptors are not taken: to close one would end the caller's locks on its file (fcntl(2), F_SETLK). */
+    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0;
     struct frame frame;
     int r = frame_receive_noting(worker->channel, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer,
                                  &frame, &worker->unread);
