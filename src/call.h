@@ -146,8 +146,8 @@ uint32_t call_blame(int code);
 /* The same: it had so much memory, and that was too much. */
 void call_evidence_memory(struct call *call, uint64_t bytes);
 
-/* Notes what the call used so far; a later note replaces it, but the highest peak stays. `peak_kb` includes what was
- * inherited. */
+/* Notes what the call used so far: the most processor time that was noted stays, and the highest peak. `peak_kb` includes
+ * what was inherited. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
 /* Notes what the call has waited for, where the pool tells that, while its worker lives. */

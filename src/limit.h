@@ -9,11 +9,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "usage.h"
+
 /* 0: no bound. All count the worker and every descendant of it. */
 struct limits {
     uint64_t
         memory_bytes; /* anonymous and shared memory in use, and what files in memory take that they hold open, or in a
-                              view of their own; not what is shared with the template or a file on a disk */
+                              view of their own; and page tables; not what is shared with the template or a file on a disk */
     uint64_t cpu_ns;    /* user and system time */
     uint32_t processes; /* that live at once, the worker among them */
 };
@@ -23,7 +25,8 @@ struct limit_use {
     uint64_t memory_bytes;
     uint64_t cpu_ns;
     uint32_t processes;
-    int failure; /* LIMIT_UNSEEN: a negative errno */
+    uint64_t below_peak_kb; /* of the one below the worker that had most; 0 without a bound on memory */
+    int failure;            /* LIMIT_UNSEEN: a negative errno */
 };
 
 /* What one call's looks have to know of one another. Zero, but for `in_view`, before the first. */
@@ -52,6 +55,9 @@ enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES, LIMIT_UNS
  * larger than the limit on processes (or 4096) the rest is not looked at. */
 enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limit_watch *watch,
                           uint64_t inherited_bytes, uint64_t cpu_before_ns, struct limit_use *ret_use);
+
+/* Adds the processor time of all below the worker that live, or that nobody has waited for, and the peak of the largest. */
+void limit_add_below(pid_t worker, struct usage *usage);
 
 /* Whether there is anything to look for. */
 bool limit_any(const struct limits *limits);

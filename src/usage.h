@@ -12,12 +12,13 @@ struct usage {
     uint64_t
         peak_kb; /* VmHWM: most memory ever resident, files and inherited pages included; of the program that it
                             executed last. 0: it is at its end, and has given all back */
-    uint64_t anonymous_kb; /* RssAnon and RssShmem: memory in use that no file on a disk stands behind */
-    uint64_t shared_kb;
-    uint64_t waited_us;  /* of the children alone */
-    uint64_t counted_us; /* of both, as they will be added to its parent's waited_us at the least */
-    uint64_t started;    /* tells it from another process that had its pid */
-    bool execed;         /* it has executed a program since it was forked */
+    uint64_t anonymous_kb; /* RssAnon and VmSwap: memory that no file stands behind, wherever it is now */
+    uint64_t shared_kb;    /* RssShmem */
+    uint64_t tables_kb;    /* VmPTE: the kernel's, to map all of it */
+    uint64_t waited_us;    /* of the children alone */
+    uint64_t counted_us;   /* of both, as they will be added to its parent's waited_us at the least */
+    uint64_t started;      /* tells it from another process that had its pid */
+    bool execed;           /* it has executed a program since it was forked */
 };
 
 struct usage_waits {

@@ -136,9 +136,13 @@ void worker_ask(const struct worker *worker)
     send_signal(worker, ask_signal());
 }
 
-bool worker_usage(const struct worker *worker, struct usage *ret_usage)
+bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage)
 {
-    return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
+    if (usage_read(worker->pid, ret_usage) < 0 || ret_usage->peak_kb == 0)
+        return false;
+    if (tree)
+        limit_add_below(worker->pid, ret_usage);
+    return !pidfd_ended(worker->pidfd);
 }
 
 /* What lies there unread goes with it, descriptors and all. */
@@ -486,8 +490,10 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, c
     const bool credible = is_credible(pool, worker->call, body);
     const bool ahead = worker->ahead.n > 0; /* the end of the worker is not that of this call */
     const bool execs = pool->config.isolation == PINFOLD_SPAWN;
+    /* A worker that is used again is looked below only if it says that there is anything: to look takes time. */
+    const bool tree = body->flags & RESULT_CHILDREN || !pool_reuses(pool);
     struct usage usage;
-    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, &usage) && (execs || !usage.execed)) {
+    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, tree, &usage) && (execs || !usage.execed)) {
         call_usage_total(worker->call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (pool_reuses(pool)) {
             worker->user_us = usage.user_us;

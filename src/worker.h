@@ -132,8 +132,9 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
 /* Asks it where its program stands: it answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
 
-/* What it has used so far. False: it is dead, and its pid may be another's, or about to be. */
-bool worker_usage(const struct worker *worker, struct usage *ret_usage);
+/* What it has used so far, or with `tree` it and all below it. False: it is dead, and its pid may be another's, or about to
+ * be. */
+bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage);
 
 /* Takes the frames that wait in its channel. */
 void worker_receive(struct pinfold_pool *pool, struct worker *worker);

@@ -86,6 +86,13 @@ KNOWN: dict[str, tuple[str, str]] = {
     "tamper_builtins": ("reuse", _REUSE),
     "lock_read_file": ("", "a lock needs no right to write: whoever locks the same file waits"),
     "lock_record_read_file": ("", "the same"),
+    "memory_in_flight_in_pieces": (
+        "",
+        "no process holds the files open, and the kernel tells nobody",
+    ),
+    "memory_advised_away": ("", "the same"),
+    "cpu_by_hops": ("", "the kernel forgets the time of children that nobody waits for"),
+    "cpu_by_hops_told": ("", "the same"),
     "read_proc_net": ("standard", "a Landlock rule for a process's directory is for all in it"),
 }
 

@@ -546,6 +546,30 @@ return value, [top for top in made if not (top + "/").startswith(here + "/")], h
 
 
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_what_children_have_used_is_told_though_they_live_on(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    body = """
+import os, time
+reader, writer = os.pipe()
+if os.fork() == 0:
+    held = b"x" * (100 << 20)
+    while time.process_time() < 0.4: pass
+    os.write(writer, b"x")
+    time.sleep(60)
+os.read(reader, 1)
+"""
+    with make_backend(isolation=isolation, sandbox=level, max_workers=1) as backend:
+        for _ in range(2):
+            result = backend.submit(call(body), deadline_s=50).result(timeout=60)
+            assert result.outcome == "ok"
+            assert result.metrics is not None
+            assert result.metrics.user_time_s + result.metrics.sys_time_s > 0.3
+            # A worker that is used again has killed them before it answers.
+            assert isolation != "fresh" or result.metrics.peak_rss_kb > 100 << 10
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
 def test_a_boxed_call_without_a_descriptor_left_returns_a_large_value(
     make_backend: MakeBackend, level: str, isolation: str
 ) -> None:
