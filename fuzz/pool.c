@@ -99,7 +99,7 @@ static void hear_call(struct far_worker *worker, struct frame *frame)
         CHECK(!worker->slate && worker->call == 0 && slate_map(frame->fds[0], &worker->slate) == 0);
     } else if (frame->head.kind == PINFOLD_FRAME_PRINTED) {
         CHECK(!worker->printed && worker->call == 0 && printed_map(frame->fds[0], &worker->printed) == 0);
-    } else {
+    } else if (frame->head.kind != PINFOLD_FRAME_TAKEN) {
         CHECK(frame->head.kind == PINFOLD_FRAME_CALL);
         if (frame->n_fds == 0)
             check_payload(frame->tail, frame->tail_size);
@@ -513,7 +513,7 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
     int n = __real_epoll_wait(epoll, events, most - 1, 0);
     CHECK(n >= 0);
     if (kernel.now >= world.pool->armed)
-        events[n++] = (struct epoll_event){EPOLLIN, {.u64 = WATCH_POOL_TIMER}};
+        events[n++] = (struct epoll_event){EPOLLIN, {.u64 = 1 /* the timer: enum own_source of reactor.c */}};
     return n;
 }
 

@@ -91,7 +91,8 @@ enum pinfold_frame_kind {
     PINFOLD_FRAME_SLATE = 13,   /* pool -> worker, once and first, with PINFOLD_AHEAD; one descriptor, the slate */
     PINFOLD_FRAME_PRINTED =
         14, /* pool -> worker, once, before its first call, with PINFOLD_PRINTED; one descriptor */
-    PINFOLD_FRAME_DROP = 15, /* pool -> guard: one descriptor to close, which the guard does not even receive */
+    PINFOLD_FRAME_DROP = 15,  /* pool -> guard: one descriptor to close, which the guard does not even receive */
+    PINFOLD_FRAME_TAKEN = 16, /* pool -> worker: the pool has the spill that the worker holds */
     PINFOLD_FRAME_KINDS
 };
 
@@ -112,7 +113,7 @@ struct pinfold_frame_setup {
     uint32_t flags;     /* PINFOLD_SETUP_... */
 };
 #define PINFOLD_SETUP_PDEATHSIG 1u /* workers die with the template (PR_SET_PDEATHSIG) */
-#define PINFOLD_SETUP_SEALED 2u    /* workers' spills must be sealed memfds */
+#define PINFOLD_SETUP_SEALED 2u    /* workers' spills must be sealed memfds, which are held, not sent */
 #define PINFOLD_SETUP_PATH_MAX 4095u
 
 /* TEMPLATE. Descriptors: a pidfd of the template. */
@@ -171,9 +172,9 @@ struct pinfold_frame_result {
 #define PINFOLD_RESULT_CHILDREN 2u /* the call left processes behind: the pool waits for their sweep */
 #define PINFOLD_RESULT_RETIRE 4u   /* the pool must not use the worker again (threads left, memory grew, ...) */
 #define PINFOLD_RESULT_QUIET 8u    /* the call printed nothing, and the slate is open */
-/* The spill is a sealed memfd that the kernel refused to send: too many descriptors of this user are in flight
- * (unix(7), ETOOMANYREFS). The worker closes its slate, and keeps the memfd and itself until it is killed or gets
- * its next call. */
+/* The spill is a sealed memfd, which is not sent: the pool opens it in the worker (proc(5), /proc/PID/fd). The
+ * worker closes its slate before this RESULT. It holds the memfd, and does not exit, until TAKEN, a kill, or
+ * end-of-file. */
 #define PINFOLD_RESULT_HELD 16u
 
 /* With a status other than OK, the payload is the runtime's own account of the failure. */
@@ -204,10 +205,11 @@ enum pinfold_status {
  * What the segments hold is between the runtime and its caller. The same bytes travel as the tail of a frame, up
  * to PINFOLD_PAYLOAD_INLINE_MAX of them, or as the whole content of a *spill*.
  *
- * A spill is a file without a name in the spill directory (open(2), O_TMPFILE), or with PINFOLD_SETUP_SEALED a
- * memfd. It is written with write(2), without holes. The writer opens a file again for reading only, closes the
- * descriptor with which it wrote, and sends the other one. A memfd gets PINFOLD_SPILL_SEALS before it is sent. The
- * pool refuses a spill that a process can still write to. The reader maps it privately (MAP_PRIVATE). */
+ * A spill is written with write(2), without holes. Without PINFOLD_SETUP_SEALED it is a file without a name in the
+ * spill directory (open(2), O_TMPFILE). Its writer opens it again for reading only, closes the descriptor with
+ * which it wrote, and sends the other one (SPILLED): the pool refuses a file that a process can still write to.
+ * With PINFOLD_SETUP_SEALED, a worker's spill is a memfd with PINFOLD_SPILL_SEALS, which the worker holds (HELD).
+ * The reader of a spill maps it privately (MAP_PRIVATE). */
 
 #define PINFOLD_PAYLOAD_MAGIC 0x4C504650u /* "PFPL" */
 #define PINFOLD_PAYLOAD_ALIGN 64u

@@ -21,6 +21,7 @@ const char *volatile running_name;
 static struct rusage before;
 static struct pinfold_slate *slate; /* NULL: no call is handed ahead */
 static uint32_t reads;
+static int held = -1; /* a sealed spill, which the pool opens in this process */
 
 uint64_t status_kb(const char *name)
 {
@@ -104,7 +105,7 @@ void answer(const struct request *request, enum pinfold_status status, const str
             answer_error(request, PINFOLD_STATUS_INTERNAL, strerror(errno));
             return;
         }
-        result.flags |= PINFOLD_RESULT_SPILLED;
+        result.flags |= *spill_directory ? PINFOLD_RESULT_SPILLED : PINFOLD_RESULT_HELD;
     }
     fflush(NULL);
     /* A subreaper without a child has no descendant at all. */
@@ -117,10 +118,16 @@ void answer(const struct request *request, enum pinfold_status status, const str
     result.sys_us = spent_us(now.ru_stime, before.ru_stime);
     result.peak_kb = status_kb("VmHWM:");
     running = 0;
-    if (slate && result.flags & PINFOLD_RESULT_CHILDREN)
+    if (slate && result.flags & (PINFOLD_RESULT_CHILDREN | PINFOLD_RESULT_HELD))
         atomic_fetch_or(&slate->word, PINFOLD_SLATE_CLOSED);
     else if (slate)
         result.flags |= quiet();
+    if (result.flags & PINFOLD_RESULT_HELD) {
+        held = spill;
+        frame_send(CHANNEL, PINFOLD_FRAME_RESULT, request->id, &result, sizeof(result), &held, sizeof(held), NULL,
+                   0);
+        return;
+    }
     frame_send(CHANNEL, PINFOLD_FRAME_RESULT, request->id, &result, sizeof(result), small,
                spill < 0 ? result.payload_size : 0, &spill, spill >= 0);
     if (spill >= 0)
@@ -206,6 +213,11 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
             close(spill);
             continue;
         }
+        if (frame.head.kind == PINFOLD_FRAME_TAKEN) {
+            close(held);
+            held = -1;
+            continue;
+        }
         struct pinfold_frame_call call = frame.body.call;
         if (!may_begin(&call))
             continue;
@@ -226,5 +238,7 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
         if (call.flags & PINFOLD_CALL_SPILLED && payload != MAP_FAILED)
             munmap(payload, call.payload_size);
     } while (isolation != PINFOLD_FRESH);
+    if (held >= 0) /* until the pool has it, and kills this process or hangs up */
+        poll(&(struct pollfd){CHANNEL, POLLRDHUP, 0}, 1, -1);
     _exit(0);
 }

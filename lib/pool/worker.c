@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -20,6 +21,11 @@
 #include "pool/pool.h"
 #include "process/usage.h"
 #include "wire/printed.h"
+
+/* The descriptors of a worker that the reactor watches. Results must wake one thread only, and once. Level-triggered, an
+ * event just given to the leader would wake the reactor, too (epoll(7)). */
+enum source { SOURCE_PEER, SOURCE_OUT, SOURCE_ERR };
+#define PEER_EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 
 #define CREDIT_US 10000 /* one clock tick, by which processor time may be counted */
 
@@ -131,9 +137,13 @@ void worker_ask(const struct worker *worker)
     send_signal(worker, PINFOLD_ASK_SIGNAL);
 }
 
-bool worker_usage(const struct worker *worker, struct usage *ret_usage)
+bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage)
 {
-    return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
+    if (usage_read(worker->pid, ret_usage) < 0 || ret_usage->peak_kb == 0)
+        return false;
+    if (tree)
+        limit_add_below(worker->pid, ret_usage);
+    return !pidfd_ended(worker->pidfd);
 }
 
 /* Close the peer. Closing it also closes descriptors in unread messages. */
@@ -256,17 +266,22 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
     if (r == 0 && pool->config.flags & PINFOLD_PRINTED)
         r = open_printed(worker);
     if (r == 0)
-        r = reactor_watch(pool, worker->peer, WATCH_WORKER_PEER, worker->number);
+        r = reactor_watch(pool, worker->peer, PEER_EVENTS, &pool->workers, SOURCE_PEER, worker->number);
     if (r == 0)
-        r = reactor_watch(pool, worker->pipes[WORKER_OUT], WATCH_WORKER_OUT, worker->number);
+        r = reactor_watch(pool, worker->pipes[WORKER_OUT], EPOLLIN, &pool->workers, SOURCE_OUT, worker->number);
     if (r == 0)
-        r = reactor_watch(pool, worker->pipes[WORKER_ERR], WATCH_WORKER_ERR, worker->number);
+        r = reactor_watch(pool, worker->pipes[WORKER_ERR], EPOLLIN, &pool->workers, SOURCE_ERR, worker->number);
     if (r < 0)
         return r;
     struct pinfold_frame_start start = {0};
     memcpy(start.worker_id, worker->id, sizeof(start.worker_id));
     const int fds[] = {channel, out, err};
     return frame_send(worker->template->control, PINFOLD_FRAME_START, worker->number, &start, NULL, 0, fds, 3);
+}
+
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    worker_due(pool, CONTAINER_OF(timer, struct worker, timer));
 }
 
 int worker_start(struct pinfold_pool *pool, struct template *template)
@@ -277,7 +292,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     worker->template = template;
     worker->peer = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
     worker->printed = -1;
-    worker->timer.kind = DEADLINE_WORKER;
+    worker->timer.passed = timer_passed;
     output_reset(&worker->output[WORKER_ERR], LOADING_ERR_BYTES);
     int r = make_id(worker->id);
     if (r == 0)
@@ -341,7 +356,6 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    close_fd(&call->spill); /* spills are large; an inline request is kept, as the call may be recalled */
     worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
@@ -484,8 +498,10 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker,
     const bool credible = is_credible(pool, worker->call, body);
     const bool ahead = worker->ahead.n > 0; /* the worker's end would not be that of this call */
     const bool execs = pool->config.isolation == PINFOLD_SPAWN;
+    /* A worker that is used again is looked below only if it says that there is anything: to look takes time. */
+    const bool tree = body->flags & PINFOLD_RESULT_CHILDREN || !pool_reuses(pool);
     struct usage usage;
-    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, &usage) && (execs || !usage.execed)) {
+    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, tree, &usage) && (execs || !usage.execed)) {
         call_usage_total(worker->call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (pool_reuses(pool)) {
             worker->user_us = usage.user_us;
@@ -503,7 +519,7 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker,
     return true;
 }
 
-/* Open the descriptor of a spill that the worker could not send. -ESRCH: the worker is dead. */
+/* Open the descriptor of a spill that the worker holds. -ESRCH: the worker is dead. */
 static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
 {
     int32_t number;
@@ -537,7 +553,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (r == -ESRCH) /* the template is about to report its exit */
         return;
     if (fits && r == 0)
-        r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+        r = result_payload(call->result, frame, held ? NULL : &pool->spills, &error);
     else if (!fits) /* do not even look: a copy or a mapping would cost what the limit saves */
         call->result->public.metrics.result_bytes = body->payload_size;
     if (r < 0) {
@@ -567,6 +583,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     worker->answer_flags = body->flags | (measured ? 0 : PINFOLD_RESULT_CHILDREN);
 }
 
+/* Tell the worker that the pool has the spill which the worker holds, and let it have its next call. */
+static void return_worker(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (worker->answer_flags & PINFOLD_RESULT_HELD) /* a dead worker is reported soon */
+        (void)frame_send(worker->peer, PINFOLD_FRAME_TAKEN, 0, NULL, NULL, 0, NULL, 0);
+    worker_step(pool, worker, WORKER_RETURN);
+}
+
 /* Settle its result: nothing else was left in the channel. */
 static void receive_result(struct pinfold_pool *pool, struct worker *worker)
 {
@@ -591,7 +615,7 @@ static void receive_result(struct pinfold_pool *pool, struct worker *worker)
     else if (worker->peer < 0)
         worker_retire(pool, worker, "closed its channel");
     else
-        worker_step(pool, worker, WORKER_RETURN);
+        return_worker(pool, worker);
 }
 
 static void take_stack(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
@@ -644,7 +668,8 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     const struct template *template = worker->template;
-    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* surplus descriptors must not be closed here */
+    /* A box's descriptors are not taken: to close one would end the caller's locks on its file (fcntl(2), F_SETLK). */
+    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0;
     struct frame frame;
     int r = frame_receive_noting(worker->peer, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer, &frame,
                                  &worker->unread);
@@ -703,7 +728,7 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
     while (left > 0 && worker->peer >= 0 && receive_one(pool, worker))
         left--;
     if (left == 0 && worker->peer >= 0)
-        reactor_again(pool, worker->peer, WATCH_WORKER_PEER, number);
+        reactor_again(pool, worker->peer, PEER_EVENTS, &pool->workers, SOURCE_PEER, number);
     if (handle_get(&pool->workers, number) && worker->answered)
         receive_result(pool, worker);
 }
@@ -773,11 +798,18 @@ static bool never_begun(const struct pinfold_pool *pool, const struct worker *wo
            !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
+/* Return whether the request is unchanged. A program in a box, this worker's last call, may have peeked at the next call's
+ * message without taking it (recv(2), MSG_PEEK), and so got a descriptor by which it can write to a spill. */
+static bool is_intact(const struct pinfold_pool *pool, const struct worker *worker)
+{
+    return worker->call->spill < 0 || !pool_wants_seals(pool) || worker->calls == 0;
+}
+
 /* Give a call that was never begun to another worker. */
 static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    if (!call || !never_begun(pool, worker) || !call->payload || call->returns >= CALL_RETURNS)
+    if (!call || !never_begun(pool, worker) || !is_intact(pool, worker) || call->returns >= CALL_RETURNS)
         return;
     call->returns++;
     worker->call = NULL;
@@ -906,4 +938,19 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
     default:
         break;
     }
+}
+
+void worker_ready(void *context, void *object, unsigned source)
+{
+    struct pinfold_pool *pool = context;
+    struct worker *worker = object;
+    if (source == SOURCE_PEER) {
+        worker_receive(pool, worker);
+        return;
+    }
+    const uint64_t number = worker->number;
+    if (worker->ahead.n > 0) /* the output is the present call's; no other may begin while it is read */
+        ahead_settle(pool, worker);
+    if (handle_get(&pool->workers, number))
+        worker_drain(pool, worker, source == SOURCE_OUT ? WORKER_OUT : WORKER_ERR, false);
 }

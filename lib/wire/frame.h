@@ -39,8 +39,9 @@ bool frame_may_yet_go(int r);
  * -EAGAIN; -EPROTO: the frame breaks a rule; -EMFILE: the frame is valid, but this process has no room for its
  * descriptors. These are then lost, and *ret_frame holds the rest.
  *
- * With MSG_PEEK, only a valid frame is removed from the socket. Any other stays there and keeps its descriptors
- * open, and nothing behind it can be received any more. */
+ * With MSG_PEEK, only a good frame without descriptors is taken out of the socket. Any other is -EPROTO and stays
+ * there, so that this process never has, nor closes, the descriptors; nothing behind it can be received any more.
+ */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
 /* As frame_receive. Set *ret_unread to true if the peer died or closed its end with a message unread, which
  * must be the last one sent to it. The kernel reports that once. */
