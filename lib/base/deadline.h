@@ -6,11 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Embedded in the object that it times. All zero: not set. Only the owner interprets `kind`. */
+/* Embedded in the object that it times. All zero but `passed`: not set. */
 struct deadline {
     int64_t due;   /* CLOCK_MONOTONIC, ns */
     uint32_t slot; /* index in the heap, counted from 1; 0: not in the heap */
-    uint32_t kind;
+    void (*passed)(void *context,
+                   struct deadline *deadline); /* for the heap's user, who calls it when it is due */
 };
 
 struct deadline_heap {

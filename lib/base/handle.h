@@ -19,6 +19,8 @@ struct handle_table {
     uint32_t used; /* slots ever used */
     uint32_t free; /* first free slot, counted from 1; 0: none */
     uint32_t n;    /* objects in the table */
+    /* For the table's user: `source`, a descriptor of the object, is readable. */
+    void (*ready)(void *context, void *object, unsigned source);
 };
 
 /* Give the object a handle, which is never 0. -ENOMEM; -ENOSPC: the table holds 2^25 objects. */

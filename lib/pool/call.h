@@ -97,7 +97,7 @@ struct call {
     struct result *result; /* under construction; complete when DONE */
     void *payload;         /* the inline request, until the call ends; or NULL */
     uint64_t payload_size;
-    int spill;           /* the request's spill, until a worker gets it; or -1 */
+    int spill;           /* the request's spill, until the call ends; or -1 */
     uint32_t turn;       /* on the worker's slate, if `offered` */
     bool offered;        /* it was handed ahead */
     bool start_reported; /* the event of its start was queued */

@@ -378,6 +378,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     TAILQ_INIT(&pool->loaded);
     TAILQ_INIT(&pool->hungry);
     TAILQ_INIT(&pool->template_list);
+    pool->workers.ready = worker_ready;
+    pool->templates.ready = template_ready;
     TAILQ_INIT(&pool->queues);
     STAILQ_INIT(&pool->events);
     pthread_mutex_init(&pool->lock, NULL);

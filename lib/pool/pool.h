@@ -120,24 +120,14 @@ struct pinfold_pool {
     _Alignas(8) uint8_t buffer[FRAME_MAX]; /* for one received frame at a time */
 };
 
-/* The owner of a deadline in the heap (struct deadline, kind). */
-enum deadline_kind { DEADLINE_CALL, DEADLINE_SAMPLE, DEADLINE_WORKER, DEADLINE_TEMPLATE };
-
-/* The descriptor that an epoll event is about: the low three bits of its data; the rest is a handle. */
-enum watch_kind {
-    WATCH_POOL_WAKE,
-    WATCH_POOL_TIMER,
-    WATCH_WORKER_PEER,
-    WATCH_WORKER_OUT,
-    WATCH_WORKER_ERR,
-    WATCH_TEMPLATE_CONTROL,
-    WATCH_TEMPLATE_LIFELINE,
-    WATCH_TEMPLATE_OTHER, /* the log pipe or a pidfd: both are examined */
-};
-
 /* reactor.c */
 int reactor_start(struct pinfold_pool *pool, pinfold_error *error);
-int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle);
+/* Call table->ready(pool, object, source), with the lock held, when the descriptor of the object with this handle is
+ * readable. `table` is &pool->workers or &pool->templates, `source` below WATCH_SOURCES, `events` EPOLLIN, with EPOLLET or
+ * without (epoll_ctl(2)). Return 0 or a negative errno. */
+int reactor_watch(struct pinfold_pool *pool, int fd, uint32_t events, const struct handle_table *table,
+                  unsigned source, uint64_t handle);
+#define WATCH_SOURCES 4u
 /* End the watch of a descriptor that may be watched. */
 void reactor_forget(struct pinfold_pool *pool, int fd);
 /* End the watch and close the descriptor. A fork of this process may hold it open, too, so that closing it
@@ -160,7 +150,8 @@ void reactor_wake_leader(struct pinfold_pool *pool);
 /* Release the lock, then wake the waiters that were to wait for that. */
 void reactor_unlock(struct pinfold_pool *pool);
 /* Watch a channel again that was not read to its end: its watch is edge-triggered. */
-void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle);
+void reactor_again(struct pinfold_pool *pool, int fd, uint32_t events, const struct handle_table *table,
+                   unsigned source, uint64_t handle);
 /* Set an object's deadline and arm the timer for it. */
 void reactor_set(struct pinfold_pool *pool, struct deadline *deadline, int64_t due);
 void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline);

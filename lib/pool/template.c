@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,6 +16,9 @@
 #include "base/util.h"
 #include "pool/pool.h"
 #include "process/sweep.h"
+
+/* The descriptors of a template that the reactor watches. OTHER: the log pipe or a pidfd, of which all are examined. */
+enum source { SOURCE_CONTROL, SOURCE_LIFELINE, SOURCE_OTHER };
 
 #define LOG_LEAST 1024u /* bytes of the log that a failure's text always has room for */
 
@@ -137,15 +141,21 @@ static int launch(struct pinfold_pool *pool, struct template *template, char **a
     return 0;
 }
 
+static int template_watch_fd(struct pinfold_pool *pool, const struct template *template, int fd,
+                             enum source source)
+{
+    return reactor_watch(pool, fd, EPOLLIN, &pool->templates, source, template->number);
+}
+
 static int template_watch(struct pinfold_pool *pool, struct template *template)
 {
-    int r = reactor_watch(pool, template->lifeline, WATCH_TEMPLATE_LIFELINE, template->number);
+    int r = template_watch_fd(pool, template, template->lifeline, SOURCE_LIFELINE);
     if (r == 0)
-        r = reactor_watch(pool, template->control, WATCH_TEMPLATE_CONTROL, template->number);
+        r = template_watch_fd(pool, template, template->control, SOURCE_CONTROL);
     if (r == 0)
-        r = reactor_watch(pool, template->log_pipe, WATCH_TEMPLATE_OTHER, template->number);
+        r = template_watch_fd(pool, template, template->log_pipe, SOURCE_OTHER);
     if (r == 0)
-        r = reactor_watch(pool, template->guard_pidfd, WATCH_TEMPLATE_OTHER, template->number);
+        r = template_watch_fd(pool, template, template->guard_pidfd, SOURCE_OTHER);
     return r;
 }
 
@@ -162,6 +172,11 @@ static void free_template(struct pinfold_pool *pool, struct template *template)
     free(template);
 }
 
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    template_due(pool, CONTAINER_OF(timer, struct template, timer));
+}
+
 int template_open(struct pinfold_pool *pool, char **argv, struct template **slot, pinfold_error *error)
 {
     struct template *template = calloc(1, sizeof(*template));
@@ -172,7 +187,7 @@ int template_open(struct pinfold_pool *pool, char **argv, struct template **slot
     template->lifeline = template->control = template->log_pipe = template->guard_pidfd = template->pidfd = -1;
     template->state = TEMPLATE_OPENING;
     template->opened = now_ns();
-    template->timer.kind = DEADLINE_TEMPLATE;
+    template->timer.passed = timer_passed;
     output_reset(&template->log, TEMPLATE_LOG_BYTES);
 
     int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
@@ -330,7 +345,7 @@ static void take_template(struct pinfold_pool *pool, struct template *template, 
         return;
     template->pid = ((const struct frame_template *)frame->body)->pid;
     template->pidfd = TAKE_FD(frame->fds[0]);
-    if (reactor_watch(pool, template->pidfd, WATCH_TEMPLATE_OTHER, template->number) < 0)
+    if (template_watch_fd(pool, template, template->pidfd, SOURCE_OTHER) < 0)
         close_fd(&template->pidfd); /* its socket's end-of-file reports the same a little later */
     template_serve(pool, template);
 }
@@ -494,6 +509,16 @@ void template_look(struct pinfold_pool *pool, struct template *template)
         TAILQ_REMOVE(&pool->template_list, template, link);
         free_template(pool, template);
     }
+}
+
+void template_ready(void *context, void *object, unsigned source)
+{
+    struct pinfold_pool *pool = context;
+    struct template *template = object;
+    if (source == SOURCE_OTHER)
+        template_look(pool, template);
+    else
+        template_receive(pool, template, source == SOURCE_CONTROL ? template->control : template->lifeline);
 }
 
 void template_let_go_all(struct pinfold_pool *pool)

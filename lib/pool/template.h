@@ -86,6 +86,9 @@ void template_end_retired(struct pinfold_pool *pool); /* end those without worke
 /* Ask this template for no worker for a while. */
 void template_rest(struct pinfold_pool *pool, struct template *template);
 
+/* Handle a readable descriptor of the template `object` in the pool `context` (handle.h, ready). */
+void template_ready(void *context, void *object, unsigned source);
+
 /* Handle its timer. */
 void template_due(struct pinfold_pool *pool, struct template *template);
 

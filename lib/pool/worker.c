@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -20,6 +21,11 @@
 #include "pool/pool.h"
 #include "process/usage.h"
 #include "wire/printed.h"
+
+/* The descriptors of a worker that the reactor watches. Results must wake one thread only, and once. Level-triggered, an
+ * event just given to the leader would wake the reactor, too (epoll(7)). */
+enum source { SOURCE_PEER, SOURCE_OUT, SOURCE_ERR };
+#define PEER_EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 
 #define CREDIT_US 10000 /* one clock tick, by which processor time may be counted */
 
@@ -262,17 +268,22 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
     if (r == 0 && pool->config.flags & PINFOLD_PRINTED)
         r = open_printed(worker);
     if (r == 0)
-        r = reactor_watch(pool, worker->peer, WATCH_WORKER_PEER, worker->number);
+        r = reactor_watch(pool, worker->peer, PEER_EVENTS, &pool->workers, SOURCE_PEER, worker->number);
     if (r == 0)
-        r = reactor_watch(pool, worker->pipes[WORKER_OUT], WATCH_WORKER_OUT, worker->number);
+        r = reactor_watch(pool, worker->pipes[WORKER_OUT], EPOLLIN, &pool->workers, SOURCE_OUT, worker->number);
     if (r == 0)
-        r = reactor_watch(pool, worker->pipes[WORKER_ERR], WATCH_WORKER_ERR, worker->number);
+        r = reactor_watch(pool, worker->pipes[WORKER_ERR], EPOLLIN, &pool->workers, SOURCE_ERR, worker->number);
     if (r < 0)
         return r;
     struct frame_start start = {0};
     memcpy(start.worker_id, worker->id, sizeof(start.worker_id));
     const int fds[] = {channel, out, err};
     return frame_send(worker->template->control, FRAME_START, worker->number, &start, NULL, 0, fds, 3);
+}
+
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    worker_due(pool, CONTAINER_OF(timer, struct worker, timer));
 }
 
 int worker_start(struct pinfold_pool *pool, struct template *template)
@@ -283,7 +294,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     worker->template = template;
     worker->peer = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
     worker->printed = -1;
-    worker->timer.kind = DEADLINE_WORKER;
+    worker->timer.passed = timer_passed;
     output_reset(&worker->output[WORKER_ERR], LOADING_ERR_BYTES);
     int r = make_id(worker->id);
     if (r == 0)
@@ -347,7 +358,6 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    close_fd(&call->spill); /* spills are large; an inline request is kept, as the call may be recalled */
     worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
@@ -707,7 +717,7 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker)
     while (left > 0 && worker->peer >= 0 && receive_one(pool, worker))
         left--;
     if (left == 0 && worker->peer >= 0)
-        reactor_again(pool, worker->peer, WATCH_WORKER_PEER, number);
+        reactor_again(pool, worker->peer, PEER_EVENTS, &pool->workers, SOURCE_PEER, number);
     if (handle_get(&pool->workers, number) && worker->answered)
         receive_result(pool, worker);
 }
@@ -777,11 +787,18 @@ static bool never_begun(const struct pinfold_pool *pool, const struct worker *wo
            !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
+/* Return whether the request is unchanged. A program in a box, this worker's last call, may have peeked at the next call's
+ * message without taking it (recv(2), MSG_PEEK), and so got a descriptor by which it can write to a spill. */
+static bool is_intact(const struct pinfold_pool *pool, const struct worker *worker)
+{
+    return worker->call->spill < 0 || !pool_wants_seals(pool) || worker->calls == 0;
+}
+
 /* Give a call that was never begun to another worker. */
 static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    if (!call || !never_begun(pool, worker) || !call->payload || call->returns >= CALL_RETURNS)
+    if (!call || !never_begun(pool, worker) || !is_intact(pool, worker) || call->returns >= CALL_RETURNS)
         return;
     call->returns++;
     worker->call = NULL;
@@ -910,4 +927,19 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
     default:
         break;
     }
+}
+
+void worker_ready(void *context, void *object, unsigned source)
+{
+    struct pinfold_pool *pool = context;
+    struct worker *worker = object;
+    if (source == SOURCE_PEER) {
+        worker_receive(pool, worker);
+        return;
+    }
+    const uint64_t number = worker->number;
+    if (worker->ahead.n > 0) /* the output is the present call's; no other may begin while it is read */
+        ahead_settle(pool, worker);
+    if (handle_get(&pool->workers, number))
+        worker_drain(pool, worker, source == SOURCE_OUT ? WORKER_OUT : WORKER_ERR, false);
 }

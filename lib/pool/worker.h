@@ -142,6 +142,9 @@ void worker_receive(struct pinfold_pool *pool, struct worker *worker);
 /* Take what waits in its stdout or stderr. */
 void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, bool all);
 
+/* Handle a readable descriptor of the worker `object` in the pool `context` (handle.h, ready). */
+void worker_ready(void *context, void *object, unsigned source);
+
 /* Handle its timer: idle too long, alive with its channel closed, or killed and never reported. */
 void worker_due(struct pinfold_pool *pool, struct worker *worker);
 

@@ -247,9 +247,13 @@ int main(int argc, char **argv)
      * If the guard is killed before it is done, the template continues and sweeps the rest. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
+    /* Remove the template's base before the template dies: after that, nobody would remove it if this process were killed,
+     * too. A template in namespaces dies with this process, and what runs in them still uses its base. */
+    int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (spill_dir >= 0 && !namespaces)
+        scratch_clear_base_of(spill_dir, child);
     kill(child, SIGKILL); /* by its pid, which it keeps until it is reaped: a box may have no list to find it in */
     sweep_all(SWEEP_FOREVER);
-    int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (spill_dir >= 0)
         scratch_clear_bases(spill_dir);
     /* Not exit(): LeakSanitizer stops a process there, and waits for ever if the SIGCONT of the caller's death

@@ -128,6 +128,45 @@ static bool is_base(const char *name)
            strspn(name + n, "0123456789abcdef") == BASE_DIGITS;
 }
 
+/* Whether the process has a file or a directory open that has this name. Asked by name: to look at what is behind a
+ * descriptor may mean to wait for a file system. */
+static bool has_open(pid_t pid, const char *name)
+{
+    char path[32], target[4096];
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    _cleanup_close_ int descriptors = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct entries entries = {.size = 0};
+    const char *number;
+    while (descriptors >= 0 && (number = next(descriptors, &entries))) {
+        const ssize_t size = readlinkat(descriptors, number, target, sizeof(target) - 1);
+        target[size > 0 ? size : 0] = '\0';
+        const char *last = strrchr(target, '/');
+        if (last && strcmp(last + 1, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void remove_base(int spill_dir, const char *name, int base)
+{
+    if (scratch_clear(base, UINT32_MAX) == 0)
+        unlinkat(spill_dir, name, AT_REMOVEDIR);
+}
+
+void scratch_clear_base_of(int spill_dir, pid_t template)
+{
+    struct entries entries = {.size = 0};
+    if (lseek(spill_dir, 0, SEEK_SET) < 0)
+        return;
+    for (const char *name; (name = next(spill_dir, &entries));) {
+        if (!is_base(name) || !has_open(template, name))
+            continue;
+        _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (base >= 0)
+            remove_base(spill_dir, name, base);
+    }
+}
+
 void scratch_clear_bases(int spill_dir)
 {
     struct entries entries = {.size = 0};
@@ -137,7 +176,7 @@ void scratch_clear_bases(int spill_dir)
         if (!is_base(name))
             continue;
         _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0 && scratch_clear(base, UINT32_MAX) == 0)
-            unlinkat(spill_dir, name, AT_REMOVEDIR);
+        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0)
+            remove_base(spill_dir, name, base);
     }
 }

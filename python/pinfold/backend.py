@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold._client import green
+from pinfold._client import green, naps
 from pinfold._client.engine import Engine
 from pinfold._client.hooks import Hooks
 from pinfold._client.launch import Launch
@@ -458,7 +458,7 @@ class LocalBackend:
             while green.patched():
                 with suppress(TimeoutError):
                     return pool.wait_ready(0)
-                green.sleep(green.LONGEST_NAP_S)
+                green.sleep(naps.GREENLETS.longest_s)
             return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

@@ -11,7 +11,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold._client import green
+from pinfold._client import green, naps
 from pinfold._client.record import Owner, Record
 from pinfold._client.text import escaped
 from pinfold.call import FOREVER_NS
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("concurrent.futures")  # the base class's logger
-
-_LONGEST_NAP_S = 1.0  # of a wait where greenlets replace threads
 
 _PENDING = "PENDING"
 _CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -149,12 +147,13 @@ class CallFuture(Record, Future[WorkerResult]):
         The completer may be in a handler that waits for this call, or belong to a thread that has
         ended, so poll for the result as well.
         """
-        nap = green.NAP_S
+        lengths = naps.NOTIFIED_GREENLETS.lengths()
         while self._state is _PENDING:
             backend = self.backend
             if backend is not None:
                 with suppress(TimeoutError):
                     backend._engine.wait_for(self, 0)
+            nap = next(lengths)
             rest = nap if until is None else min(nap, until - monotonic())
             with self._condition:
                 if self._state is not _PENDING:
@@ -162,7 +161,6 @@ class CallFuture(Record, Future[WorkerResult]):
                 if rest <= 0:
                     raise FutureTimeout
                 self._condition.wait(rest)
-            nap = min(2 * nap, _LONGEST_NAP_S)
 
     def queue_in(self, pool: Pool) -> Queue | None:
         if self.backend is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -17,7 +18,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pinfold._client import green
+from pinfold._client import green, naps
 from pinfold._client.record import Owner, Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
@@ -31,8 +32,6 @@ Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
 Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
 
 _END: Any = object()
-_LOOK_S = 1.0  # between checks whether another thread still settles this loop's calls
-_NAP_S = 0.01  # between checks of a queue that other callers have filled
 
 # Short calls are handed ahead (docs/design.md) and end many at a time. More of them must be in
 # flight, or the workers wait for this loop. Small ones only, so that they hold little memory.
@@ -145,9 +144,13 @@ class _Flight:
 
     def landed(self) -> _MapCall | None:
         """Return a finished call to yield next, or None."""
+        closed = isinstance(self.error, PoolClosed)
+        if not self.ordered and closed:  # by another thread, which delivers the last ends
+            finished = list(self.finished.items())
+            return min(finished, key=_end_of, default=(None, None))[0]
         if not self.ordered:
             return next(iter(list(self.finished)), None)  # other threads may add to it meanwhile
-        if isinstance(self.error, PoolClosed):
+        if closed:
             return next((each for each in self.flying if each in self.finished), None)
         first = next(iter(self.flying), None)
         return first if first in self.finished else None
@@ -221,6 +224,11 @@ class _Flight:
             self.wake.set_result(None)
 
 
+def _end_of(finished: tuple[_MapCall, WorkerResult]) -> float:
+    metrics = finished[1].metrics
+    return math.inf if metrics is None else metrics.finished_at_ns
+
+
 class _MapCall(Record):
     __slots__ = ("flight", "request_bytes")
 
@@ -280,7 +288,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
             if not flight.flying:
                 if not more and flight.held is None:
                     return
-                time.sleep(_NAP_S)
+                time.sleep(naps.FULL_S)
                 continue
             queue = flight.queue  # take many results at a time
             if queue is not None and (engine.settle(queue.take) or engine.settle(flight.wait)):
@@ -294,7 +302,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 engine.wait_for(awaited, FOREVER_NS)
             with flight.news:
                 if flight.landed() is None:
-                    flight.news.wait(_LOOK_S)
+                    flight.news.wait(naps.STRAY_S)
     finally:
         flight.cancel()
 
@@ -325,7 +333,7 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
                 if not source.more and flight.held is None:
                     return
                 if not source.waits:
-                    await asyncio.sleep(_NAP_S)
+                    await asyncio.sleep(naps.FULL_S)
                     continue
             flight.wake = flight.loop.create_future()
             await source.wait_with(flight.wake)

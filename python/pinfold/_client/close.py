@@ -8,9 +8,9 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from pinfold._client import green
+from pinfold._client import green, naps
 from pinfold._client.submit import Submitting
-from pinfold._client.tables import STRAY_S, State, claimed, here
+from pinfold._client.tables import State, claimed, here
 from pinfold.call import FOREVER_NS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Closing(Submitting):
                 return
             with self._idle:
                 if self._closing and not self._closed:
-                    self._idle.wait(STRAY_S)
+                    self._idle.wait(naps.STRAY_S)
 
     def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
         """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""
@@ -131,7 +131,7 @@ class Closing(Submitting):
                 if self._is_idle(beside):
                     return errors[0] if errors else None
                 # Not for ever: whoever has news may be thrown out before it tells.
-                news = self._idle.wait(STRAY_S)
+                news = self._idle.wait(naps.STRAY_S)
             if not news and not to_the_end:
                 error = self.abandon_all(list(self._pending.values()))
                 if error is not None:
@@ -154,7 +154,7 @@ class Closing(Submitting):
             self._completer_ends = True
         pool = self._pool
         try:
-            if not self.deliver_events(STRAY_S) and pool is not None:
+            if not self.deliver_events(naps.STRAY_S) and pool is not None:
                 self._keep_events(pool)
         finally:
             if pool is not None:
@@ -180,7 +180,7 @@ class Closing(Submitting):
         """But for one in an event's handler that does not end: it may wait for this thread; and for
         a greenlet of a thread that lets none of its own run."""
         while completer.is_alive():
-            completer.join(STRAY_S)
+            completer.join(naps.STRAY_S)
             if completer.ident in self._delivering.copy().values() or green.patched():
                 break
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pinfold._client.tables import HANDLER_S, LONGEST_NAP_S, NAP_S, Tables, claimed, here
+from pinfold._client import naps
+from pinfold._client.tables import HANDLER_S, Tables, claimed, here
 from pinfold._ext import _pool
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ class Events(Tables):
             return True
         if self._delivering.get(0) == here():  # we are in a handler
             return self._deliver_events(pool)
-        waited, nap = 0.0, NAP_S
+        waited, lengths = 0.0, naps.THREADS.lengths()
         while not claimed(self._delivering, 0, self._deliver_events, pool):
             if waited >= most_s:
                 return False
+            nap = next(lengths)
             time.sleep(nap)
-            waited, nap = waited + nap, min(2 * nap, LONGEST_NAP_S)
+            waited += nap
         return not self._undelivered or self.deliver_events(most_s)
 
     def _deliver_events(self, pool: _pool.Pool) -> bool:

@@ -23,9 +23,9 @@ import threading
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from pinfold._client import green
+from pinfold._client import green, naps
 from pinfold._client.events import Events
-from pinfold._client.tables import NAP_S, State, claimed
+from pinfold._client.tables import State, claimed
 from pinfold._ext import _pool
 from pinfold.errors import PoolError
 
@@ -122,7 +122,9 @@ class Settling(Events):
         somebody else has meanwhile. Called in such a thread."""
         try:
             while not claimed(self._settling, record.key, self._settle_read, record, result):
-                green.sleep(NAP_S)  # whoever left the value to that thread is about to go
+                green.sleep(
+                    naps.THREADS.first_s
+                )  # whoever left the value to that thread is about to go
         except BaseException:  # of a handler or a callback
             self.calls.log.exception("a call was settled with an error")
         finally:
@@ -237,7 +239,7 @@ class Settling(Events):
     ) -> None:
         """As `wait_for`, where what waits must let other greenlets run."""
         until = monotonic_ns() + timeout_ns
-        nap = green.NAP_S
+        lengths = naps.GREENLETS.lengths()
         while record.key in self._pending:
             with contextlib.suppress(TimeoutError):
                 self.settle(pool.wait, record.call_id, 0, errors=errors)
@@ -245,8 +247,7 @@ class Settling(Events):
             left = (until - monotonic_ns()) / 1e9
             if left <= 0:
                 raise TimeoutError
-            green.sleep(min(left, nap))
-            nap = min(2 * nap, green.LONGEST_NAP_S)
+            green.sleep(min(left, next(lengths)))
 
     def need_completer(self, pool: _pool.Pool) -> None:
         """Makes sure that somebody takes what comes to the pool's own queue. Raises PoolError."""

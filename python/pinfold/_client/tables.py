@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 claimed = _pool.Pool.claimed
 here = _pool.Pool.here
 
-NAP_S, LONGEST_NAP_S = 0.0001, 0.01  # between two tries for a claim that another thread has
-STRAY_S = 1.0  # how long a closing pool waits for calls that nobody will report to it
 HANDLER_S = 0.05  # how long a result waits for an event's handler in another thread
 
 

@@ -373,7 +373,7 @@ def encoder_of(kind: type) -> Encoder | None:
     """
     if kind not in ENCODERS:
         module = module_of(kind)
-        if module in _MODULES and module in sys.modules:
+        if module in _MODULES:  # loaded or not: `_decimal` alone may be
             ENCODERS.update(_MODULES[module]())
     return ENCODERS.get(kind)
 

@@ -176,12 +176,12 @@ static void test_an_idle_worker_that_dies_is_replaced(void **state)
 }
 
 /* Open a pool with one worker and without events of starting calls. */
-static void open_unwatched(uint32_t isolation)
+static void open_unwatched(uint32_t isolation, uint32_t flags)
 {
     pinfold_config config = rig_config(NULL);
     config.isolation = isolation;
     config.max_workers = 1;
-    config.flags &= ~PINFOLD_EVENTS;
+    config.flags = (config.flags & ~PINFOLD_EVENTS) | flags;
     rig_open(&config);
 }
 
@@ -229,18 +229,32 @@ static void test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_not
     const struct iovec small_one[] = {{"upper", 5}, {"x", 1}}, large_one[] = {{"echo", 4}, {large, sizeof(large)}};
     pinfold_call call = {.size = sizeof(call), .n_segments = 2, .deadline_ns = BOUND, .memory_bytes = 1 << 30};
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
-        open_unwatched(isolation);
+        open_unwatched(isolation, 0);
         call.segments = small_one;
         ends(submit_to_a_killed_worker(&call), PINFOLD_OK);
-        /* Its request is a spill, which is gone with the worker. */
         call.segments = large_one;
         pinfold_result *result = take(submit_to_a_killed_worker(&call));
-        assert_outcome(result, PINFOLD_LOST);
-        assert_string_equal(result->reason, "the worker ended before it had begun the call (died: signal 9)");
+        assert_outcome(result, PINFOLD_OK);
+        assert_int_equal(result->segments[0].iov_len, sizeof(large));
+        assert_memory_equal(result->segments[0].iov_base, large, sizeof(large));
         pinfold_result_free(result);
         pinfold_pool_close(pool);
         pool = NULL;
     }
+}
+
+/* What an earlier program left in its box may have written to the spill that lies in the worker's socket. */
+static void test_a_spill_that_a_program_in_a_box_could_reach_goes_to_no_other_worker(void **state)
+{
+    (void)state;
+    static char large[1 << 20];
+    const struct iovec segments[] = {{"echo", 4}, {large, sizeof(large)}};
+    const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
+    open_unwatched(PINFOLD_REUSE, PINFOLD_DISTRUST);
+    pinfold_result *result = take(submit_to_a_killed_worker(&call));
+    assert_outcome(result, PINFOLD_LOST);
+    assert_string_equal(result->reason, "the worker ended before it had begun the call (died: signal 9)");
+    pinfold_result_free(result);
 }
 
 static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun(void **state)
@@ -249,7 +263,7 @@ static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun
     const struct iovec segments[] = {{"upper", 5}, {"x", 1}};
     const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
-        open_unwatched(isolation);
+        open_unwatched(isolation, 0);
         uint64_t id;
         hand_to_a_stopped_worker(&call, &id);
         kill(stats().template_pid, SIGKILL);
@@ -755,6 +769,7 @@ int main(void)
         POOL_TEST(test_a_template_that_dies_before_its_guard_is_reaped),
         POOL_TEST(test_an_idle_worker_that_dies_is_replaced),
         POOL_TEST(test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_nothing),
+        POOL_TEST(test_a_spill_that_a_program_in_a_box_could_reach_goes_to_no_other_worker),
         POOL_TEST(test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun),
         POOL_TEST(test_a_start_that_was_told_is_one),
         POOL_TEST(test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced),

@@ -261,6 +261,34 @@ static void test_what_a_template_left_in_the_spill_directory_is_removed(void **s
     remove_directory(directory);
 }
 
+/* A guard that is killed just after it has killed its template leaves no directory for others to find. */
+static void test_a_base_is_removed_before_its_template_is_killed(void **state)
+{
+    (void)state;
+    char *directory = make_directory(), *base;
+    int lock = make_in(directory, BASE_NAME "0123456789ab", &base);
+    for (int i = 0; i < 2000; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "%d", i);
+        close(openat(lock, name, O_WRONLY | O_CREAT, 0600));
+    }
+    close(lock);
+    spill_dir = directory;
+    char *const command[] = {(char *)self, (char *)"hold", base, NULL};
+    struct guard guard = start_as(getpid(), command);
+    char line[32];
+    line_from(&guard, line, sizeof(line));
+    int pidfd;
+    template_of(&guard, &pidfd);
+    close(guard.lifeline);
+    assert_dies(pidfd);
+    assert_int_equal(count_entries(directory), 0);
+    assert_ends(&guard, 0);
+    spill_dir = "/no/such/place";
+    free(base);
+    remove_directory(directory);
+}
+
 static void test_a_template_that_ends_by_itself_ends_the_guard(void **state)
 {
     (void)state;
@@ -376,6 +404,14 @@ static _Noreturn void look(void)
     last();
 }
 
+static _Noreturn void hold(const char *base)
+{
+    int lock = open(base, O_RDONLY | O_DIRECTORY);
+    flock(lock, LOCK_EX);
+    send(3, "held", strlen("held"), 0);
+    last();
+}
+
 static _Noreturn void daemonise(void)
 {
     pid_t first = fork();
@@ -398,6 +434,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "look") == 0)
         look();
+    if (argc > 2 && strcmp(argv[1], "hold") == 0)
+        hold(argv[2]);
     if (argc > 1 && strcmp(argv[1], "daemonise") == 0)
         daemonise();
     if (argc > 1)
@@ -414,6 +452,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_descriptor_that_is_sent_to_the_guard_is_closed),
         cmocka_unit_test(test_daemons_of_a_killed_template_are_swept),
         cmocka_unit_test(test_what_a_template_left_in_the_spill_directory_is_removed),
+        cmocka_unit_test(test_a_base_is_removed_before_its_template_is_killed),
         cmocka_unit_test(test_a_template_that_ends_by_itself_ends_the_guard),
         cmocka_unit_test(test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeline),
         cmocka_unit_test(test_a_guard_whose_caller_died_first_starts_nothing),

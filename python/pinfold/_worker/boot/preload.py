@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pinfold._wire.plan import TemplateConfig
     from pinfold._worker.box.box import Box
     from pinfold._worker.call.worker import Worker
+    from pinfold._worker.code.search import Shadows
 
 SOCKET = 3
 ISOLATIONS = ("fresh", "reuse", "spawn")  # enum pinfold_isolation
@@ -59,7 +60,7 @@ def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
             parent = str(os.getpid() if flags & 1 else 0)
             _runtime.serve(flags, [*command, spill_dir, base, parent], None)
         worker_type = import_worker(settings, isolation)
-        load(settings, forks=True)
+        shadows = load(settings, forks=True)
         groups = open_groups(settings)
         base = use_base(settings, spill_dir)
         box = None
@@ -76,8 +77,8 @@ def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
         # From here on, this is a forked worker.
         join_group(groups, worker_id)
         generators.renew_copied()
-        after_fork(box)
-        worker = worker_type(worker_id, settings, isolation, base, box)
+        after_fork(shadows, box)
+        worker = worker_type(worker_id, settings, isolation, base, shadows, box)
     except BaseException as error:
         give_up(error)
     worker.work()
@@ -94,7 +95,7 @@ def spawned_worker(
         faulthandler.enable(2)
         printed.take_over()
         worker_type = import_worker(settings, "spawn")
-        load(settings, forks=False)
+        shadows = load(settings, forks=False)
         from pinfold._worker.reset import leftovers
 
         leftovers.end_children()  # otherwise they are taken for processes that a call left
@@ -102,8 +103,8 @@ def spawned_worker(
         join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, base)
         generators.renew()
-        after_fork(box)
-        worker = worker_type(worker_id, settings, "spawn", base, box)
+        after_fork(shadows, box)
+        worker = worker_type(worker_id, settings, "spawn", base, shadows, box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
@@ -169,6 +170,7 @@ def use_base(settings: TemplateConfig, spill_dir: str) -> str:
     OSError.
     """
     plan = settings.get("box")
+    _runtime.outlive_guard()  # with which it would die, and the base stay
     try:
         base, lock = make_base(spill_dir)
     except OSError:
@@ -214,8 +216,12 @@ started_with: list[str] = []
 _loader = 0
 
 
-def load(settings: TemplateConfig, *, forks: bool) -> None:
-    """Import the modules, and run the set-up. Raises `CannotLoad`."""
+def load(settings: TemplateConfig, *, forks: bool) -> Shadows:
+    """Import the modules, and run the set-up.
+
+    Return the shadows of `python_path`, with the library's own modules in place. Raises
+    `CannotLoad`.
+    """
     global _loader
     _loader = os.getpid()
     plan = settings.get("box")
@@ -229,10 +235,11 @@ def load(settings: TemplateConfig, *, forks: bool) -> None:
     os.environ.update((name, SWITCHES[name]) for name in switches)
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         sys.path.insert(0, "")  # for the user's modules; the runtime's are imported already
-    if settings.get("python_path"):
-        from pinfold._worker.code import search
+    from pinfold._worker.code import search
 
-        search.drop_shadowed(search.put_first(settings["python_path"]))
+    shadows = search.NO_SHADOWS
+    if settings.get("python_path"):
+        shadows = search.drop_shadowed(search.put_first(settings["python_path"]))
 
     def look(since: str) -> None:
         threads.note(since)
@@ -247,7 +254,7 @@ def load(settings: TemplateConfig, *, forks: bool) -> None:
             # importlib.import_module would add its own frames to the traceback.
             __import__(name)
         except BaseException as error:
-            raise CannotLoad(f"preload {name!r} failed:\n{sentence_of(error)}") from None
+            raise CannotLoad(f"preload {name!r} failed:\n{sentence_of(error, shadows)}") from None
         look(f"preload {name!r}")
     for name in settings.get("learned") or ():
         from pinfold._worker.code.imports import load as load_learned
@@ -256,14 +263,14 @@ def load(settings: TemplateConfig, *, forks: bool) -> None:
             load_learned(name)
         except BaseException as error:
             raise CannotLoad(
-                f"preload {name!r}, which was learned, failed:\n{sentence_of(error)}"
+                f"preload {name!r}, which was learned, failed:\n{sentence_of(error, shadows)}"
             ) from None
         look(f"preload {name!r}, which was learned,")
     if settings["setup"] is not None:
         try:
             set_up(settings["setup"])
         except BaseException as error:
-            raise CannotLoad(f"setup failed:\n{sentence_of(error)}") from None
+            raise CannotLoad(f"setup failed:\n{sentence_of(error, shadows)}") from None
         look("setup")
         gc.collect()  # the set-up may have run for long with the collector off
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
@@ -287,14 +294,17 @@ def load(settings: TemplateConfig, *, forks: bool) -> None:
         os.environ.pop(name, None)
     if "" in sys.path:  # each worker inserts it again
         sys.path.remove("")
+    shadows.__enter__()
     _loader = 0
+    return shadows
 
 
-def sentence_of(error: BaseException) -> str:
+def sentence_of(error: BaseException, shadows: Shadows) -> str:
     """Return the traceback without this file's own frame, which is the outermost."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
-    return traceback_of(error)
+    with shadows:
+        return traceback_of(error)
 
 
 def traceback_of(error: BaseException) -> str:
@@ -314,7 +324,7 @@ def set_up(source: str) -> None:
     exec(compile(source, SETUP_FILE, "exec", dont_inherit=True), module.__dict__)
 
 
-def after_fork(box: Box | None) -> None:
+def after_fork(shadows: Shadows, box: Box | None) -> None:
     """Call the set-up's `after_fork` function in a new worker, if it defines one.
 
     Raises `CannotLoad`.
@@ -323,11 +333,14 @@ def after_fork(box: Box | None) -> None:
     if function is None:
         return
     pid, threads = os.getpid(), len(os.listdir("/proc/self/task"))
+    shadows.__exit__()
     try:
         function()
     except BaseException as error:
         if os.getpid() == pid:
-            raise CannotLoad(f"after_fork of the setup failed:\n{sentence_of(error)}") from None
+            sentence = sentence_of(error, shadows)
+            raise CannotLoad(f"after_fork of the setup failed:\n{sentence}") from None
+    shadows.__enter__()
     if os.getpid() != pid:  # the function forked, and this is the child
         os._exit(0)
     if box is not None and len(os.listdir("/proc/self/task")) > threads:

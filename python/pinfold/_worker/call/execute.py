@@ -54,6 +54,7 @@ class Executor:
         isolation: str,
         identity: Sequence[str] = IDENTITY,
         python_path: Sequence[str] = (),
+        shadows: Shadows = NO_SHADOWS,
         box: Box | None = None,
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
@@ -64,9 +65,9 @@ class Executor:
 
         `isolation` is "fresh", "reuse" or "spawn"; all but "fresh" put the process back after each
         call. `identity` has the names of the variables for the two ids, if any. `python_path` has
-        resolved directories; on `sys.path`, only a call's own come before them. With `imports`,
-        `note` reports after each call what it imported. `libraries` are directories for cloudpickle
-        if this interpreter has none. `modules` are directories that end the path of calls with
+        resolved directories; on `sys.path`, only a call's own come before them. `shadows` are those
+        of `python_path`. With `imports`, `note` reports after each call what it imported.
+        `libraries` are directories for cloudpickle if this interpreter has none. `modules` are directories that end the path of calls with
         pickled arguments. `source` is the file of the calls' sources; None: there is none.
         """
         for name, value in zip(identity, (worker_id, node_id), strict=False):
@@ -80,7 +81,7 @@ class Executor:
             self._reset = Reset(boxed=box is not None)
         self._program: Program | None = None
         self._python_path = python_path
-        self._shadows = NO_SHADOWS
+        self._pools = self._shadows = shadows
         search.leave_no_byte_code()
         self._entries = search.prepend((), python_path)
         if source is not None:
@@ -131,6 +132,7 @@ class Executor:
         status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT)
         flags = 0
         if reset is not None:
+            shield(self._pools.end)
             _, unlimited = shield(self._limits.restore)
             payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
@@ -164,7 +166,10 @@ class Executor:
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
-            self._shadows = search.drop_shadowed(self._entries) if self._entries else NO_SHADOWS
+            self._pools.begin()
+            self._shadows = self._pools
+            if self._entries:
+                self._shadows = search.drop_shadowed(self._entries, self._pools)
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 

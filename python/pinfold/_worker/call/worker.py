@@ -29,6 +29,7 @@ from pinfold._worker.ext._runtime import (
 if TYPE_CHECKING:
     from pinfold._wire.plan import TemplateConfig
     from pinfold._worker.box.box import Box
+    from pinfold._worker.code.search import Shadows
 
 CANNOT_BE_SENT = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -47,6 +48,7 @@ class Worker:
         settings: TemplateConfig,
         isolation: str,
         base: str,
+        shadows: Shadows,
         box: Box | None = None,
     ) -> None:
         self._cpu_slots = settings.get("cpu_slots")
@@ -65,6 +67,7 @@ class Worker:
             node_id=settings["node_id"],
             identity=settings.get("identity", IDENTITY),
             python_path=settings.get("python_path", ()),
+            shadows=shadows,
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),

@@ -143,35 +143,60 @@ def working_directory() -> str:
 
 
 class Shadows:
-    """The shadows on a call's path: modules with names of the standard library.
+    """The shadows on a path, a call's or the pool's: modules with names of the standard library.
 
     As a context, it puts back the library's own modules, which the runtime imports by these names.
+    The pool's shadows lie `beneath` a call's.
     """
 
-    def __init__(self, names: Collection[str], entries: Collection[str]) -> None:
+    def __init__(
+        self, names: Collection[str], entries: Collection[str], beneath: Shadows | None = None
+    ) -> None:
         self._names = names
         self._entries = entries
+        self._beneath = beneath
         self._own = {name: sys.modules.pop(name) for name in self._loaded()}
         self._calls: dict[str, ModuleType] = {}
+        self._preloaded: dict[str, ModuleType] | None = None
 
     def __enter__(self) -> None:
         if self._names:
             self._calls = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._own)
             sys.meta_path.insert(0, self)
+        if self._beneath is not None:
+            self._beneath.__enter__()
 
     def __exit__(self, *_: object) -> None:
+        if self._beneath is not None:
+            self._beneath.__exit__()
         if self._names:
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
             self._own = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._calls)
 
+    def begin(self) -> None:
+        """Of the pool's: a call comes, and finds the modules of its path as they were preloaded."""
+        if not self._names:
+            return
+        if self._preloaded is None:
+            self._preloaded = self._calls
+        self._calls = dict(self._preloaded)
+        self.__exit__()
+
+    def end(self) -> None:
+        """Of the pool's: the call is over, wherever it was left. The library's own are there until
+        the next one."""
+        if self._names and self not in sys.meta_path:
+            self.__enter__()
+
     def find_spec(self, name: str, path: object = None, _: object = None) -> ModuleSpec | None:
-        """As a finder on `sys.meta_path`, search the path without the call's entries."""
+        """As a finder on `sys.meta_path`, pass over the call's and the pool's entries."""
         if path is not None or name not in self._names:
             return None
-        return PathFinder.find_spec(name, [p for p in sys.path if p and p not in self._entries])
+        passed = {"", *self._entries, *_users}
+        return PathFinder.find_spec(name, [p for p in sys.path if p not in passed])
 
     def _loaded(self) -> list[str]:
         names = self._names
@@ -181,9 +206,9 @@ class Shadows:
 NO_SHADOWS = Shadows((), ())
 
 
-def drop_shadowed(entries: Sequence[str]) -> Shadows:
+def drop_shadowed(entries: Sequence[str], beneath: Shadows = NO_SHADOWS) -> Shadows:
     """Remove modules from `sys.modules`, with their submodules, that a new process would import
-    from `entries` but that came from elsewhere. Return the shadows among them."""
+    from `entries` but that came from elsewhere. Return the shadows among them, over `beneath`."""
     loaded = {top(name) for name in sys.modules}
     present = {top(name) for entry in entries for name in _listing(entry)} - _KEPT - _started_with
     shadowed = {
@@ -192,12 +217,12 @@ def drop_shadowed(entries: Sequence[str]) -> Shadows:
         if not is_inside(name) and is_shadowed(name, entries)
     }
     if not shadowed:
-        return NO_SHADOWS
+        return beneath
     for name in [name for name in sys.modules if top(name) in shadowed]:
         if top(name) not in sys.stdlib_module_names:
             del sys.modules[name]
     names = shadowed & sys.stdlib_module_names
-    return Shadows(names, entries) if names else NO_SHADOWS
+    return Shadows(names, entries, beneath) if names else beneath
 
 
 def is_inside(name: str) -> bool:

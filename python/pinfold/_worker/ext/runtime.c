@@ -127,6 +127,21 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
 }
 
+/* The end that follows, a sweep and the removal of the base, must not be cut short by a signal, nor wait for a process that
+ * has stopped this one. In a pid namespace the kernel leaves no time for it. */
+void runtime_outlive_guard(void)
+{
+    if (getppid() != 0)
+        prctl(PR_SET_PDEATHSIG, SIGCONT);
+}
+
+static PyObject *outlive_guard(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    runtime_outlive_guard();
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(
     open_worker_doc,
     "open_worker(channel, template, spill_dir)\n\n"
@@ -373,6 +388,10 @@ static PyMethodDef methods[] = {
      "exit_function() -> callable\n\n"
      "Return a replacement for os._exit that keeps C's unflushed output."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
+    {"outlive_guard", outlive_guard, METH_NOARGS,
+     "outlive_guard()\n\nFrom now on a dead guard does not end this template at once: `serve` does, when it has "
+     "cleared\n"
+     "up. To be called before there is something to clear up."},
     {"clear_bases", clear_bases, METH_O,
      "clear_bases(spill_dir)\n\n"
      "Remove the base directories in it that no process locks any more (flock(2))."},

@@ -416,6 +416,9 @@ static void end(void)
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
     if (runtime_has_base) {
+        /* The base is held until it is gone: a guard that ends meanwhile stops and kills this process, and finds by the lock
+         * what is left. */
+        scratch_clear_base_of(reserved_fd(RESERVED_OUTSIDE), getpid());
         reserved_close(RESERVED_BASE, RESERVED_BASE);
         scratch_clear_bases(reserved_fd(RESERVED_OUTSIDE));
     }
@@ -537,12 +540,10 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
         free(server);
         return raise_errno(r, "cannot serve");
     }
-    /* From here on poll() reports the guard's death. The sweep that follows must not be cut short by a signal, nor
-     * wait for a process that has stopped this one. */
+    /* From here on poll() reports the guard's death. */
     pid_t guard = getppid();
     server->namespaced = guard == 0;
-    if (!server->namespaced)
-        prctl(PR_SET_PDEATHSIG, SIGCONT);
+    runtime_outlive_guard();
     if (getppid() != guard)
         end();
     queue_push(server, FRAME_READY, 0);
