@@ -99,7 +99,7 @@ static void hear_call(struct far_worker *worker, struct frame *frame)
         CHECK(!worker->slate && worker->call == 0 && slate_map(frame->fds[0], &worker->slate) == 0);
     } else if (frame->head.kind == FRAME_PRINTED) {
         CHECK(!worker->printed && worker->call == 0 && printed_map(frame->fds[0], &worker->printed) == 0);
-    } else {
+    } else if (frame->head.kind != FRAME_TAKEN) {
         CHECK(frame->head.kind == FRAME_CALL);
         if (frame->n_fds == 0)
             check_payload(frame->tail, frame->tail_size);

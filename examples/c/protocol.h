@@ -22,7 +22,8 @@ enum kind {
     RESULT = 10,
     STACK = 11,
     NOTE = 12,
-    SLATE = 13
+    SLATE = 13,
+    TAKEN = 16
 };
 
 struct head {

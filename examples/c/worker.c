@@ -21,6 +21,7 @@ const char *volatile running_name;
 static struct rusage before;
 static struct slate *slate; /* NULL: no call is handed ahead */
 static uint32_t reads;
+static int held = -1; /* a sealed spill: it is not sent, the pool opens it from here */
 
 uint64_t status_kb(const char *name)
 {
@@ -102,7 +103,7 @@ void answer(const struct request *request, enum status status, const struct iove
             answer_error(request, STATUS_INTERNAL, strerror(errno));
             return;
         }
-        result.flags |= RESULT_SPILLED;
+        result.flags |= *spill_directory ? RESULT_SPILLED : RESULT_HELD;
     }
     fflush(NULL);
     /* A subreaper without a child has no descendant at all. */
@@ -115,10 +116,15 @@ void answer(const struct request *request, enum status status, const struct iove
     result.sys_us = spent_us(now.ru_stime, before.ru_stime);
     result.peak_kb = status_kb("VmHWM:");
     running = 0;
-    if (slate && result.flags & RESULT_CHILDREN)
+    if (slate && result.flags & (RESULT_CHILDREN | RESULT_HELD))
         atomic_fetch_or(&slate->line, SLATE_CLOSED);
     else if (slate)
         result.flags |= quiet();
+    if (result.flags & RESULT_HELD) {
+        held = spill;
+        frame_send(CHANNEL, RESULT, request->id, &result, sizeof(result), &held, sizeof(held), NULL, 0);
+        return;
+    }
     frame_send(CHANNEL, RESULT, request->id, &result, sizeof(result), small, spill < 0 ? result.payload_size : 0,
                &spill, spill >= 0);
     if (spill >= 0)
@@ -204,6 +210,11 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
             close(spill);
             continue;
         }
+        if (frame.head.kind == TAKEN) {
+            close(held);
+            held = -1;
+            continue;
+        }
         struct call call = frame.body.call;
         if (!may_begin(&call))
             continue;
@@ -224,5 +235,7 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
         if (call.flags & CALL_SPILLED && payload != MAP_FAILED)
             munmap(payload, call.payload_size);
     } while (isolation != ISOLATION_FRESH);
+    if (held >= 0) /* until the pool has it, and kills this process or hangs up */
+        poll(&(struct pollfd){CHANNEL, POLLRDHUP, 0}, 1, -1);
     _exit(0);
 }

@@ -259,8 +259,12 @@ void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t p
 {
     pinfold_metrics *metrics = &call->result->public.metrics;
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
-    metrics->user_ns = (int64_t)(user_us * 1000);
-    metrics->sys_ns = (int64_t)(sys_us * 1000);
+    const int64_t user_ns = (int64_t)(user_us * 1000), sys_ns = (int64_t)(sys_us * 1000);
+    /* An earlier look may have seen more: children of which nobody was told any more. */
+    if (user_ns + sys_ns > metrics->user_ns + metrics->sys_ns) {
+        metrics->user_ns = user_ns;
+        metrics->sys_ns = sys_ns;
+    }
     if (peak_kb > inherited_kb)
         peak_kb -= inherited_kb;
     if (peak_kb > metrics->peak_rss_kb)
@@ -389,6 +393,7 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
     const int64_t now = now_ns();
     if (pidfd_ended(worker->pidfd)) /* its pid may be another process's then; its exit is about to be reported */
         return;
+    call_usage(call, 0, 0, use.below_peak_kb);
     switch (hit) {
     case LIMIT_NONE: {
         /* A tree that takes long to examine delays everything else, so examine it less often. */
@@ -486,7 +491,7 @@ static bool takes_more(const struct call *call)
 static void note_usage(struct call *call)
 {
     struct usage usage;
-    if (!call->answered && worker_usage(call->worker, &usage))
+    if (!call->answered && worker_usage(call->worker, true, &usage))
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
 }
 

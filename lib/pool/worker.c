@@ -143,9 +143,13 @@ void worker_ask(const struct worker *worker)
     send_signal(worker, ask_signal());
 }
 
-bool worker_usage(const struct worker *worker, struct usage *ret_usage)
+bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage)
 {
-    return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
+    if (usage_read(worker->pid, ret_usage) < 0 || ret_usage->peak_kb == 0)
+        return false;
+    if (tree)
+        limit_add_below(worker->pid, ret_usage);
+    return !pidfd_ended(worker->pidfd);
 }
 
 /* Close the peer. Closing it also closes descriptors in unread messages. */
@@ -498,8 +502,10 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, c
     const bool credible = is_credible(pool, worker->call, body);
     const bool ahead = worker->ahead.n > 0; /* the worker's end would not be that of this call */
     const bool execs = pool->config.isolation == PINFOLD_SPAWN;
+    /* A worker that is used again is looked below only if it says that there is anything: to look takes time. */
+    const bool tree = body->flags & RESULT_CHILDREN || !pool_reuses(pool);
     struct usage usage;
-    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, &usage) && (execs || !usage.execed)) {
+    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, tree, &usage) && (execs || !usage.execed)) {
         call_usage_total(worker->call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (pool_reuses(pool)) {
             worker->user_us = usage.user_us;
@@ -517,7 +523,7 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, c
     return true;
 }
 
-/* Open the descriptor of a spill that the worker could not send. -ESRCH: the worker is dead. */
+/* Open the descriptor of a spill that the worker holds. -ESRCH: the worker is dead. */
 static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
 {
     int32_t number;
@@ -551,7 +557,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (r == -ESRCH) /* the template is about to report its exit */
         return;
     if (fits && r == 0)
-        r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+        r = result_payload(call->result, frame, held ? NULL : &pool->spills, &error);
     else if (!fits) /* do not even look: a copy or a mapping would cost what the limit saves */
         call->result->public.metrics.result_bytes = body->payload_size;
     if (r < 0) {
@@ -581,6 +587,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
+/* Tell the worker that the pool has the spill which the worker holds, and let it have its next call. */
+static void return_worker(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (worker->answer_flags & RESULT_HELD) /* a dead worker is reported soon */
+        (void)frame_send(worker->peer, FRAME_TAKEN, 0, NULL, NULL, 0, NULL, 0);
+    worker_step(pool, worker, WORKER_RETURN);
+}
+
 /* Settle its result: nothing else was left in the channel. */
 static void receive_result(struct pinfold_pool *pool, struct worker *worker)
 {
@@ -605,7 +619,7 @@ static void receive_result(struct pinfold_pool *pool, struct worker *worker)
     else if (worker->peer < 0)
         worker_retire(pool, worker, "closed its channel");
     else
-        worker_step(pool, worker, WORKER_RETURN);
+        return_worker(pool, worker);
 }
 
 static void take_stack(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
@@ -658,7 +672,8 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     const struct template *template = worker->template;
-    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* surplus descriptors must not be closed here */
+    /* A box's descriptors are not taken: to close one would end the caller's locks on its file (fcntl(2), F_SETLK). */
+    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0;
     struct frame frame;
     int r = frame_receive_noting(worker->peer, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer, &frame,
                                  &worker->unread);

@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "process/sweep.h"
-#include "process/usage.h"
 
 #define TREE_MAX 4096u
 #define FILES_MAX 1024u /* files in memory that are counted once each */
@@ -88,7 +87,9 @@ static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool 
             r = 0;
         else if (r < 0)
             usage.anonymous_kb = usage.shared_kb = 0;
-        tree->anonymous_bytes += usage.anonymous_kb * 1024;
+        if (pid != tree->found[0] && usage.peak_kb > tree->use.below_peak_kb)
+            tree->use.below_peak_kb = usage.peak_kb;
+        tree->anonymous_bytes += (usage.anonymous_kb + usage.tables_kb) * 1024;
         tree->shared_bytes += usage.shared_kb * 1024;
     }
     if (r == 0)
@@ -125,6 +126,22 @@ static void tree_look(struct tree *tree, pid_t worker, const struct limits *limi
     }
     if (ret_seen)
         *ret_seen = all;
+}
+
+void limit_add_below(pid_t worker, struct usage *usage)
+{
+    struct tree tree = {.n = 0};
+    sweep_children_of(worker, find, &tree);
+    for (uint32_t i = 0; i < tree.n && i < TREE_MAX; i++) {
+        struct usage below;
+        if (usage_read_now(tree.found[i], true, &below) < 0)
+            continue;
+        usage->user_us += below.user_us;
+        usage->sys_us += below.sys_us;
+        if (below.peak_kb > usage->peak_kb)
+            usage->peak_kb = below.peak_kb;
+        sweep_children_of(tree.found[i], find, &tree);
+    }
 }
 
 static int by_pid(const void *a, const void *b)

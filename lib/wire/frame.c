@@ -39,6 +39,7 @@ static const struct frame_rule {
     [FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
     [FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
     [FRAME_DROP] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [FRAME_TAKEN] = {FRAME_FROM_POOL, 0, 0, 0, 0},
 #undef ANY_TAIL
 };
 
@@ -201,11 +202,12 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
         char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
     } control;
     struct iovec part = {buffer, FRAME_MAX};
+    const bool look_first = flags & MSG_PEEK;
     struct msghdr message = {
         .msg_iov = &part,
         .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
+        .msg_control = look_first ? NULL : &control,
+        .msg_controllen = look_first ? 0 : sizeof(control),
     };
     ssize_t size;
     do {
@@ -220,13 +222,13 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
     int r = take_descriptors(&message, &frame);
     if (size == 0 && r == 0 && frame.n_fds == 0 && at_end(socket))
         return 0;
-    if (message.msg_flags & MSG_TRUNC)
+    if (message.msg_flags & MSG_TRUNC || (look_first && r < 0))
         r = -EPROTO;
     if (r == 0)
         r = frame_parse(buffer, (size_t)size, allowed, &frame);
     else if (r == -EMFILE && parse(buffer, (size_t)size, allowed, &frame) < 0)
         r = -EPROTO;
-    if (r == 0 && flags & MSG_PEEK)
+    if (r == 0 && look_first)
         r = discard(socket, ret_unread);
     if (r < 0)
         frame_release(&frame);

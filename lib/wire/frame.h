@@ -35,6 +35,7 @@ enum frame_kind {
     FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
     FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it has a printed buffer: printed.h */
     FRAME_DROP = 15,    /* pool -> guard: a descriptor to close, which the guard does not even receive */
+    FRAME_TAKEN = 16,   /* pool -> worker: the pool has the spill that the worker holds */
     FRAME_KINDS
 };
 
@@ -105,8 +106,8 @@ struct frame_result {
 #define RESULT_CHILDREN 2u /* the call left processes behind: wait for the sweep before delivering the result */
 #define RESULT_RETIRE 4u   /* the worker asks to be retired (threads left, memory grew, ...) */
 #define RESULT_QUIET 8u    /* the call printed nothing: the worker's pipes hold only the output of others */
-/* The spill is a sealed memfd that the worker holds until it is killed or gets its next call. The kernel
- * refused to send it: too many descriptors of this user are in flight (unix(7), ETOOMANYREFS). */
+/* The spill is a sealed memfd, which the worker holds until it is killed or gets FRAME_TAKEN. The pool opens nothing else
+ * there, and no limit on descriptors in flight (unix(7), ETOOMANYREFS) keeps it back. */
 #define RESULT_HELD 16u
 
 enum result_status {
@@ -143,9 +144,8 @@ bool frame_may_yet_go(int r);
  * the frame breaks a rule; -EMFILE: the frame is valid, but this process has no room for its descriptors. These
  * are then lost, and *ret_frame holds the rest.
  *
- * With MSG_PEEK, only a valid frame is removed from the socket. Any other stays there and keeps its descriptors
- * open, and nothing behind it can be received any more.
- */
+ * With MSG_PEEK, only a good frame without descriptors is taken out of the socket. Any other is -EPROTO and stays there,
+ * so that this process never has, nor closes, the descriptors; nothing behind it can be received any more. */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
 /* As frame_receive. Set *ret_unread to true if the peer died or closed its end with a message unread, which
  * must be the last one sent to it. The kernel reports that once. */

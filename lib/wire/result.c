@@ -59,7 +59,7 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
     if (r == -ETXTBSY)
         return error_set(error, r, "the spill of the result is still open for writing");
     if (r == -EBADMSG && !spills)
-        return error_set(error, r, "the descriptor that came as the spill of the result is no sealed memfd");
+        return error_set(error, r, "the spill of the result is no sealed memfd");
     if (r == 0 && (r = spill_map(fd, size, &map)) == 0)
         r = spill_check_whole(fd, size);
     else if (r == -EOPNOTSUPP)

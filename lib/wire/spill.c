@@ -256,8 +256,9 @@ int spill_prove_sealed(int fd)
     return is_sealed(fd) ? 0 : -EBADMSG;
 }
 
-/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for
- * reading at once would reach the driver of a device. */
+/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for reading at once
+ * would reach the driver of a device, and the close(2) after it would end the locks that this process has on the file
+ * (fcntl(2), F_SETLK). Neither is so of a descriptor that only names the file (O_PATH). */
 int spill_open_held(pid_t pid, int number, int *ret_fd)
 {
     static const char memfd[] = "/memfd:";
@@ -270,9 +271,12 @@ int spill_open_held(pid_t pid, int number, int *ret_fd)
         return error_is_ours(code) ? code : code == -ENOENT && access(path, X_OK) == 0 ? -EBADMSG : -EPERM;
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
-    if (readlink(path, target, sizeof(target)) != sizeof(target))
+    const ssize_t got = readlink(path, target, sizeof(target));
+    struct stat status;
+    if (got < 0)
         return -EPERM;
-    if (memcmp(target, memfd, sizeof(target)) != 0)
+    if (got != sizeof(target) || memcmp(target, memfd, sizeof(target)) != 0 || fstat(held, &status) < 0 ||
+        status.st_nlink > 0)
         return -EBADMSG;
     int fd = reopen(held, O_RDONLY | O_NONBLOCK);
     if (fd < 0)

@@ -402,6 +402,22 @@ static void send_fd(const struct request *request, uint64_t size, int fd)
     wait_to_be_killed();
 }
 
+/* A spill that it says it holds. */
+static void hold(const struct request *request, uint64_t size, int32_t number)
+{
+    send_result(request->id, 0, RESULT_HELD, size, &number, sizeof(number), NULL, 0);
+    wait_to_be_killed();
+}
+
+/* In the way in which the pool would look at it: a box's descriptors it does not take. */
+static void give(const struct request *request, uint64_t size, int fd)
+{
+    if (*spill_directory)
+        send_fd(request, size, fd);
+    else
+        hold(request, size, fd);
+}
+
 static void no_spill(const struct request *request)
 {
     send_fds(request, make_payload(), NULL, 0);
@@ -431,7 +447,7 @@ static int open_reader(int fd)
 
 static void writer_open(const struct request *request)
 {
-    send_fd(request, make_payload(), open_reader(open_writer()));
+    give(request, make_payload(), open_reader(open_writer()));
 }
 
 static void writer_sent(const struct request *request)
@@ -448,28 +464,28 @@ static void writer_mapped(const struct request *request)
     if (mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED)
         _exit(1);
     close(fd);
-    send_fd(request, make_payload(), reader);
+    give(request, make_payload(), reader);
 }
 
 static void spill_short(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
     close(fd);
-    send_fd(request, make_payload() + 4096, reader);
+    give(request, make_payload() + 4096, reader);
 }
 
 static void spill_long(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
     close(fd);
-    send_fd(request, make_payload() - 1, reader);
+    give(request, make_payload() - 1, reader);
 }
 
 static void spill_huge(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
     close(fd);
-    send_fd(request, UINT64_MAX, reader);
+    give(request, UINT64_MAX, reader);
 }
 
 static void spill_damaged(const struct request *request)
@@ -478,7 +494,7 @@ static void spill_damaged(const struct request *request)
     if (pwrite(fd, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8, 8) != 8)
         _exit(1);
     close(fd);
-    send_fd(request, make_payload(), reader);
+    give(request, make_payload(), reader);
 }
 
 static void spill_unsealed(const struct request *request)
@@ -487,7 +503,7 @@ static void spill_unsealed(const struct request *request)
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (write(fd, payload, size) != (ssize_t)size)
         _exit(1);
-    send_fd(request, size, fd);
+    give(request, size, fd);
 }
 
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL };
@@ -499,24 +515,24 @@ static int open_sealed(int seals)
     return write(fd, payload, size) == (ssize_t)size && fcntl(fd, F_ADD_SEALS, seals) == 0 ? fd : -1;
 }
 
-static void spill_sealed(const struct request *request) /* allowed */
+static void spill_sealed(const struct request *request) /* allowed, but not in a box */
 {
     send_fd(request, make_payload(), open_sealed(SEALS));
 }
 
 static void spill_writable(const struct request *request)
 {
-    send_fd(request, make_payload(), open_sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+    give(request, make_payload(), open_sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 }
 
 static void spill_shrinkable(const struct request *request)
 {
-    send_fd(request, make_payload(), open_sealed(F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
+    give(request, make_payload(), open_sealed(F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
 }
 
 static void spill_sealed_short(const struct request *request)
 {
-    send_fd(request, make_payload() + 4096, open_sealed(SEALS));
+    give(request, make_payload() + 4096, open_sealed(SEALS));
 }
 
 static void spill_sealed_path(const struct request *request) /* cannot be mapped */
@@ -534,7 +550,7 @@ static void spill_leased(const struct request *request)
     signal(SIGIO, SIG_IGN);
     if (fcntl(reader, F_SETLEASE, F_WRLCK) < 0)
         _exit(1);
-    send_fd(request, make_payload(), reader);
+    give(request, make_payload(), reader);
 }
 
 /* Send the head of a valid payload, followed by a hole: a page never written is allocated when it is read, if
@@ -546,7 +562,7 @@ static void spill_with_a_hole(const struct request *request)
     if (pwrite(fd, payload, size, 0) != (ssize_t)size || ftruncate(fd, 1 << 20) < 0 ||
         fcntl(fd, F_ADD_SEALS, SEALS) < 0)
         _exit(1);
-    send_fd(request, 1 << 20, fd);
+    give(request, 1 << 20, fd);
 }
 
 /* Send a hole in huge pages, of which the machine may have none to allocate. */
@@ -556,7 +572,7 @@ static void spill_of_huge_pages(const struct request *request)
     if (fd < 0 || ftruncate(fd, 2 << 20) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
         spill_with_a_hole(request);
     else
-        send_fd(request, 2 << 20, fd);
+        give(request, 2 << 20, fd);
 }
 
 static void spill_pipe(const struct request *request)
@@ -564,34 +580,27 @@ static void spill_pipe(const struct request *request)
     int ends[2];
     if (pipe(ends) < 0)
         _exit(1);
-    send_fd(request, make_payload(), ends[0]);
+    give(request, make_payload(), ends[0]);
 }
 
 static void spill_directory_itself(const struct request *request)
 {
-    send_fd(request, make_payload(), open("/tmp", O_RDONLY | O_DIRECTORY));
+    give(request, make_payload(), open("/tmp", O_RDONLY | O_DIRECTORY));
 }
 
 static void spill_elsewhere(const struct request *request)
 {
-    send_fd(request, make_payload(), open("/proc/self/status", O_RDONLY));
+    give(request, make_payload(), open("/proc/self/status", O_RDONLY));
 }
 
 static void spill_device(const struct request *request)
 {
-    send_fd(request, make_payload(), open("/dev/zero", O_RDWR));
+    give(request, make_payload(), open("/dev/zero", O_RDWR));
 }
 
 static void spill_socket(const struct request *request)
 {
-    send_fd(request, make_payload(), CHANNEL);
-}
-
-/* Send a result whose spill the worker claims to hold. */
-static void hold(const struct request *request, uint64_t size, int32_t number)
-{
-    send_result(request->id, 0, RESULT_HELD, size, &number, sizeof(number), NULL, 0);
-    wait_to_be_killed();
+    give(request, make_payload(), CHANNEL);
 }
 
 static void held_sealed(const struct request *request) /* allowed */
@@ -638,6 +647,11 @@ static void held_terminal(const struct request *request)
 static void held_channel(const struct request *request)
 {
     hold(request, make_payload(), CHANNEL);
+}
+
+static void held_path(const struct request *request)
+{
+    hold(request, make_payload(), open(text_of(request, 1), O_RDONLY | O_CLOEXEC));
 }
 
 static void held_and_sent(const struct request *request)
@@ -880,6 +894,7 @@ static const struct function hostile[] = {
     {"held_pipe", held_pipe},
     {"held_terminal", held_terminal},
     {"held_channel", held_channel},
+    {"held_path", held_path},
     {"held_and_sent", held_and_sent},
     {"drop_refused", drop_refused},
     {"drop_surplus", drop_surplus},

@@ -35,6 +35,7 @@ static const struct message good[] = {
     {FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
     {FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
     {FRAME_DROP, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {FRAME_TAKEN, FRAME_FROM_POOL, 0, 0, 0, 0},
 };
 
 static uint8_t bytes[FRAME_MAX + 4096];
@@ -439,18 +440,21 @@ static void test_of_what_is_looked_at_first_only_good_frames_are_taken(void **st
 {
     (void)state;
     struct frame frame;
-    for (int i = 0; i < 2; i++) {
-        size_t size = lay_out(&good[9], 0);
-        result_body()->payload_size = UINT64_C(1) << 40;
-        result_body()->flags = RESULT_SPILLED;
-        send_bytes(size, 1);
-    }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
+        send_bytes(lay_out(&good[10], 9), 0);
+    for (int i = 0; i < 2; i++)
         receive(MSG_PEEK, 1, &frame);
-        assert_int_equal(frame.n_fds, 1);
-        frame_release(&frame);
-    }
     receive(MSG_PEEK, -EAGAIN, &frame);
+
+    size_t size = lay_out(&good[9], 0);
+    result_body()->payload_size = UINT64_C(1) << 40;
+    result_body()->flags = RESULT_SPILLED;
+    send_bytes(size, 1);
+    receive(MSG_PEEK, -EPROTO, &frame); /* good, but that it came with a descriptor */
+    assert_same_fds(fds_before);
+    receive(0, 1, &frame);
+    assert_int_equal(frame.n_fds, 1);
+    frame_release(&frame);
 
     static const int surplus[] = {1, 4, 64};
     for (size_t i = 0; i < COUNT_OF(surplus); i++) {

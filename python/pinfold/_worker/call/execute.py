@@ -67,8 +67,9 @@ class Executor:
         call. `identity` has the names of the variables for the two ids, if any. `python_path` has
         resolved directories; on `sys.path`, only a call's own come before them. `shadows` are those
         of `python_path`. With `imports`, `note` reports after each call what it imported.
-        `libraries` are directories for cloudpickle if this interpreter has none. `modules` are directories that end the path of calls with
-        pickled arguments. `source` is the file of the calls' sources; None: there is none.
+        `libraries` are directories for cloudpickle if this interpreter has none. `modules` are
+        directories that end the path of calls with pickled arguments. `source` is the file of the
+        calls' sources; None: there is none.
         """
         for name, value in zip(identity, (worker_id, node_id), strict=False):
             os.environ[name] = value

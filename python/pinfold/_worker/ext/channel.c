@@ -171,16 +171,17 @@ static int next_call(struct channel *channel, struct frame *frame)
             if (r > 0) /* else the process's unflushed output is lost with it, and nothing more */
                 (void)printed_map(frame->fds[0], &channel->printed);
             r = 1;
-        } else if (frame->head.kind != FRAME_CALL)
+        } else if (frame->head.kind == FRAME_TAKEN)
+            close_fd(&channel->held);
+        else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
         else if (!(call->flags & CALL_OFFERED)) {
-            close_fd(&channel->held); /* the pool has it, since it sent the next call */
             if (channel->slate)
                 slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
         } else if (channel->slate && slate_begin(channel->slate, call->slot))
             return 1;
-        frame_release(frame); /* a slate, a printed buffer, or a call that the pool took back */
+        frame_release(frame); /* a slate, a printed buffer, TAKEN, or a call that the pool took back */
         if (r < 0)
             return r;
     }
@@ -262,30 +263,18 @@ static bool has_children(void)
     }
 }
 
-/* Return whether the pool can take the spill from this process. ETOOMANYREFS: the user has too many descriptors in
- * flight, and other calls may keep them there. No call handed ahead may begin until the pool has the spill. */
-static bool can_hold(const struct channel *channel, struct frame_result *result)
-{
-    if (runtime_spills.kind != SPILL_MEMFD)
-        return false;
-    if (channel->slate)
-        slate_close(channel->slate);
-    result->flags = (result->flags & ~(RESULT_SPILLED | RESULT_QUIET)) | RESULT_HELD;
-    return true;
-}
-
 /* Send the result, waiting for room: the pool may be slow to read, and the kernel may be short of memory. */
-static int send_patiently(struct channel *channel, struct frame_result *result, void *inlined, int *spill)
+static int send_patiently(const struct channel *channel, const struct frame_result *result, void *inlined,
+                          int spill)
 {
-    struct iovec tail = {inlined, inlined ? result->payload_size : 0};
+    struct iovec tail = {inlined, result->payload_size};
+    if (result->flags & RESULT_SPILLED)
+        tail.iov_len = 0;
+    else if (result->flags & RESULT_HELD)
+        tail = (struct iovec){(void *)&channel->held, sizeof(channel->held)};
     for (;;) {
         int r = frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
-                           tail.iov_base ? 1 : 0, spill, *spill >= 0);
-        if (r == -ETOOMANYREFS && can_hold(channel, result)) {
-            channel->held = TAKE_FD(*spill);
-            tail = (struct iovec){&channel->held, sizeof(channel->held)};
-            continue;
-        }
+                           tail.iov_len > 0, &spill, spill >= 0);
         if (!frame_may_yet_go(r))
             return r;
         struct pollfd room = {reserved_fd(RESERVED_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
@@ -370,12 +359,12 @@ static bool has_timers(void)
     return pread(reserved_fd(RESERVED_TIMERS), &line, 1, 0) > 0;
 }
 
-/* Let a call handed ahead begin only if nothing of this one is left. */
+/* Let a call handed ahead begin only if nothing of this one is left, nor waits for the pool to take it. */
 static void go_on_or_wait(const struct channel *channel, struct frame_result *result)
 {
     if (!channel->slate)
         return;
-    if (!(result->flags & (RESULT_RETIRE | RESULT_CHILDREN)) && is_quiet(channel))
+    if (!(result->flags & (RESULT_RETIRE | RESULT_CHILDREN | RESULT_HELD)) && is_quiet(channel))
         result->flags |= RESULT_QUIET;
     else
         slate_close(channel->slate);
@@ -436,7 +425,12 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
             Py_XDECREF(arguments);
             return -1;
         }
-        result->flags |= RESULT_SPILLED;
+        if (runtime_spills.kind == SPILL_MEMFD) {
+            channel->held = TAKE_FD(spill);
+            result->flags |= RESULT_HELD;
+        } else {
+            result->flags |= RESULT_SPILLED;
+        }
     }
     if (has_children())
         result->flags |= RESULT_CHILDREN;
@@ -447,12 +441,12 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     }
     go_on_or_wait(channel, result);
     stack_of_call(0);
-    r = send_patiently(channel, result, spill < 0 ? inlined : NULL, &spill);
+    r = send_patiently(channel, result, inlined, spill);
     if (r < 0)
         _exit(0); /* the pool is gone */
     channel->call = 0;
     channel->answered = true;
-    if (channel->reused)
+    if (channel->reused && !(result->flags & RESULT_RETIRE)) /* the last: its spill may have such a number */
         restore_streams();
     return 0;
 }
