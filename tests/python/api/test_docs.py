@@ -213,7 +213,7 @@ def test_the_readme_says_what_its_program_prints(run: Callable[..., str]) -> Non
 BUILDING = {
     "pip install .": ("Makefile", r"\$\(PIP\) install --no-build-isolation \. "),
     "make demo": ("Makefile", r"^\t\$\(BIN\)/python examples/circle_packing/demo\.py$"),
-    "make test": (".ci/run", r"^make .*\btest\b"),
+    "make test": (".ci/run", r"(?:^make .*|^for target in )\btest\b"),
 }
 
 
@@ -259,3 +259,16 @@ def test_each_c_test_is_a_program_of_the_build() -> None:
     ]
     assert len(programs) > 20
     assert not [name for name in programs if f"'{name}'" not in built]
+
+
+def test_the_version_that_is_built_has_an_entry_in_the_changelog() -> None:
+    (version,) = re.findall(r"^    version: '([^']+)'", text_of("meson.build"), re.MULTILINE)
+    assert f"## [{version}]" in text_of("CHANGELOG.md")
+
+
+@pytest.mark.parametrize("tool", ["clang-format", "ruff"])
+def test_formatters_before_a_commit_are_those_of_make_lint(tool: str) -> None:
+    (held,) = re.findall(rf'"{tool}==([^"]+)"', text_of("pyproject.toml"))
+    hook = rf"repo: https://github\.com/.*{tool}.*\n    rev: v(.*)"
+    (revision,) = re.findall(hook, text_of(".pre-commit-config.yaml"))
+    assert re.fullmatch(re.escape(held).replace(r"\*", r"\d+"), revision)
