@@ -117,9 +117,9 @@ typedef enum pinfold_isolation {
 #define PINFOLD_NO_PDEATHSIG 1u
 /* The pool keeps events for pinfold_pool_next_event. */
 #define PINFOLD_EVENTS 2u
-/* The pool believes no worker. It takes a spilled result only as a sealed memfd, which nobody can write to any
- * more (memfd_create(2)), and tells the template so by PINFOLD_SETUP_SEALED. With PINFOLD_FRESH, metrics are the
- * kernel's. */
+/* The pool believes no worker. It takes a spilled result only as a sealed memfd that the worker holds, which no
+ * process can write to any more (memfd_create(2)), and asks for that by PINFOLD_SETUP_SEALED. With PINFOLD_FRESH,
+ * metrics are the kernel's. */
 #define PINFOLD_DISTRUST 4u
 /* Each living worker has a CPU slot of its own, 1 .. max_workers, which its calls name. The runtime decides what a
  * slot means (a set of CPUs, say). Metrics then say how long the call waited for a CPU. */
@@ -129,8 +129,7 @@ typedef enum pinfold_isolation {
 #define PINFOLD_AHEAD 16u
 /* With max_queue 0, no call may wait: with max_workers calls under way, a submit fails with -EAGAIN. */
 #define PINFOLD_NO_QUEUE 32u
-/* The runtime knows PINFOLD_FRAME_PRINTED, and keeps unflushed output there. The pool has it when a worker dies.
- */
+/* The runtime knows PINFOLD_FRAME_PRINTED and keeps unflushed output there. The pool has it when a worker dies. */
 #define PINFOLD_PRINTED 64u
 
 #define PINFOLD_FOREVER INT64_MAX /* a duration that never ends */
@@ -172,8 +171,8 @@ PINFOLD_API int pinfold_pool_open(const pinfold_config *config, pinfold_pool **r
 
 /* Wait until the template is ready for calls. -ETIMEDOUT: not within timeout_ns. -EINTR: a signal handler ran.
  * -EIO: the template could not start (a preload failed, say), and the error's text holds what it printed.
- * -ESHUTDOWN: the pool was shut down. -ENOENT, -EACCES, -ENOEXEC, -EMFILE, -ENFILE, -ENOMEM, -EAGAIN, -ENOSPC: the
- * pool could not start a template in the place of one that died. */
+ * -ESHUTDOWN: the pool was shut down. -ENOENT, -EACCES, -ENOEXEC, -EMFILE, -ENFILE, -ENOMEM, -EAGAIN, -ENOSPC: no
+ * template could be started to replace a dead one. */
 PINFOLD_API int pinfold_pool_wait_ready(pinfold_pool *pool, int64_t timeout_ns, pinfold_error *error);
 
 /* Begin a renewal: start the next generation of the template with this command beside the one that serves, and
@@ -204,13 +203,14 @@ typedef struct pinfold_call {
     void *tag;             /* copied into the result; the pool does not look at it */
     uint64_t output_bytes; /* 0: the pool's */
     uint64_t result_bytes; /* the largest result accepted; 0: no bound */
-    uint64_t memory_bytes; /* anonymous and shared memory of the worker and all below it; 0: no bound */
-    int64_t cpu_ns;        /* user and system time of the same; 0: no bound */
-    uint32_t processes;    /* how many of them may live at once, the worker included; more is PINFOLD_EXITED;
+    uint64_t
+        memory_bytes; /* anonymous, shared and swapped memory, and page tables, of the worker and all below it; 0: no bound */
+    int64_t cpu_ns;      /* user and system time of the same; 0: no bound */
+    uint32_t processes;  /* how many of them may live at once, the worker included; more is PINFOLD_EXITED;
                                      0: no bound */
-    uint64_t file_bytes;   /* the bound that the runtime sets on a file (RLIMIT_FSIZE): the death of a worker by
+    uint64_t file_bytes; /* the bound that the runtime sets on a file (RLIMIT_FSIZE): the death of a worker by
                                      SIGXFSZ is PINFOLD_OUTPUT_LIMIT; 0: no bound */
-    int64_t wall_ns;       /* the program's time, from when its worker begins it; 0: no bound */
+    int64_t wall_ns;     /* the program's time, from when its worker begins it; 0: no bound */
 } pinfold_call;
 
 /* Hand the call to an idle worker, or queue it. A small request travels in a frame. The calling thread writes a

@@ -235,7 +235,7 @@ enum pinfold_status {
  *   - CALL without: the worker adds 1 to `taken` and begins it.
  *   - Before RESULT the worker looks whether both its pipes are empty (ioctl FIONREAD), `reads` is even and as it
  *     was when the call began, and the call left no process behind. If so, the RESULT is QUIET. If not, the worker
- *     sets PINFOLD_SLATE_CLOSED first: then what is in the pipes belongs to this call alone.
+ *     sets PINFOLD_SLATE_CLOSED first, so that the output in the pipes belongs to this call alone.
  *
  * Turns are counted modulo 2 to the power of PINFOLD_SLATE_TURN_BITS. */
 
