@@ -138,27 +138,27 @@ typedef enum pinfold_isolation {
  * nothing here has to outlive pinfold_pool_open. */
 typedef struct pinfold_config {
     size_t size;
-    const char *const *argv; /* the template's command, NULL-terminated; argv[0] is an absolute path */
-    const char *const *envp; /* its whole environment, NULL-terminated; NULL: empty */
-    const char *guard;       /* path of the pinfold-guard executable; NULL: where it was installed */
-    const char *spill_dir;   /* an existing, writable directory for spills, at most 4095 bytes */
-    uint32_t isolation;      /* pinfold_isolation */
-    uint32_t max_workers;    /* calls that may run at once, 1 .. 4096 */
-    uint32_t max_queue;      /* a submit fails with -EAGAIN while max_workers + max_queue calls have not ended;
-                                      0: no bound */
+    const char *const *argv;       /* the template's command, NULL-terminated; argv[0] is an absolute path */
+    const char *const *envp;       /* its whole environment, NULL-terminated; NULL: empty */
+    const char *guard;             /* path of the pinfold-guard executable; NULL: where it was installed */
+    const char *spill_dir;         /* an existing, writable directory for spills, at most 4095 bytes */
+    uint32_t isolation;            /* pinfold_isolation */
+    uint32_t max_workers;          /* calls that may run at once, 1 .. 4096 */
+    uint32_t max_queue;            /* a submit fails with -EAGAIN while max_workers + max_queue calls have not
+                                      ended; 0: no bound */
     uint32_t max_calls_per_worker; /* the pool replaces a reused worker after so many; 0: no bound */
-    int64_t idle_timeout_ns; /* the pool ends a worker that was idle for so long; > 0, PINFOLD_FOREVER: never */
-    int64_t open_timeout_ns; /* how long the template may take to become ready; > 0 */
-    uint64_t output_bytes;   /* the bound on stdout, and on stderr, of a call. Of more the pool keeps a head and a
-                                      tail, neither cut inside a character of UTF-8, with the line
-                                      "[... N bytes left out ...]" between them, all within the bound. It keeps the
-                                      head alone where the line has no room, at most 47 bytes. 0: 1 MiB */
-    uint32_t flags;          /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, ... */
-    uint32_t namespaces;     /* CLONE_NEW* of clone(2): the template starts in new ones, always including
+    int64_t idle_timeout_ns;       /* the pool ends a worker that was idle so long; > 0, PINFOLD_FOREVER: never */
+    int64_t open_timeout_ns;       /* how long the template may take to become ready; > 0 */
+    uint64_t output_bytes;         /* the bound on stdout, and on stderr, of a call. Of more the pool keeps a head
+                                      and a tail, neither cut inside a character of UTF-8, with the line
+                                      "[... N bytes left out ...]" between them, all within the bound. It keeps
+                                      the head alone where the line has no room, at most 47 bytes. 0: 1 MiB */
+    uint32_t flags;                /* PINFOLD_NO_PDEATHSIG, PINFOLD_EVENTS, ... */
+    uint32_t namespaces;           /* CLONE_NEW* of clone(2): the template starts in new ones, always including
                                       CLONE_NEWUSER, in which it has the same user; 0: in the caller's */
-    const char *cgroup;      /* a cgroup v2 directory for this pool alone, whose children have the controllers
-                                      "memory" and "pids". Each worker gets a child, named by its id, and must move
-                                      there before its first call. NULL: none */
+    const char *cgroup;            /* a cgroup v2 directory for this pool alone, whose children have the
+                                      controllers "memory" and "pids". Each worker gets a child, named by its id,
+                                      and must move there before its first call. NULL: none */
 } pinfold_config;
 
 /* Start the pool's thread and its template, and return without waiting for the template: calls may be submitted at
@@ -194,23 +194,22 @@ PINFOLD_API int pinfold_pool_renewal(pinfold_pool *pool, pinfold_error *error);
 /* One call. Zero all of it, then set `size = sizeof(pinfold_call)`. */
 typedef struct pinfold_call {
     size_t size;
-    const struct iovec
-        *segments;         /* the request, in the runtime's own encoding; submit reads it before it returns */
-    uint32_t n_segments;   /* 1 .. 1048576 */
-    int64_t deadline_ns;   /* the caller's patience, from now, without the time in which the pool opens;
+    const struct iovec *segments; /* the request, in the runtime's own encoding; submit reads it */
+    uint32_t n_segments;          /* 1 .. 1048576 */
+    int64_t deadline_ns;          /* the caller's patience, from now, without the time in which the pool opens;
                                      > 0, PINFOLD_FOREVER: none */
-    pinfold_queue *queue;  /* the queue that receives the result; NULL: the pool's own */
-    void *tag;             /* copied into the result; the pool does not look at it */
-    uint64_t output_bytes; /* 0: the pool's */
-    uint64_t result_bytes; /* the largest result accepted; 0: no bound */
-    uint64_t
-        memory_bytes; /* anonymous, shared and swapped memory, and page tables, of the worker and all below it; 0: no bound */
-    int64_t cpu_ns;      /* user and system time of the same; 0: no bound */
-    uint32_t processes;  /* how many of them may live at once, the worker included; more is PINFOLD_EXITED;
-                                     0: no bound */
-    uint64_t file_bytes; /* the bound that the runtime sets on a file (RLIMIT_FSIZE): the death of a worker by
-                                     SIGXFSZ is PINFOLD_OUTPUT_LIMIT; 0: no bound */
-    int64_t wall_ns;     /* the program's time, from when its worker begins it; 0: no bound */
+    pinfold_queue *queue;         /* the queue that receives the result; NULL: the pool's own */
+    void *tag;                    /* copied into the result; the pool does not look at it */
+    uint64_t output_bytes;        /* 0: the pool's */
+    uint64_t result_bytes;        /* the largest result accepted; 0: no bound */
+    uint64_t memory_bytes;        /* anonymous, shared and swapped memory, and page tables, of the worker and all
+                                     below it; 0: no bound */
+    int64_t cpu_ns;               /* user and system time of the same; 0: no bound */
+    uint32_t processes;           /* how many of them may live at once, the worker included; more is
+                                     PINFOLD_EXITED; 0: no bound */
+    uint64_t file_bytes;          /* the bound that the runtime sets on a file (RLIMIT_FSIZE): the death of a
+                                     worker by SIGXFSZ is PINFOLD_OUTPUT_LIMIT; 0: no bound */
+    int64_t wall_ns;              /* the program's time, from when its worker begins it; 0: no bound */
 } pinfold_call;
 
 /* Hand the call to an idle worker, or queue it. A small request travels in a frame. The calling thread writes a

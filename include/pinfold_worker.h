@@ -88,11 +88,10 @@ enum pinfold_frame_kind {
     PINFOLD_FRAME_RESULT = 10,  /* worker -> pool */
     PINFOLD_FRAME_STACK = 11,   /* worker -> pool, before a result or a death: text of where the program stands */
     PINFOLD_FRAME_NOTE = 12,    /* worker -> pool, before its result: bytes for the runtime's own caller */
-    PINFOLD_FRAME_SLATE = 13,   /* pool -> worker, once and first, with PINFOLD_AHEAD; one descriptor, the slate */
-    PINFOLD_FRAME_PRINTED =
-        14, /* pool -> worker, once, before its first call, with PINFOLD_PRINTED; one descriptor */
-    PINFOLD_FRAME_DROP = 15,  /* pool -> guard: one descriptor to close, which the guard does not even receive */
-    PINFOLD_FRAME_TAKEN = 16, /* pool -> worker: the pool has the spill that the worker holds */
+    PINFOLD_FRAME_SLATE = 13,   /* pool -> worker, once and first, with PINFOLD_AHEAD; one fd */
+    PINFOLD_FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, with PINFOLD_PRINTED; one fd */
+    PINFOLD_FRAME_DROP = 15,    /* pool -> guard: one descriptor to close, which the guard does not even receive */
+    PINFOLD_FRAME_TAKEN = 16,   /* pool -> worker: the pool has the spill that the worker holds */
     PINFOLD_FRAME_KINDS
 };
 
@@ -101,8 +100,8 @@ struct pinfold_frame_head {
     uint8_t version;
     uint8_t kind;  /* pinfold_frame_kind */
     uint32_t size; /* of the whole frame */
-    uint64_t
-        id; /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE: the call's; else 0 */
+    uint64_t id;   /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE: the call's;
+                      else 0 */
 };
 
 /* ---- frames of a template ----------------------------------------------------------------------------------- */
@@ -130,9 +129,8 @@ struct pinfold_frame_start {
 /* STARTED. Descriptors: a pidfd of the worker, if error is 0. */
 struct pinfold_frame_started {
     int32_t pid;
-    int32_t error; /* the errno of the fork or exec, or 0 */
-    uint64_t
-        inherited_kb; /* anonymous memory that the worker shares with the template at its start; 0 after an exec */
+    int32_t error;         /* the errno of the fork or exec, or 0 */
+    uint64_t inherited_kb; /* anonymous memory shared with the template at the worker's start; 0 after an exec */
 };
 
 /* EXITED. */
@@ -147,8 +145,7 @@ struct pinfold_frame_exited {
 
 /* ---- frames of a worker ------------------------------------------------------------------------------------- */
 
-/* CALL. Descriptors: the spill, if PINFOLD_CALL_SPILLED. Tail: the payload of the request, unless it is spilled.
- */
+/* CALL. Descriptors: the spill, if PINFOLD_CALL_SPILLED. Tail: the request's payload, unless it is spilled. */
 struct pinfold_frame_call {
     uint64_t payload_size;
     uint64_t result_max; /* bytes; a larger payload is PINFOLD_STATUS_TOO_LARGE; 0: no bound */
