@@ -29,8 +29,8 @@ def request_of(call: WorkerCall, codec: str, limits: Limits) -> list[bytes | mem
         )
     except NotCarried as error:
         path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
-        told = NotCarried(path, error.type_name, error.codec, error.what)
-        raise InvalidCall(f"WorkerCall: {told}") from error
+        refusal = NotCarried(path, error.type_name, error.codec, error.what)
+        raise InvalidCall(f"WorkerCall: {refusal}") from error
     except Exception as error:
         # The classes of the arguments decide which exceptions pickling raises.
         raise InvalidCall(
