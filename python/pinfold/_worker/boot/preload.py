@@ -271,7 +271,7 @@ def load(settings: TemplateConfig, *, forks: bool) -> None:
     faulthandler.cancel_dump_traceback_later()
     if forks and threads.any():
         # Some libraries (OpenBLAS) stop their threads at a fork and restart them on demand.
-        _runtime.rehearse()
+        _runtime.fork_once()
         if unwanted := threads.unwanted():
             raise CannotLoad(
                 f"{unwanted}. A process with threads cannot be forked safely: use"

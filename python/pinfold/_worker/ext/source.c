@@ -46,7 +46,7 @@ static bool is_clean(int directory)
 }
 
 /* Open the file. Clears the directory if something else has its name, or if it has a second name. */
-static int open_file(int directory)
+static int open_source_file(int directory)
 {
     for (int tries = 0; tries < 2; tries++) {
         struct stat status;
@@ -84,7 +84,7 @@ static int source_take(int sources, const char *name, int *ret_lock, int *ret_fi
         if (r < 0)
             return r;
     }
-    int file = open_file(lock);
+    int file = open_source_file(lock);
     if (file < 0)
         return file;
     *ret_file = file;
