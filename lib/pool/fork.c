@@ -35,11 +35,11 @@ static void pools_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void pools_let_go(void)
+static void pools_close_copies(void)
 {
     struct pinfold_pool *pool;
     LIST_FOREACH (pool, &pools, held)
-        pool_let_go(pool);
+        pool_close_copies(pool);
     pools_unlock();
 }
 
@@ -47,7 +47,7 @@ static int registered; /* negative errno of the registration, or 0 */
 
 static void register_handlers(void)
 {
-    registered = -pthread_atfork(pools_lock, pools_unlock, pools_let_go);
+    registered = -pthread_atfork(pools_lock, pools_unlock, pools_close_copies);
 }
 
 int fork_hold(struct pinfold_pool *pool)

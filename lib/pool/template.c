@@ -496,7 +496,7 @@ void template_look(struct pinfold_pool *pool, struct template *template)
     }
 }
 
-void template_let_go_all(struct pinfold_pool *pool)
+void template_close_copies(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {

@@ -74,14 +74,14 @@ class LoopQueue:
 _open: weakref.WeakSet[LoopQueue] = weakref.WeakSet()
 
 
-def _let_go() -> None:
+def _close_copies() -> None:
     """Close the duplicates in a forked child, as the library does with its descriptors: the child
     may soon reuse their numbers."""
     for queue in list(_open):
         queue._close_fd()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_copies)
 
 
 class LoopCall(Record):

@@ -77,7 +77,7 @@ class Settling(Events):
                 errors.append(first)
             return True
         except BaseException:
-            self._leave()
+            self._unclaim()
             raise
         finally:
             first = None  # it refers to this frame
@@ -159,10 +159,10 @@ class Settling(Events):
                 if record.backend is None:  # delivered, even if a callback raised
                     self._pending.pop(record.key, None)
 
-    def _leave(self) -> None:
+    def _unclaim(self) -> None:
         """Leave the results that this thread claimed to the completer, because of an exception."""
         pool = self._pool
-        if pool is not None and pool.leave():
+        if pool is not None and pool.unclaim():
             with contextlib.suppress(PoolError):  # a thread that waits for its result still gets it
                 self.need_completer(pool)
             pool.wake()

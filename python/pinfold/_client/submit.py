@@ -246,11 +246,11 @@ class Submitting(Settling):
 _open: weakref.WeakSet[Submitting] = weakref.WeakSet()
 
 
-def _let_go() -> None:
+def _close_copies() -> None:
     """Close the pools' descriptors in a forked child, before it reuses their numbers."""
     for engine in list(_open):
         if engine._pool is not None:
-            engine._pool.let_go()
+            engine._pool.close_copies()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_copies)

@@ -154,7 +154,7 @@ static void *submit_in_thread(void *data)
 static void close_copy(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    pool_let_go(pool);
+    pool_close_copies(pool);
 #else
     pinfold_pool_close(pool);
 #endif
