@@ -551,7 +551,7 @@ static bool is_full(const struct pinfold_pool *pool)
 }
 
 /* Enter the call into the pool: hand it to an idle worker, or let it wait. */
-static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
+static int pool_enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
 {
     if (pool->closing)
         return error_set(error, -ESHUTDOWN, "the pool is closed");
@@ -615,7 +615,7 @@ static int submit(pinfold_pool *pool, const pinfold_call *asked, int64_t patienc
         call_free(pool, call);
         return r;
     }
-    r = enter(pool, call, error);
+    r = pool_enter(pool, call, error);
     if (r == 0)
         *ret_id = call->id;
     else

@@ -63,8 +63,8 @@ struct config { /* the pool's own copy of pinfold_config */
 struct pinfold_pool {
     uint32_t processors; /* of the machine */
     uint64_t memory_kb;
-    pid_t owner;                   /* the process that opened it; its forks must not use the pool */
-    LIST_ENTRY(pinfold_pool) held; /* by fork.c */
+    pid_t owner;                        /* the process that opened it; its forks must not use the pool */
+    LIST_ENTRY(pinfold_pool) fork_link; /* by fork.c */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     pthread_t reactor;

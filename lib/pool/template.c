@@ -453,7 +453,7 @@ void template_due(struct pinfold_pool *pool, struct template *template)
 }
 
 /* Return whether it exited by itself. ECHILD: not our child, or the caller's own waitpid(-1) was faster. */
-static bool reap(int pidfd)
+static bool reap_pidfd(int pidfd)
 {
     siginfo_t end = {.si_code = 0};
     return waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_code == CLD_EXITED;
@@ -482,7 +482,7 @@ void template_look(struct pinfold_pool *pool, struct template *template)
 {
     template_drain(pool, template);
     if (template->guard_pidfd >= 0 && pidfd_ended(template->guard_pidfd)) {
-        template->swept = reap(template->guard_pidfd);
+        template->swept = reap_pidfd(template->guard_pidfd);
         reactor_close(pool, &template->guard_pidfd);
         take_last_words(pool, template);
     }
