@@ -159,7 +159,7 @@ static void oom_write(const char *value)
         return; /* a lost hint to the kernel does no harm */
 }
 
-/* Fork a worker. Returns 0 in a worker that has settled, or a negative errno. */
+/* Fork a worker. Returns 0 in the set-up worker, or a negative errno. */
 static pid_t make_worker(struct server *server, char *const *command)
 {
     bool forked = !command;
@@ -168,7 +168,7 @@ static pid_t make_worker(struct server *server, char *const *command)
     if (pid < 0 && !forked)
         pid = -errno;
     if (pid == 0) {
-        child_settle(&server->child);
+        child_become_worker(&server->child);
         if (!forked)
             child_exec(&server->child, command);
         PyOS_AfterFork_Child();
@@ -329,7 +329,7 @@ static void server_look(struct server *server)
 
 /* Send FRAME_SWEPT for workers without orphans left. The first n_before were reported as having orphans; the
  * others are dropped from the list. */
-static void settle_owed(struct server *server, size_t n_before)
+static void report_swept(struct server *server, size_t n_before)
 {
     size_t kept = 0;
     for (size_t i = 0; i < server->n_owed; i++) {
@@ -356,7 +356,7 @@ static int64_t microseconds(struct timeval time)
     return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
 }
 
-static void reap(struct server *server)
+static void server_reap(struct server *server)
 {
     struct signalfd_siginfo news[8];
     ssize_t got = read(reserved_fd(RESERVED_SIGNALS), news, sizeof(news));
@@ -396,11 +396,11 @@ static void reap(struct server *server)
     if (server->used == reports && server->n_orphans == 0)
         return;
     server_look(server);
-    server->trash = box_slots_settle(server->n_orphans == 0) || server->trash;
+    server->trash = box_slots_recycle(server->n_orphans == 0) || server->trash;
     for (size_t i = n_before; i < server->n_owed; i++, reports++)
         if (server->owed[i].left)
             server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
-    settle_owed(server, n_before);
+    report_swept(server, n_before);
 }
 
 static void kill_worker(pid_t pid, void *data)
@@ -411,7 +411,7 @@ static void kill_worker(pid_t pid, void *data)
 }
 
 /* End the template: the pool or the guard is gone. Nothing may outlive it. */
-static void end(void)
+static void end_template(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
@@ -450,7 +450,7 @@ static void server_loop(struct server *server)
 {
     for (;;) {
         if (queue_flush(server) < 0)
-            end();
+            end_template();
         bool full = queue_waits(server);
         struct pollfd watched[] = {
             {reserved_fd(RESERVED_CONTROL), full ? POLLOUT : POLLIN, 0},
@@ -464,9 +464,9 @@ static void server_loop(struct server *server)
         if (n < 0)
             continue;
         if (watched[2].revents)
-            end();
+            end_template();
         if (watched[1].revents || wait_ms >= 0)
-            reap(server);
+            server_reap(server);
         if (server->step && (n == 0 || server->n_cold >= COLD_MOST))
             take_step(server);
         if (server->trash) /* a few entries at a time: forks come first */
@@ -479,11 +479,11 @@ static void server_loop(struct server *server)
         if (r == -EAGAIN)
             continue;
         if (r <= 0 || frame.head.kind != FRAME_START)
-            end();
+            end_template();
         (void)runtime_restore_spills();
         if (runtime_needs_base && base_is_gone()) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
-            end(); /* the next template makes its own directory */
+            end_template(); /* the next template makes its own directory */
         }
         if (start(server, &frame))
             return;
@@ -500,7 +500,7 @@ static void fill_standard_fds(void)
     cleanup_close(&fd);
 }
 
-static int prepare(struct server *server)
+static int server_prepare(struct server *server)
 {
     sigset_t death;
     sigemptyset(&death);
@@ -535,7 +535,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     fill_standard_fds();
     if (!runtime_needs_base) /* a box has no /dev/shm where anything could be left */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
-    int r = prepare(server);
+    int r = server_prepare(server);
     if (r < 0) {
         free(server);
         return raise_errno(r, "cannot serve");
@@ -545,7 +545,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->namespaced = guard == 0;
     runtime_outlive_guard();
     if (getppid() != guard)
-        end();
+        end_template();
     queue_push(server, FRAME_READY, 0);
     server_loop(server);
     /* A worker does not free the server's memory, because that would write to shared pages. */
