@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import pinfold
+from boxes import level_is_there
 from conftest import MakeBackend, output_of
-from pinfold import ExecutionMetrics, Limits, LocalBackend, WorkerCall, WorkerConfig
+from pinfold import ExecutionMetrics, Limits, LocalBackend, WorkerCall
 from pinfold.metrics import JsonlWriter
 from programs import HANG, SLEEP, SQUARE, call, square
 
@@ -197,7 +198,7 @@ ENDS = {
 def test_the_peak_of_memory_is_told_however_a_call_ends(
     sandbox: str, isolation: str, make_backend: MakeBackend
 ) -> None:
-    if sandbox != "none" and sandbox.isolation_of(WorkerConfig(sandbox=sandbox)).missing:  # type: ignore[arg-type]
+    if not level_is_there(sandbox):
         pytest.skip("not to be had here")
     backend = make_backend(isolation=isolation, sandbox=sandbox)
     for future in [backend.submit(WorkerCall(PEAKS, "small")) for _ in range(30)]:
@@ -249,7 +250,7 @@ def test_no_more_is_told_than_can_have_been_used(
     make_backend: MakeBackend, sandbox: str, isolation: str
 ) -> None:
     """A program sends its own result with figures of its own. In a box they are the kernel's."""
-    if sandbox != "none" and sandbox.isolation_of(WorkerConfig(sandbox=sandbox)).missing:  # type: ignore[arg-type]
+    if not level_is_there(sandbox):
         pytest.skip("not to be had here")
     backend = make_backend(isolation=isolation, sandbox=sandbox, max_workers=1)
     most, far = 2**64 - 1, 2**40
