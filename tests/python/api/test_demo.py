@@ -60,6 +60,7 @@ def names_of(*folders: str) -> set[str]:
 
 
 # Endless candidates would compute until a deadline that leaves time to the others.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("deadline_s", "folders"),
     [
