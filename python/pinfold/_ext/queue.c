@@ -63,9 +63,10 @@ PyObject *py_queue_new(struct pool *pool)
         return NULL;
     self->pool = (struct pool *)Py_NewRef(&pool->ob_base);
     int code;
-    Py_BEGIN_ALLOW_THREADS code = open_queue_new(pool, &self->open);
-    Py_END_ALLOW_THREADS if (code < 0)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    code = open_queue_new(pool, &self->open);
+    Py_END_ALLOW_THREADS
+    if (code < 0) {
         Py_DECREF(self);
         return raise_errno(code, NULL);
     }
@@ -113,8 +114,11 @@ static void close_inside(struct queue *self)
 static PyObject *queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    Py_BEGIN_ALLOW_THREADS if (self->pool->pid == getpid()) close_inside(self);
-    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS
+    if (self->pool->pid == getpid())
+        close_inside(self);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
 }
 
 /* Give up the Queue's reference. A pool that is closing the queue frees it. */
@@ -133,7 +137,8 @@ static void queue_dealloc(PyObject *op)
     struct queue *self = (struct queue *)op;
     PyTypeObject *type = Py_TYPE(op);
     if (self->open && self->pool->pid == getpid()) {
-        Py_BEGIN_ALLOW_THREADS close_inside(self);
+        Py_BEGIN_ALLOW_THREADS
+        close_inside(self);
         forget(self);
         Py_END_ALLOW_THREADS
     }
@@ -172,13 +177,13 @@ static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
     do {
         pinfold_result *result = NULL;
         code = -ESHUTDOWN;
-        Py_BEGIN_ALLOW_THREADS if (queue_enter(self))
-        {
+        Py_BEGIN_ALLOW_THREADS
+        if (queue_enter(self)) {
             code = pinfold_queue_wait(self->open->queue, PINFOLD_FOREVER, &result);
             queue_leave(self);
         }
-        Py_END_ALLOW_THREADS if (code >= 0)
-        {
+        Py_END_ALLOW_THREADS
+        if (code >= 0) {
             undelivered_add(undelivered, empty, result);
             return undelivered_list(undelivered, false, 0);
         }

@@ -19,7 +19,8 @@ static void result_dealloc(PyObject *self)
     pinfold_result *result = ((struct py_result *)self)->result;
     PyTypeObject *type = Py_TYPE(self);
     if (result && result->metrics.result_bytes >= LARGE) {
-        Py_BEGIN_ALLOW_THREADS pinfold_result_free(result);
+        Py_BEGIN_ALLOW_THREADS
+        pinfold_result_free(result);
         Py_END_ALLOW_THREADS
     } else {
         pinfold_result_free(result);

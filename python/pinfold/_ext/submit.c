@@ -117,7 +117,8 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
             /* Keep the GIL: released, a waiting thread would take it at each call, which costs two wake-ups. */
             code = pinfold_pool_try_submit(self->pool, &call, PATIENCE_NS, &id, &error);
             if (code == -EBUSY) {
-                Py_BEGIN_ALLOW_THREADS code = pinfold_pool_submit(self->pool, &call, &id, &error);
+                Py_BEGIN_ALLOW_THREADS
+                code = pinfold_pool_submit(self->pool, &call, &id, &error);
                 Py_END_ALLOW_THREADS
             }
             if (to)

@@ -105,8 +105,11 @@ PyObject *undelivered_take(struct undelivered *undelivered, struct binding *bind
     pinfold_result *taken[TAKE_MOST];
     int n = 0;
     int code;
-    Py_BEGIN_ALLOW_THREADS code = take(from, taken, &n);
-    Py_END_ALLOW_THREADS for (int i = 0; i < n; i++) undelivered_add(undelivered, unlink_first(&empty), taken[i]);
+    Py_BEGIN_ALLOW_THREADS
+    code = take(from, taken, &n);
+    Py_END_ALLOW_THREADS
+    for (int i = 0; i < n; i++)
+        undelivered_add(undelivered, unlink_first(&empty), taken[i]);
     if (undelivered->reserve) {
         drop_chain(empty); /* another thread was first */
     } else {

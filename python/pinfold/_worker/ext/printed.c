@@ -64,7 +64,8 @@ static void lock(int stream)
 {
     if (pthread_mutex_trylock(&locks[stream]) == 0)
         return;
-    Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&locks[stream]);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&locks[stream]);
     Py_END_ALLOW_THREADS
 }
 
@@ -82,9 +83,11 @@ static ssize_t write_now(int stream, const char *bytes, size_t n)
 {
     ssize_t got;
     int code;
-    Py_BEGIN_ALLOW_THREADS got = write(fd_of(stream), bytes, n);
+    Py_BEGIN_ALLOW_THREADS
+    got = write(fd_of(stream), bytes, n);
     code = errno;
-    Py_END_ALLOW_THREADS return got < 0 ? -code : got;
+    Py_END_ALLOW_THREADS
+    return got < 0 ? -code : got;
 }
 
 /* Return how much of `left` a pipe takes whole or not at all: PRINTED_PIECE at any time, all of it when the pipe

@@ -225,9 +225,11 @@ static PyObject *sweep(PyObject *Py_UNUSED(module), PyObject *arguments)
     int trackers, result;
     if (!PyArg_ParseTuple(arguments, "dp", &seconds, &trackers))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS sweep_spare_trackers(trackers ? SWEEP_TRACKER_NS : 0);
+    Py_BEGIN_ALLOW_THREADS
+    sweep_spare_trackers(trackers ? SWEEP_TRACKER_NS : 0);
     result = sweep_all((long long)(seconds * (double)NS_PER_S));
-    Py_END_ALLOW_THREADS return PyBool_FromLong(result == 0);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(result == 0);
 }
 
 PyDoc_STRVAR(peak_doc, "peak_kb()\n--\n\n"
