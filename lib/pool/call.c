@@ -196,7 +196,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     int r = payload_size(asked->segments, asked->n_segments, &call->payload_size);
     if (r < 0) {
         error_errno(error, r, "a request of %u segments cannot be laid out", asked->n_segments);
-    } else if (call->payload_size > PAYLOAD_INLINE_MAX) {
+    } else if (call->payload_size > PINFOLD_PAYLOAD_INLINE_MAX) {
         struct rlimit most; /* a write past it would raise SIGXFSZ and kill the caller */
         if (getrlimit(RLIMIT_FSIZE, &most) == 0 && call->payload_size > most.rlim_cur)
             r = error_errno(error, -EFBIG,

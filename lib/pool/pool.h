@@ -117,7 +117,7 @@ struct pinfold_pool {
     bool closed;  /* the reactor has ended, and `ended` was signalled */
 
     uint64_t submitted, outcomes[PINFOLD_OUTCOMES], workers_started, templates_started;
-    _Alignas(8) uint8_t buffer[FRAME_MAX]; /* for one received frame at a time */
+    _Alignas(8) uint8_t buffer[PINFOLD_FRAME_MAX]; /* for one received frame at a time */
 };
 
 /* reactor.c */

@@ -184,12 +184,12 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
 
 int pinfold_pool_notify_fd(pinfold_pool *pool)
 {
-    return pool->queue.notify;
+    return pinfold_queue_fd(&pool->queue);
 }
 
 int pinfold_queue_fd(pinfold_queue *queue)
 {
-    return queue->notify;
+    return queue->pool->owner == getpid() ? queue->notify : -ECHILD;
 }
 
 int pinfold_queue_open(pinfold_pool *pool, pinfold_queue **ret_queue)

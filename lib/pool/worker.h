@@ -121,7 +121,7 @@ void worker_idle_died(struct pinfold_pool *pool, struct worker *worker);
 /* Hand the call to the worker. A failure leaves the call untouched. -EPIPE: the worker is dead and will be
  * reported so. */
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
-/* Send the frame alone, with these flags of struct frame_call. */
+/* Send the frame alone, with these flags of struct pinfold_frame_call. */
 int worker_send(struct worker *worker, const struct call *call, uint32_t flags);
 /* Return whether the worker has read its present call, which was not handed ahead, from its socket. */
 bool worker_has_taken(const struct worker *worker);
@@ -154,7 +154,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker);
 
 /* Handle the template's reports about it. */
 void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame);
-void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report);
+void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct pinfold_frame_exited *report);
 void worker_lost(struct pinfold_pool *pool, struct worker *worker);
 
 #endif

@@ -1,4 +1,4 @@
-"""A pool in fifty lines, without the pool: speaks lib/wire/frame.h to a template."""
+"""A pool in fifty lines, without the pool: speaks the protocol of pinfold_worker.h."""
 
 from __future__ import annotations
 

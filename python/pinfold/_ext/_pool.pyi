@@ -21,6 +21,7 @@ EVENT_CALL_START: int
 EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
 FOREVER: int
+VERSION: str
 
 class Metrics(NamedTuple):
     worker_id: str

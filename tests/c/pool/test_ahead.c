@@ -391,7 +391,7 @@ static void test_a_template_that_dies_loses_what_has_begun_and_nothing_else(void
 static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
 {
     (void)state;
-    struct slate *slate;
+    struct pinfold_slate *slate;
     int fd;
     uint32_t turn;
     assert_int_equal(slate_make(&slate, &fd), 0);
@@ -410,7 +410,7 @@ static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
         assert_false(slate_begin(slate, turn));
         assert_true(slate_is_before(first, turn) && !slate_is_before(turn, first));
     }
-    for (uint32_t i = 0; i < SLATE_TURNS; i++)
+    for (uint32_t i = 0; i < PINFOLD_SLATE_TURNS; i++)
         assert_true(slate_offer(slate, &turn));
     assert_false(slate_offer(slate, &turn));
     slate_close(slate);
@@ -424,7 +424,7 @@ static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
 static void test_a_slate_cannot_be_made_smaller(void **state)
 {
     (void)state;
-    struct slate *slate;
+    struct pinfold_slate *slate;
     int fd;
     assert_int_equal(slate_make(&slate, &fd), 0);
     assert_int_equal(ftruncate(fd, 0), -1);

@@ -24,21 +24,29 @@ static int use_a_pool_of_another(uint64_t id, pinfold_queue *queue)
     pinfold_queue *another = NULL;
     pinfold_event event;
     pinfold_stats now = {.size = sizeof(now)};
+    pinfold_memory memory = {.size = sizeof(memory)};
     pinfold_error error = {.code = 0};
     const struct iovec segment = {"upper", 5};
+    const char *const argv[] = {RUNTIME, NULL};
     pinfold_call call = {.size = sizeof(call), .segments = &segment, .n_segments = 1, .deadline_ns = BOUND};
     const int results[] = {
         pinfold_pool_wait_ready(pool, BOUND, &error),
+        pinfold_pool_renew(pool, argv, &error),
+        pinfold_pool_renewal(pool, &error),
         pinfold_pool_submit(pool, &call, &id, &error),
+        pinfold_pool_try_submit(pool, &call, 0, &id, &error),
         pinfold_pool_cancel(pool, id),
         pinfold_pool_wait(pool, id, BOUND, &result),
+        pinfold_pool_notify_fd(pool),
         pinfold_pool_next(pool, &result),
         pinfold_queue_open(pool, &another),
+        pinfold_queue_fd(queue),
         pinfold_queue_next(queue, &result),
         pinfold_queue_wait(queue, BOUND, &result),
         pinfold_pool_next_event(pool, &event),
         pinfold_pool_watch(pool),
         pinfold_pool_stats(pool, &now),
+        pinfold_pool_memory(pool, &memory),
         pinfold_pool_shutdown(pool),
     };
     for (size_t i = 0; i < COUNT_OF(results); i++)

@@ -21,7 +21,7 @@ static _Noreturn void give_up(int channel, const char *what, const char *which, 
     char text[4608];
     int size = snprintf(text, sizeof(text), "%s %.4096s: %s", what, which, strerror(code));
     struct iovec tail = {text, (size_t)size};
-    frame_send(channel, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+    frame_send(channel, PINFOLD_FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
     _exit(127);
 }
 

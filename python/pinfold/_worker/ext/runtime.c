@@ -110,18 +110,18 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     dump_no_core();
 
-    _cleanup_free_ uint8_t *buffer = malloc(FRAME_MAX);
+    _cleanup_free_ uint8_t *buffer = malloc(PINFOLD_FRAME_MAX);
     if (!buffer)
         return PyErr_NoMemory();
     struct frame frame;
     r = frame_receive(reserved_fd(RESERVED_CONTROL), 0, FRAME_FROM_POOL, buffer, &frame);
-    if (r <= 0 || frame.head.kind != FRAME_SETUP)
+    if (r <= 0 || frame.head.kind != PINFOLD_FRAME_SETUP)
         return raise_errno(r < 0 ? r : -EPROTO, "no set-up came from the pool");
-    const struct frame_setup *setup = frame.body;
+    const struct pinfold_frame_setup *setup = frame.body;
     char path[4096];
     memcpy(path, frame.tail, frame.tail_size);
     path[frame.tail_size] = '\0';
-    r = open_spills(setup->flags & SETUP_SEALED ? NULL : path);
+    r = open_spills(setup->flags & PINFOLD_SETUP_SEALED ? NULL : path);
     if (r < 0)
         return raise_errno(r, "cannot use the spill directory");
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
@@ -232,9 +232,9 @@ static PyObject *fail(PyObject *module, PyObject *text)
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)
         return NULL;
-    Py_ssize_t most = PAYLOAD_INLINE_MAX;
+    Py_ssize_t most = PINFOLD_PAYLOAD_INLINE_MAX;
     struct iovec tail = {bytes + (size > most ? size - most : 0), (size_t)(size > most ? most : size)};
-    return none_or(frame_send(to_pool, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0),
+    return none_or(frame_send(to_pool, PINFOLD_FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0),
                    "cannot tell the pool of a failure");
 }
 
@@ -353,7 +353,7 @@ static PyObject *ready(PyObject *module, PyObject *number)
     unsigned long long id = PyLong_AsUnsignedLongLong(number);
     if (PyErr_Occurred())
         return NULL;
-    return none_or(frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_READY, id, NULL, NULL, 0, NULL, 0),
+    return none_or(frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_READY, id, NULL, NULL, 0, NULL, 0),
                    "cannot tell the pool that the worker is ready");
 }
 
@@ -452,20 +452,20 @@ static int execute(PyObject *module)
     if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type || printed_init(module) < 0)
         return -1;
     if (PyModule_AddType(module, runtime->channel_type) < 0 ||
-        PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
+        PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", PINFOLD_ASK_SIGNAL) < 0)
         return -1;
     static const struct {
         const char *name;
         long value;
     } constants[] = {
-        {"RESULT_OK", RESULT_OK},
-        {"RESULT_EXCEPTION", RESULT_EXCEPTION},
-        {"RESULT_BAD", RESULT_BAD},
-        {"RESULT_TOO_LARGE", RESULT_TOO_LARGE},
-        {"RESULT_INTERNAL", RESULT_INTERNAL},
-        {"RESULT_RETIRE", RESULT_RETIRE},
-        {"NOTE_MAX", FRAME_NOTE_MAX},
-        {"PAYLOAD_ALIGN", PAYLOAD_ALIGN},
+        {"RESULT_OK", PINFOLD_STATUS_OK},
+        {"RESULT_EXCEPTION", PINFOLD_STATUS_EXCEPTION},
+        {"RESULT_BAD", PINFOLD_STATUS_BAD},
+        {"RESULT_TOO_LARGE", PINFOLD_STATUS_TOO_LARGE},
+        {"RESULT_INTERNAL", PINFOLD_STATUS_INTERNAL},
+        {"RESULT_RETIRE", PINFOLD_RESULT_RETIRE},
+        {"NOTE_MAX", PINFOLD_NOTE_MAX},
+        {"PAYLOAD_ALIGN", PINFOLD_PAYLOAD_ALIGN},
     };
     for (size_t i = 0; i < COUNT_OF(constants); i++)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)

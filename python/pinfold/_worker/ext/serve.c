@@ -42,12 +42,12 @@
 
 /* A frame that waits until the control socket has room. */
 struct outgoing {
-    enum frame_kind kind;
+    enum pinfold_frame_kind kind;
     uint64_t id;
     int fd; /* owned; -1: none */
     union {
-        struct frame_started started;
-        struct frame_exited exited;
+        struct pinfold_frame_started started;
+        struct pinfold_frame_exited exited;
     } body;
 };
 
@@ -67,7 +67,7 @@ struct server {
     bool no_list;                 /* the kernel does not list children: find them in another way */
     bool unread;                  /* more zombies may wait to be reaped */
     bool trash;                   /* remains of scratch directories wait for removal */
-    struct owed *owed;            /* workers to report with FRAME_SWEPT once their orphans are gone */
+    struct owed *owed;            /* workers to report with PINFOLD_FRAME_SWEPT once their orphans are gone */
     size_t n_owed, owed_capacity;
     uint64_t inherited_kb;
     bool namespaced;      /* the guard is outside of our pid namespace, and its death ends us */
@@ -76,8 +76,8 @@ struct server {
     PyObject *step;       /* makes later workers faster, one part at a time; NULL: nothing is left to do */
     int n_cold;           /* workers made since the last step */
     struct child child;   /* describes the next worker */
-    char worker_id[sizeof(struct frame_start) + 1];
-    _Alignas(8) uint8_t buffer[FRAME_MAX];
+    char worker_id[sizeof(struct pinfold_frame_start) + 1];
+    _Alignas(8) uint8_t buffer[PINFOLD_FRAME_MAX];
 };
 
 /* Return the memory that a fork shares with this process yet counts as its own (proc(5), /proc/[pid]/statm). */
@@ -122,7 +122,7 @@ static int owed_reserve(struct server *server, size_t n)
     return 0;
 }
 
-static struct outgoing *queue_push(struct server *server, enum frame_kind kind, uint64_t id)
+static struct outgoing *queue_push(struct server *server, enum pinfold_frame_kind kind, uint64_t id)
 {
     struct outgoing *frame = &server->queue[server->used++];
     *frame = (struct outgoing){.kind = kind, .id = id, .fd = -1};
@@ -181,7 +181,7 @@ static pid_t make_worker(struct server *server, char *const *command)
 
 static void started(struct server *server, uint64_t number, pid_t pid)
 {
-    struct outgoing *frame = queue_push(server, FRAME_STARTED, number);
+    struct outgoing *frame = queue_push(server, PINFOLD_FRAME_STARTED, number);
     if (pid > 0) {
         /* An unreaped child of ours: its pid is not reused. */
         frame->fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -202,7 +202,7 @@ static void started(struct server *server, uint64_t number, pid_t pid)
 /* Start the worker that the frame asks for. Returns 1 in the new worker. */
 static int start(struct server *server, struct frame *frame)
 {
-    const struct frame_start *body = frame->body;
+    const struct pinfold_frame_start *body = frame->body;
     uint64_t number = frame->head.id;
     memcpy(server->worker_id, body->worker_id, sizeof(body->worker_id));
     memcpy(server->child.fds, frame->fds, sizeof(server->child.fds));
@@ -327,8 +327,8 @@ static void server_look(struct server *server)
     server->n_orphans = look.n_orphans;
 }
 
-/* Send FRAME_SWEPT for workers without orphans left. The first n_before were reported as having orphans; the
- * others are dropped from the list. */
+/* Send PINFOLD_FRAME_SWEPT for workers without orphans left. The first n_before were reported as having orphans;
+ * the others are dropped from the list. */
 static void report_swept(struct server *server, size_t n_before)
 {
     size_t kept = 0;
@@ -337,7 +337,7 @@ static void report_swept(struct server *server, size_t n_before)
         if (owed.left || (i < n_before && queue_reserve(server, 1) < 0))
             server->owed[kept++] = owed;
         else if (i < n_before)
-            queue_push(server, FRAME_SWEPT, owed.number);
+            queue_push(server, PINFOLD_FRAME_SWEPT, owed.number);
     }
     server->n_owed = kept;
 }
@@ -386,7 +386,7 @@ static void server_reap(struct server *server)
             continue;
         if (!pids_take(&server->workers, dead.si_pid, &number))
             continue;
-        struct frame_exited *body = &queue_push(server, FRAME_EXITED, number)->body.exited;
+        struct pinfold_frame_exited *body = &queue_push(server, PINFOLD_FRAME_EXITED, number)->body.exited;
         body->status = status;
         body->user_us = (uint64_t)microseconds(usage.ru_utime);
         body->sys_us = (uint64_t)microseconds(usage.ru_stime);
@@ -399,7 +399,7 @@ static void server_reap(struct server *server)
     server->trash = box_slots_recycle(server->n_orphans == 0) || server->trash;
     for (size_t i = n_before; i < server->n_owed; i++, reports++)
         if (server->owed[i].left)
-            server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
+            server->queue[reports].body.exited.flags |= PINFOLD_EXITED_ORPHANS;
     report_swept(server, n_before);
 }
 
@@ -478,7 +478,7 @@ static void server_loop(struct server *server)
             frame_receive(reserved_fd(RESERVED_CONTROL), MSG_DONTWAIT, FRAME_FROM_POOL, server->buffer, &frame);
         if (r == -EAGAIN)
             continue;
-        if (r <= 0 || frame.head.kind != FRAME_START)
+        if (r <= 0 || frame.head.kind != PINFOLD_FRAME_START)
             end_template();
         (void)runtime_restore_spills();
         if (runtime_needs_base && base_is_gone()) {
@@ -531,7 +531,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
         return PyErr_NoMemory();
     server->command = command;
     server->step = step;
-    server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
+    server->child.template = flags & PINFOLD_SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
     if (!runtime_needs_base) /* a box has no /dev/shm where anything could be left */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
@@ -546,7 +546,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     runtime_outlive_guard();
     if (getppid() != guard)
         end_template();
-    queue_push(server, FRAME_READY, 0);
+    queue_push(server, PINFOLD_FRAME_READY, 0);
     server_loop(server);
     /* A worker does not free the server's memory, because that would write to shared pages. */
     return PyUnicode_FromString(server->worker_id);

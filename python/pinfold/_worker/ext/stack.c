@@ -58,7 +58,8 @@ static void send_file(void)
     if (size <= 0)
         return;
     struct iovec tail = {text, (size_t)size};
-    frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL, 0);
+    frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL,
+               0);
 }
 
 static void on_ask(int number)
@@ -111,7 +112,7 @@ int stack_arm_beneath(void)
 
 int stack_arm_above(void)
 {
-    int r = handle(STACK_ASK_SIGNAL, on_ask, SA_RESTART, &beneath_ask);
+    int r = handle(PINFOLD_ASK_SIGNAL, on_ask, SA_RESTART, &beneath_ask);
     for (size_t i = 0; r == 0 && i < N_CRASHES; i++)
         r = handle(crashes[i], on_crash, SA_NODEFER, &beneath_crash[crashes[i]]);
     return r;

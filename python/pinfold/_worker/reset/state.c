@@ -1,9 +1,9 @@
 /* state.c - finds what a call changed, and shields later code from what the call left. */
 #include "state.h"
-#include "../ext/stack.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pinfold_worker.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -248,7 +248,7 @@ static void keep_heard(sigset_t *set)
     static const int heard[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     for (size_t i = 0; i < COUNT_OF(heard); i++)
         sigdelset(set, heard[i]);
-    sigdelset(set, STACK_ASK_SIGNAL);
+    sigdelset(set, PINFOLD_ASK_SIGNAL);
 }
 
 /* sys.monitoring, since Python 3.12: a tool's callbacks may raise at any line of ours. */
