@@ -31,9 +31,10 @@
 #define OOM_FIRST "1000" /* proc(5), oom_score_adj: workers go before all others */
 #define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop as well */
 #define LOOK_NS 2000000  /* one look goes on for so long, at most, while there are new orphans */
-#define PAUSE_NS 50000   /* and until it has found no new one so many times, with so much time in between */
+#define PAUSE_NS 50000   /* or until it has found no new one so many times, with so much time in between */
 #define QUIET_LOOKS 3
 #define LOOK_MAX 256     /* orphans that are looked below in one look */
+#define LATE_MAX 512     /* orphans that are caught before all others */
 #define REAP_MAX 1024    /* dead ones reaped before those that live are looked at again */
 #define QUIET_MS 5       /* with nothing to do, after which the next step is taken */
 #define COLD_MOST 8      /* workers made before a step is taken all the same */
@@ -64,6 +65,7 @@ struct server {
     int n_orphans;                /* at the last look */
     pid_t newest;                 /* of them */
     bool growing;                 /* there were more and more of them */
+    bool spares;                  /* some orphans are given time to end */
     bool no_list;                 /* the kernel does not list our children: they are looked for */
     bool unread;                  /* there may be more dead ones than were reaped */
     bool trash;                   /* remains of scratch directories wait to be removed */
@@ -239,8 +241,9 @@ struct look {
     int n_orphans;
     int n_new;
     pid_t last_group;
-    pid_t newest; /* orphan: the kernel lists children in the order in which they came */
-    bool past;    /* the one that was the newest before, on the way through the list */
+    pid_t newest;         /* orphan: the kernel lists children in the order in which they came */
+    pid_t late[LATE_MAX]; /* new ones, those that came last */
+    bool past;            /* the one that was the newest before, on the way through the list */
     int64_t until;
 };
 
@@ -250,52 +253,79 @@ static void each_child(const struct server *server, sweep_visit *visit, struct l
         sweep_children(visit, look);
 }
 
-static void kill_new(pid_t pid, void *data)
+/* Whether one is to be spared takes a look at it, in which others get away: where any may be, it is stopped first. */
+static void catch_one(const struct server *server, pid_t pid)
+{
+    kill(pid, server->spares ? SIGSTOP : SIGKILL);
+}
+
+static void find_new(pid_t pid, void *data)
 {
     struct look *look = data;
     if (pids_has(&look->server->workers, pid))
         return;
-    if (look->past) {
-        if (!sweep_spares(pid))
-            kill(pid, SIGKILL);
-        look->n_new++;
-    }
+    if (look->past)
+        look->late[look->n_new++ % LATE_MAX] = pid;
     look->past = look->past || pid == look->server->newest;
     look->newest = pid;
 }
 
-/* Kills the orphans that came since the last time; how many. */
-static int kill_once(struct server *server)
+static void catch_any(pid_t pid, void *data)
+{
+    const struct look *look = data;
+    if (!pids_has(&look->server->workers, pid))
+        catch_one(look->server, pid);
+}
+
+/* Catches the orphans that came since the last time; how many. Of thousands, those that came last are alive: they first. */
+static int catch_once(struct server *server)
 {
     struct look look = {.server = server, .past = server->newest == 0};
-    each_child(server, kill_new, &look);
+    each_child(server, find_new, &look);
     if (!look.past && look.newest) { /* the newest of then was reaped */
         look.past = true;
-        each_child(server, kill_new, &look);
+        each_child(server, find_new, &look);
     }
     server->newest = look.newest;
+    for (int i = 0; i < look.n_new && i < LATE_MAX; i++)
+        catch_one(server, look.late[i]);
+    if (look.n_new > LATE_MAX)
+        each_child(server, catch_any, &look);
     return look.n_new;
 }
 
-/* Kills all orphans that there are, and those that they fork meanwhile, until no new ones come. A process that forks
+static void kill_stopped(pid_t pid, void *data)
+{
+    struct look *look = data;
+    if (!pids_has(&look->server->workers, pid))
+        kill(pid, sweep_spares(pid) ? SIGCONT : SIGKILL);
+}
+
+/* Catches all orphans that there are, and those that they fork meanwhile, until no new ones come. A process that forks
  * and ends at once gets away from a look that takes longer than that; from this one, which takes less, it does not. It
- * comes before all else, for with each moment more of them are dead and in the way. */
+ * comes before all else, for with each moment more of them are dead and in the way. Nor does it sleep: among hundreds that
+ * want to run, the next turn of this process comes when thousands more are there. */
 static void kill_orphans(struct server *server)
 {
     const int64_t until = now_ns() + LOOK_NS;
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     server->growing = false;
     if (server->no_list)
         return;
+    bool caught = false;
     for (int quiet = 0; now_ns() < until; quiet++) {
-        if (kill_once(server) > 0) {
-            server->growing = true;
+        server->growing = catch_once(server) > 0;
+        caught = caught || server->growing;
+        if (server->growing)
             quiet = 0;
-        } else if (!server->growing || quiet == QUIET_LOOKS) {
+        else if (!caught || quiet == QUIET_LOOKS)
             break;
-        } else { /* one that is forked, and whose parent is dying, is nobody's orphan yet */
-            nanosleep(&pause, NULL);
-        }
+        /* One that is forked, and whose parent is dying, is nobody's orphan yet. */
+        for (const int64_t next = now_ns() + PAUSE_NS; !server->growing && now_ns() < next;)
+            ;
+    }
+    if (caught && server->spares) {
+        struct look look = {.server = server};
+        each_child(server, kill_stopped, &look);
     }
 }
 
@@ -527,7 +557,8 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->step = step;
     server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
-    if (!runtime_needs_base) /* in a box there is no /dev/shm for anything to be left in */
+    server->spares = !runtime_needs_base; /* in a box there is no /dev/shm for anything to be left in */
+    if (server->spares)
         sweep_spare_trackers(SWEEP_TRACKER_NS);
     int r = prepare(server);
     if (r < 0) {
