@@ -50,7 +50,7 @@ APT = apt-get install --yes --no-install-recommends
 build: $(VENV)/.pinfold ## the package into .venv; the C library, its tests and examples into build/ (default)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 system-packages fuzz-packages:
 	@missing=$$($(MISSING)); [ -z "$$missing" ] && exit; \
@@ -73,13 +73,29 @@ $(VENV)/.pinfold: $(VENV)/.packages $(SOURCES)
 	    -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=enabled -Csetup-args=-Dwerror=$(WERROR)
 	touch $@
 
-test: test-c test-python test-libraries test-asan test-tsan ## every test, with libraries, and under ASan, UBSan and TSan
+# A part of each folder's tests, and none that is slow.
+FAST = $(addprefix tests/python/, codec/test_codec_data.py codec/test_codec_pickle.py codec/test_wire.py \
+    $(addprefix api/test_, backend.py call.py config.py errors.py futures.py handlers.py hooks.py house.py) \
+    engine/test_interrupts.py engine/test_shutdown.py sandbox/test_cgroup.py \
+    $(addprefix worker/test_execute_, call.py error.py path.py reset.py))
 
-test-c: build ## the C tests and examples
+# The times are those of two quiet cores, from a build that is there; a clean one adds half a minute.
+test-fast: build ## C's unit tests and the quick Python tests, after each edit: under 60 s
+	$(MESON) test -C $(BUILD) --print-errorlogs --suite unit
+	$(PYTEST) -m "not long" $(FAST)
+
+test: test-c test-python ## the C and Python tests, before each commit: under 6 minutes
+
+test-full: test-long test-libraries test-asan test-tsan ## what `make test` leaves out: about half an hour
+
+test-c: build ## of `make test`: the C tests and examples
 	$(MESON) test -C $(BUILD) --print-errorlogs
 
-test-python: build ## the Python tests
-	$(PYTEST)
+test-python: build ## of `make test`: the Python tests
+	$(PYTEST) -m "not long"
+
+test-long: build ## of `make test-full`: Python tests that take long, short rounds of chaos and soak among them
+	$(PYTEST) -m long
 
 # A second build, all of it instrumented. gcc's ASan must be the first library of a process that it did not link,
 # and sees Python's allocations only as malloc's; what the interpreter itself leaks is not of interest.
@@ -97,7 +113,7 @@ $(ASAN_BUILD)/build.ninja: $(VENV)/.packages meson.options
 	    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined \
 	    -Dprefix=/ -Dpython.platlibdir=/site -Dpython.purelibdir=/site
 
-test-asan: build $(ASAN_BUILD)/build.ninja ## the C tests and the extensions' Python tests under ASan and UBSan
+test-asan: build $(ASAN_BUILD)/build.ninja ## of `make test-full`: C tests, extensions and faults under ASan and UBSan
 	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs --timeout-multiplier 4
 	$(ASAN_INSTALL)
 	$(ASAN_ENV) $(PYTEST) -m extension
@@ -128,17 +144,17 @@ $(TSAN_BUILD)/build.ninja: $(VENV)/.packages
 	$(MESON) setup $(TSAN_BUILD) -Doptimization=1 -Dtests=enabled -Dpython=false -Dwerror=$(WERROR) \
 	    -Db_sanitize=thread -Db_lundef=false
 
-test-tsan: $(TSAN_BUILD)/build.ninja ## the C library's threads under ThreadSanitizer; RACES=steps of each
+test-tsan: $(TSAN_BUILD)/build.ninja ## of `make test-full`: the C library's threads under TSan; RACES=24 steps of each
 	PATH="$(BIN):$$PATH" PINFOLD_RACES=$(RACES) $(NO_ASLR) meson test -C $(TSAN_BUILD) --print-errorlogs \
 	    --timeout-multiplier 4 ahead races threads
 
-test-all: ## the Python tests on each of Python 3.10 to 3.13 that this machine has
+test-all: ## all Python tests on each of Python 3.10 to 3.13 that this machine has
 	@for version in $(PYTHONS); do \
 	    python=$$(pyenv prefix $$version 2>/dev/null)/bin/python3; \
 	    [ -x "$$python" ] || python=python$$version; \
 	    if $$python -c '' 2>/dev/null; then \
 	        echo "== Python $$version"; \
-	        $(MAKE) --no-print-directory test-python PYTHON=$$python \
+	        $(MAKE) --no-print-directory test-python test-long PYTHON=$$python \
 	            VENV=.venv-$$version BUILD=build-$$version || exit; \
 	    else \
 	        echo "== Python $$version: skipped, not on this machine"; \
@@ -162,7 +178,7 @@ $(LIBRARIES)/.pinfold: $(LIBRARIES)/.packages $(VENV)/.pinfold
 	    $(BUILD)/wheel/*.whl
 	touch $@
 
-test-libraries: $(LIBRARIES)/.pinfold ## the Python tests of what other libraries do in calls, which are installed for it
+test-libraries: $(LIBRARIES)/.pinfold ## of `make test-full`: what other libraries do in calls, which are installed for it
 	timeout --foreground --signal ABRT --kill-after 30 20m $(LIBRARIES)/bin/python -m pytest --quiet -m libraries
 
 # The peers come at their newest releases, but with the same numpy; Ray is large, and not there for every Python.
@@ -231,4 +247,4 @@ clean: ## remove what was built
 distclean: clean ## and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test test-c test-python test-libraries test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean
+.PHONY: build help system-packages test-fast test test-full test-c test-python test-long test-libraries test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean

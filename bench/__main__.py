@@ -25,7 +25,7 @@ def main() -> int:
         known = " ".join(scenarios.NAMES)
         parser.error(f"no such scenario: {' '.join(unknown)}; there are {known}")
     chosen = options.scenario or scenarios.NAMES
-    modules = {name: importlib.import_module(f"bench.scenarios.{name}") for name in chosen}
+    modules = {name: importlib.import_module(scenarios.module_of(name)) for name in chosen}
 
     terminal = sys.stderr.isatty()
 

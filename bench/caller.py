@@ -14,7 +14,9 @@ began = time.perf_counter()
 
 def main() -> None:
     scenario_name, system, round_number = sys.argv[1:]
-    scenario = __import__(f"bench.scenarios.{scenario_name}", fromlist=["measure"])
+    from bench.scenarios import module_of
+
+    scenario = __import__(module_of(scenario_name), fromlist=["measure"])
     from bench.systems.base import CannotDo
 
     try:

@@ -49,7 +49,7 @@ static struct world {
     bool deaf; /* the template reads nothing */
     struct {
         uint64_t id;
-        bool queued, told;
+        bool queued, delivered;
     } calls[CALLS];
     uint32_t n_calls;
     int rounds; /* of the closing */
@@ -335,8 +335,8 @@ static void take(pinfold_result *result)
     uint32_t i = 0;
     while (i < world.n_calls && world.calls[i].id != result->call_id)
         i++;
-    CHECK(i < world.n_calls && !world.calls[i].told);
-    world.calls[i].told = true;
+    CHECK(i < world.n_calls && !world.calls[i].delivered);
+    world.calls[i].delivered = true;
     CHECK(result->outcome < PINFOLD_OUTCOMES);
     CHECK(result->out[result->out_size] == '\0' && result->err[result->err_size] == '\0');
     look_at(result->reason, strlen(result->reason));
@@ -562,7 +562,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kernel.reactor(world.pool);
     take_all();
     for (uint32_t i = 0; i < world.n_calls; i++)
-        CHECK(world.calls[i].told || world.calls[i].queued); /* those of a closed queue end unseen */
+        CHECK(world.calls[i].delivered || world.calls[i].queued); /* those of a closed queue end unseen */
     pinfold_pool_close(world.pool);
     for (uint32_t i = 0; i < world.n_workers; i++)
         end_worker(&world.workers[i]);

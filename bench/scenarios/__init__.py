@@ -1,4 +1,4 @@
-"""The scenarios, one module each.
+"""The scenarios: a folder per subject, a module per scenario.
 
 Each module has:
     TITLE, ABOUT: texts of the report;
@@ -9,27 +9,19 @@ Each module has:
     tables(results): the report's tables.
 """
 
-NAMES = (
-    "cold",
-    "roundtrip",
-    "costs",
-    "throughput",
-    "fresh",
-    "sandbox",
-    "imports",
-    "print",
-    "slow_import",
-    "learning",
-    "setup",
-    "results",
-    "arguments",
-    "huge",
-    "failures",
-    "neighbours",
-    "deadline",
-    "timing",
-    "queue",
-    "scale",
-    "spares",
-    "evolution",
-)
+# In the order of the report. A scenario's name is its module's, unique among all folders.
+FOLDERS = {
+    "calls": ("cold", "roundtrip", "costs", "throughput", "fresh", "sandbox"),
+    "modules": ("imports", "slow_import", "learning", "setup"),
+    "values": ("print", "results", "arguments", "huge"),
+    "endings": ("failures", "neighbours", "deadline", "timing"),
+    "load": ("queue", "scale", "spares", "evolution"),
+}
+
+NAMES = tuple(name for names in FOLDERS.values() for name in names)
+
+
+def module_of(name: str) -> str:
+    """Return the full name of a scenario's module."""
+    folder = next(folder for folder, names in FOLDERS.items() if name in names)
+    return f"bench.scenarios.{folder}.{name}"

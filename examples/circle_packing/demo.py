@@ -29,6 +29,7 @@ from problem import BEST_KNOWN, N
 from pinfold import ExecutionMetrics, LocalBackend, WorkerCall, WorkerConfig, WorkerResult
 
 HERE = Path(__file__).resolve().parent
+CANDIDATES = HERE / "candidates"
 WIDTH = 110
 
 # The expectations of `--check`: the outcome, the least score (None: no score) and a part of the
@@ -346,12 +347,13 @@ def print_leftovers(leftovers: list[tuple[str, list[str], str]]) -> None:
             print(style(f"      {clipped(thing, WIDTH - 6)}", "31"))
 
 
-def mismatches(evaluations: Iterable[Evaluation]) -> list[str]:
+def mismatches(evaluations: Iterable[Evaluation], all_of_them: bool) -> list[str]:
     """Return the differences between the evaluations and EXPECTED."""
-    found = []
     by_name = {evaluation.name: evaluation for evaluation in evaluations}
-    for name in sorted(EXPECTED.keys() ^ by_name.keys()):
-        found.append(f"{name}: {'no such candidate' if name in EXPECTED else 'not in EXPECTED'}")
+    found = [f"{name}: not in EXPECTED" for name in sorted(by_name.keys() - EXPECTED.keys())]
+    if all_of_them:
+        missing = sorted(EXPECTED.keys() - by_name.keys())
+        found += [f"{name}: no such candidate" for name in missing]
     for name in sorted(EXPECTED.keys() & by_name.keys()):
         outcome, least, text = EXPECTED[name]
         got = by_name[name]
@@ -400,19 +402,21 @@ def main() -> int:
     parser.add_argument(
         "--candidates",
         type=Path,
-        default=HERE / "candidates",
+        nargs="+",
+        default=[CANDIDATES],
         metavar="DIR",
-        help="another folder of candidates",
+        help="other folders of candidates",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="fail unless every shipped candidate ended as it should",
+        help="fail unless every candidate ended as it should",
     )
     options = parser.parse_args()
-    paths = sorted(options.candidates.glob("*.py"))
+    found = [path for folder in options.candidates for path in folder.rglob("*.py")]
+    paths = sorted(found, key=lambda path: path.stem)
     if not paths:
-        parser.error(f"no candidates in {options.candidates}")
+        parser.error(f"no candidates in {' '.join(map(str, options.candidates))}")
 
     spill_dir = Path(tempfile.mkdtemp(prefix="circle-packing-")).resolve()
     try:
@@ -436,7 +440,7 @@ def main() -> int:
     failed = any(things for _, things, _ in leftovers)
     failed |= any(evaluation.outcome in FAULTS for evaluation in evaluations)
     if options.check:
-        wrong = mismatches(evaluations)
+        wrong = mismatches(evaluations, options.candidates == [CANDIDATES])
         failed |= bool(wrong)
         print(
             f"\ncheck: {len(wrong) or 'every'} candidate{'s' * (len(wrong) > 1)} ended "

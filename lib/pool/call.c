@@ -351,28 +351,28 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     }
     int64_t now = now_ns();
     struct result *result = call->result;
-    pinfold_result *public = &result->public;
-    public->call_id = call->id;
-    public->tag = call->tag;
-    public->outcome = call->outcome;
-    public->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
+    pinfold_result *seen = &result->public;
+    seen->call_id = call->id;
+    seen->tag = call->tag;
+    seen->outcome = call->outcome;
+    seen->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
     if (call->started) {
-        public->flags |= PINFOLD_HAS_METRICS;
-        public->metrics.queue_ns = call->started - call->submitted;
-        public->metrics.wall_ns = now - call->started;
-        public->metrics.started_at_ns = public->metrics.finished_at_ns - public->metrics.wall_ns;
+        seen->flags |= PINFOLD_HAS_METRICS;
+        seen->metrics.queue_ns = call->started - call->submitted;
+        seen->metrics.wall_ns = now - call->started;
+        seen->metrics.started_at_ns = seen->metrics.finished_at_ns - seen->metrics.wall_ns;
     } else {
-        public->metrics.queue_ns = now - call->submitted;
+        seen->metrics.queue_ns = now - call->submitted;
     }
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
-    public->n_segments = 0; /* drop a value that came too late */
-    public->reason = call->outcome == PINFOLD_OK ? ""
-                     : result->reason            ? result->reason
-                                                 : "there was no memory to say why";
-    public->stack = result->stack ? result->stack : "";
-    public->note = result->note ? result->note : "";
-    public->out = result->out ? result->out : "";
-    public->err = result->err ? result->err : "";
+        seen->n_segments = 0; /* drop a value that came too late */
+    seen->reason = call->outcome == PINFOLD_OK ? ""
+                   : result->reason            ? result->reason
+                                               : "there was no memory to say why";
+    seen->stack = result->stack ? result->stack : "";
+    seen->note = result->note ? result->note : "";
+    seen->out = result->out ? result->out : "";
+    seen->err = result->err ? result->err : "";
     pool->outcomes[call->outcome]++;
     if (call->queue)
         queue_push(call->queue, call);

@@ -430,7 +430,7 @@ int pinfold_pool_open(const pinfold_config *asked, pinfold_pool **ret_pool, pinf
     return 0;
 }
 
-void pool_let_go(struct pinfold_pool *pool)
+void pool_close_copies(struct pinfold_pool *pool)
 {
     /* The epoll instance must go first: it is shared with the other process, and closing the rest would end its
      * watches. */
@@ -444,7 +444,7 @@ void pool_let_go(struct pinfold_pool *pool)
     uint32_t at = 0;
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
         close_fd(&call->spill);
-    template_let_go_all(pool);
+    template_close_copies(pool);
 }
 
 void pool_ready(struct pinfold_pool *pool, bool known)
@@ -523,7 +523,7 @@ void pinfold_pool_close(pinfold_pool *pool)
     if (!pool)
         return;
     if (pool->owner != getpid()) {
-        pool_let_go(pool); /* the fork handler did so, unless _Fork(3) was used */
+        pool_close_copies(pool); /* the fork handler did so, unless _Fork(3) was used */
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);
@@ -574,7 +574,7 @@ static bool is_full(const struct pinfold_pool *pool)
 }
 
 /* Enter the call into the pool: hand it to an idle worker, or let it wait. */
-static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
+static int pool_enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
 {
     if (pool->closing)
         return error_set(error, -ESHUTDOWN, "the pool is closed");
@@ -642,7 +642,7 @@ static int submit(pinfold_pool *pool, const pinfold_call *from, int64_t patience
         call_free(pool, call);
         return r;
     }
-    r = enter(pool, call, error);
+    r = pool_enter(pool, call, error);
     if (r == 0)
         *ret_id = call->id;
     else

@@ -468,7 +468,7 @@ void template_due(struct pinfold_pool *pool, struct template *template)
 }
 
 /* Return whether it exited by itself. ECHILD: not our child, or the caller's own waitpid(-1) was faster. */
-static bool reap(int pidfd)
+static bool reap_pidfd(int pidfd)
 {
     siginfo_t end = {.si_code = 0};
     return waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_code == CLD_EXITED;
@@ -497,7 +497,7 @@ void template_look(struct pinfold_pool *pool, struct template *template)
 {
     template_drain(pool, template);
     if (template->guard_pidfd >= 0 && pidfd_ended(template->guard_pidfd)) {
-        template->swept = reap(template->guard_pidfd);
+        template->swept = reap_pidfd(template->guard_pidfd);
         reactor_close(pool, &template->guard_pidfd);
         take_last_words(pool, template);
     }
@@ -521,7 +521,7 @@ void template_ready(void *context, void *object, unsigned source)
         template_receive(pool, template, source == SOURCE_CONTROL ? template->control : template->lifeline);
 }
 
-void template_let_go_all(struct pinfold_pool *pool)
+void template_close_copies(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {

@@ -63,7 +63,7 @@ static uint32_t most_processes(const struct limits *limits)
     return limits->processes && limits->processes < TREE_MAX ? limits->processes : TREE_MAX;
 }
 
-static void find(pid_t pid, void *data)
+static void tree_add(pid_t pid, void *data)
 {
     struct tree *tree = data;
     if (tree->n < COUNT_OF(tree->found))
@@ -93,7 +93,7 @@ static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool 
         tree->shared_bytes += usage.shared_kb * 1024;
     }
     if (r == 0)
-        r = sweep_children_of(pid, find, tree);
+        r = sweep_children_of(pid, tree_add, tree);
     /* After any other error the process is gone. Its parent's times contain its own if the parent waited for
      * it. */
     if (error_is_ours(r))
@@ -106,7 +106,7 @@ static void tree_look(struct tree *tree, pid_t worker, const struct limits *limi
                       struct limit_seen **ret_seen)
 {
     *tree = (struct tree){.n = 0};
-    find(worker, tree);
+    tree_add(worker, tree);
     struct limit_seen *all = NULL;
     uint32_t n = 0, capacity = 0;
     for (uint32_t i = 0; i < tree->n && tree->use.processes <= most_processes(limits); i++) {
@@ -131,7 +131,7 @@ static void tree_look(struct tree *tree, pid_t worker, const struct limits *limi
 void limit_add_below(pid_t worker, struct usage *usage)
 {
     struct tree tree = {.n = 0};
-    sweep_children_of(worker, find, &tree);
+    sweep_children_of(worker, tree_add, &tree);
     for (uint32_t i = 0; i < tree.n && i < TREE_MAX; i++) {
         struct usage below;
         if (usage_read_now(tree.found[i], true, &below) < 0)
@@ -140,7 +140,7 @@ void limit_add_below(pid_t worker, struct usage *usage)
         usage->sys_us += below.sys_us;
         if (below.peak_kb > usage->peak_kb)
             usage->peak_kb = below.peak_kb;
-        sweep_children_of(tree.found[i], find, &tree);
+        sweep_children_of(tree.found[i], tree_add, &tree);
     }
 }
 

@@ -36,7 +36,7 @@ static void echo(const struct request *request)
         answer_bytes(request, "", 0);
 }
 
-static void tell_pid(const struct request *request)
+static void report_pid(const struct request *request)
 {
     char text[16];
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", getpid()));
@@ -50,7 +50,7 @@ static void count(const struct request *request)
 }
 
 /* Return whether its next call waits in its channel already. */
-static void tell_next(const struct request *request)
+static void report_next(const struct request *request)
 {
     char byte;
     answer_bytes(request, recv(CHANNEL, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? "1" : "0", 1);
@@ -78,25 +78,25 @@ static void gate(const struct request *request)
     answer_bytes(request, "through", 7);
 }
 
-static void tell_place(const struct request *request)
+static void report_cpu_slot(const struct request *request)
 {
     char text[16];
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%u", request->cpu_slot));
 }
 
 /* As gate, and return the CPU slot. */
-static void gate_place(const struct request *request)
+static void gate_cpu_slot(const struct request *request)
 {
     int fd;
     do
         fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     close(fd);
-    tell_place(request);
+    report_cpu_slot(request);
 }
 
 /* Return the numbers of the open descriptors of a worker, or the variables of its environment. */
-static void tell_descriptors(const struct request *request)
+static void report_descriptors(const struct request *request)
 {
     char text[256];
     size_t size = 0;
@@ -108,7 +108,7 @@ static void tell_descriptors(const struct request *request)
 
 extern char **environ;
 
-static void tell_environment(const struct request *request)
+static void report_environment(const struct request *request)
 {
     char text[4096];
     size_t size = 0;
@@ -221,7 +221,7 @@ static void leave_and(const struct request *request)
 }
 
 /* Leave a daemon behind, write its pid to the named pipe, and run for ever. */
-static void leave_and_tell(const struct request *request)
+static void leave_and_report(const struct request *request)
 {
     const char *path = text_of(request, 1);
     if (fork() == 0) {
@@ -829,13 +829,13 @@ static void lie(const struct request *request)
 
 static const struct function hostile[] = {
     {"echo", echo},
-    {"pid", tell_pid},
+    {"pid", report_pid},
     {"count", count},
     {"gate", gate},
-    {"place", tell_place},
-    {"gate_place", gate_place},
-    {"descriptors", tell_descriptors},
-    {"environment", tell_environment},
+    {"cpu_slot", report_cpu_slot},
+    {"gate_cpu_slot", gate_cpu_slot},
+    {"descriptors", report_descriptors},
+    {"environment", report_environment},
     {"work", work},
     {"stop", stop_itself},
     {"chain", chain},
@@ -845,8 +845,8 @@ static const struct function hostile[] = {
     {"answer_when_asked", answer_when_asked},
     {"answer_and_stay", answer_and_stay},
     {"leave_and", leave_and},
-    {"leave_and_tell", leave_and_tell},
-    {"tell_next", tell_next},
+    {"leave_and_report", leave_and_report},
+    {"report_next", report_next},
     {"say", say},
     {"leave_printer", leave_printer},
     {"print_and_crash", print_and_crash},

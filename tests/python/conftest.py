@@ -1,8 +1,8 @@
-"""What every test stands on: fixtures that make backends, and the count of what a test left behind.
+"""The fixtures of all tests: they make backends, and count what a test leaves behind.
 
 A test fails if anything is there after it that was not there before: processes, descriptors,
-threads, mappings of spills, files and directories in spill directories. The count waits for what
-goes away by itself, because a shutdown may end in the background; a leftover is what stays.
+threads, mappings of spills, files and directories in spill directories. The count waits for things
+that go away by themselves, because a shutdown may end in the background.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -26,15 +28,21 @@ import pytest
 import pinfold
 from pinfold.config import default_spill_dir
 
-# Workers, and whatever they start, inherit this variable: it has a prefix that is let through. It
-# finds processes that no chain of parents leads to any more.
+# Workers and their children inherit this variable, because of its prefix. It finds processes that
+# no chain of parents leads to.
 MARK = "LOKY_PINFOLD_TESTS"
 os.environ[MARK] = uuid.uuid4().hex
+MARKED = f"{MARK}={os.environ[MARK]}".encode()
 
-# Set on many machines, let through to workers, and not what users have: a test that needs them set
-# sets them.
+# Set on many machines and let through to workers, but not set for most users: a test that needs
+# them sets them.
 for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(variable, None)
+
+# The default spill directory is in TMPDIR. In one that other processes share, each test would wait
+# for the spills of theirs.
+OWN_TMPDIR = tempfile.mkdtemp(prefix="pinfold-tests-")
+os.environ["TMPDIR"] = OWN_TMPDIR
 
 GONE_WITHIN_S = 60.0
 
@@ -67,30 +75,40 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_unconfigure() -> None:
+    shutil.rmtree(OWN_TMPDIR, ignore_errors=True)
+
+
 def pytest_collection_finish() -> None:
-    """What is there for good is not looked at again in the collections of every test."""
     with contextlib.suppress(ImportError):
         import numpy  # noqa: F401 - its BLAS starts threads, which no test has left behind
-    gc.collect()
-    gc.freeze()
 
 
-def count(spill_dirs: list[Path]) -> Count:
-    """What there is, in this process, in those that descend from it or carry the mark, and in the
-    directories."""
+class OtherProcesses:
+    """The processes that have nothing to do with the tests, and are not looked at again.
+
+    A pid may stand for another process in the next count only if all pids were given out between.
+    """
+
+    def __init__(self) -> None:
+        self._pids: set[int] = set()
+
+    def without(self, pids: set[int]) -> set[int]:
+        self._pids &= pids
+        return pids - self._pids
+
+    def add(self, pids: set[int]) -> None:
+        self._pids |= pids
+
+
+OTHERS = OtherProcesses()
+
+
+def count(spill_dirs: list[Path], *, learn: bool = False) -> Count:
+    """Return what there is in this process, in its descendants, in processes that carry the mark,
+    and in the directories. With `learn`, later counts pass over the processes of others."""
     now = Count()
-    parents = {}
-    mark = f"{MARK}={os.environ[MARK]}".encode()
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        try:
-            parents[pid] = int(_read(pid, "stat").rpartition(b")")[2].split()[1])
-            marked = mark in _read(pid, "environ").split(b"\0")
-        except OSError:
-            continue
-        if pid != os.getpid() and marked:
-            now.processes[pid] = _describe(pid)
-    now.processes |= {pid: _describe(pid) for pid in parents if _descends(pid, parents)}
-
+    now.processes = _processes(learn)
     for fd in os.listdir("/proc/self/fd"):
         try:
             now.descriptors[fd] = os.readlink(f"/proc/self/fd/{fd}")
@@ -99,19 +117,38 @@ def count(spill_dirs: list[Path]) -> Count:
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     for tid in map(int, os.listdir("/proc/self/task")):
         now.threads[tid] = names.get(tid, "(not Python's)")
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        place, _, rest = line.partition(" ")
-        if any(str(path) in rest for path in spill_dirs) or "memfd:" in rest:
-            now.mappings[place] = rest
+    wanted = ["memfd:", *map(str, spill_dirs)]
+    maps = _read("self", "maps").decode(errors="surrogateescape")
+    if any(text in maps for text in wanted):
+        for line in maps.splitlines():
+            place, _, rest = line.partition(" ")
+            if any(text in rest for text in wanted):
+                now.mappings[place] = rest
     for directory in spill_dirs:
-        for place, below, found in os.walk(directory):  # which passes over what vanishes meanwhile
-            if directory != default_spill_dir():  # where others may have pools
-                found += below
-            now.files |= {os.path.join(place, name): "" for name in found}
+        for place, below, found in os.walk(directory):  # passes over entries that vanish meanwhile
+            now.files |= {os.path.join(place, name): "" for name in below + found}
     return now
 
 
-def _read(pid: int, name: str) -> bytes:
+def _processes(learn: bool) -> dict[int, str]:
+    own = os.getpid()
+    pids = OTHERS.without({int(name) for name in os.listdir("/proc") if name.isdigit()})
+    parents: dict[int, int] = {}
+    marked: set[int] = set()
+    for pid in pids - {own}:
+        try:
+            parents[pid] = int(_read(pid, "stat").rpartition(b")")[2].split()[1])
+            if MARKED in _read(pid, "environ").split(b"\0"):
+                marked.add(pid)
+        except OSError:
+            continue
+    ours = {pid for pid in parents if pid in marked or _descends(pid, parents)}
+    if learn:
+        OTHERS.add(parents.keys() - ours)
+    return {pid: _describe(pid) for pid in ours}
+
+
+def _read(pid: int | str, name: str) -> bytes:
     with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
         return file.readall()
 
@@ -136,10 +173,10 @@ def _descends(pid: int, parents: dict[int, int]) -> bool:
 
 @pytest.fixture(autouse=True)
 def leftovers(tmp_path: Path) -> Iterator[Callable[[], None]]:
-    """Counts before and after; a test may call it to count in between."""
+    """Count before and after each test; a test may call it to count in between."""
     spill_dirs = [tmp_path / "spills", default_spill_dir()]
     gc.collect()
-    before = count(spill_dirs)
+    before = count(spill_dirs, learn=True)
 
     def check() -> None:
         gc.collect()
@@ -152,6 +189,7 @@ def leftovers(tmp_path: Path) -> Iterator[Callable[[], None]]:
 
     yield check
     check()
+    gc.freeze()  # what outlives a test is not looked at in the collections of all later ones
 
 
 def _end(before: Count, spill_dirs: list[Path]) -> None:

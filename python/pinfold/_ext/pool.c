@@ -168,7 +168,7 @@ static void pool_forget(struct pool *self)
     open_queues_forget(self);
 }
 
-static void end(struct pool *self)
+static void pool_shut_or_forget(struct pool *self)
 {
     if (self->pid != getpid()) {
         pool_forget(self);
@@ -179,7 +179,7 @@ static void end(struct pool *self)
     Py_END_ALLOW_THREADS
 }
 
-static PyObject *let_go(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *close_copies(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
     if (self->pid != getpid() && self->wake_fd >= 0) {
@@ -191,7 +191,7 @@ static PyObject *let_go(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 static PyObject *pool_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    end((struct pool *)op);
+    pool_shut_or_forget((struct pool *)op);
     Py_RETURN_NONE;
 }
 
@@ -200,7 +200,7 @@ static void pool_dealloc(PyObject *op)
     struct pool *self = (struct pool *)op;
     PyTypeObject *type = Py_TYPE(op);
     if (self->pool)
-        end(self);
+        pool_shut_or_forget(self);
     if (self->pid && self->wake_fd >= 0)
         close(self->wake_fd);
     if (self->pid == getpid())
@@ -265,7 +265,7 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
     long long timeout_ns;
     if (!PyArg_ParseTuple(args, "KL:wait", &id, &timeout_ns))
         return NULL;
-    struct result *empty = py_result_new(binding_of(op));
+    struct py_result *empty = py_result_new(binding_of(op));
     if (!empty)
         return NULL;
     int64_t end = end_of_wait(timeout_ns);
@@ -290,7 +290,7 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
     return code == -EINTR ? NULL : raise_errno(code, NULL);
 }
 
-static int take_results(void *from, pinfold_result **taken, int *n)
+static int pool_take_results(void *from, pinfold_result **taken, int *n)
 {
     struct pool *self = from;
     int code = -ESHUTDOWN;
@@ -305,17 +305,17 @@ static int take_results(void *from, pinfold_result **taken, int *n)
 static PyObject *pool_take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
-    return undelivered_take(&self->undelivered, binding_of(op), take_results, self);
+    return undelivered_take(&self->undelivered, binding_of(op), pool_take_results, self);
 }
 
-static PyObject *taken(PyObject *op, PyObject *everybodys)
+static PyObject *taken(PyObject *op, PyObject *all)
 {
-    return undelivered_list(&((struct pool *)op)->undelivered, everybodys == Py_True, 0);
+    return undelivered_list(&((struct pool *)op)->undelivered, all == Py_True, 0);
 }
 
-static PyObject *leave(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *unclaim(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(undelivered_leave(&((struct pool *)op)->undelivered));
+    return PyBool_FromLong(undelivered_unclaim(&((struct pool *)op)->undelivered));
 }
 
 static PyObject *filenos(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -528,9 +528,9 @@ static PyMethodDef methods[] = {
     {"take", pool_take, METH_NOARGS,
      "Add the Results of the pool's own queue, at most 64, to the undelivered ones, and return taken()."},
     {"taken", taken, METH_O,
-     "taken(everybodys): return the undelivered Results that this thread took or no thread claims; or all. They\n"
+     "taken(all): return the undelivered Results that this thread took or no thread claims; or all. They\n"
      "stay undelivered."},
-    {"leave", leave, METH_NOARGS,
+    {"unclaim", unclaim, METH_NOARGS,
      "Give up the claim on the Results that this thread took. False: no Result is unclaimed now."},
     {"here", py_here, METH_NOARGS | METH_CLASS, "Return the identity of this thread, as claimed() uses it."},
     {"identify", py_identify, METH_O | METH_CLASS,
@@ -538,7 +538,7 @@ static PyMethodDef methods[] = {
     {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_CLASS,
      "claimed(claims, key, function, *args): return function(*args), with claims[key] set to this thread\n"
      "meanwhile. If another call of claimed() has the key, return None without calling the function."},
-    {"let_go", let_go, METH_NOARGS,
+    {"close_copies", close_copies, METH_NOARGS,
      "In a forked child: close the copy of its descriptor. The library closes its own copies at once."},
     {"poll", pool_poll, METH_VARARGS,
      "poll(timeout_ms=-1): wait for a Result in the pool's own queue, an event, wake() or close()."},

@@ -306,9 +306,9 @@ static void test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeli
     if (caller == 0) {
         alarm(ALARM_S);
         struct guard guard = start("daemonise");
-        int told[3] = {guard.pidfd, -1, -1};
-        template_of(&guard, &told[1]);
-        told[2] = daemon_of(&guard);
+        int sent[3] = {guard.pidfd, -1, -1};
+        template_of(&guard, &sent[1]);
+        sent[2] = daemon_of(&guard);
         pid_t holder = fork();
         if (holder == 0) {
             alarm(ALARM_S);
@@ -318,7 +318,7 @@ static void test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeli
         struct pinfold_frame_start any = {.worker_id =
                                               ""}; /* the only kind of frame that carries three descriptors */
         struct iovec tail = {&holder, sizeof(holder)};
-        frame_send(pidfds[1], PINFOLD_FRAME_START, (uint64_t)holder, &any, &tail, 0, told, 3);
+        frame_send(pidfds[1], PINFOLD_FRAME_START, (uint64_t)holder, &any, &tail, 0, sent, 3);
         for (;;)
             pause();
     }
@@ -351,22 +351,22 @@ static void test_a_guard_whose_caller_died_first_starts_nothing(void **state)
 static void test_a_guard_that_a_person_starts_explains_itself(void **state)
 {
     (void)state;
-    int told[2];
-    assert_int_equal(pipe(told), 0);
+    int report[2];
+    assert_int_equal(pipe(report), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        dup2(told[1], 2);
+        dup2(report[1], 2);
         execl(GUARD, GUARD, NULL);
         _exit(99);
     }
-    close(told[1]);
+    close(report[1]);
     char text[256] = "";
-    assert_true(read(told[0], text, sizeof(text) - 1) > 0);
+    assert_true(read(report[0], text, sizeof(text) - 1) > 0);
     assert_memory_equal(text, "usage:", 6);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), 2);
-    close(told[0]);
+    close(report[0]);
 }
 
 /* ---- the template's side

@@ -41,12 +41,12 @@ static void wait_in(struct world *world, int stream, const char *text, uint32_t 
     now->end = begin + (uint32_t)strlen(text);
 }
 
-static void assert_told(struct world *world, int stream, const char *wanted)
+static void assert_output(struct world *world, int stream, const char *wanted)
 {
     size_t size;
     bool truncated;
-    _cleanup_free_ char *told = output_take(&world->outputs[stream], &size, &truncated);
-    assert_string_equal(told, wanted);
+    _cleanup_free_ char *output = output_take(&world->outputs[stream], &size, &truncated);
+    assert_string_equal(output, wanted);
     assert_int_equal(size, strlen(wanted));
     assert_false(truncated);
 }
@@ -62,8 +62,8 @@ static void test_what_waits_comes_behind_what_came(void **state)
     strcpy(world.printed->c, "of C");
     world.printed->c_size = 4;
     printed_take(world.fd, world.outputs);
-    assert_told(&world, PINFOLD_PRINTED_OUT, "came,waits,of C");
-    assert_told(&world, PINFOLD_PRINTED_ERR, "error");
+    assert_output(&world, PINFOLD_PRINTED_OUT, "came,waits,of C");
+    assert_output(&world, PINFOLD_PRINTED_ERR, "error");
     close_world(&world);
 }
 
@@ -83,7 +83,7 @@ static void test_a_piece_that_went_through_the_pipe_is_not_told_again(void **sta
         char wanted[4001];
         memset(wanted, '.', (size_t)limit);
         strcpy(wanted + limit, "piece\nrest\n");
-        assert_told(&world, PINFOLD_PRINTED_OUT, wanted);
+        assert_output(&world, PINFOLD_PRINTED_OUT, wanted);
         close_world(&world);
     }
 }

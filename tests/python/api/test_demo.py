@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -17,12 +18,24 @@ DEMO = Path(__file__).resolve().parents[3] / "examples" / "circle_packing"
 np = pytest.importorskip("numpy")
 
 
-@pytest.fixture(scope="module")
-def problem() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("problem", DEMO / "problem.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DEMO / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def problem() -> Iterator[ModuleType]:
+    yield load("problem")
+    del sys.modules["problem"]
+
+
+@pytest.fixture(scope="module")
+def demo(problem: ModuleType) -> Iterator[ModuleType]:
+    yield load("demo")
+    del sys.modules["demo"]
 
 
 def grid(problem: ModuleType) -> tuple[np.ndarray, np.ndarray]:
@@ -42,9 +55,26 @@ def run_demo(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str
     )
 
 
-def test_every_shipped_candidate_ends_as_it_should_and_nothing_is_left_behind() -> None:
+def names_of(*folders: str) -> set[str]:
+    return {path.stem for folder in folders for path in (DEMO / folder).rglob("*.py")}
+
+
+# Endless candidates would compute until a deadline that leaves time to the others.
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("deadline_s", "folders"),
+    [
+        (60, ["candidates/valid", "candidates/rejected", "candidates/failed"]),
+        (2, ["candidates/endless"]),
+    ],
+    ids=["ending", "endless"],
+)
+def test_every_shipped_candidate_ends_as_it_should_and_nothing_is_left_behind(
+    deadline_s: int, folders: list[str]
+) -> None:
     pytest.importorskip("scipy")
-    done = run_demo("--check", "--deadline", "30", timeout=280)
+    places = [str(DEMO / folder) for folder in folders]
+    done = run_demo("--check", "--deadline", str(deadline_s), "--candidates", *places, timeout=280)
     told = done.stdout + done.stderr
     assert done.returncode == 0, told
     assert "check: every candidate ended as expected" in done.stdout, told
@@ -52,9 +82,18 @@ def test_every_shipped_candidate_ends_as_it_should_and_nothing_is_left_behind() 
         assert re.search(rf"^ +{kind} +none ", done.stdout, re.MULTILINE), told
     assert max(map(len, done.stdout.splitlines())) <= 110
     # Not on a terminal: a plain line for each candidate, and no carriage return.
-    candidates = list((DEMO / "candidates").glob("*.py"))
-    assert len(re.findall(r"^\[[ \d]+/\d+\] ", done.stderr, re.MULTILINE)) == len(candidates)
+    lines = re.findall(r"^\[[ \d]+/\d+\] ", done.stderr, re.MULTILINE)
+    assert len(lines) == len(names_of(*folders))
     assert "\r" not in told
+
+
+def test_every_shipped_candidate_is_in_a_folder_that_is_tried_and_its_end_is_expected(
+    demo: ModuleType,
+) -> None:
+    tried = names_of(*(f"candidates/{name}" for name in ("valid", "rejected", "failed", "endless")))
+    assert names_of("candidates") == tried == demo.EXPECTED.keys()
+    assert demo.mismatches([], False) == []
+    assert len(demo.mismatches([], True)) == len(tried) == 26
 
 
 def test_the_check_fails_when_a_candidate_ends_otherwise(tmp_path: Path) -> None:

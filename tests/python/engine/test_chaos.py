@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CHAOS = Path(__file__).parents[2] / "stress" / "chaos" / "chaos.py"
 
 
+@pytest.mark.long
 def test_whatever_is_killed_whenever_no_call_is_lost_and_nothing_is_left() -> None:
     chaos = subprocess.run(
         [sys.executable, CHAOS],

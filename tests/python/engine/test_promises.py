@@ -66,6 +66,7 @@ def _kill_after(caller: subprocess.Popen[str], delay_s: float, *more: int) -> No
     caller.stdout.close()
 
 
+@pytest.mark.long
 def test_a_killed_caller_leaves_nothing_behind_at_whatever_moment(
     spill_dir: Path, leftovers: Callable[[], None]
 ) -> None:
@@ -269,6 +270,7 @@ def _rss_kb() -> int:
     raise AssertionError("no VmRSS")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codec", ["data", "pickle"])
 def test_two_gigabytes_come_back_without_touching_the_callers_memory(
     make_backend: MakeBackend, codec: str

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SOAK = Path(__file__).parents[2] / "stress" / "soak" / "soak.py"
 
 
+@pytest.mark.long
 def test_a_mixed_load_leaves_no_descriptor_thread_mapping_or_process() -> None:
     command = [sys.executable, SOAK, "--calls", "4000", "--parts", "10", "--short"]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -28,6 +28,7 @@ WORST = [
 ]
 
 
+@pytest.mark.long
 def test_a_neighbour_is_told_of_its_deadline_in_time_beside_the_worst_programs(level: str) -> None:
     """Each stands beside an honest call with a deadline of 2 s; up to three times, for a machine
     can be busy."""
@@ -49,6 +50,7 @@ SUCCESSES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reason", SUCCESSES)
 def test_the_runner_sees_a_program_that_succeeds(reason: str) -> None:
     if hostile_run.unavailable("standard"):

@@ -58,7 +58,7 @@ struct channel {
     uint32_t cpu_slot;               /* the worker's, as its last call gave it */
     struct rusage own, children;     /* at the start of the call */
     struct pinfold_slate *slate;     /* NULL: no call is handed ahead */
-    int held;                        /* the spill that the pool takes from this process; -1: none */
+    int held_spill;                  /* the spill that the pool takes from this process; -1: none */
     bool answered;                   /* whether it has answered a call */
     int no_slate;                    /* negative errno of mapping the slate that the pool sent; or 0 */
     uint32_t reads;                  /* on the slate, at the start of the call */
@@ -173,7 +173,7 @@ static int next_call(struct channel *channel, struct frame *frame)
                 (void)printed_map(frame->fds[0], &channel->printed);
             r = 1;
         } else if (frame->head.kind == PINFOLD_FRAME_TAKEN)
-            close_fd(&channel->held);
+            close_fd(&channel->held_spill);
         else if (frame->head.kind != PINFOLD_FRAME_CALL)
             r = -EPROTO;
         else if (!(call->flags & PINFOLD_CALL_OFFERED)) {
@@ -272,7 +272,7 @@ static int send_patiently(const struct channel *channel, const struct pinfold_fr
     if (result->flags & PINFOLD_RESULT_SPILLED)
         tail.iov_len = 0;
     else if (result->flags & PINFOLD_RESULT_HELD)
-        tail = (struct iovec){(void *)&channel->held, sizeof(channel->held)};
+        tail = (struct iovec){(void *)&channel->held_spill, sizeof(channel->held_spill)};
     for (;;) {
         int r = frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_RESULT, channel->call, result, &tail,
                            tail.iov_len > 0, &spill, spill >= 0);
@@ -428,7 +428,7 @@ static int send_segments(struct channel *channel, struct pinfold_frame_result *r
             return -1;
         }
         if (runtime_spills.kind == SPILL_MEMFD) {
-            channel->held = TAKE_FD(spill);
+            channel->held_spill = TAKE_FD(spill);
             result->flags |= PINFOLD_RESULT_HELD;
         } else {
             result->flags |= PINFOLD_RESULT_SPILLED;
@@ -455,10 +455,10 @@ static int send_segments(struct channel *channel, struct pinfold_frame_result *r
 }
 
 /* End the process once the pool has taken the held spill: it then kills this process or hangs up. */
-static _Noreturn void end(const struct channel *channel)
+static _Noreturn void channel_end(const struct channel *channel)
 {
     struct pollfd pool = {reserved_fd(RESERVED_CHANNEL), POLLRDHUP, 0};
-    while (channel->held >= 0 && poll(&pool, 1, -1) <= 0)
+    while (channel->held_spill >= 0 && poll(&pool, 1, -1) <= 0)
         ;
     _exit(0);
 }
@@ -502,7 +502,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
         struct pinfold_frame_result result = {.status = status, .flags = flags};
         printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
-            end(channel);
+            channel_end(channel);
     }
     while (held > 0)
         PyBuffer_Release(&views[--held]);
@@ -596,7 +596,7 @@ PyObject *channel_new(PyObject *module, bool reused)
         return NULL;
     channel->pid = getpid();
     channel->reused = reused;
-    channel->held = -1;
+    channel->held_spill = -1;
     channel->buffer = aligned_alloc(PINFOLD_PAYLOAD_ALIGN, PINFOLD_FRAME_MAX + PINFOLD_PAYLOAD_ALIGN);
     int r = channel->buffer ? reserved_renew() : -ENOMEM;
     if (r == 0 && reused) {

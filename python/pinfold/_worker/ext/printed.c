@@ -556,7 +556,7 @@ void printed_keep_c(void)
     printed->c_size = (uint32_t)n;
 }
 
-static PyObject *leave(PyObject *self, PyObject *arguments, PyObject *keywords)
+static PyObject *posix_exit(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     (void)self;
     static char *names[] = {"status", NULL};
@@ -568,17 +568,17 @@ static PyObject *leave(PyObject *self, PyObject *arguments, PyObject *keywords)
 }
 
 /* os._exit's own docstring, since this function replaces it. */
-PyDoc_STRVAR(leave_doc, "_exit($module, /, status)\n--\n\n"
-                        "Exit to the system with specified status, without normal exit processing.");
+PyDoc_STRVAR(posix_exit_doc, "_exit($module, /, status)\n--\n\n"
+                             "Exit to the system with specified status, without normal exit processing.");
 
-static PyMethodDef leave_method = {"_exit", (PyCFunction)(void (*)(void))leave, METH_VARARGS | METH_KEYWORDS,
-                                   leave_doc};
+static PyMethodDef posix_exit_method = {"_exit", (PyCFunction)(void (*)(void))posix_exit,
+                                        METH_VARARGS | METH_KEYWORDS, posix_exit_doc};
 
 PyObject *printed_exit_function(void)
 {
     PyObject *module = PyImport_ImportModule("posix");
     PyObject *name = module ? PyUnicode_FromString("posix") : NULL;
-    PyObject *function = name ? PyCFunction_NewEx(&leave_method, module, name) : NULL;
+    PyObject *function = name ? PyCFunction_NewEx(&posix_exit_method, module, name) : NULL;
     Py_XDECREF(name);
     Py_XDECREF(module);
     return function;

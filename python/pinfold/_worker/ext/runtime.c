@@ -174,7 +174,7 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
     return none_or(r, "cannot take the worker's descriptors");
 }
 
-static int sit(enum reserved_fd which, const char *base, const char *name)
+static int reserve_directory(enum reserved_fd which, const char *base, const char *name)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/%s", base, name);
@@ -201,9 +201,9 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     if (r == 0)
         r = also;
     if (r == 0 && swept)
-        r = sit(RESERVED_SCRATCH, base, "scratch");
+        r = reserve_directory(RESERVED_SCRATCH, base, "scratch");
     if (r == 0 && swept)
-        r = sit(RESERVED_TRASH, base, "trash");
+        r = reserve_directory(RESERVED_TRASH, base, "trash");
     runtime_has_base = r == 0;
     runtime_needs_base = r == 0 && needed;
     runtime_has_scratch = r == 0 && swept;
@@ -259,10 +259,10 @@ static PyObject *arm(PyObject *module, PyObject *above)
                  : PyLong_FromLong(reserved_fd(RESERVED_STACK));
 }
 
-static PyObject *rehearse(PyObject *module, PyObject *unused)
+static PyObject *fork_once(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    return none_or(child_rehearse(), "cannot fork");
+    return none_or(child_fork_once(), "cannot fork");
 }
 
 PyDoc_STRVAR(
@@ -419,8 +419,8 @@ static PyMethodDef methods[] = {
     {"fail", fail, METH_O,
      "fail(text)\n\n"
      "Report to the pool, in UTF-8 bytes, why this process cannot start."},
-    {"rehearse", rehearse, METH_NOARGS,
-     "rehearse()\n\n"
+    {"fork_once", fork_once, METH_NOARGS,
+     "fork_once()\n\n"
      "Fork once, so that libraries stop the threads that they stop at a fork."},
     {"keep_code", keep_code, METH_O, keep_code_doc},
     {"learn_pages", learn_pages, METH_O, learn_pages_doc},
@@ -473,7 +473,7 @@ static int execute(PyObject *module)
     return 0;
 }
 
-static int traverse(PyObject *module, visitproc visit, void *arg)
+static int runtime_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct runtime *runtime = runtime_of(module);
     Py_VISIT(runtime->channel_type);
@@ -484,7 +484,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     return 0;
 }
 
-static int clear(PyObject *module)
+static int runtime_clear(PyObject *module)
 {
     struct runtime *runtime = runtime_of(module);
     Py_CLEAR(runtime->channel_type);
@@ -507,8 +507,8 @@ static struct PyModuleDef definition = {
     .m_size = sizeof(struct runtime),
     .m_methods = methods,
     .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
+    .m_traverse = runtime_traverse,
+    .m_clear = runtime_clear,
 };
 
 PyMODINIT_FUNC PyInit__runtime(void)

@@ -69,9 +69,9 @@ struct child {
     uint64_t tag;   /* the worker's, and that of all that it starts (sweep.h) */
     int fds[3];     /* channel, stdout, stderr, as received */
 };
-void child_settle(const struct child *child); /* on failure reports to the pool, and exits */
-pid_t child_fork(void);   /* like os.fork(), but the caller runs PyOS_AfterFork_Child(); a negative errno */
-int child_rehearse(void); /* forks a child that exits at once, and waits for it */
+void child_become_worker(const struct child *child); /* on failure reports to the pool, and exits */
+pid_t child_fork(void);    /* like os.fork(), but the caller runs PyOS_AfterFork_Child(); a negative errno */
+int child_fork_once(void); /* forks a child that exits at once, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* on failure the same; does not return */
 
 /* printed.c: sys.stdout and sys.stderr over the printed buffer, which outlives this process. */

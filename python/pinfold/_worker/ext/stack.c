@@ -44,7 +44,7 @@ static bool may_report(void)
     return atomic_load(&call_now) != 0 && atomic_load(&worker_pid) == getpid();
 }
 
-static void open_file(void)
+static void open_stack_file(void)
 {
     int fd = memfd_create("pinfold-stack", MFD_CLOEXEC);
     if (fd >= 0)
@@ -66,7 +66,7 @@ static void on_ask(int number)
 {
     int saved = errno;
     if (may_report() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&reporting)) {
-        open_file();
+        open_stack_file();
         beneath_ask.sa_handler(number);
         printed_keep_c();
         send_file();
@@ -80,7 +80,7 @@ static void on_crash(int number)
     if (may_report()) {
         while (atomic_flag_test_and_set(&reporting)) /* another thread crashed first, and ends this process */
             pause();
-        open_file();
+        open_stack_file();
     }
     beneath_crash[number].sa_handler(number);
 }

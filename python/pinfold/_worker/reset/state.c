@@ -331,7 +331,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int prepare(PyObject *module)
+static int state_module_exec(PyObject *module)
 {
     find_monitoring();
     PyObject *type = PyType_FromModuleAndSpec(module, &state_spec, NULL);
@@ -341,7 +341,7 @@ static int prepare(PyObject *module)
 }
 
 static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, (void *)prepare},
+    {Py_mod_exec, (void *)state_module_exec},
     {0, NULL},
 };
 

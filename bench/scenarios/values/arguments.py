@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.programs import MAKE, TAKE
-from bench.scenarios.results import transfer
+from bench.scenarios.values.results import transfer
 from bench.systems import PEERS, make
 from bench.systems.base import Call
 from bench.worker import run_source

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 
-static void open_with_places(uint32_t isolation, uint32_t max_workers)
+static void open_with_cpu_slots(uint32_t isolation, uint32_t max_workers)
 {
     pinfold_config config = rig_config(NULL);
     config.isolation = isolation;
@@ -19,7 +19,7 @@ static void close_pool(void)
     pool = NULL;
 }
 
-static int place_of(pinfold_result *result)
+static int cpu_slot_of(pinfold_result *result)
 {
     char text[16] = "";
     assert_outcome(result, PINFOLD_OK);
@@ -33,19 +33,19 @@ static void test_calls_that_run_at_once_have_different_places(void **state)
 {
     (void)state;
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
-        open_with_places(isolation, 3);
+        open_with_cpu_slots(isolation, 3);
         for (int round = 0; round < 3; round++) {
             char *paths[] = {make_fifo("a"), make_fifo("b"), make_fifo("c")};
             uint64_t ids[COUNT_OF(paths)];
             unsigned seen = 0;
             for (size_t i = 0; i < COUNT_OF(paths); i++)
-                ids[i] = submit("gate_place", paths[i], PINFOLD_FOREVER);
+                ids[i] = submit("gate_cpu_slot", paths[i], PINFOLD_FOREVER);
             for (size_t i = 0; i < COUNT_OF(paths); i++)
                 wait_for_start(ids[i]);
             for (size_t i = 0; i < COUNT_OF(paths); i++)
                 open_gate(paths[i]);
             for (size_t i = 0; i < COUNT_OF(paths); i++)
-                seen |= 1u << place_of(take(ids[i]));
+                seen |= 1u << cpu_slot_of(take(ids[i]));
             assert_int_equal(seen, 1u << 1 | 1u << 2 | 1u << 3);
         }
         close_pool();
@@ -55,8 +55,8 @@ static void test_calls_that_run_at_once_have_different_places(void **state)
 static void test_a_place_is_free_when_its_worker_is_gone(void **state)
 {
     (void)state;
-    open_with_places(PINFOLD_FRESH, 1);
-    uint64_t first = submit("answer_and_stay", "", BOUND), second = submit("place", "", BOUND);
+    open_with_cpu_slots(PINFOLD_FRESH, 1);
+    uint64_t first = submit("answer_and_stay", "", BOUND), second = submit("cpu_slot", "", BOUND);
     pid_t worker = wait_for_start(first);
     pinfold_event event = {0};
     while (!(event.kind == PINFOLD_EVENT_WORKER_EXIT && event.worker_pid == worker)) {
@@ -65,7 +65,7 @@ static void test_a_place_is_free_when_its_worker_is_gone(void **state)
         assert_false(event.kind == PINFOLD_EVENT_CALL_START);
     }
     ends(first, PINFOLD_OK);
-    assert_int_equal(place_of(take(second)), 1);
+    assert_int_equal(cpu_slot_of(take(second)), 1);
     /* However the calls end. */
     runs("exit", "3", PINFOLD_EXITED);
     runs("crash", "11", PINFOLD_SIGNALLED);
@@ -74,14 +74,14 @@ static void test_a_place_is_free_when_its_worker_is_gone(void **state)
     wait_for_start(id);
     cancel(id);
     ends(submit("kill_template", "", BOUND), PINFOLD_LOST);
-    assert_int_equal(place_of(take(submit("place", "", BOUND))), 1);
+    assert_int_equal(cpu_slot_of(take(submit("cpu_slot", "", BOUND))), 1);
 }
 
 static void test_a_pool_without_places_has_none(void **state)
 {
     (void)state;
     rig_open_plain(PINFOLD_REUSE, 2);
-    assert_int_equal(place_of(take(submit("place", "", BOUND))), 0);
+    assert_int_equal(cpu_slot_of(take(submit("cpu_slot", "", BOUND))), 0);
     pinfold_result *result = take(submit("work", "1", BOUND));
     assert_false(result->flags & PINFOLD_HAS_WAITS);
     assert_int_equal(result->metrics.cpu_wait_ns, 0);
@@ -98,7 +98,7 @@ static void test_the_time_that_a_call_waited_for_a_cpu_is_told(void **state)
         if (CPU_ISSET(cpu, &all))
             CPU_SET(cpu, &one);
     assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0); /* the template and its workers share that CPU */
-    open_with_places(PINFOLD_REUSE, 2);
+    open_with_cpu_slots(PINFOLD_REUSE, 2);
     assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
     uint64_t spinner = submit("spin", "", PINFOLD_FOREVER);
     wait_for_start(spinner);

@@ -1,0 +1,1 @@
+"""What a call costs: its start, its round trip, its process, its box."""

@@ -1,0 +1,1 @@
+"""Many calls, many workers, and a load shaped like a search."""

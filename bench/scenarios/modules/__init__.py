@@ -1,0 +1,1 @@
+"""What the modules that a program imports cost, and by which way they do not."""

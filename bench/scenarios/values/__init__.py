@@ -1,0 +1,1 @@
+"""What values and text cost on their way to a worker and back."""
