@@ -1,1 +1,1 @@
-"""Pinfold beside what a user would pick instead, and what the kernel allows: `make bench`."""
+"""`make bench`: compare Pinfold with the systems that users choose instead, and with the kernel."""

@@ -1,9 +1,9 @@
 """The process of one measurement: `python -m bench.caller SCENARIO SYSTEM ROUND`.
 
-One scenario with one system, in a process of its own, so that no system disturbs another and memory
-is told per system. Writes figures to descriptor 3 as they are measured, a line of JSON each, and an
-empty object at the end: what a system did before it hung counts. Imports as little as it can before
-the scenario does, because the cold start is measured from here.
+It measures one scenario with one system, so that no system disturbs another, and memory is that of
+one system. It writes figures to descriptor 3 as they are measured, a line of JSON each, so that the
+figures before a hang count. An empty object ends them. The cold start is measured from here, so
+this imports as little as possible before the scenario does.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The chart of docs/lab/benchmarks.md: bars on logarithmic scales, an SVG for light and dark."""
+"""Draw the chart of docs/lab/benchmarks.md: bars on logarithmic scales, in SVG, light and dark."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ text { font: 12px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #3d444
 
 @dataclass(frozen=True)
 class Panel:
-    """One group of bars; below them, the systems that cannot, with the reason."""
+    """One group of bars. Below them are the systems without a figure, with the reason."""
 
     title: str
     scenario: str
@@ -59,7 +59,7 @@ PANELS = (
 
 
 def draw(measured: Mapping[str, Results]) -> str:
-    """The whole chart, two panels side by side."""
+    """Return the SVG of the whole chart, with two panels in each row."""
     panel_width = (WIDTH - 2 * MARGIN - PANEL_GAP) // 2
     parts: list[str] = []
     top = MARGIN

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""The goals of the design, each with what was measured for it."""
+"""The goals of the design, each compared with the measured figures."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MET, NOT_MET, NOT_MEASURED = "met", "**not met**", "not measured"
 
 
 class Verdict(NamedTuple):
-    """What was measured, in words, and whether that meets the goal."""
+    """The measured figures as text, and whether they meet the goal (None: not measured)."""
 
     measured: str
     met: bool | None
 
 
 class Goal(NamedTuple):
-    """One line of the goals' table; `judge` returns None when its scenario was not run."""
+    """One row of the goals' table. `judge` returns None if its scenario was not run."""
 
     what: str
     wanted: str
@@ -35,7 +35,7 @@ def ratio(
     least: float = 0.0,
     most: float = float("inf"),
 ) -> Callable[[Mapping[str, Results]], Verdict | None]:
-    """A goal about one figure divided by another, round by round."""
+    """Return a judge for one figure divided by another, round by round."""
 
     def judge(measured: Mapping[str, Results]) -> Verdict | None:
         if scenario not in measured:
@@ -57,7 +57,7 @@ def _with_rounds(found: Ratio) -> str:
 def at_most(
     scenario: str, figure: tuple[str, str], most: float, shown: Callable[[float], str]
 ) -> Callable[[Mapping[str, Results]], Verdict | None]:
-    """A goal about the median over the rounds of one figure."""
+    """Return a judge for the median of one figure over the rounds."""
 
     def judge(measured: Mapping[str, Results]) -> Verdict | None:
         if scenario not in measured:
@@ -74,7 +74,7 @@ def at_most(
 
 
 def neighbours(mode: str) -> Callable[[Mapping[str, Results]], Verdict | None]:
-    """No other call fails, and their p99 hardly grows, whatever the bad call does."""
+    """Return a judge that a bad call lets no other call fail, and that their p99 hardly grows."""
 
     def judge(measured: Mapping[str, Results]) -> Verdict | None:
         if "neighbours" not in measured:
@@ -265,7 +265,7 @@ GOALS = [
 
 
 def table(measured: Mapping[str, Results]) -> Table:
-    """All goals; those whose scenario was not run are left out."""
+    """Return the table of all goals whose scenarios were run."""
     made = Table("Goals", ["what", "goal", "measured", ""])
     for goal in GOALS:
         verdict = goal.judge(measured)

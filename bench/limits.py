@@ -1,4 +1,4 @@
-"""What the machine allows: the bounds that no pool can beat, measured beside the systems."""
+"""Measure the machine's limits, which no pool can beat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def ping_pong(seconds: float) -> dict[str, float]:
-    """Round trips of a small message between two processes over a SEQPACKET socket."""
+    """Measure round trips of a small message between two processes over a SEQPACKET socket."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
@@ -40,7 +40,7 @@ def ping_pong(seconds: float) -> dict[str, float]:
 
 
 def fork_loop(seconds: float) -> float:
-    """How many times a second this interpreter, numpy loaded, forks, exits and waits."""
+    """Return how often per second this interpreter, with numpy loaded, forks, exits and waits."""
     import gc
 
     import numpy  # noqa: F401
@@ -58,7 +58,7 @@ def fork_loop(seconds: float) -> float:
 
 
 def python_loop(seconds: float) -> float:
-    """How many times a second a new interpreter imports numpy and exits."""
+    """Return how often per second a new interpreter imports numpy and exits."""
     count = 0
     began = now()
     while now() - began < seconds:
@@ -68,14 +68,14 @@ def python_loop(seconds: float) -> float:
 
 
 def ones(size: int) -> float:
-    """Seconds to make an array of `size` bytes."""
+    """Return the seconds to make an array of `size` bytes."""
     import numpy as np
 
     return timed(lambda: np.ones(size // 8))
 
 
 def ones_and_write(size: int, directory: str) -> float:
-    """Seconds to make an array of `size` bytes and write it to a new file at once."""
+    """Return the seconds to make an array of `size` bytes and write it once to a new file."""
     import numpy as np
 
     descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
@@ -91,7 +91,7 @@ def ones_and_write(size: int, directory: str) -> float:
 
 @contextlib.contextmanager
 def pinned(beside: bool) -> Iterator[None]:
-    """This process has a CPU of its own, and with `beside` each other CPU one that computes."""
+    """Pin this process to one CPU and, with `beside`, run a busy process on each other CPU."""
     here, *others = sorted(before := os.sched_getaffinity(0))
     os.sched_setaffinity(0, {here})
     busy = [_burn_on(cpu) for cpu in (others if beside else [])]

@@ -1,4 +1,4 @@
-"""Clocks, percentiles and memory, for use inside a caller process."""
+"""Clocks, percentiles and memory, for use inside the process of a measurement."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ QUIET_S = 5.0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile."""
+    """Return the nearest-rank percentile."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def median(values: Sequence[float]) -> float:
-    """The median; of an even number, the mean of the middle two."""
+    """Return the median; of an even number of values, the mean of the middle two."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Seconds that the call takes."""
+    """Return the seconds that the call takes."""
     began = now()
     call()
     return now() - began
 
 
 def status_kb(field: str) -> int:
-    """A line of /proc/self/status, in KiB."""
+    """Return a field of /proc/self/status, in KiB."""
     with open("/proc/self/status") as status:
         for line in status:
             if line.startswith(field + ":"):
@@ -47,14 +47,14 @@ def status_kb(field: str) -> int:
 
 
 def reset_peak() -> int:
-    """Starts a new measurement of the peak of resident memory; what is resident now, in KiB."""
+    """Reset the peak of resident memory. Return the present resident memory, in KiB."""
     with open("/proc/self/clear_refs", "w") as clear:
         clear.write("5")
     return status_kb("VmRSS")
 
 
 class Ended:
-    """How one call of a stream ended, and when it began and ended."""
+    """The outcome of one call of a stream, and the times of its begin and end."""
 
     __slots__ = ("began", "ended", "index", "outcome")
 
@@ -72,11 +72,11 @@ def stream(
     deadline_s: Sequence[float | None],
     bound_s: float,
 ) -> list[Ended]:
-    """Keeps `in_flight` of the calls running until all ended.
+    """Keep `in_flight` calls running until all have ended.
 
-    Or until `bound_s` has passed, or none has ended for QUIET_S. `deadline_s` gives each its
-    deadline. A call that never ended has outcome "". A pool that refuses further calls ends them
-    with the name of what it raised.
+    Stops early after `bound_s`, or if no call ends for QUIET_S. `deadline_s` has each call's
+    deadline. A call that never ended has the outcome "". If a pool refuses a call, its outcome is
+    the name of the exception.
     """
     slots = threading.Semaphore(in_flight)
     ends: list[Ended] = []
@@ -107,5 +107,5 @@ def stream(
 
 
 def cpus() -> int:
-    """The processors that this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""The source texts that every system is given."""
+"""The source texts that all systems run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TRIVIAL = "def f(x):\n    return x\n"
 
 NUMPY = "import numpy as np\n\ndef f(x):\n    return int(np.int64(x))\n"
 
-# Libraries that take that many seconds of processor time to import, as large ones do.
+# Stand-ins for large libraries: the seconds of processor time that their import takes.
 LIBRARIES = {"pinfold_bench_slow_library": 2.0, "pinfold_bench_library": 0.5}
 
 SLOW_IMPORT = "import pinfold_bench_slow_library\n\ndef f(x):\n    return x\n"
@@ -35,7 +35,7 @@ def f(seconds):
     return n
 """
 
-# The same work every time; the value: how long it took.
+# The same work every time. The value is how long it took.
 WORK = """\
 import time
 
@@ -49,7 +49,7 @@ def f(seed):
 
 SLEEP = "import time\n\ndef f(seconds):\n    time.sleep(seconds)\n    return seconds\n"
 
-# What can go wrong; each takes the same arguments as TRIVIAL.
+# Bad programs. Each takes the same arguments as TRIVIAL.
 SPIN = "def f(x):\n    while True:\n        pass\n"
 DEADLOCK = """\
 import threading
@@ -62,7 +62,7 @@ def f(x):
 CRASH = "import ctypes\n\ndef f(x):\n    ctypes.string_at(0)\n"
 EAT_MEMORY = "def f(x):\n    held = []\n    while True:\n        held.append(bytearray(16 << 20))\n"
 
-# A value of `size` bytes of each kind.
+# For each kind of value, a program that makes one of `size` bytes.
 MAKE = {
     "bytes": "def f(size):\n    return b'x' * size\n",
     "array": "import numpy as np\n\ndef f(size):\n    return np.ones(size // 8)\n",
@@ -86,10 +86,10 @@ TAKE = {
 
 
 def evolved_programs(count: int, seed: int) -> list[tuple[str, float]]:
-    """`count` different programs as an evolutionary search writes them, with their CPU seconds.
+    """Return `count` different programs of an evolutionary search, with their CPU seconds.
 
-    2 to 8 kB of source each, numpy imported, and a heavy tail of running times: a Pareto
-    distribution from 50 ms, cut at 5 s.
+    Each has 2 to 8 kB of source and imports numpy. The running times have a heavy tail: a Pareto
+    distribution from 50 ms, cut off at 5 s.
     """
     chance = random.Random(seed)
     programs = []

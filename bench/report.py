@@ -1,4 +1,4 @@
-"""docs/lab/benchmarks.md and its chart."""
+"""Write docs/lab/benchmarks.md and its chart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ worse, the table says **behind**. Where a system has no means for a scenario, th
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and when it was measured."""
+    """The machine, the versions and the date of a run."""
 
     lines: list[tuple[str, str]]
 
@@ -61,7 +61,7 @@ def write(
     measured: Mapping[str, Results],
     reached: Table,
 ) -> Iterator[Path]:
-    """Writes the document and the chart; yields their paths."""
+    """Write the document and the chart. Yield their paths."""
     drawn = directory / "benchmarks.svg"
     drawn.write_text(chart.draw(measured))
     yield drawn

@@ -1,4 +1,4 @@
-"""What was measured, and ratios with their spread."""
+"""The results of measurements, ratios with their spread, and figures as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.measure import median
 
 
 class Ratio(NamedTuple):
-    """The median of ratios taken pairwise, in the same round, and their least and largest."""
+    """The median of ratios of figures from the same round, with the smallest and the largest."""
 
     median: float
     low: float
@@ -22,13 +22,13 @@ class Ratio(NamedTuple):
 
 
 class Results:
-    """One scenario's measurements: per system, what each round gave."""
+    """One scenario's measurements: for each system, the figures of each round."""
 
     def __init__(self, rounds: dict[str, list[dict[str, Any]]]) -> None:
         self.rounds = rounds
 
     def reason(self, system: str, metric: str | None = None) -> str | None:
-        """Why there is no measurement; None if there is one."""
+        """Return why there is no measurement; None if there is one."""
         answers = self.rounds.get(system)
         if not answers:
             return "not run"
@@ -39,21 +39,21 @@ class Results:
         return str(answer.get(f"cannot {metric}", answer.get("cannot", "not measured")))
 
     def values(self, system: str, metric: str) -> list[float | None]:
-        """The metric in each round; None where it was not measured."""
+        """Return the metric of each round; None for rounds without it."""
         return [answer.get(metric) for answer in self.rounds.get(system, [])]
 
     def median(self, system: str, metric: str) -> float | None:
-        """The median over the rounds."""
+        """Return the median over the rounds."""
         found = [value for value in self.values(system, metric) if value is not None]
         return median(found) if found else None
 
     def worst(self, system: str, metric: str) -> float | None:
-        """The largest over the rounds."""
+        """Return the largest over the rounds."""
         found = [value for value in self.values(system, metric) if value is not None]
         return max(found) if found else None
 
     def ratio(self, above: tuple[str, str], below: tuple[str, str]) -> Ratio | None:
-        """Of one (system, metric) to another, round by round."""
+        """Return the ratio of one (system, metric) to another, round by round."""
         pairs = zip(self.values(*above), self.values(*below), strict=False)
         ratios = [a / b for a, b in pairs if a is not None and b is not None and b > 0]
         if not ratios:
@@ -62,7 +62,7 @@ class Results:
 
 
 def number(value: float) -> str:
-    """A figure with three significant digits."""
+    """Format a figure with three significant digits."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -78,7 +78,7 @@ def number(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
+    """Format a duration in the unit that suits it."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
         if value * factor >= 1 or unit == "µs":
             return f"{number(value * factor)} {unit}"
@@ -86,7 +86,7 @@ def seconds(value: float) -> str:
 
 
 def size(count: float) -> str:
-    """A size in the binary unit that suits it."""
+    """Format a size in the binary unit that suits it."""
     for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
         if count >= 1 << shift:
             return f"{number(count / (1 << shift)).removesuffix('.00').removesuffix('.0')} {unit}"

@@ -1,4 +1,4 @@
-"""Runs each measurement in a process of its own, in turns, and leaves nothing behind."""
+"""Run each measurement in a process of its own, in turns, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ END_BY_ITSELF_S = 2.0
 
 
 class Runner:
-    """Use as a context: owns a scratch directory, and every process below this one."""
+    """A context that owns a scratch directory and all processes below this one."""
 
     def __init__(self, progress: Callable[[str], None], most_rounds: int | None = None) -> None:
         self.progress = progress
         self.most_rounds = most_rounds
 
     def __enter__(self) -> Runner:
-        # What a system leaves behind comes to this process, whatever it did to get away.
+        # Orphans of a system become children of this process, even daemons.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.scratch = Path(tempfile.mkdtemp(prefix="pfb-"))
         (self.scratch / "modules").mkdir()
@@ -50,7 +50,7 @@ class Runner:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, scenario: ModuleType, only: set[str] | None = None) -> Results:
-        """All systems of the scenario, in turns: A B C, then C B A, and so on."""
+        """Measure all systems of the scenario in turns: A B C, then C B A, and so on."""
         entries: dict[str, int] = scenario.ENTRIES
         chosen = [name for name in entries if only is None or name in only]
         rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
@@ -70,14 +70,14 @@ class Runner:
         return Results(rounds)
 
     def measure(self, scenario: ModuleType, system: str, number: int) -> dict[str, Any]:
-        """One measurement, bounded in time; its answer, or why there is none."""
+        """Run one measurement, bounded in time. Return its figures, or why there are none."""
         reading, writing = os.pipe()
         temporary = self.scratch / "t"
         temporary.mkdir(exist_ok=True)
         log = open(self.scratch / "log", "w+b")  # noqa: SIM115
         caller = subprocess.Popen(
-            # The shell makes the pipe descriptor 3, and asks the kernel to take the whole tree
-            # first, should memory run out.
+            # The shell makes the pipe descriptor 3, and asks the kernel's OOM killer to take this
+            # tree first.
             ["sh", "-c", 'echo 1000 > /proc/self/oom_score_adj; exec "$@" 3>&"$0"', str(writing)]
             + [python_of(system), "-m", "bench.caller", _name(scenario), system, str(number)],
             cwd=ROOT,
@@ -106,7 +106,7 @@ class Runner:
         return answer
 
     def _remove_shared_memory(self) -> None:
-        """What killed pools leave in shared memory, unless somebody else has it mapped."""
+        """Remove files that killed pools left in /dev/shm, unless another process maps them."""
         ours = ("sem.loky-", "sem.mp-", "joblib_memmapping_folder_")
         left = [
             name
@@ -123,12 +123,12 @@ class Runner:
 
 
 def python_of(system: str) -> str:
-    """The interpreter of the environment that the system is installed in."""
+    """Return the interpreter of the environment in which the system is installed."""
     return str(PEERS_PYTHON) if system in PEERS else sys.executable
 
 
 def kill_descendants(caller: subprocess.Popen[bytes] | None = None) -> None:
-    """Kills and reaps every process below this one, until none is left."""
+    """Kill and reap all processes below this one, until none is left."""
     while True:
         if caller is not None:
             caller.poll()
@@ -148,7 +148,7 @@ def kill_descendants(caller: subprocess.Popen[bytes] | None = None) -> None:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """The processes below this one."""
+    """Return the processes below `ancestor`."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -179,7 +179,7 @@ def _all_mappings() -> str:
 
 
 def _answer(reading: int, limit_s: float) -> dict[str, Any]:
-    """The figures that the caller tells until it ends; "cannot" says why there are not more."""
+    """Read the figures that the caller writes until it ends. "cannot" says why some are missing."""
     until = time.monotonic() + limit_s
     answer: dict[str, Any] = {}
     text = b""
@@ -204,7 +204,7 @@ def _wait(caller: subprocess.Popen[bytes], seconds: float) -> None:
     except subprocess.TimeoutExpired:
         return
     until = time.monotonic() + seconds
-    while descendants(os.getpid()) and time.monotonic() < until:  # helpers end after their caller
+    while descendants(os.getpid()) and time.monotonic() < until:  # helpers may outlive the caller
         try:
             os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
@@ -219,7 +219,7 @@ def _environment(scratch: Path, temporary: Path) -> dict[str, str]:
 
 
 def _hopeless(answers: list[dict[str, Any]]) -> bool:
-    """A system that could not do it once is not asked again: it may have cost much time."""
+    """Return whether a system failed once; it is not tried again, which might take much time."""
     return any("cannot" in answer for answer in answers)
 
 
@@ -228,7 +228,7 @@ def _name(scenario: ModuleType) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The version of every installed system, of numpy, and of the interpreters."""
+    """Return the versions of all installed systems, of numpy, and of the interpreters."""
     program = (
         "import importlib.metadata as m, sys\n"
         "print('python', sys.version.split()[0])\n"

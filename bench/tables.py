@@ -1,4 +1,4 @@
-"""Tables: as Markdown for the documents, as columns for a terminal."""
+"""Make tables, in Markdown for documents and in columns for a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEHIND = "**behind**"
 
 @dataclass
 class Table:
-    """Rows under a heading; `notes` say what the reader has to know."""
+    """Rows under a heading, with notes for the reader."""
 
     heading: str
     columns: list[str]
@@ -44,18 +44,18 @@ class Table:
 
 
 def plain(text: str) -> str:
-    """Without Markdown's marks."""
+    """Return the text without Markdown's marks."""
     return re.sub(r"\*\*|`|(?<!\w)\*|\*(?!\w)", "", text)
 
 
 def width(text: str) -> int:
-    """Columns that the text takes on a terminal."""
+    """Return the columns that the text takes on a terminal."""
     return sum(0 if unicodedata.combining(c) else 1 for c in text)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of every system: its heading, how it is shown, and whether less is better."""
+    """A metric of all systems: its heading, its format, and whether less is better."""
 
     metric: str
     heading: str
@@ -68,8 +68,11 @@ class Column:
 def by_system(
     heading: str, results: Results, columns: Sequence[Column], notes: Sequence[str] = ()
 ) -> Table:
-    """A table with a row per system. After each compared metric: how many times better each
-    Pinfold mode is, so that a ratio above 1 is Pinfold ahead, and one below is marked."""
+    """Return a table with a row per system.
+
+    Each compared metric is followed by how many times better each Pinfold mode is. Above 1 Pinfold
+    is ahead; ratios below 1 are marked.
+    """
     modes = [mode for mode in PINFOLD if mode in results.rounds]
     names = ["system"]
     for column in columns:
@@ -93,8 +96,11 @@ def of_figures(
     rows: Sequence[tuple[str, str, Callable[[float], str]]],
     notes: Sequence[str] = (),
 ) -> Table:
-    """A table with a row per figure (its name for people, its metric, how it is shown) and a column
-    per system: the median over the rounds, with the least and the largest."""
+    """Return a table with a row per figure and a column per system.
+
+    A row is given by its name for people, its metric and its format. A cell has the median over the
+    rounds, with the smallest and the largest.
+    """
     table = Table(heading, ["", *map(title, results.rounds)], notes=list(notes))
     for name, metric, shown in rows:
         row = [name]
@@ -116,8 +122,10 @@ def grid(
     against: str,
     notes: Sequence[str] = (),
 ) -> Table:
-    """A table with a row per system whose cells hold the figure and, after "·", how many times
-    better the Pinfold mode `against` is."""
+    """Return a table with a row per system.
+
+    A cell has the figure and, after "·", how many times better the Pinfold mode `against` is.
+    """
     table = Table(heading, ["system", *(column.heading for column in columns)])
     for system in results.rounds:
         row = [title(system)]
@@ -154,6 +162,6 @@ def _compared(results: Results, system: str, mode: str, column: Column) -> str:
     ratio = results.ratio(theirs, ours) if column.less_is_better else results.ratio(ours, theirs)
     if ratio is None:
         return ""
-    # Other modes of Pinfold and the machine's own limits are no rivals to be behind of.
+    # Pinfold's own modes and the machine's limits are not rivals, so they get no mark.
     rival = system not in PINFOLD and not system.startswith("limit-")
     return f"{ratio} {BEHIND}" if rival and ratio.median < 1 else str(ratio)

@@ -1,4 +1,4 @@
-"""What the peers' users write: a helper that runs a function of a source text in a worker."""
+"""The helper that users of the peers write: run a function of a source text in a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def run_source(code: str, function: str, args: Sequence[Any]) -> Any:
-    """Calls `function` of the source text `code`."""
+    """Call `function` of the source text `code`."""
     namespace: dict[str, Any] = {"__name__": "user_code", "__file__": "user_code.py"}
     exec(compile(code, "user_code.py", "exec"), namespace)
     return namespace[function](*args)

@@ -1,10 +1,10 @@
-"""What the pool sends to a worker and to a template, as their runtime takes it: frames, the payload
-in them or in a spill. The request in that comes from the caller, and is trusted.
+"""Fuzz how the runtimes of a worker and a template receive what the pool sends: frames, with the
+payload inside or in a spill. The request in the payload comes from the caller, and is trusted.
 
-Input: a byte, then the message. Bit 0: it goes to a template that waits for its set-up, not to a
-worker; 1: a descriptor comes with it; 2: of a file that holds what comes after byte 40 of the
-message; 3: the frame's head, and the size of its payload, are put right; 4: what comes after byte
-40 are segments, as `replay.split` finds them, which are laid out as a payload.
+Input: a byte, then the message. Bit 0: send it to a template that waits for its set-up, not to a
+worker; 1: with a descriptor; 2: of a file with what follows byte 40 of the message; 3: correct the
+frame's head and the size of its payload; 4: what follows byte 40 are segments, as `replay.split`
+finds them: lay them out as a payload.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SPILLED = 40  # bytes of a CALL without a tail
 
 
 def _worker() -> socket.socket:
-    """Makes this process a worker; the pool's end of its channel."""
+    """Make this process a worker. Return the peer of its channel."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     _runtime.open_worker(theirs.detach(), 0, _SPILLS)
     return ours
@@ -75,13 +75,13 @@ def _set_up(data: bytes) -> bool:
     finally:
         ours.close()
         _pool.close()
-        _pool = _worker()  # the seats were taken anew
+        _pool = _worker()  # the reserved descriptors were taken again
     assert 0 <= isolation < 1 << 32 and 0 <= flags < 1 << 32 and os.path.isdir(path)
     return True
 
 
 def one_input(data: bytes) -> bool:
-    """Whether it was a set-up, or a call."""
+    """Return whether the message was a set-up or a call."""
     if not data or len(data) > 60_000:
         return False
     if data[0] & 1:

@@ -1,10 +1,10 @@
-"""What the caller's Python reads of what a worker sent: a value in the `data` codec, the account of
-a failure, a note. The reader of the codec refuses bytes as `Malformed`, or finds a value that the
-codec itself would have sent; and none of them runs, opens or imports anything.
+"""Fuzz what the caller's Python reads from a worker: a value in the `data` codec, the account of a
+failure, a note. The codec's reader refuses bytes as `Malformed`, or finds a value that the codec
+itself would have sent. None of the readers runs, opens or imports anything.
 
-Nor does a value cost more than docs/security.md says: its bytes, repeated in a list until there are
-enough of them to measure, take at most `NS` a byte and `TIMES` their size. The time is this
-thread's, taken again before it is believed; it is measured by the fuzzer only, not by the replay.
+A value costs no more than docs/security.md says: its bytes, repeated in a list until there are
+enough to measure, take at most `NS` a byte and `TIMES` their size. The time is this thread's, and
+measured again before it counts. Only the fuzzer measures it, not the replay.
 
 Input: segments, as `replay.split` finds them. Bit 2 of the first byte: the first segment is a note.
 """
@@ -12,7 +12,7 @@ Input: segments, as `replay.split` finds them. Bit 2 of the first byte: the firs
 from __future__ import annotations
 
 import contextlib
-import datetime  # noqa: F401  each of these the reader imports when a value needs it
+import datetime  # noqa: F401  the reader imports each of these on demand
 import decimal  # noqa: F401
 import fractions  # noqa: F401
 import os
@@ -33,14 +33,14 @@ from pinfold._client.learner import read_note
 
 NS, FREE_NS = 300, 10_000_000
 TIMES, FREE = 100, 1 << 17
-SIZE = 1 << 13  # of what is measured at first
+SIZE = 1 << 13  # bytes measured at first
 AGAIN = 1 << 16  # .. if that took too long
 TRIES = 5
-# How much slower the code is here than where it is used: the sanitizers' part. 0: no time counts.
+# How much the sanitizers slow the code down. 0: no time counts.
 SLOWER = int(os.environ.get("PINFOLD_FUZZ_SLOWER", "0"))
 
 _watching = False
-# A time zone is a file, by its checked name.
+# A time zone may be opened: it is a file with a checked name.
 _ZONES = ("zoneinfo", "tzdata")
 
 
@@ -72,7 +72,7 @@ def _repeated(stream: bytes, size: int) -> bytes:
 
 
 def _cost(stream: bytes) -> tuple[int, int]:
-    """The nanoseconds and the bytes that it takes to read a stream, or to refuse it."""
+    """Return the nanoseconds and the bytes that it takes to read or refuse a stream."""
     segments = [memoryview(bytearray(stream))]
     tracemalloc.start()
     with contextlib.suppress(codec.Malformed):
@@ -86,10 +86,10 @@ def _cost(stream: bytes) -> tuple[int, int]:
 
 
 def _measure(stream: bytes) -> None:
-    """Assert that neither takes more than it may."""
+    """Assert that reading the stream takes no more time or memory than allowed."""
     many = _repeated(stream, SIZE)
     if SLOWER:
-        sys.settrace(None)  # the fuzzer's, of each line: it sets it again
+        sys.settrace(None)  # the fuzzer sets its trace function again
     taken, peak = _cost(many)
     assert peak <= TIMES * len(many) + FREE, f"{peak} bytes for {len(many)}"
     if not SLOWER or taken <= NS * SLOWER * len(many):
@@ -101,7 +101,7 @@ def _measure(stream: bytes) -> None:
 
 
 def one_input(data: bytes) -> bool:
-    """Whether there was a value."""
+    """Return whether there was a value."""
     global _watching
     segments = replay.split(data)
     if data and data[0] & 4:

@@ -1,6 +1,6 @@
-/* embed.c - a target in Python: an interpreter inside the fuzzer, which calls one_input(data) of the module TARGET.
- * An exception that it does not take itself is a crash. Each line of Python that comes after another one is a counter
- * of libFuzzer's, as a branch in C is. */
+/* embed.c - a target in Python: an interpreter inside the fuzzer, which calls one_input(data) of the module
+ * TARGET. An uncaught exception is a crash. Each pair of successive Python lines is a counter of libFuzzer's,
+ * as a branch in C is. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!one_input)
         prepare();
-    PyEval_SetTrace(trace, NULL); /* again and again: a target that measures time takes it away */
+    PyEval_SetTrace(trace, NULL); /* repeated: a target that measures time removes it */
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)size);
     PyObject *nothing = PyObject_CallOneArg(one_input, bytes);
     if (!nothing) {

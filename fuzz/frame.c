@@ -1,7 +1,8 @@
-/* frame.c - a message as it comes out of a socket, from each of the four kinds of peer: what the pool sends to a
- * template and its workers, and what those and the guard send to the pool.
+/* frame.c - a message as it comes out of a socket, from each of the four kinds of peer: from the pool to a
+ * template and its workers, and from those and the guard to the pool.
  *
- * Input: a byte (bits 0 and 1: who sends; 2 and 3: how many descriptors came with it), then the message. */
+ * Input: a byte (bits 0 and 1: the sender; 2 and 3: how many descriptors came), then the message.
+ */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -31,7 +32,7 @@ static void check_frame(const uint8_t *message, size_t size, enum frame_peer pee
     case FRAME_SETUP: /* the template copies the path to 4096 bytes */
         CHECK(frame.tail_size >= 1 && frame.tail_size <= 4095 && n_fds == 0);
         break;
-    case FRAME_START: /* and takes all three without a look */
+    case FRAME_START: /* the template takes all three without a check */
         CHECK(n_fds == 3 && frame.tail_size == 0);
         break;
     case FRAME_DROP:
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return -1;
-    /* Aligned as the buffer of frame_receive is, and not a byte more than the message. */
+    /* Aligned like the buffer of frame_receive, and not a byte longer than the message. */
     uint8_t *message = malloc(size - 1 ? size - 1 : 1);
     CHECK(message);
     memcpy(message, data + 1, size - 1);

@@ -1,3 +1,4 @@
+/* kernel.c - the simulated kernel of the pool's fuzz target (kernel.h). */
 #include "kernel.h"
 
 #include <errno.h>
@@ -57,8 +58,8 @@ void kernel_end_process(uint32_t which)
         CHECK(write(kernel.processes[which % kernel.n_processes], &one, sizeof(one)) == sizeof(one));
 }
 
-/* Not variadic, as syscall(2) is: here are those arguments that travel in registers, given or not. Nobody else is there
- * who could wake a sleeper. */
+/* Unlike syscall(2), not variadic: takes all arguments that travel in registers, given or not. Does not sleep
+ * on a futex: no other thread could wake the sleeper. */
 long __real_syscall(long number, long a, long b, long c, long d, long e);
 long __wrap_syscall(long number, long a, long b, long c, long d, long e);
 long __wrap_syscall(long number, long a, long b, long c, long d, long e)
@@ -136,5 +137,5 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *at, struc
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *ret_before)
 {
     (void)fd, (void)flags, (void)at, (void)ret_before;
-    return 0; /* the pool has noted when, and the loop below looks there */
+    return 0; /* the pool has recorded the time, where the loop below reads it */
 }

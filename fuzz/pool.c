@@ -1,12 +1,14 @@
-/* pool.c - the whole pool, and in the place of the guard, the template and the workers whatever the input makes of
- * them: their frames and descriptors, what they print, when they hang up and die; and what callers do meanwhile.
+/* pool.c - the whole pool. The input determines what the guard, the template and the workers do (frames,
+ * descriptors, output, hang-ups, deaths), and what callers do meanwhile.
  *
- * The pool is the real one, its thread's loop included; the kernel's part is played (kernel.h). The thread is a plain
- * call of its function, and each epoll_wait(2) of it takes the input's next steps. One input is always the same run.
+ * The pool is the real one, including its thread's loop; the kernel is simulated (kernel.h). The thread is a plain
+ * call of its function, and each epoll_wait(2) of it takes the input's next steps. One input always gives the same
+ * run.
  *
- * Input: four bytes of config, then steps: a byte (bits 0 to 3: which; 5: on a worker's slate
- * instead, or with 4 in what it has printed; 7: the next one comes before the pool looks)
- * and the step's own bytes. Bytes that are missing are 0. */
+ * Input: four bytes of config, then steps: a byte and the step's own bytes. Bits 0 to 3 of the byte: which step;
+ * 5: on a worker's slate instead, or with 4 in its printed buffer; 7: the next step comes before the pool looks.
+ * Missing bytes are 0.
+ */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -31,10 +33,10 @@
 
 struct far_worker {
     uint64_t number, call; /* call: the last one that it got */
-    uint64_t calls[CALLS]; /* those that it got, in order, from the first that it has not spoken of */
+    uint64_t calls[CALLS]; /* calls received, in order, from the first that it has not used */
     uint32_t n_calls;
     int channel, pipes[2];
-    struct slate *slate; /* NULL: it has none */
+    struct slate *slate; /* NULL: none */
     struct printed *printed;
 };
 
@@ -53,7 +55,7 @@ static struct world {
     int rounds; /* of the closing */
 } world;
 
-static const char *const command[] = {"/bin/true", NULL}; /* is looked for, and never run */
+static const char *const command[] = {"/bin/true", NULL}; /* looked for, but never run */
 static const char spill_dir[] = "/tmp";                   /* spills have no name there */
 _Alignas(8) static uint8_t buffer[FRAME_MAX];
 
@@ -68,7 +70,7 @@ static void bytes(void *to, size_t size)
         ((uint8_t *)to)[i] = byte();
 }
 
-/* ---- the far ends --------------------------------------------------------------------------------------------- */
+/* ---- the far ends ------------------------------------------------------------------------------------------- */
 
 static void end_worker(struct far_worker *worker)
 {
@@ -108,7 +110,7 @@ static void hear_call(struct far_worker *worker, struct frame *frame)
     frame_release(frame);
 }
 
-/* The call that the worker speaks of: the last one, or the next in order. */
+/* Return the call that the worker's frame names: the last one, or the next in order. */
 static uint64_t call_of(struct far_worker *worker, bool next)
 {
     if (!next || worker->n_calls == 0)
@@ -118,7 +120,7 @@ static uint64_t call_of(struct far_worker *worker, bool next)
     return call;
 }
 
-/* Takes what the pool has sent, all of which must be good. */
+/* Take what the pool has sent, all of which must be valid. */
 static void hear(void)
 {
     struct frame frame;
@@ -136,7 +138,7 @@ static void hear(void)
     }
 }
 
-/* One segment of so many bytes, of the input's making, laid out in a spill. */
+/* Make a spill with one segment of `size` bytes from the input. */
 static int make_spill(size_t size, uint64_t *ret_size)
 {
     static uint8_t content[1 << 17];
@@ -157,7 +159,7 @@ static int make_memfd(unsigned seals)
     return fd;
 }
 
-/* Something that a peer might pass; *ret_size: of the payload in it. */
+/* Make a descriptor that a peer might pass; *ret_size: of the payload in it. */
 static int make_fd(bool trusted, uint64_t *ret_size)
 {
     switch (trusted ? 0 : byte() & 7) {
@@ -167,7 +169,7 @@ static int make_fd(bool trusted, uint64_t *ret_size)
         return make_spill(byte(), ret_size);
     case 2:
         return make_spill(60000 + 256 * (size_t)byte(), ret_size);
-    case 3: { /* which can still be written to */
+    case 3: { /* can still be written to */
         _cleanup_close_ int fd = make_spill(byte(), ret_size);
         char path[32];
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -184,8 +186,8 @@ static int make_fd(bool trusted, uint64_t *ret_size)
     }
 }
 
-/* One message: head, body and tail as the input has them, or parts of them put right, since no mutation would find a
- * handle of 61 bits. The guard is no program that could be hostile: its descriptors are what they should be. */
+/* Send one message: head, body and tail from the input, or parts of them corrected, since no mutation would
+ * find a handle of 61 bits. The guard is never hostile: its descriptors are as they should be. */
 static void say(int socket, uint64_t id, bool trusted)
 {
     enum { RAW = 1, OTHER_ID = 8, ZERO_BODY = 16, RIGHT_SIZE = 32, PAYLOAD = 64, LONG = 128 };
@@ -222,7 +224,7 @@ static void say(int socket, uint64_t id, bool trusted)
     }
     if (how & RIGHT_SIZE && head->kind == FRAME_RESULT)
         memcpy(body, &payload, sizeof(payload));
-    if (head->kind == FRAME_STARTED && !(how & RAW)) /* nobody whose use of memory would be read from /proc */
+    if (head->kind == FRAME_STARTED && !(how & RAW)) /* a process whose memory would not be read from /proc */
         memcpy(body, &(int32_t){NOBODY + (int)body[0]}, sizeof(int32_t));
     size += (size_t)(tail - message);
     if (!(how & RAW))
@@ -253,7 +255,7 @@ static void print_to(int pipe)
         (void)!write(pipe, text, 16 * (size_t)byte());
 }
 
-/* What waits to be printed, as a worker would leave it; or anything at all. */
+/* Write the printed buffer as a worker would, or anything at all. */
 static void write_printed(struct printed *printed)
 {
     uint32_t numbers[7];
@@ -269,7 +271,7 @@ static void write_printed(struct printed *printed)
     bytes(printed->bytes[PRINTED_OUT], byte());
 }
 
-/* As a worker would that begins its next call, or closes its slate; or anything at all. */
+/* Write the slate as a worker would that begins its next call or closes it, or anything at all. */
 static void write_slate(struct slate *slate)
 {
     uint64_t word;
@@ -297,7 +299,7 @@ static void write_slate(struct slate *slate)
     }
 }
 
-/* ---- the callers ---------------------------------------------------------------------------------------------- */
+/* ---- the callers -------------------------------------------------------------------------------------------- */
 
 static void submit(pinfold_queue *queue)
 {
@@ -359,7 +361,7 @@ static void take_all(void)
     pinfold_pool_renewal(world.pool, NULL);
 }
 
-/* Its queue, opened when a call first wants it; closed, its calls end unseen. */
+/* Use the caller's queue, opened when a call first needs it. If it is closed, its calls end unseen. */
 static void use_queue(void)
 {
     pinfold_result *result;
@@ -385,13 +387,13 @@ static uint64_t some_call(void)
     return world.n_calls ? world.calls[which % world.n_calls].id : which;
 }
 
-/* ---- the steps ------------------------------------------------------------------------------------------------ */
+/* ---- the steps ---------------------------------------------------------------------------------------------- */
 
 static void step(uint8_t which)
 {
     static const int64_t times[] = {NS_PER_MS,       5 * NS_PER_MS, 20 * NS_PER_MS, 45 * NS_PER_MS,
                                     100 * NS_PER_MS, NS_PER_S,      10 * NS_PER_S,  120 * NS_PER_S};
-    /* The newest template, or with bit 6 the one before it. */
+    /* The newest template, or with bit 6 the one before. */
     uint32_t newest = kernel.n_templates - 1;
     struct far_template *template = &kernel.templates[which & 0x40 && newest > 0 ? newest - 1 : newest];
     struct far_worker none = {.channel = -1, .pipes = {-1, -1}}, *worker = &none;
@@ -476,10 +478,10 @@ static void step(uint8_t which)
     }
 }
 
-/* What pinfold_pool_shutdown does before it waits, and then the processes end, as they do of a SIGKILL. */
+/* Do what pinfold_pool_shutdown does before it waits; then the processes end, as after SIGKILL. */
 static void close_down(void)
 {
-    CHECK(world.rounds++ < 100); /* else the pool never ends */
+    CHECK(world.rounds++ < 100); /* otherwise the pool never ends */
     if (!world.pool->closing) {
         if (world.queue)
             pinfold_queue_close(world.queue);
@@ -509,7 +511,7 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
     int n = __real_epoll_wait(epoll, events, most - 1, 0);
     CHECK(n >= 0);
     if (kernel.now >= world.pool->armed)
-        events[n++] = (struct epoll_event){EPOLLIN, {.u64 = WATCH_POOL_TIMER}};
+        events[n++] = (struct epoll_event){EPOLLIN, {.u64 = 1 /* the timer: enum own_source of reactor.c */}};
     return n;
 }
 
@@ -550,7 +552,7 @@ static void open_pool(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    signal(SIGPIPE, SIG_IGN); /* a worker prints, and nobody reads any more */
+    signal(SIGPIPE, SIG_IGN); /* a worker prints to a closed pipe */
     int before = count_descriptors();
     kernel_begin();
     world = (struct world){.at = data, .end = data + size};

@@ -1,4 +1,4 @@
-"""What the targets in Python share; and a corpus as a test, without a fuzzer."""
+"""The part that the targets in Python share: run a corpus as a test, without a fuzzer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ sys.path.append(str(Path(__file__).parent.parent / "tests" / "python"))
 
 
 def split(data: bytes) -> list[bytes]:
-    """Segments: a byte (bits 0 and 1) says how many follow the first, a byte each how large they
-    are; then comes the first, then the others."""
+    """Split the input into segments: a byte (bits 0 and 1) gives the number after the first, a
+    byte each their sizes. Then comes the first segment, then the others."""
     n = data[0] & 3 if data else 0
     sizes, rest = data[1 : 1 + n], data[1 + n :]
     others = []
@@ -23,7 +23,7 @@ def split(data: bytes) -> list[bytes]:
 
 
 def main(one_input: Callable[[bytes], bool]) -> None:
-    """Run a target over the files of directories; print how many were taken, and how many not."""
+    """Run a target over the files of directories. Print how many were accepted and how many not."""
     ends = Counter(
         one_input(path.read_bytes())
         for directory in sys.argv[1:]

@@ -1,7 +1,7 @@
-"""`python fuzz/run.py BUILD SECONDS TARGET...`: runs each target for so long, and counts.
+"""`python fuzz/run.py BUILD SECONDS TARGET...`: run each target for so long, and count.
 
-Inputs that reach something new are kept in BUILD/corpus, those that crash a target in
-BUILD/crashes; the corpora in fuzz/corpus are read and not changed.
+Inputs that reach something new go to BUILD/corpus, inputs that crash a target to BUILD/crashes.
+The corpora in fuzz/corpus are read and not changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IN_PYTHON = ("channel", "data")
 
 
 def run(build: Path, seconds: int, target: str) -> tuple[int, bool]:
-    """How many executions, and whether all went well."""
+    """Run one target. Return the number of executions, and whether all went well."""
     found, crashes = build / "corpus" / target, build / "crashes"
     found.mkdir(parents=True, exist_ok=True)
     crashes.mkdir(exist_ok=True)
@@ -37,7 +37,7 @@ def run(build: Path, seconds: int, target: str) -> tuple[int, bool]:
         CORPUS / target,
     ]
     environment = dict(os.environ)
-    if target in IN_PYTHON:  # which gives back only a part of its memory at its end
+    if target in IN_PYTHON:  # Python frees only a part of its memory at its end
         environment |= {
             "ASAN_OPTIONS": "detect_leaks=0",
             "PINFOLD_FUZZ_SLOWER": "4",

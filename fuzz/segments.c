@@ -1,3 +1,4 @@
+/* segments.c - reads and checks payloads for the fuzz targets (fuzz.h). */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ void look_at(const void *bytes, size_t size)
 
 void check_payload(const void *bytes, size_t size)
 {
-    void *base; /* ends where the payload ends, so that a sanitizer sees a read beyond it */
+    void *base; /* ends with the payload, so that a sanitizer sees a read beyond it */
     CHECK(posix_memalign(&base, PAYLOAD_ALIGN, size ? size : 1) == 0);
     memcpy(base, bytes, size);
     struct iovec *segments = NULL;

@@ -1,11 +1,11 @@
 """The scenarios: a folder per subject, a module per scenario.
 
 Each module has:
-    TITLE, ABOUT: for the report;
-    ENTRIES: the systems and limits that take part, with the number of rounds of each;
+    TITLE, ABOUT: texts of the report;
+    ENTRIES: the systems and limits to measure, with the number of rounds of each;
     LIMIT_S: the most seconds that one measurement may take;
-    measure(system, round): runs in the caller process; yields figures by name, or raises CannotDo;
-        "cannot NAME" gives the reason why there is no figure of that name;
+    measure(system, round): runs in the process of a measurement; yields figures by name, or raises
+        CannotDo; "cannot NAME" is the reason why there is no figure NAME;
     tables(results): the report's tables.
 """
 

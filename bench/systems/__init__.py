@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bench.systems.base import System
 
-# name: (how it is called in tables, the distribution whose version is printed)
+# name: (title in tables, distribution whose version is printed)
 SYSTEMS: dict[str, tuple[str, str | None]] = {
     "pinfold-fresh": ("**Pinfold `fresh`**", "pinfold"),
     "pinfold-reuse": ("**Pinfold `reuse`**", "pinfold"),
@@ -22,7 +22,7 @@ SYSTEMS: dict[str, tuple[str, str | None]] = {
     "new-python": ("a new python per call", None),
 }
 
-# Not systems but bounds: what the machine allows. Measured in Pinfold's environment.
+# The machine's limits, which are not systems. Measured in Pinfold's environment.
 LIMITS: dict[str, str] = {
     "limit-ping": "*limit: SEQPACKET ping-pong of two processes*",
     "limit-pinned": "*limit: bare processes, one to a CPU*",
@@ -37,12 +37,12 @@ PEERS = tuple(name for name in SYSTEMS if name not in PINFOLD)
 
 
 def title(name: str) -> str:
-    """How a system or a limit is called in tables."""
+    """Return the title of a system or a limit in tables."""
     return LIMITS[name] if name in LIMITS else SYSTEMS[name][0]
 
 
 def make(name: str) -> System:
-    """A system, not opened yet. Imports no library but those of the system itself."""
+    """Return a system that is not open yet. Imports no libraries but the system's own."""
     family, _, variant = name.partition("-")
     if family == "pinfold":
         from bench.systems.pinfold import Pinfold

@@ -1,6 +1,6 @@
-"""What every system under measurement can be asked to do.
+"""The interface of all systems under measurement.
 
-Nothing here imports more than it must: the cold start of the systems is measured through it.
+The cold start of the systems is measured through this module, so it imports as little as possible.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CannotDo(Exception):
-    """The system has no means for what a scenario asks; the text is the reason, for the report."""
+    """The system cannot do what a scenario needs. The text is the reason, for the report."""
 
 
 class Call:
@@ -34,31 +34,34 @@ class System:
     """A way to run calls in other processes, used as its own documentation advises."""
 
     cannot_kill: str | None = None
-    """Why a call cannot be given a deadline at which it is killed; None: it can."""
+    """Why the system cannot kill a call at its deadline; None: it can."""
 
     def open(self, workers: int, preload: Sequence[str] = (), fresh: bool = False) -> None:
-        """Starts. `preload`: modules that workers should have from the start, where the system
-        can do that; `fresh`: a new process for every call."""
+        """Start the system.
+
+        `preload` are modules that workers should have from the start, if the system can do that.
+        `fresh`: each call gets a new process.
+        """
         raise NotImplementedError
 
     def call(self, call: Call) -> Any:
-        """Runs one call and waits for its value."""
+        """Run one call and return its value."""
         raise NotImplementedError
 
     def run(self, calls: Sequence[Call]) -> None:
-        """Runs all the calls, in the way that is documented for many, and takes their values."""
+        """Run all calls in the way that is documented for many, and take their values."""
         raise NotImplementedError
 
     def start(self, call: Call, deadline_s: float | None, done: Done) -> None:
-        """Starts a call; `done` gets "ok", "timeout", or the name of the error, in any thread."""
+        """Start a call. `done` gets "ok", "timeout", or the name of the error, in any thread."""
         raise NotImplementedError
 
     def submit_only(self, call: Call) -> object:
-        """Queues a call whose value nobody will wait for, and returns what must be kept."""
+        """Queue a call whose value is never taken. Return the object that keeps it alive."""
         raise CannotDo("has no queue of its own to submit to")
 
     def close(self) -> None:
-        """Ends it."""
+        """Shut the system down."""
 
 
 class FutureSystem(System):
@@ -83,14 +86,14 @@ class FutureSystem(System):
 
 
 def outcome_of(future: Future[Any]) -> str:
-    """How a finished future ended, as `System.start` tells it."""
+    """Return how a finished future ended, in the words of `System.start`."""
     if future.cancelled():
         return "cancelled"
     return error_name(future.exception())
 
 
 def error_name(error: BaseException | None) -> str:
-    """The word for an error; "ok" for none."""
+    """Return the word for an error; "ok" for none."""
     if error is None:
         return "ok"
     return "timeout" if "Timeout" in type(error).__name__ else type(error).__name__

@@ -62,7 +62,7 @@ class Pebble(FutureSystem):
     def open(self, workers: int, preload: Sequence[str] = (), fresh: bool = False) -> None:
         from pebble import ProcessPool  # type: ignore[import-not-found]
 
-        for name in preload:  # its workers are forked from the caller
+        for name in preload:  # workers are forked from the caller
             __import__(name)
         self.pool = ProcessPool(max_workers=workers, max_tasks=1 if fresh else 0)
 
@@ -80,7 +80,7 @@ class Deadpool(FutureSystem):
     def open(self, workers: int, preload: Sequence[str] = (), fresh: bool = False) -> None:
         import deadpool  # type: ignore[import-not-found]
 
-        if preload:  # its workers come from the standard library's forkserver
+        if preload:  # workers come from the standard library's forkserver
             import multiprocessing
 
             multiprocessing.set_forkserver_preload(["__main__", *preload])

@@ -1,4 +1,4 @@
-"""A new interpreter per call: what the code sandboxes do, without their containers."""
+"""A new interpreter per call, as code sandboxes do, but without their containers."""
 
 from __future__ import annotations
 

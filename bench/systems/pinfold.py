@@ -21,7 +21,7 @@ class Pinfold(FutureSystem):
         self.open_with(max_workers=workers, preload=tuple(preload))
 
     def open_with(self, **fields: Any) -> None:
-        """Starts with these fields of the configuration."""
+        """Start with these fields of the configuration."""
         import pinfold
 
         self.pinfold = pinfold

@@ -1,4 +1,4 @@
-"""multiprocessing.Pool, mpire and joblib: pools with calls of their own kind."""
+"""multiprocessing.Pool, mpire and joblib: pools without futures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MultiprocessingPool(System):
     def open(self, workers: int, preload: Sequence[str] = (), fresh: bool = False) -> None:
         import multiprocessing
 
-        for name in preload:  # its workers are forked from the caller
+        for name in preload:  # workers are forked from the caller
             __import__(name)
         self.pool = multiprocessing.Pool(workers, maxtasksperchild=1 if fresh else None)
 
@@ -50,7 +50,7 @@ class Mpire(System):
     def open(self, workers: int, preload: Sequence[str] = (), fresh: bool = False) -> None:
         from mpire import WorkerPool  # type: ignore[import-not-found]
 
-        for name in preload:  # its workers are forked from the caller
+        for name in preload:  # workers are forked from the caller
             __import__(name)
         self.fresh = fresh
         self.pool = WorkerPool(n_jobs=workers, keep_alive=not fresh)
@@ -107,7 +107,7 @@ class Joblib(System):
             pass
 
     def values(self, calls: Sequence[Call]) -> Iterator[Any]:
-        """The values of a batch, as they come, until the batch fails."""
+        """Yield the values of a batch as they come, until the batch fails."""
         tasks = (self.delayed(call.code, call.function, call.args) for call in calls)
         yield from self.parallel(tasks)
 

@@ -43,7 +43,7 @@ class Ray(FutureSystem):
         return future
 
     def start(self, call: Call, deadline_s: float | None, done: Done) -> None:
-        """A deadline is the caller's own timer that cancels the task by force."""
+        """Start a call. At the deadline, a timer in the caller cancels the task by force."""
         reference = self.task.remote(call.code, call.function, call.args)
         passed: list[bool] = []
         timer = None

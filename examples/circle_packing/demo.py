@@ -3,8 +3,8 @@
     python examples/circle_packing/demo.py [--workers N] [--deadline S]
 
 Every candidate is a source text with a function `pack(n)`. It runs in a warm process of its own,
-which is killed with all that it started; what it returns is judged by `problem.verdict` in another
-call, in another process. Only the public surface of Pinfold is used.
+which is then killed with all processes that it started. `problem.verdict` judges its value in
+another call, in another process. The demo uses only public names of Pinfold.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy  # noqa: F401  (results are numpy arrays: its threads are here from the start)
+import numpy  # noqa: F401  (results are numpy arrays; start its threads before any are counted)
 from problem import BEST_KNOWN, N
 
 from pinfold import ExecutionMetrics, LocalBackend, WorkerCall, WorkerConfig, WorkerResult
@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 CANDIDATES = HERE / "candidates"
 WIDTH = 110
 
-# What `--check` demands: the outcome, the least score (None: there must be none) and a piece of the
+# The expectations of `--check`: the outcome, the least score (None: no score) and a part of the
 # reason. Nothing else reads this table; the evaluation knows no candidate by name.
 EXPECTED: dict[str, tuple[str, float | None, str]] = {
     "apollonian": ("exception", None, "'pack'"),
@@ -69,9 +69,9 @@ FAULTS = ("lost", "internal")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One candidate: how its call ended, what it cost, and what the judge said of its value.
+    """One candidate: how its call ended, its metrics, and the judge's score of its value.
 
-    The value itself is not kept: it may be a mapped file of half a gigabyte.
+    The value itself is not kept, because it may be a mapped file of half a gigabyte.
     """
 
     name: str
@@ -105,7 +105,7 @@ async def evaluate_all(
 ) -> list[Evaluation]:
     """Evaluate every candidate, never more than `workers` at once.
 
-    A deadline counts from the submit, so what is not running yet is not submitted yet.
+    A deadline counts from the submit, so a call is submitted only when it can run at once.
     """
     judge = (HERE / "problem.py").read_text()
     slots = asyncio.Semaphore(workers)
@@ -133,7 +133,7 @@ async def evaluate_all(
 
 
 def why_no_value(result: WorkerResult, deadline_s: float) -> str:
-    """Why there is no value, in one line."""
+    """Return why there is no value, in one line."""
     error = result.error
     if result.outcome == "exception":
         line = re.findall(r'File "user_code.py", line (\d+)', error.stderr)[-1:]
@@ -151,9 +151,9 @@ def why_no_value(result: WorkerResult, deadline_s: float) -> str:
 
 
 def place(stack: str) -> str:
-    """Where the candidate stood: " at line 21, in relax", or "" if the stack does not say.
+    """Return where the candidate was: " at line 21, in relax", or "" if the stack has no such line.
 
-    The stack is the one that faulthandler writes, the innermost frame first.
+    faulthandler writes the stack, with the innermost frame first.
     """
     frame = re.search(r'File "user_code.py", line (\d+) in (\S+)', stack)
     return f" at line {frame[1]}, in {frame[2]}" if frame else ""
@@ -203,11 +203,11 @@ class Progress:
 
 
 class Census:
-    """Counts what exists because of this process: before the pool opens, and after it closed.
+    """Counts the leftovers of the pool: processes, files, descriptors, mappings, threads.
 
-    From here on this process is a "child subreaper" (prctl(2)): whoever loses its parent among its
-    descendants becomes its child. So a daemon can leave its session and its process group, but
-    never the tree below this process, and a walk of that tree misses nobody.
+    Compares the state before the pool opens with that after it has closed. It makes this process a
+    "child subreaper" (prctl(2)), which adopts all orphans among its descendants. So a daemon can
+    leave its session and its process group, but not the tree below this process.
     """
 
     def __init__(self, spill_dir: Path) -> None:
@@ -225,7 +225,7 @@ class Census:
         self.seen.update((pid, born) for pid, (born, _) in descendants().items())
 
     def leftovers(self) -> list[tuple[str, list[str], str]]:
-        """What is left: (kind, the things, a remark), for each kind of thing."""
+        """Return the leftovers: (kind, the things, a remark) for each kind."""
         processes = [f"pid {pid} ({what})" for pid, (_, what) in descendants().items()]
         # A spill has no name, so it may also live on as a descriptor or a mapping of this process.
         descriptors = open_descriptors() - self.descriptors
@@ -241,7 +241,7 @@ class Census:
 
 
 def descendants() -> dict[int, tuple[int, str]]:
-    """The processes below this one, zombies included: pid -> (start time, "name, state")."""
+    """Return the processes below this one, with zombies: pid -> (start time, "name, state")."""
     parents: dict[int, int] = {}
     about: dict[int, tuple[int, str]] = {}
     for entry in os.listdir("/proc"):
@@ -250,8 +250,8 @@ def descendants() -> dict[int, tuple[int, str]]:
         try:
             stat = Path("/proc", entry, "stat").read_text(errors="replace")
         except OSError:
-            continue  # gone since
-        # proc_pid_stat(5): the name is in parentheses and may itself hold some.
+            continue  # the process has ended
+        # proc_pid_stat(5): the name is in parentheses and may contain parentheses.
         name = stat[stat.index("(") + 1 : stat.rindex(")")]
         fields = stat[stat.rindex(")") + 2 :].split()
         parents[int(entry)] = int(fields[1])
@@ -271,12 +271,12 @@ def open_descriptors() -> set[tuple[int, str]]:
         try:
             found.add((int(fd), os.readlink(f"/proc/self/fd/{fd}")))
         except OSError:
-            continue  # the descriptor of this very listing
+            continue  # the descriptor of the listing itself
     return found
 
 
 def mapped_spills(spill_dir: Path) -> set[str]:
-    """The mappings of spills: unnamed files of the spill directory, or of memory."""
+    """Return the mappings of spills: unnamed files of the spill directory, and memfds."""
     with open("/proc/self/maps") as maps:
         return {
             line.strip()
@@ -290,7 +290,7 @@ def thread_count() -> int:
 
 
 def style(text: str, code: str) -> str:
-    """The text in a colour or weight, when stdout is a terminal that wants it."""
+    """Return the text in a colour or weight if stdout is a terminal and NO_COLOR is not set."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
         return text
     return f"\033[{code}m{text}\033[0m"
@@ -348,7 +348,7 @@ def print_leftovers(leftovers: list[tuple[str, list[str], str]]) -> None:
 
 
 def mismatches(evaluations: Iterable[Evaluation], all_of_them: bool) -> list[str]:
-    """Return where the shipped candidates ended otherwise than EXPECTED says."""
+    """Return the differences between the evaluations and EXPECTED."""
     by_name = {evaluation.name: evaluation for evaluation in evaluations}
     found = [f"{name}: not in EXPECTED" for name in sorted(by_name.keys() - EXPECTED.keys())]
     if all_of_them:
@@ -371,7 +371,7 @@ def mismatches(evaluations: Iterable[Evaluation], all_of_them: bool) -> list[str
 
 
 async def run(options: argparse.Namespace, paths: list[Path], census: Census) -> list[Evaluation]:
-    # Workers share the cores: threads of the linear algebra would only get in each other's way.
+    # Workers share the cores, so further threads for linear algebra would only slow them down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     config = WorkerConfig(
         max_workers=options.workers,

@@ -1,3 +1,4 @@
+/* deadline.c - sifting in the heap of deadlines (deadline.h). */
 #include "base/deadline.h"
 
 #include "base/util.h"
@@ -23,7 +24,7 @@ static void heap_set(struct deadline_heap *heap, uint32_t slot, struct deadline 
     deadline->slot = slot;
 }
 
-/* Moves the deadline from the (free) slot towards the root, or towards the leaves, to where it belongs. */
+/* Move the deadline from the free slot towards the root or the leaves until the heap is in order. */
 static void sift(struct deadline_heap *heap, uint32_t slot, struct deadline *deadline)
 {
     while (slot > 1 && deadline->due < heap->items[slot / 2 - 1]->due) {

@@ -1,15 +1,17 @@
-/* deadline.h - deadlines in a binary heap: the next one is at hand, setting or dropping one costs O(log n). */
+/* deadline.h - a binary heap of deadlines: the earliest is found in O(1), setting or dropping one costs O(log
+ * n). */
 #ifndef PINFOLD_DEADLINE_H
 #define PINFOLD_DEADLINE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Lies inside the object whose deadline it is. Zeroed: not set. `kind` is the owner's business. */
+/* Embedded in the object that it times. All zero but `passed`: not set. */
 struct deadline {
     int64_t due;   /* CLOCK_MONOTONIC, ns */
-    uint32_t slot; /* place in the heap, counted from 1; 0: not in it */
-    uint32_t kind;
+    uint32_t slot; /* index in the heap, counted from 1; 0: not in the heap */
+    void (*passed)(void *context,
+                   struct deadline *deadline); /* for the heap's user, who calls it when it is due */
 };
 
 struct deadline_heap {
@@ -18,16 +20,16 @@ struct deadline_heap {
     uint32_t capacity;
 };
 
-/* Makes room for n deadlines, so that deadline_set cannot fail for so many. 0 or -ENOMEM. */
+/* Make room for n deadlines, so that deadline_set cannot fail for up to n. Return 0 or -ENOMEM. */
 int deadline_reserve(struct deadline_heap *heap, uint32_t n);
 
-/* Sets the deadline, or moves one that is set. */
+/* Set the deadline, or move one that is already set. */
 void deadline_set(struct deadline_heap *heap, struct deadline *deadline, int64_t due);
 
-/* Takes it out; one that is not set stays so. */
+/* Remove the deadline from the heap. Does nothing if it is not set. */
 void deadline_drop(struct deadline_heap *heap, struct deadline *deadline);
 
-/* The earliest, or NULL. */
+/* Return the earliest deadline, or NULL. */
 struct deadline *deadline_first(const struct deadline_heap *heap);
 
 void deadline_heap_free(struct deadline_heap *heap);

@@ -1,3 +1,4 @@
+/* error.c - composes the sentence of a pinfold_error and cuts it to size (error.h). */
 #include "base/error.h"
 
 #include <stdarg.h>
@@ -11,7 +12,7 @@ bool error_is_ours(int code)
     return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EIO;
 }
 
-/* Writes the sentence, and `behind` behind it if that is not NULL. */
+/* Write the sentence, followed by `behind` unless that is NULL. */
 static int compose(pinfold_error *error, int code, const char *behind, const char *format, va_list arguments)
 {
     _cleanup_free_ char *sentence = NULL, *whole = NULL;
@@ -51,7 +52,7 @@ int error_text(pinfold_error *error, int code, const char *text, size_t size)
     if (error) {
         size_t room = sizeof(error->text) - 1;
         size_t cut = size < room ? 0 : size - room;
-        /* A UTF-8 character that the cut goes through goes altogether: it has three more bytes at most. */
+        /* The cut must not split a UTF-8 character: drop the up to three bytes of it that are left. */
         for (int i = 0; cut > 0 && cut < size && i < 3 && (text[cut] & 0xC0) == 0x80; i++)
             cut++;
         memcpy(error->text, text + cut, size - cut);

@@ -1,4 +1,4 @@
-/* error.h - filling in a pinfold_error. */
+/* error.h - fill in a pinfold_error. */
 #ifndef PINFOLD_ERROR_H
 #define PINFOLD_ERROR_H
 
@@ -6,18 +6,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether a failure with this code is this process's own (no descriptors, no memory, a disk that fails), and not
- * the doing of a worker, whatever it sent. */
+/* Return whether this code means a failure of this process (no descriptors, no memory, a failing disk). Nothing
+ * that a worker sends can cause one. */
 bool error_is_ours(int code);
 
-/* Writes code and sentence into *error, which may be NULL, and returns `code` (a negative errno), so that
- * `return error_set(error, -EINVAL, "...", ...)` is one line. */
+/* Write the code and the sentence to *error, which may be NULL. Return `code` (a negative errno), so that a
+ * failure can be reported with `return error_set(error, -EINVAL, "...", ...)`. */
 int error_set(pinfold_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* As error_set, with ": " and strerror(-code) behind the sentence. */
+/* As error_set, with ": " and strerror(-code) appended to the sentence. */
 int error_errno(pinfold_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* As error_set for a text of any size that came from elsewhere; keeps its end if it is too long. */
+/* As error_set, for a foreign text of any size. Keep the end of a text that is too long. */
 int error_text(pinfold_error *error, int code, const char *text, size_t size);
 
 #endif

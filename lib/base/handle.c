@@ -1,3 +1,4 @@
+/* handle.c - the table behind handles, with a list of free slots (handle.h). */
 #include "base/handle.h"
 
 #include "base/util.h"

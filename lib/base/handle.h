@@ -1,4 +1,4 @@
-/* handle.h - numbers for objects: looked up in O(1), never used twice, so that a stale one finds nothing. */
+/* handle.h - numbers for objects: looked up in O(1) and never reused, so that a stale number finds nothing. */
 #ifndef PINFOLD_HANDLE_H
 #define PINFOLD_HANDLE_H
 
@@ -9,7 +9,7 @@
 
 struct handle_slot {
     void *object;        /* NULL: free */
-    uint64_t generation; /* how often the slot was used */
+    uint64_t generation; /* times that the slot was used */
     uint32_t next_free;  /* counted from 1; 0: none */
 };
 
@@ -17,20 +17,22 @@ struct handle_table {
     struct handle_slot *slots;
     uint32_t capacity;
     uint32_t used; /* slots ever used */
-    uint32_t free; /* first free one, counted from 1; 0: none */
+    uint32_t free; /* first free slot, counted from 1; 0: none */
     uint32_t n;    /* objects in the table */
+    /* For the table's user: `source`, a descriptor of the object, is readable. */
+    void (*ready)(void *context, void *object, unsigned source);
 };
 
-/* Gives the object a handle, which is never 0. -ENOMEM; -ENOSPC: 2^26 objects are there. */
+/* Give the object a handle, which is never 0. -ENOMEM; -ENOSPC: the table holds 2^25 objects. */
 int handle_new(struct handle_table *table, void *object, uint64_t *ret_handle);
 
-/* The object, or NULL: no such handle, or not any more. */
+/* Return the object, or NULL if the handle is unknown or was dropped. */
 void *handle_get(const struct handle_table *table, uint64_t handle);
 
-/* Forgets the handle. */
+/* Remove the handle from the table. */
 void handle_drop(struct handle_table *table, uint64_t handle);
 
-/* Any object of the table whose slot is `*at` or later; moves *at behind it. NULL at the end. */
+/* Return the first object whose slot is `*at` or later, and move *at past it. Return NULL at the end. */
 void *handle_each(const struct handle_table *table, uint32_t *at);
 
 void handle_table_free(struct handle_table *table);

@@ -1,3 +1,4 @@
+/* output.c - the head and the ring that hold a call's output (output.h). */
 #include "base/output.h"
 
 #include <inttypes.h>
@@ -5,11 +6,11 @@
 
 #include "base/util.h"
 
-#define MARK "\n[... %" PRIu64 " bytes left out ...]\n" /* in place of what was dropped */
+#define MARK "\n[... %" PRIu64 " bytes left out ...]\n" /* the notice: stands where bytes were dropped */
 #define MARK_MOST 48u
 
-/* The head is the first half, the ring for the tail is as large as the rest. Where the mark may not fit, the head has to
- * do for all. */
+/* The head is the first half of the limit; the ring for the tail has the size of the rest. If the notice may
+ * not fit, only the head is kept. */
 static size_t head_size(const struct output *output)
 {
     return output->limit < MARK_MOST ? output->limit : output->limit / 2;
@@ -20,7 +21,7 @@ static size_t ring_size(const struct output *output)
     return output->limit - output->limit / 2;
 }
 
-/* Where the byte `at` of all that came is, if it was kept. */
+/* Return the index in `bytes` of byte `at` of the stream, if that byte was kept. */
 static size_t place_of(const struct output *output, uint64_t at)
 {
     const size_t head = head_size(output);
@@ -58,7 +59,8 @@ void output_add(struct output *output, const char *bytes, size_t n)
     const size_t head = head_size(output), ring = ring_size(output);
     uint64_t end = output->total + n;
     if (!grow(output, end < SIZE_MAX ? (size_t)end : SIZE_MAX)) {
-        /* No more than there is room for now is kept from here on; without any, only that something was dropped. */
+        /* From here on, keep only as much as was already allocated. If nothing was, record only that bytes were
+         * dropped. */
         output->limit = output->capacity ? output->capacity : 1;
         if (output->capacity)
             output_add(output, bytes, n);
@@ -66,7 +68,7 @@ void output_add(struct output *output, const char *bytes, size_t n)
             output->total = end + 1;
         return;
     }
-    if (n > ring && output->total >= head) { /* only its end can matter */
+    if (n > ring && output->total >= head) { /* only the last `ring` bytes can matter */
         output->total += n - ring;
         bytes += n - ring;
         n = ring;
@@ -95,7 +97,7 @@ bool output_ends_with(const struct output *output, const char *bytes, size_t n)
 
 int output_read(struct output *output, int pipe, size_t most)
 {
-    char buffer[16384]; /* the thread may be one of the caller's, with a small stack */
+    char buffer[16384]; /* the thread may belong to the caller and have a small stack */
     for (size_t done = 0; done < most;) {
         ssize_t got = RETRY_EINTR(read(pipe, buffer, sizeof(buffer)));
         if (got < 0)
@@ -118,7 +120,8 @@ static bool continues(unsigned char byte)
     return (byte & 0xC0u) == 0x80u;
 }
 
-/* How many bytes of a character of UTF-8, whose first bytes stand before `at`, are still to come; 0: none is begun. */
+/* Return how many bytes the UTF-8 character that begins before `at` still lacks there. 0: no character is
+ * incomplete. */
 static unsigned wanting(const struct output *output, uint64_t at)
 {
     for (unsigned back = 1; back <= 3 && back <= at; back++) {
@@ -131,7 +134,7 @@ static unsigned wanting(const struct output *output, uint64_t at)
     return 0;
 }
 
-/* The head without the beginning of a character that does not end in it. */
+/* Return the size of the head without a character that is incomplete at its end. */
 static size_t whole_head(const struct output *output, size_t size)
 {
     if (wanting(output, size) > 0)
@@ -140,7 +143,7 @@ static size_t whole_head(const struct output *output, size_t size)
     return size;
 }
 
-/* The tail without the end of a character that does not begin in it. */
+/* Return the size of the tail without the rest of a character that begins before it. */
 static size_t whole_tail(const struct output *output, size_t size)
 {
     for (unsigned left = wanting(output, output->total - size); left > 0 && size > 0; left--, size--)
@@ -149,11 +152,11 @@ static size_t whole_tail(const struct output *output, size_t size)
     return size;
 }
 
-/* As much of the head and of the tail, with the mark between them; or of the head alone. */
+/* Write what fits of the head and the tail with the notice between them, or the head alone. Return the size. */
 static size_t splice(const struct output *output, char *to)
 {
     char mark[MARK_MOST + 1];
-    size_t taken = (size_t)snprintf(mark, sizeof(mark), MARK, output->total); /* it will not be longer */
+    size_t taken = (size_t)snprintf(mark, sizeof(mark), MARK, output->total); /* the final number is not longer */
     if (taken > output->limit) {
         size_t head = whole_head(output, output->limit);
         memcpy(to, output->bytes, head);

@@ -1,4 +1,4 @@
-/* output.h - what a call prints: bounded, its head and its tail kept. */
+/* output.h - what a call prints, bounded: the head and the tail are kept. */
 #ifndef PINFOLD_OUTPUT_H
 #define PINFOLD_OUTPUT_H
 
@@ -7,29 +7,32 @@
 #include <stdint.h>
 
 struct output {
-    char *bytes;     /* grows with it; from `head_size` on it becomes a ring when more comes */
-    size_t limit;    /* the most that is kept */
+    char *bytes;     /* grows on demand; the part from `head_size` on becomes a ring */
+    size_t limit;    /* the most bytes kept */
     size_t capacity; /* of `bytes` */
-    uint64_t total;  /* all that came */
+    uint64_t total;  /* bytes received, kept or not */
 };
 
-/* Empties it and sets its limit (at least 1). */
+/* Empty the output and set its limit (at least 1). */
 void output_reset(struct output *output, size_t limit);
 
-/* Adds bytes. Without memory they are counted as dropped. */
+/* Add bytes. They count as dropped if memory is short. */
 void output_add(struct output *output, const char *bytes, size_t n);
 
-/* Whether these bytes came last, as far as the end is kept. */
+/* Return whether the output ends with these bytes, as far as its end is kept. */
 bool output_ends_with(const struct output *output, const char *bytes, size_t n);
 
-/* Reads what the pipe holds now, at most `most` bytes. 1: more may be there; 0: end-of-file; -EAGAIN: it is empty;
- * another negative errno: it is broken. */
+/* Read what the pipe holds now, and stop once `most` bytes or more were read. 1: more may be there; 0:
+ * end-of-file; -EAGAIN: the pipe is empty; another negative errno: the pipe is broken. */
 int output_read(struct output *output, int pipe, size_t most);
 
-/* Hands over what was kept, *ret_size bytes and a NUL; the caller frees it. If more than the limit came, *ret_truncated
- * is true, and it is a head, a line that says how many bytes were left out, and a tail as long as the head: together no
- * more than the limit, and with no character of UTF-8 cut. Where the limit is too small for that line, it is the head
- * alone. NULL without memory. Leaves the output empty. */
+/* Return what was kept, *ret_size bytes and a NUL, and leave the output empty. The caller frees it. NULL: no
+ * memory.
+ *
+ * If more than the limit came, *ret_truncated is true. The text is then a head, a notice that says how many bytes
+ * were left out, and a tail as long as the head. Together they stay within the limit, and no UTF-8 character is
+ * cut. If the limit is too small for the notice, the text is the head alone.
+ */
 char *output_take(struct output *output, size_t *ret_size, bool *ret_truncated);
 
 #endif

@@ -5,15 +5,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+/* The object in which a struct is embedded as `member`. */
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Evaluates `call` again for as long as a signal interrupts it. */
+/* Repeat `call` as long as a signal interrupts it. */
 #define RETRY_EINTR(call)                                                                                         \
     __extension__({                                                                                               \
         __typeof__(call) result_;                                                                                 \
@@ -40,7 +43,7 @@ static inline void cleanup_free(void *pointer)
 #define _cleanup_close_ __attribute__((cleanup(cleanup_close)))
 #define _cleanup_free_ __attribute__((cleanup(cleanup_free)))
 
-/* Hands the descriptor, or the pointer, to its next owner and forgets it here. */
+/* Hand the descriptor or pointer to its next owner and clear the variable. */
 static inline int take_fd(int *fd)
 {
     int taken = *fd;
@@ -63,7 +66,7 @@ static inline int close_fd(int *fd)
     return -1;
 }
 
-/* Whether the process that the pidfd names has ended; a pidfd polls readable from then on. */
+/* Return whether the process behind the pidfd has ended. A pidfd polls readable from then on. */
 static inline bool pidfd_ended(int pidfd)
 {
     struct pollfd watched = {.fd = pidfd, .events = POLLIN};
@@ -91,7 +94,7 @@ static inline struct timespec timespec_of(int64_t ns)
     return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
 }
 
-/* a + b for times: a sum that would overflow is INT64_MAX, which is never reached. */
+/* Add two times. A sum that would overflow becomes INT64_MAX, which is never reached. */
 static inline int64_t time_add(int64_t a, int64_t b)
 {
     int64_t sum;

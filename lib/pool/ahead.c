@@ -1,3 +1,4 @@
+/* ahead.c - hands calls ahead and recalls them (ahead.h). */
 #include "pool/ahead.h"
 
 #include <linux/sockios.h>
@@ -79,7 +80,8 @@ static void set_loaded(struct pinfold_pool *pool, struct worker *worker, bool lo
         TAILQ_INSERT_TAIL(&pool->loaded, worker, ahead.loaded);
 }
 
-/* Handed one by one: its limits are the worker's while it runs, or its descriptors are more than one frame's. */
+/* Return whether the call must be handed over alone. Its limits become the worker's while it runs, or its
+ * descriptors do not fit into the frame. */
 static bool stands_alone(const struct call *call)
 {
     return limit_any(&call->limits) || call->spill >= 0;
@@ -106,8 +108,8 @@ void ahead_idle(struct pinfold_pool *pool, struct worker *worker)
     set_loaded(pool, worker, false);
 }
 
-/* What is taken back lies in the socket until the worker comes to it, and the call that it is handed next must still
- * find room, the largest, too. The kernel counts no more than the double of a frame, and its own part. */
+/* A recalled call stays in the socket until the worker reads it, and the largest possible call must still fit
+ * behind it. The kernel counts at most twice a frame's size plus its own share. */
 static bool has_room(const struct worker *worker, const struct call *call)
 {
     int unread;
@@ -148,7 +150,7 @@ void ahead_fill(struct pinfold_pool *pool)
            pool->n_running >= pool->config.max_workers && !stands_alone(call)) {
         set_hungry(pool, worker, false);
         if (is_young(worker) && offer(pool, worker, call))
-            set_hungry(pool, worker, true); /* the others first */
+            set_hungry(pool, worker, true); /* to the end: other workers come first */
     }
 }
 
@@ -178,7 +180,7 @@ void ahead_recall(struct pinfold_pool *pool, struct worker *worker)
     }
 }
 
-/* Those that are ahead are older than those that wait, or they would begin before them. */
+/* Keep calls handed ahead older than waiting calls. Otherwise they would begin before older ones. */
 static void keep_order(struct pinfold_pool *pool)
 {
     const struct call *call = TAILQ_FIRST(&pool->waiting);

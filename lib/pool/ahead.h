@@ -1,16 +1,18 @@
-/* ahead.h - calls that a worker is handed while it is at another one, so that it need not wait for the next.
+/* ahead.h - calls handed ahead to a busy worker, so that it need not wait for its next call.
  *
- * Between two short calls a worker would sleep until the reactor was woken and has handed it the next one: two
- * wake-ups, many times as long as the calls. So a worker whose last call took less than AHEAD_QUICK_NS is handed some
- * ahead, while all workers are at work and as long as its present call is as young as that. What it has not begun is
- * taken back (slate.h) before anything is done to the worker, so that a kill or a deadline hits one call alone; and
- * when another worker is free, or its present call turns out not to be short, so that none waits behind that.
+ * Between two short calls a worker would sleep until the reactor has woken up and handed it the next one. These
+ * two wake-ups take many times as long as the calls. So a worker whose last call took less than AHEAD_QUICK_NS
+ * gets some calls ahead, while all workers are busy and its present call is younger than that. The pool recalls
+ * what the worker has not begun (slate.h) before it does anything to the worker, so that a kill or a deadline hits
+ * one call only. It also recalls when another worker is free or the present call is not short, to avoid
+ * head-of-line blocking.
  *
- * The order of submits is kept as far as it matters: what waits behind a call, at a worker or in line, is younger than
- * that. A caller who ends its calls in the order in which it submitted them (a cancel, say) can so rely on it that the
- * oldest of all calls is never held up by one that ends only after it.
+ * The order of submits is kept as far as it matters: a call that waits behind another, at a worker or in the pool,
+ * is younger. So the oldest call is never held up by a younger one; a caller that ends its calls in the order of
+ * their submits (by cancelling them, for example) can rely on that.
  *
- * Calls with limits, spills or places are handed one by one, and so are those behind one that printed.
+ * Handed over one by one are calls with limits or spills, calls behind one that printed, and all calls of a pool
+ * with CPU slots or control groups.
  */
 #ifndef PINFOLD_AHEAD_H
 #define PINFOLD_AHEAD_H
@@ -19,8 +21,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define AHEAD_DEPTH 8u /* calls that one worker is handed ahead; less than SLATE_TURNS */
-#define AHEAD_MOST 64u /* in a pool */
+#define AHEAD_DEPTH 8u /* most calls ahead at one worker; less than SLATE_TURNS */
+#define AHEAD_MOST 64u /* most in a pool */
 #define AHEAD_QUICK_NS (1 * INT64_C(1000000))
 
 struct call;
@@ -30,55 +32,56 @@ struct worker;
 
 TAILQ_HEAD(call_list, call);
 
-struct ahead {              /* a part of struct worker */
-    struct slate *slate;    /* NULL: it is not handed any */
+struct ahead {              /* part of struct worker */
+    struct slate *slate;    /* NULL: the worker gets no calls ahead */
     struct call_list calls; /* in the order of their turns */
     uint32_t n;
-    uint32_t room; /* bytes of its socket, as the kernel counts them */
+    uint32_t room; /* bytes of its socket buffer, as the kernel counts them */
     TAILQ_ENTRY(worker) loaded, hungry;
-    uint32_t taken; /* on the slate, before its present call was handed to it */
+    uint32_t taken; /* from the slate, before the present call was handed over */
     bool is_loaded, is_hungry;
-    bool quick; /* its last call was, and printed nothing */
+    bool quick; /* the last call was quick and printed nothing */
 };
 
-/* Makes the slate, if this pool hands ahead, and sends it: the first frame of a worker's channel. */
+/* Make the slate, if this pool hands ahead, and send it: the first frame to a worker. */
 int ahead_open(struct pinfold_pool *pool, struct worker *worker);
 void ahead_close(struct worker *worker);
 
-/* It is handed a call after it was at none. */
+/* Prepare to hand a call to an idle worker. */
 void ahead_handed(struct worker *worker);
-/* Whether it has taken the call that it was handed so. */
+/* Return whether the worker has taken the call that was handed to it when idle. */
 bool ahead_has_taken(const struct worker *worker);
-/* Stands before and after each read of its pipes. */
+/* Called before and after each read of the worker's pipes. */
 void ahead_reading(const struct worker *worker);
-/* It has answered its present call, which began when it says, not when that was known, and is not taken back any more,
- * whatever a worker that lies writes to its slate. False: it cannot have, for it has not begun it. */
+/* Note that the worker has sent the result of its present call. The call then began when the slate says, and is
+ * not recalled any more, whatever a lying worker writes there. False: impossible, the worker has not begun the
+ * call. */
 bool ahead_answered(struct worker *worker);
 
-/* The worker is at a new call, or at none: whether it may be handed others is seen anew. */
+/* The worker has begun a call, or is at none: decide again whether it may get calls ahead. */
 void ahead_begun(struct pinfold_pool *pool, struct worker *worker);
 void ahead_idle(struct pinfold_pool *pool, struct worker *worker);
 
-/* Hands the calls that wait longest to workers that are done soon. */
+/* Hand the calls that wait longest ahead to workers that may get some. */
 void ahead_fill(struct pinfold_pool *pool);
 
-/* Takes back what waits behind a call that is not short, or while a worker is free. */
+/* Recall calls that wait behind a call that is not short, or while a worker is free. */
 void ahead_relieve(struct pinfold_pool *pool);
 
-/* Takes back what the worker has not begun: its present call too, if that is so. */
+/* Recall what the worker has not begun, which may include its present call. */
 void ahead_recall(struct pinfold_pool *pool, struct worker *worker);
 
-/* The same; and if it has begun one of them, takes the result that it must have sent before: what the worker is at,
- * and nothing else, is its present call. The worker may be gone after it. */
+/* As ahead_recall. If the worker has begun one of the calls, also take the result that it must have sent
+ * before, so that worker->call is what it runs now. The worker may be freed by this. */
 void ahead_settle(struct pinfold_pool *pool, struct worker *worker);
 
-/* It has answered: the next one that it was handed is its present call. False: there is none. */
+/* Make the next call handed ahead the present one, after a result. False: there is none. */
 bool ahead_promote(struct pinfold_pool *pool, struct worker *worker);
 
-/* It has begun another call, so it has answered its present one. */
+/* Return whether the worker has begun another call, so that its present one has a result. */
 bool ahead_has_next(const struct worker *worker);
 
-/* It is dead: what it has not begun is taken back, and the rest is lost. */
+/* The worker is dead: recall what it has not begun; the rest is lost. */
 void ahead_abandon(struct pinfold_pool *pool, struct worker *worker);
 
 #endif

@@ -1,3 +1,4 @@
+/* call.c - the table of a call's life, its evidence, usage and end (call.h). */
 #include "pool/call.h"
 
 #include <assert.h>
@@ -16,14 +17,15 @@
 
 #define KEEP CALL_UNDECIDED
 #define EVIDENCE CALL_BY_EVIDENCE
-#define LIMIT_SHARE 10 /* of the time between two looks at what a call uses, one part goes to the look, at most */
+#define LIMIT_SHARE 10 /* at most one part in LIMIT_SHARE of the time goes to looking at a call's use */
 #define LIMIT_PAUSE_MOST NS_PER_S
+#define CALL_CLOSES (1u << 20) /* bytes of a file that is closed here, and not in a process that has the time */
 #define STAYS(state)                                                                                              \
     {                                                                                                             \
         state, 0, KEEP                                                                                            \
     }
 
-/* An event that cannot come in a state, or means nothing there, leaves it as it is. */
+/* An event that cannot occur in a state, or means nothing there, leaves the state as it is. */
 const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
     {
         [CALL_QUEUED] =
@@ -44,7 +46,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_CANCEL] = {CALL_DONE, CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = {CALL_DONE, CALL_FINISH, PINFOLD_INTERNAL},
             },
-        /* Whoever has something to say of it takes it back first, or finds that it has begun. */
+        /* Before any other event, the call is recalled or found to have begun. */
         [CALL_AHEAD] =
             {
                 [CALL_OFFER] = STAYS(CALL_AHEAD),
@@ -81,7 +83,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, PINFOLD_CANCELLED},
                 [CALL_REFUSED] = STAYS(CALL_RUNNING),
             },
-        /* The deadline, or a limit, has been passed: whatever comes now comes too late. */
+        /* The deadline or a limit has been passed: anything that arrives now is too late. */
         [CALL_LATE] =
             {
                 [CALL_OFFER] = STAYS(CALL_LATE),
@@ -156,6 +158,16 @@ const char *pinfold_phase_name(uint32_t phase)
     return phase < PINFOLD_PHASES ? names[phase] : NULL;
 }
 
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    clock_due(pool, CONTAINER_OF(timer, struct call, timer));
+}
+
+static void sample_passed(void *pool, struct deadline *sample)
+{
+    call_sample(pool, CONTAINER_OF(sample, struct call, sample));
+}
+
 int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call **ret_call, pinfold_error *error)
 {
     struct call *call = calloc(1, sizeof(*call));
@@ -166,13 +178,13 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     call->spill = -1;
     call->state = CALL_QUEUED;
     call->outcome = CALL_UNDECIDED;
-    call->timer.kind = DEADLINE_CALL;
+    call->timer.passed = timer_passed;
     call->tag = asked->tag;
     call->queue = asked->queue ? asked->queue : &pool->queue;
     call->output_bytes = asked->output_bytes ? asked->output_bytes : pool->config.output_bytes;
     call->result_bytes = asked->result_bytes;
     call->file_bytes = asked->file_bytes;
-    call->sample.kind = DEADLINE_SAMPLE;
+    call->sample.passed = sample_passed;
     call->limits = (struct limits){
         .memory_bytes = asked->memory_bytes,
         .cpu_ns = (uint64_t)asked->cpu_ns,
@@ -185,7 +197,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     if (r < 0) {
         error_errno(error, r, "a request of %u segments cannot be laid out", asked->n_segments);
     } else if (call->payload_size > PAYLOAD_INLINE_MAX) {
-        struct rlimit most; /* SIGXFSZ would tell the caller that it was passed, and kill it */
+        struct rlimit most; /* a write past it would raise SIGXFSZ and kill the caller */
         if (getrlimit(RLIMIT_FSIZE, &most) == 0 && call->payload_size > most.rlim_cur)
             r = error_errno(error, -EFBIG,
                             "a request of %" PRIu64 " bytes is larger than this process may write (%" PRIu64 ")",
@@ -263,7 +275,8 @@ static uint64_t since(uint64_t total, uint64_t base)
 void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb)
 {
     const struct worker *worker = call->worker;
-    /* What is more than all its time as a user was time in the kernel: of what was before, only the sum is certain. */
+    /* System time must account for what exceeds the user time measured before: of the earlier times only the
+     * sum is certain. */
     uint64_t before_sys_us = worker->sys_us + since(worker->user_us, user_us);
     call_usage(call, since(user_us, worker->user_us), since(sys_us, before_sys_us), peak_kb);
 }
@@ -273,7 +286,7 @@ void call_waits(const struct pinfold_pool *pool, struct call *call)
     const struct usage_waits *before = &call->worker->waits;
     struct usage_waits now;
     if (!pool->cpu_slots || before->wait_ns == UINT64_MAX || usage_read_waits(call->worker->pid, &now) < 0 ||
-        pidfd_ended(call->worker->pidfd)) /* then it may have been another's pid */
+        pidfd_ended(call->worker->pidfd)) /* its pid may be another process's then */
         return;
     pinfold_metrics *metrics = &call->result->public.metrics;
     call->result->public.flags |= PINFOLD_HAS_WAITS;
@@ -308,15 +321,26 @@ void call_return(struct pinfold_pool *pool, struct call *call)
     clock_wait(pool, call);
 }
 
-/* Its place in time, and what it has used, for good; then the caller is told. */
+/* Close the request's spill. This may be the last descriptor of a large file, which the guard then closes. */
+static void close_spill(struct call *call)
+{
+    const struct template *template = call->worker ? call->worker->template : call->template;
+    if (template && call->payload_size > CALL_CLOSES)
+        template_close(template, &call->spill);
+    else
+        close_fd(&call->spill);
+}
+
+/* Settle the call's times and what it used, then deliver its result. */
 static void finish(struct pinfold_pool *pool, struct call *call)
 {
     reactor_drop(pool, &call->timer);
     reactor_drop(pool, &call->sample);
     limit_forget(&call->watch);
     pool->n_pending--;
-    call_detach(pool, call);
+    close_spill(call);
     free(TAKE_PTR(call->payload));
+    call_detach(pool, call);
     if (call->template) {
         TAILQ_REMOVE(&call->template->sweeping, call, swept);
         call->template = NULL;
@@ -337,7 +361,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
         public->metrics.queue_ns = now - call->submitted;
     }
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
-    public->n_segments = 0; /* a value that came too late is none */
+    public->n_segments = 0; /* drop a value that came too late */
     public->reason = call->outcome == PINFOLD_OK ? ""
                      : result->reason            ? result->reason
                                                  : "there was no memory to say why";
@@ -363,11 +387,11 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
     const enum limit_hit hit = limit_look(worker->pid, &call->limits, &call->watch, worker->inherited_kb * 1024,
                                           (worker->user_us + worker->sys_us) * 1000, &use);
     const int64_t now = now_ns();
-    if (pidfd_ended(worker->pidfd)) /* then it may have been another's pid; how it ended is told any moment */
+    if (pidfd_ended(worker->pidfd)) /* its pid may be another process's then; its exit is about to be reported */
         return;
     switch (hit) {
     case LIMIT_NONE: {
-        /* A tree that takes long to look at keeps all others waiting, and is looked at less often. */
+        /* A tree that takes long to examine delays everything else, so examine it less often. */
         const int64_t pause = LIMIT_SHARE * (now - began);
         reactor_set(pool, &call->sample,
                     now + (pause < LIMIT_SAMPLE_NS    ? LIMIT_SAMPLE_NS
@@ -414,12 +438,12 @@ static void say_why(struct call *call, enum call_event event)
     case CALL_LOST:
         call_evidence(call, PINFOLD_LOST, "the worker's template died, and the worker with it");
         break;
-    default: /* whoever raised it has said why */
+    default: /* evidence already has the sentence */
         break;
     }
 }
 
-/* What was taken back goes where it was: it is older than almost all that wait. */
+/* Put a recalled call back in order: it is older than almost all waiting calls. */
 static void wait_again(struct pinfold_pool *pool, struct call *call)
 {
     struct call *next = TAILQ_FIRST(&pool->waiting);
@@ -451,13 +475,14 @@ static void move(struct pinfold_pool *pool, struct call *call, uint8_t next)
     }
 }
 
-/* Whether it takes more from others with each moment that it lives. */
+/* Return whether the call harms others more with each moment that it lives. */
 static bool takes_more(const struct call *call)
 {
     return call->outcome == PINFOLD_MEMORY_LIMIT || call->outcome == PINFOLD_EXITED;
 }
 
-/* While its worker lives: that may be dead, and not reported yet, when the caller is told. An answer has it all. */
+/* Measure while the worker lives: it may be dead and not yet reported when the result is delivered. A result
+ * contains all of it. */
 static void note_usage(struct call *call)
 {
     struct usage usage;

@@ -1,11 +1,12 @@
+/* clock.c - runs and stops the two clocks of a call (clock.h). */
 #include "pool/clock.h"
 
 #include "base/util.h"
 #include "pool/pool.h"
 #include "wire/slate.h"
 
-#define LOOK_NS (2 * INT64_C(1000000)) /* between two looks whether a worker has begun its call, at least */
-#define LOOK_SHARE 8                   /* and this part of the time that it has had for that */
+#define LOOK_NS (2 * INT64_C(1000000)) /* minimum between two looks whether a worker has begun its call */
+#define LOOK_SHARE 8                   /* and one part in LOOK_SHARE of the time waited so far */
 
 void clock_new(struct clocks *clocks, int64_t submitted, int64_t deadline_ns, int64_t wall_ns)
 {
@@ -36,7 +37,7 @@ static void stand_still(struct clocks *clocks, int64_t now)
     clocks->deadline = INT64_MAX;
 }
 
-/* When the timer has to go off: a clock ends, or it has to be seen whether the program's has begun. */
+/* Set the timer to when a clock ends, or to the next look whether the program's has begun. */
 static void set_timer(struct pinfold_pool *pool, struct call *call, int64_t now)
 {
     const struct clocks *clocks = &call->clocks;
@@ -64,13 +65,13 @@ void clock_wait(struct pinfold_pool *pool, struct call *call)
     set_timer(pool, call, now);
 }
 
-/* When its worker began the call; 0: it has yet to. */
+/* Return when the worker began the call; 0: not yet. */
 static int64_t begun_at(const struct call *call, int64_t now)
 {
     const struct worker *worker = call->worker;
     if (!call->offered)
         return worker_has_taken(worker) ? now : 0;
-    /* It began when it says, which may be before its answer to the call before was seen, but not later than now. */
+    /* The slate's time counts. It may precede the arrival of the last call's result, but not exceed now. */
     const int64_t when =
         slate_has_begun(worker->ahead.slate, call->turn) ? slate_begun_at(worker->ahead.slate, call->turn) : 0;
     return when <= now && when >= call->submitted ? when : when ? call->started : 0;
@@ -79,7 +80,7 @@ static int64_t begun_at(const struct call *call, int64_t now)
 static void clock_look(struct call *call, int64_t now)
 {
     call->clocks.begun = begun_at(call, now);
-    if (call->offered && call->clocks.begun) /* as its metrics have it */
+    if (call->offered && call->clocks.begun) /* as its metrics report it */
         call->started = call->clocks.begun;
 }
 
@@ -103,7 +104,7 @@ void clock_due(struct pinfold_pool *pool, struct call *call)
     if (call->state == CALL_RUNNING && clocks->wall_ns != INT64_MAX) {
         if (!clocks->begun)
             clock_look(call, now);
-        /* One that never begins it is no better than one that is never ready. */
+        /* A worker that never begins the call gets no more time than one that is never ready. */
         if (clocks->begun ? now >= time_add(clocks->begun, clocks->wall_ns)
                           : now >= time_add(call->started, pool->config.open_timeout_ns)) {
             call_end(pool, call, CALL_SPENT);
@@ -123,7 +124,7 @@ void clock_say_spent(struct call *call)
                       (double)(now_ns() - call->started) / 1e9);
 }
 
-/* Whether fewer calls come before it than places are free, so that it waits for a worker, and not for them. */
+/* Return whether there is a free worker slot for the call, so that it waits only for a worker to start. */
 static bool has_slot(const struct pinfold_pool *pool, const struct call *call)
 {
     uint32_t ahead = pool->n_running;
@@ -138,7 +139,7 @@ uint32_t clock_phase(const struct pinfold_pool *pool, const struct call *call)
     if (call->state == CALL_QUEUED)
         return has_slot(pool, call) ? PINFOLD_PHASE_START : PINFOLD_PHASE_QUEUE;
     if (call->state == CALL_AHEAD || call->clocks.begun || !call->worker)
-        return PINFOLD_PHASE_RUN; /* what is AHEAD and has not begun waits again before anything is decided of it */
+        return PINFOLD_PHASE_RUN; /* a call AHEAD that has not begun is recalled before it gets an outcome */
     return begun_at(call, now_ns()) ? PINFOLD_PHASE_RUN : PINFOLD_PHASE_START;
 }
 

@@ -1,13 +1,13 @@
-/* fork.c - holds every pool of the process still while the process forks.
+/* fork.c - locks every pool of the process while the process forks.
  *
- * The kernel copies the descriptor table before the memory (copy_process() in kernel/fork.c), and another thread may
- * open or close descriptors in between: the child would then find numbers in its copy of a pool that are not open
- * there, or soon mean something else. So the forking thread takes the locks, under which all descriptors of a pool
- * are opened and closed. pthread_atfork(3) takes no argument, hence the list.
+ * The kernel copies the descriptor table before the memory (copy_process() in kernel/fork.c), and another thread
+ * may open or close descriptors in between. The child's copy of a pool would then name descriptors that are not
+ * open there, or soon mean something else. So the forking thread takes the locks under which all descriptors of a
+ * pool are opened and closed. pthread_atfork(3) takes no argument, hence the list.
  *
- * The child closes its copies at once. It has no use for them, and while it held them the guard would not see the end of
- * a parent that dies, or executes another program; and a child that closes all descriptors by number, as daemons do, and
- * opens others, would lose those to a copy of a pool that is closed later.
+ * The child closes its copies at once, since it cannot use them. While it held them, the guard would not see the
+ * end of a parent that dies or executes another program. A child that closes all descriptors by number, as daemons
+ * do, and opens others would lose those when its copy of a pool is closed later.
  */
 #include "pool/fork.h"
 
@@ -43,7 +43,7 @@ static void pools_let_go(void)
     pools_unlock();
 }
 
-static int registered; /* a negative errno: it could not be */
+static int registered; /* negative errno of the registration, or 0 */
 
 static void register_handlers(void)
 {

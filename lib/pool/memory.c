@@ -1,11 +1,11 @@
-/* memory.c - what the processes of a pool cost, looked up when somebody asks: the kernel walks all of their memory. */
+/* memory.c - measure the memory of a pool's processes on request: the kernel walks all of it. */
 #include <unistd.h>
 
 #include "base/util.h"
 #include "pool/pool.h"
 #include "process/usage.h"
 
-/* The pids of the workers that there are, and of the template that serves, last; 0: none. The caller frees *ret_pids. */
+/* List the pids of the pool's workers and, last, of the serving template (0: none). The caller frees *ret_pids. */
 static int list_processes(struct pinfold_pool *pool, pid_t **ret_pids, size_t *ret_n)
 {
     pthread_mutex_lock(&pool->lock);
@@ -38,7 +38,7 @@ int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory)
     uint64_t pss_kb, private_kb;
     for (size_t i = 0; i + 1 < n; i++) {
         if (usage_read_memory(pids[i], &pss_kb, &private_kb) < 0)
-            continue; /* it is gone */
+            continue; /* the process is gone */
         memory.workers++;
         memory.pss_kb += pss_kb;
         memory.private_kb += private_kb;

@@ -1,8 +1,8 @@
-/* pool.c - the public interface of a pool, and who gets a worker when. The life of a call begins here:
+/* pool.c - the public interface of a pool, and the choice of workers for calls. The life of a call begins here:
  *
  *   pinfold_pool_submit   checks it, copies or spills its request, hands it to an idle worker or queues it
  *   call.c                its states, deadlines and end
- *   worker.c              what its worker says and how it dies
+ *   worker.c              what its worker sends, and how the worker dies
  *   queue.c               where its result is taken
  */
 #include <fcntl.h>
@@ -88,7 +88,7 @@ int pinfold_pool_next_event(pinfold_pool *pool, pinfold_event *ret_event)
     return 0;
 }
 
-/* ---- who gets a worker when ---------------------------------------------------------------------------------- */
+/* ---- which call gets which worker --------------------------------------------------------------------------- */
 
 void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...)
 {
@@ -104,7 +104,7 @@ void pool_refuse_one(struct pinfold_pool *pool, const char *format, ...)
     call_step(pool, call, CALL_REFUSED);
 }
 
-/* Gives the longest waiting calls to idle workers, and more of them to workers that are done soon. */
+/* Hand the calls that wait longest to idle workers, and further ones ahead to busy workers. */
 static void hand_out(struct pinfold_pool *pool)
 {
     struct call *call;
@@ -114,7 +114,7 @@ static void hand_out(struct pinfold_pool *pool)
            (worker = TAILQ_FIRST(&pool->idle)) &&
            (!pool->cpu_slots || cpu_slot_take(pool->cpu_slots, pool->config.max_workers, &worker->cpu_slot))) {
         int r = worker_hand(pool, worker, call);
-        if (r == -EMSGSIZE) { /* nor can any other be handed it */
+        if (r == -EMSGSIZE) { /* no other worker can be handed it either */
             pool_refuse_one(pool, "cannot hand the call to a worker: %s", strerror(-r));
         } else if (frame_may_yet_go(r) && pool->serving && pool->serving->state == TEMPLATE_SERVING) {
             template_rest(pool, pool->serving);
@@ -128,8 +128,8 @@ static void hand_out(struct pinfold_pool *pool)
     ahead_fill(pool);
 }
 
-/* How many workers should be asked for now. A reused worker is made when a call would wait without it. Of fresh
- * ones a stock is kept, as large as the demand of late: what runs and waits, and one more. */
+/* Return how many workers to ask for now. A reused worker is made when a call would wait without it. Of fresh
+ * ones a stock is kept for the recent demand: the calls that run or wait, and one more. */
 static uint32_t workers_missing(struct pinfold_pool *pool)
 {
     const uint32_t most = pool->config.max_workers;
@@ -149,7 +149,7 @@ static uint32_t workers_missing(struct pinfold_pool *pool)
     return pool->spares_wanted > coming ? pool->spares_wanted - coming : 0;
 }
 
-/* With other workers there it is a matter of time; without, nothing would ever come. */
+/* With other workers present the call can wait; without, nothing would ever run it. */
 static void cannot_start(struct pinfold_pool *pool, struct template *template, uint32_t others, const char *text,
                          size_t size)
 {
@@ -161,16 +161,16 @@ static void cannot_start(struct pinfold_pool *pool, struct template *template, u
 void pool_start_failed(struct pinfold_pool *pool, struct template *template, int code)
 {
     const char *text = strerror(-code);
-    /* one that ends makes room */
+    /* a worker that ends makes room */
     cannot_start(pool, template, pool->n_running + pool->n_idle + pool->n_starting + pool->n_ending, text,
                  strlen(text));
 }
 
 void pool_worker_failed(struct pinfold_pool *pool, struct template *template, const char *text, size_t size)
 {
-    if (pool_restore_spills(pool)) /* which it wanted */
+    if (pool_restore_spills(pool)) /* the worker needed it */
         return;
-    /* those that start may be no better */
+    /* workers that are starting may fail, too */
     cannot_start(pool, template, pool->n_running + pool->n_idle, text, size);
 }
 
@@ -231,7 +231,7 @@ void pool_end(struct pinfold_pool *pool)
         template_end(pool, template, NULL, 0);
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------------------------------------------ */
 
 void pool_free_strings(char **strings)
 {
@@ -285,8 +285,8 @@ static int copy_config(struct config *to, const pinfold_config *from)
     to->argv = pool_copy_strings(from->argv);
     to->envp = pool_copy_strings(from->envp);
     to->guard = strdup(from->guard ? from->guard : PINFOLD_GUARD);
-    /* Absolute: workers change their directory, and so may the caller before a template is replaced. Where that fails,
-     * opening the directory says why. */
+    /* Make the path absolute: workers change their directory, and so may the caller before a template is
+     * replaced. If that fails, opening the directory reports why. */
     if (!(to->spill_dir = realpath(from->spill_dir, NULL)))
         to->spill_dir = strdup(from->spill_dir);
     to->cgroup = from->cgroup ? strdup(from->cgroup) : NULL;
@@ -319,7 +319,7 @@ static int open_descriptors(struct pinfold_pool *pool, pinfold_error *error)
     return r < 0 ? error_errno(error, r, "cannot make the pool's queue") : 0;
 }
 
-/* Frees what there is of a pool, opened in full or in part. Its thread and its templates are gone. */
+/* Free what exists of a fully or partly opened pool. Its thread and its templates must be gone. */
 static void free_pool(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
@@ -351,7 +351,7 @@ static void free_pool(struct pinfold_pool *pool)
     free(pool->config.guard);
     free(pool->config.spill_dir);
     free(pool->config.cgroup);
-    if (pool->owner == getpid()) /* in a fork it may have one who waits, and never ends to */
+    if (pool->owner == getpid()) /* in a fork it may count a waiter, and destroying it would hang */
         pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
@@ -378,13 +378,15 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     TAILQ_INIT(&pool->loaded);
     TAILQ_INIT(&pool->hungry);
     TAILQ_INIT(&pool->template_list);
+    pool->workers.ready = worker_ready;
+    pool->templates.ready = template_ready;
     TAILQ_INIT(&pool->queues);
     STAILQ_INIT(&pool->events);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->ended, NULL);
 
     r = fork_hold(pool);
-    pthread_mutex_lock(&pool->lock); /* for a fork that another thread makes meanwhile */
+    pthread_mutex_lock(&pool->lock); /* for a concurrent fork by another thread */
     if (r == 0)
         r = copy_config(&pool->config, config);
     if (r == 0 && config->flags & PINFOLD_CPU_SLOTS &&
@@ -417,7 +419,8 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
 
 void pool_let_go(struct pinfold_pool *pool)
 {
-    /* The epoll instance first: it is shared with the other process, whose watches would end with the rest. */
+    /* The epoll instance must go first: it is shared with the other process, and closing the rest would end its
+     * watches. */
     int *const own[] = {&pool->epoll,     &pool->wake,      &pool->timer,       &pool->ready,
                         &pool->spills.fd, &pool->cgroup.fd, &pool->queue.notify};
     for (size_t i = 0; i < COUNT_OF(own); i++)
@@ -435,10 +438,10 @@ void pool_ready(struct pinfold_pool *pool, bool known)
 {
     uint64_t count = 1;
     ssize_t done = known ? write(pool->ready, &count, sizeof(count)) : read(pool->ready, &count, sizeof(count));
-    (void)done; /* it is so already, then */
+    (void)done; /* fails only if `ready` is in that state already */
 }
 
-/* 1: it is not known yet. */
+/* 1: not known yet. */
 static int ready(const struct pinfold_pool *pool, pinfold_error *error)
 {
     if (pool->failure.code < 0 && error)
@@ -477,7 +480,7 @@ int pinfold_pool_shutdown(pinfold_pool *pool)
         return -ECHILD;
     pthread_mutex_lock(&pool->lock);
     pool->closing = true;
-    pool_ready(pool, true); /* whoever waits for that waits in vain */
+    pool_ready(pool, true); /* waiting for it is in vain now */
     reactor_wake(pool);
     while (!pool->closed)
         pthread_cond_wait(&pool->ended, &pool->lock);
@@ -489,7 +492,7 @@ int pinfold_pool_shutdown(pinfold_pool *pool)
     return 0;
 }
 
-/* For a pool whose thread never ran: ends by hand what did come up. */
+/* End what was started for a pool whose thread never ran. */
 static void end_unopened(struct pinfold_pool *pool)
 {
     pool_end(pool);
@@ -507,7 +510,7 @@ void pinfold_pool_close(pinfold_pool *pool)
     if (!pool)
         return;
     if (pool->owner != getpid()) {
-        pool_let_go(pool); /* as the fork did, if it went by way of the C library: _Fork(3) does not */
+        pool_let_go(pool); /* the fork handler did so, unless _Fork(3) was used */
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);
@@ -517,7 +520,7 @@ void pinfold_pool_close(pinfold_pool *pool)
     free_pool(pool);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------------------- */
 
 static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfold_error *error)
 {
@@ -540,8 +543,8 @@ static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfo
     return 0;
 }
 
-/* By all calls that have not ended, for which a caller need not know which of them has a worker by now: who has no more
- * than max_workers + max_queue of them under way is never refused. */
+/* Decide by all calls that have not ended, so that it does not matter which of them have a worker. A caller
+ * with at most max_workers + max_queue unfinished calls is never refused. */
 static bool is_full(const struct pinfold_pool *pool)
 {
     const struct config *config = &pool->config;
@@ -549,7 +552,7 @@ static bool is_full(const struct pinfold_pool *pool)
            pool->n_pending >= (uint64_t)config->max_workers + config->max_queue;
 }
 
-/* Enters the call into the pool: by hand to an idle worker, or at the end of the waiting line. */
+/* Enter the call into the pool: hand it to an idle worker, or let it wait. */
 static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
 {
     if (pool->closing)
@@ -567,7 +570,7 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
     pool->n_pending++;
     clock_wait(pool, call);
     hand_out(pool);
-    /* A worker that is wanted now, or soon, is the reactor's business: forks and descriptors take their time. */
+    /* The reactor starts workers, since forks and descriptors take time. */
     if (!pool->serving || (pool->n_waiting > 0 && pool->n_starting == 0) ||
         workers_missing(pool) > pool->spares_wanted / 2)
         reactor_wake(pool);
@@ -642,7 +645,7 @@ int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id)
     struct call *call = handle_get(&pool->calls, id);
     int r = call && call->state != CALL_DONE && call_end(pool, call, CALL_CANCEL) ? 0 : -ENOENT;
     if (pool->n_waiting > 0)
-        reactor_wake(pool); /* a place became free, or a worker, also if the call had ended by itself */
+        reactor_wake(pool); /* a worker slot or a worker is free now, even if the call had ended by itself */
     pthread_mutex_unlock(&pool->lock);
     return r;
 }

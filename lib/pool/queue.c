@@ -1,4 +1,4 @@
-/* queue.c - where finished calls wait for somebody to take them. */
+/* queue.c - where finished calls wait until their results are taken. */
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -34,7 +34,7 @@ void queue_refresh(struct pinfold_queue *queue)
     uint64_t count = 1;
     ssize_t done =
         wanted ? write(queue->notify, &count, sizeof(count)) : read(queue->notify, &count, sizeof(count));
-    (void)done; /* an eventfd that is not full cannot refuse, one that is raised cannot be empty */
+    (void)done; /* cannot fail: an eventfd refuses only if full, and is empty only if not raised */
     queue->raised = wanted;
 }
 
@@ -47,11 +47,12 @@ void queue_wake(struct waiter *waiter)
 {
     _Atomic uint32_t *word = &waiter->woken;
     atomic_fetch_add(word, 1);
-    /* The waiter may be gone by now: then nobody sleeps at this address, or somebody who looks again. */
+    /* The waiter may be gone by now. Then nobody sleeps at this address, or a sleeper that checks again. */
     (void)futex(word, FUTEX_WAKE, 1, NULL);
 }
 
-/* Until it was woken more than `times` times, or `until` (CLOCK_MONOTONIC; NULL: for ever). -EINTR, -ETIMEDOUT */
+/* Sleep until the waiter was woken more than `times` times, or `until` (CLOCK_MONOTONIC; NULL: for ever).
+ * -EINTR, -ETIMEDOUT */
 static int sleep_until(struct waiter *waiter, uint32_t times, const struct timespec *until)
 {
     for (uint32_t now; (now = atomic_load(&waiter->woken)) <= times;)
@@ -60,7 +61,7 @@ static int sleep_until(struct waiter *waiter, uint32_t times, const struct times
     return 0;
 }
 
-/* Wakes it, now or when the reactor has let go of the lock. */
+/* Wake the waiter, now or after the event thread releases the lock. */
 static void rouse(struct pinfold_pool *pool, struct waiter *waiter)
 {
     waiter->over = true;
@@ -79,12 +80,12 @@ void queue_push(struct pinfold_queue *queue, struct call *call)
 {
     TAILQ_INSERT_TAIL(&queue->done, call, link);
     if (call->waiter)
-        rouse(queue->pool, call->waiter); /* it takes the call out of the line by itself */
+        rouse(queue->pool, call->waiter); /* the waiter takes the call out of the queue by itself */
     else
         queue_refresh(queue);
 }
 
-/* Takes the call out of its line and its result out of the call. */
+/* Take the call out of its queue and its result out of the call. */
 static pinfold_result *queue_take_result(struct pinfold_queue *queue, struct call *call)
 {
     TAILQ_REMOVE(&queue->done, call, link);
@@ -101,7 +102,7 @@ static int next(struct pinfold_queue *queue, pinfold_result **ret_result)
         return -ECHILD;
     pthread_mutex_lock(&pool->lock);
     struct call *call = TAILQ_FIRST(&queue->done);
-    while (call && call->waiter) /* somebody woke up for this one and is on the way */
+    while (call && call->waiter) /* a thread was woken for this one and will take it */
         call = TAILQ_NEXT(call, link);
     int r = call ? 0 : queue->interrupted ? -ESHUTDOWN : -EAGAIN;
     if (call)
@@ -138,7 +139,7 @@ int pinfold_queue_wait(pinfold_queue *queue, int64_t timeout_ns, pinfold_result 
     }
 }
 
-/* With a new worker for each call there is more news than results, which would wake both threads in turn. */
+/* With a new worker for each call there are more events than results, which would wake both threads in turn. */
 static bool may_lead(const struct pinfold_pool *pool)
 {
     return pool_reuses(pool) && !pool->leader && !pool->closing;
@@ -164,7 +165,7 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
             r = sleep_until(&waiter, 0, until == INT64_MAX ? NULL : &absolute);
             pthread_mutex_lock(&pool->lock);
         }
-        /* Nobody else can have taken the call while `waiter` stood in it, but its queue may have been closed. */
+        /* Nobody else can have taken the call while `waiter` was set, but its queue may have been closed. */
         call = handle_get(&pool->calls, id);
         if (call)
             call->waiter = NULL;
@@ -231,7 +232,7 @@ void pinfold_queue_close(pinfold_queue *queue)
     for (struct call *call; (call = handle_each(&pool->calls, &at));) {
         if (call->queue != queue)
             continue;
-        if (call->waiter) /* it finds the call without a queue, or gone */
+        if (call->waiter) /* the waiter will find the call gone, or without a queue */
             rouse(pool, call->waiter);
         if (call->state != CALL_DONE)
             call->queue = NULL;

@@ -1,5 +1,5 @@
-/* reactor.c - the pool's one thread: it owns every descriptor and timer, and never waits for anything but them. A
- * caller's thread that waits for a call may do a part of its work (reactor_lead). */
+/* reactor.c - the pool's thread: it owns every descriptor and timer, and blocks only on them. A caller's thread
+ * that waits for a call may do a part of its work (reactor_lead). */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -15,32 +15,35 @@
 #define STACK_SIZE (256 * 1024)
 #define EVENTS_AT_ONCE 64
 
-/* Where results come, one thread is told, once: level-triggered, an event that was just given to the leader would wake
- * the reactor, too (epoll(7)). */
-static struct epoll_event watched(enum watch_kind kind, uint64_t handle)
+/* The data of an event: a handle, and in the low three bits its table and the source. A handle is never 0, which stands
+ * for the reactor's own descriptors. */
+enum own_source { OWN_WAKE, OWN_TIMER };
+
+static struct epoll_event watched(const struct pinfold_pool *pool, uint32_t events,
+                                  const struct handle_table *table, unsigned source, uint64_t handle)
 {
-    return (struct epoll_event){
-        .events = EPOLLIN | (kind == WATCH_WORKER_PEER ? (uint32_t)EPOLLET : 0),
-        .data.u64 = handle << 3 | kind,
-    };
+    const uint64_t templates = table == &pool->templates;
+    return (struct epoll_event){.events = events, .data.u64 = handle << 3 | templates << 2 | source};
 }
 
-int reactor_watch(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
+int reactor_watch(struct pinfold_pool *pool, int fd, uint32_t events, const struct handle_table *table,
+                  unsigned source, uint64_t handle)
 {
-    struct epoll_event event = watched(kind, handle);
+    struct epoll_event event = watched(pool, events, table, source, handle);
     return epoll_ctl(pool->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-void reactor_again(struct pinfold_pool *pool, int fd, enum watch_kind kind, uint64_t handle)
+void reactor_again(struct pinfold_pool *pool, int fd, uint32_t events, const struct handle_table *table,
+                   unsigned source, uint64_t handle)
 {
-    struct epoll_event event = watched(kind, handle);
-    (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* of what is watched already */
+    struct epoll_event event = watched(pool, events, table, source, handle);
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_MOD, fd, &event); /* the descriptor is already watched */
 }
 
 void reactor_forget(struct pinfold_pool *pool, int fd)
 {
     if (fd >= 0)
-        (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was never watched */
+        (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was not watched */
 }
 
 void reactor_close(struct pinfold_pool *pool, int *fd)
@@ -87,8 +90,6 @@ void reactor_drop(struct pinfold_pool *pool, struct deadline *deadline)
     deadline_drop(&pool->deadlines, deadline);
 }
 
-#define OWNER_OF(deadline, type, member) ((type *)(void *)((char *)(deadline)-offsetof(type, member)))
-
 static void run_deadlines(struct pinfold_pool *pool)
 {
     uint64_t count;
@@ -99,86 +100,44 @@ static void run_deadlines(struct pinfold_pool *pool)
     struct deadline *first;
     while ((first = deadline_first(&pool->deadlines)) && first->due <= now) {
         deadline_drop(&pool->deadlines, first);
-        switch (first->kind) {
-        case DEADLINE_CALL:
-            clock_due(pool, OWNER_OF(first, struct call, timer));
-            break;
-        case DEADLINE_SAMPLE:
-            call_sample(pool, OWNER_OF(first, struct call, sample));
-            break;
-        case DEADLINE_WORKER:
-            worker_due(pool, OWNER_OF(first, struct worker, timer));
-            break;
-        case DEADLINE_TEMPLATE:
-            template_due(pool, OWNER_OF(first, struct template, timer));
-            break;
-        }
+        first->passed(pool, first);
     }
     arm(pool);
 }
 
-static void worker_readable(struct pinfold_pool *pool, struct worker *worker, enum watch_kind kind)
+static void own_ready(struct pinfold_pool *pool, enum own_source source)
 {
-    if (kind == WATCH_WORKER_PEER) {
-        worker_receive(pool, worker);
+    if (source == OWN_TIMER) {
+        run_deadlines(pool);
         return;
     }
-    const uint64_t number = worker->number;
-    if (worker->ahead.n >
-        0) /* what is printed is the present call's, and no other may begin to while it is read */
-        ahead_settle(pool, worker);
-    if (handle_get(&pool->workers, number))
-        worker_drain(pool, worker, kind == WATCH_WORKER_OUT ? WORKER_OUT : WORKER_ERR, false);
+    uint64_t count;
+    ssize_t done = read(pool->wake, &count, sizeof(count));
+    (void)done;
+    pool->woken = false;
+    pool->called = true;
 }
 
-static void template_readable(struct pinfold_pool *pool, struct template *template, enum watch_kind kind)
-{
-    if (kind == WATCH_TEMPLATE_CONTROL)
-        template_receive(pool, template, template->control);
-    else if (kind == WATCH_TEMPLATE_LIFELINE)
-        template_receive(pool, template, template->lifeline);
-    else
-        template_look(pool, template);
-}
-
-/* What became readable may belong to an object that an event before it has freed: then its handle finds nothing. */
+/* A readable descriptor may belong to an object that an earlier event has freed. Its handle then finds nothing. */
 static void dispatch(struct pinfold_pool *pool, uint64_t data)
 {
-    enum watch_kind kind = data & 7;
-    uint64_t handle = data >> 3, count;
-    struct worker *worker;
-    struct template *template;
-    ssize_t done;
-    switch (kind) {
-    case WATCH_POOL_WAKE:
-        done = read(pool->wake, &count, sizeof(count));
-        (void)done;
-        pool->woken = false;
-        pool->called = true;
-        break;
-    case WATCH_POOL_TIMER:
-        run_deadlines(pool);
-        break;
-    case WATCH_WORKER_PEER:
-    case WATCH_WORKER_OUT:
-    case WATCH_WORKER_ERR:
-        if ((worker = handle_get(&pool->workers, handle)))
-            worker_readable(pool, worker, kind);
-        break;
-    case WATCH_TEMPLATE_CONTROL:
-    case WATCH_TEMPLATE_LIFELINE:
-    case WATCH_TEMPLATE_OTHER:
-        if ((template = handle_get(&pool->templates, handle)))
-            template_readable(pool, template, kind);
-        break;
+    const unsigned source = data & (WATCH_SOURCES - 1);
+    const uint64_t handle = data >> 3;
+    if (handle == 0) {
+        own_ready(pool, (enum own_source)source);
+        return;
     }
+    const struct handle_table *table = data & WATCH_SOURCES ? &pool->templates : &pool->workers;
+    void *object = handle_get(table, handle);
+    if (object)
+        table->ready(pool, object, source);
 }
 
 static void wake_all(struct waiters *awaited)
 {
     struct waiter *waiter;
     while ((waiter = SLIST_FIRST(awaited))) {
-        SLIST_REMOVE_HEAD(awaited, link); /* it is gone as soon as it was woken */
+        SLIST_REMOVE_HEAD(awaited, link); /* the waiter is gone as soon as it is woken */
         queue_wake(waiter);
     }
 }
@@ -192,7 +151,7 @@ void reactor_unlock(struct pinfold_pool *pool)
     wake_all(&awaited);
 }
 
-/* What is to be done about these events, with the lock. */
+/* Handle these events, with the lock held. */
 static void events_take(struct pinfold_pool *pool, const struct epoll_event *events, int n)
 {
     pool->reacting = true;
@@ -200,7 +159,7 @@ static void events_take(struct pinfold_pool *pool, const struct epoll_event *eve
         dispatch(pool, events[i].data.u64);
     if (pool->closing)
         pool_end(pool);
-    else if (!pool->leading || pool->called) /* the leader does it when it was faster than whom it has woken */
+    else if (!pool->leading || pool->called) /* the leader pumps only if it consumed the reactor's wake-up */
         pool_pump(pool);
     else if (!pool_hand_on(pool))
         reactor_wake(pool);
@@ -220,7 +179,7 @@ static void *run(void *data)
             pool->closed = true;
             pthread_cond_broadcast(&pool->ended);
         }
-        /* What woke this thread may have been for the leader. */
+        /* The event that woke this thread may have been meant for the leader. */
         if (pool->leader && pool->leader->over)
             reactor_wake(pool);
         reactor_unlock(pool);
@@ -228,7 +187,7 @@ static void *run(void *data)
     return NULL;
 }
 
-/* Of two threads that wait at one epoll(7) the one that came last is woken, so news come to the leader. */
+/* Of two threads that wait at one epoll(7), the one that came last is woken, so the leader gets the events. */
 int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until)
 {
     int r = 0;
@@ -246,7 +205,7 @@ int reactor_lead(struct pinfold_pool *pool, struct waiter *waiter, int64_t until
         pool->leading = true;
         events_take(pool, events, n);
         pool->leading = false;
-        if (pool->closing) /* the end is the reactor's to see */
+        if (pool->closing) /* the reactor must see the end */
             reactor_wake(pool);
     }
     pool->leader = NULL;
@@ -268,13 +227,13 @@ void reactor_wake_leader(struct pinfold_pool *pool)
 
 int reactor_start(struct pinfold_pool *pool, pinfold_error *error)
 {
-    int r = reactor_watch(pool, pool->wake, WATCH_POOL_WAKE, 0);
+    int r = reactor_watch(pool, pool->wake, EPOLLIN, NULL, OWN_WAKE, 0);
     if (r == 0)
-        r = reactor_watch(pool, pool->timer, WATCH_POOL_TIMER, 0);
+        r = reactor_watch(pool, pool->timer, EPOLLIN, NULL, OWN_TIMER, 0);
     if (r < 0)
         return error_errno(error, r, "cannot watch the pool's own descriptors");
 
-    /* The host program's signals are its own business: this thread takes none of them. */
+    /* Block all signals in this thread: they belong to the host program. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_attr_t attributes;

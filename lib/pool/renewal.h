@@ -1,10 +1,10 @@
-/* renewal.h - the next generation of the template, from when it is asked for until it serves or is dropped.
+/* renewal.h - the next generation of the template, from the request until it serves or is dropped.
  *
  *   none --pinfold_pool_renew--> asked for --reactor--> OPENING --READY--> it serves, the old one retires
  *                                                          '-----FAILED, too slow, dead--> dropped
  *
- * Whatever becomes of the template that serves meanwhile is none of its business: that is replaced as ever, and the
- * next one takes over from whichever serves, or is about to, when it is ready. Under the pool's lock.
+ * A renewal does not depend on the serving template, which is replaced as ever if it dies. When ready, the next
+ * generation takes over from the template that serves or opens at that time. Under the pool's lock.
  */
 #ifndef PINFOLD_RENEWAL_H
 #define PINFOLD_RENEWAL_H
@@ -14,18 +14,18 @@
 struct template;
 
 struct renewal {
-    char **argv;               /* the next template's command; NULL: none is asked for */
-    struct template *template; /* OPENING; NULL: none, or it is not started yet */
+    char **argv;               /* the next template's command; NULL: no renewal */
+    struct template *template; /* OPENING; NULL: none, or not started yet */
     pinfold_error failure;     /* why the last one was dropped; code 0: it was not */
 };
 
-/* Starts what is asked for, and ends retired templates that have nothing left to do. */
+/* Start a requested renewal, and end retired templates that have nothing left to do. */
 void renewal_pump(struct pinfold_pool *pool);
 
-/* Its template is ready. */
+/* Make the renewal's template, which is ready, the serving one. */
 void renewal_take_over(struct pinfold_pool *pool);
 
-/* Its template cannot start, or, with code 0, the pool closes. */
+/* Drop the renewal: its template cannot start or, with code 0, the pool closes. */
 void renewal_drop(struct pinfold_pool *pool, const pinfold_error *failure);
 
 #endif

@@ -1,3 +1,4 @@
+/* template.c - starts, serves and ends a template and its guard (template.h). */
 #include "pool/template.h"
 
 #include <fcntl.h>
@@ -6,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,12 +17,15 @@
 #include "pool/pool.h"
 #include "process/sweep.h"
 
-#define LOG_LEAST 1024u /* bytes of the log that are in the text of a failure, whatever else is */
+/* The descriptors of a template that the reactor watches. OTHER: the log pipe or a pidfd, of which all are examined. */
+enum source { SOURCE_CONTROL, SOURCE_LIFELINE, SOURCE_OTHER };
 
-/* Where the guard finds its descriptors; all others it closes. 0 is /dev/null, 1 and 2 are the log. */
+#define LOG_LEAST 1024u /* bytes of the log that a failure's text always has room for */
+
+/* The guard's descriptors; it closes all others. 0 is /dev/null, 1 and 2 are the log. */
 enum { GUARD_LIFELINE = 3, GUARD_CONTROL = 4, GUARD_FIRST_FREE = 10 };
 
-/* Moves a descriptor out of the way of the low numbers that posix_spawn will fill, whatever the caller has open. */
+/* Move a descriptor away from the low numbers that posix_spawn fills, whatever the caller has open. */
 static int lift(int *fd)
 {
     int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, GUARD_FIRST_FREE);
@@ -57,7 +62,7 @@ static int spawn_guard(const struct config *config, char **command, uint64_t mar
         posix_spawn_file_actions_destroy(&actions);
         return -r;
     }
-    /* Nothing of the caller's signal state may reach the guard, nor its process group its Ctrl-C. */
+    /* The guard must not inherit the caller's signal state. */
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
@@ -92,10 +97,10 @@ static int send_setup(const struct pinfold_pool *pool, int control)
     return frame_send(control, FRAME_SETUP, 0, &setup, &path, 1, NULL, 0);
 }
 
-/* Makes the sockets and the pipe, starts the guard on their far ends, and watches the near ones. */
+/* Make the sockets and the pipe, start the guard on their far ends, and keep the near ones. */
 static int launch(struct pinfold_pool *pool, struct template *template, char **argv, pinfold_error *error)
 {
-    if (spill_dir_is_gone(&pool->spills)) /* it opens it by its name; if that fails, it says so */
+    if (spill_dir_is_gone(&pool->spills)) /* the template opens it by name, and reports if that fails */
         (void)spill_dir_restore(&pool->spills, pool->config.spill_dir);
     _cleanup_close_ int lifeline = -1, control = -1, log = -1;
     int ends[2];
@@ -136,15 +141,21 @@ static int launch(struct pinfold_pool *pool, struct template *template, char **a
     return 0;
 }
 
+static int template_watch_fd(struct pinfold_pool *pool, const struct template *template, int fd,
+                             enum source source)
+{
+    return reactor_watch(pool, fd, EPOLLIN, &pool->templates, source, template->number);
+}
+
 static int template_watch(struct pinfold_pool *pool, struct template *template)
 {
-    int r = reactor_watch(pool, template->lifeline, WATCH_TEMPLATE_LIFELINE, template->number);
+    int r = template_watch_fd(pool, template, template->lifeline, SOURCE_LIFELINE);
     if (r == 0)
-        r = reactor_watch(pool, template->control, WATCH_TEMPLATE_CONTROL, template->number);
+        r = template_watch_fd(pool, template, template->control, SOURCE_CONTROL);
     if (r == 0)
-        r = reactor_watch(pool, template->log_pipe, WATCH_TEMPLATE_OTHER, template->number);
+        r = template_watch_fd(pool, template, template->log_pipe, SOURCE_OTHER);
     if (r == 0)
-        r = reactor_watch(pool, template->guard_pidfd, WATCH_TEMPLATE_OTHER, template->number);
+        r = template_watch_fd(pool, template, template->guard_pidfd, SOURCE_OTHER);
     return r;
 }
 
@@ -161,6 +172,11 @@ static void free_template(struct pinfold_pool *pool, struct template *template)
     free(template);
 }
 
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    template_due(pool, CONTAINER_OF(timer, struct template, timer));
+}
+
 int template_open(struct pinfold_pool *pool, char **argv, struct template **slot, pinfold_error *error)
 {
     struct template *template = calloc(1, sizeof(*template));
@@ -171,7 +187,7 @@ int template_open(struct pinfold_pool *pool, char **argv, struct template **slot
     template->lifeline = template->control = template->log_pipe = template->guard_pidfd = template->pidfd = -1;
     template->state = TEMPLATE_OPENING;
     template->opened = now_ns();
-    template->timer.kind = DEADLINE_TEMPLATE;
+    template->timer.passed = timer_passed;
     output_reset(&template->log, TEMPLATE_LOG_BYTES);
 
     int r = deadline_reserve(&pool->deadlines, 2 * pool->calls.n + pool->workers.n + pool->templates.n + 2);
@@ -198,7 +214,7 @@ int template_open(struct pinfold_pool *pool, char **argv, struct template **slot
     return 0;
 }
 
-/* The failure's sentence: what the template said, and what was printed. */
+/* Compose the failure's sentence from the template's text and its log. */
 static void note_failure(struct pinfold_pool *pool, struct template *template, const char *text, size_t size,
                          pinfold_error *failure)
 {
@@ -208,7 +224,7 @@ static void note_failure(struct pinfold_pool *pool, struct template *template, c
     _cleanup_free_ char *log = output_take(&template->log, &log_size, &truncated);
     if (!log)
         log_size = 0;
-    /* The failure's text is cut at its front when it is too long: the log must not drive the reason out. */
+    /* The failure's text is cut at its front if it is too long: the log must not displace the reason. */
     const size_t room = sizeof(failure->text) - 32;
     const size_t most = size + LOG_LEAST < room ? room - size : LOG_LEAST,
                  kept = log_size < most ? log_size : most;
@@ -227,7 +243,7 @@ void template_end(struct pinfold_pool *pool, struct template *template, const ch
         return;
     const bool opening = template->state == TEMPLATE_OPENING, serving = pool->serving == template;
     template->state = TEMPLATE_ENDING;
-    /* First, for `text` may lie in the buffer that frames are read to. */
+    /* Do this first: `text` may lie in the buffer that frames are received into. */
     if (text && serving)
         note_failure(pool, template, text, size, &pool->failure);
     if (serving)
@@ -292,7 +308,7 @@ static void take_started(struct pinfold_pool *pool, struct frame *frame)
 static void take_exited(struct pinfold_pool *pool, const struct frame *frame)
 {
     struct worker *worker = handle_get(&pool->workers, frame->head.id);
-    /* A copy: the worker's own last frames are about to be read to the same buffer. */
+    /* Copy it: the worker's last frames are about to be received into the same buffer. */
     struct frame_exited report = *(const struct frame_exited *)frame->body;
     if (worker)
         worker_exited(pool, worker, &report);
@@ -303,12 +319,12 @@ static void take_swept(struct pinfold_pool *pool, struct template *template, uin
     struct call *call;
     TAILQ_FOREACH (call, &template->sweeping, swept)
         if (call->sweep_of == worker) {
-            call_step(pool, call, CALL_EXITED); /* which takes it out of the line */
+            call_step(pool, call, CALL_EXITED); /* removes it from `sweeping` */
             return;
         }
 }
 
-/* Its word that it is ready and the guard's word of who it is come by two sockets, in any order: both are needed. */
+/* READY and the template's pid come through two sockets in any order: wait for both. */
 static void template_serve(struct pinfold_pool *pool, struct template *template)
 {
     if (template->state != TEMPLATE_OPENING || !template->ready || !template->pid)
@@ -329,8 +345,8 @@ static void take_template(struct pinfold_pool *pool, struct template *template, 
         return;
     template->pid = ((const struct frame_template *)frame->body)->pid;
     template->pidfd = TAKE_FD(frame->fds[0]);
-    if (reactor_watch(pool, template->pidfd, WATCH_TEMPLATE_OTHER, template->number) < 0)
-        close_fd(&template->pidfd); /* the end of its socket tells the same, a little later */
+    if (template_watch_fd(pool, template, template->pidfd, SOURCE_OTHER) < 0)
+        close_fd(&template->pidfd); /* its socket's end-of-file reports the same a little later */
     template_serve(pool, template);
 }
 
@@ -350,13 +366,13 @@ void template_rest(struct pinfold_pool *pool, struct template *template)
     reactor_set(pool, &template->timer, now_ns() + TEMPLATE_REST_NS);
 }
 
-/* Takes the next frame. As frame_receive. */
+/* Take the next frame. Returns as frame_receive. */
 static int take_frame(struct pinfold_pool *pool, struct template *template, int socket)
 {
     enum frame_peer peer = socket == template->lifeline ? FRAME_FROM_GUARD : FRAME_FROM_TEMPLATE;
     struct frame frame;
     int r = frame_receive(socket, MSG_DONTWAIT, peer, pool->buffer, &frame);
-    if (r <= 0 && r != -EMFILE) /* without its pidfd a frame is of use still */
+    if (r <= 0 && r != -EMFILE) /* a frame is still useful without its pidfd */
         return r;
     switch (frame.head.kind) {
     case FRAME_TEMPLATE:
@@ -385,7 +401,8 @@ static int take_frame(struct pinfold_pool *pool, struct template *template, int 
     return 1;
 }
 
-/* One of the two is dead. What they sent before counts: how workers died, or why the template could not start. */
+/* The guard or the template is dead. What they sent before counts: how workers died, or why the template could
+ * not start. */
 static void take_last_words(struct pinfold_pool *pool, struct template *template)
 {
     const int sockets[] = {template->control, template->lifeline};
@@ -403,7 +420,7 @@ void template_receive(struct pinfold_pool *pool, struct template *template, int 
         if (r == -EAGAIN)
             return;
         if (r == 0 && socket == template->control && template->state == TEMPLATE_OPENING) {
-            /* It may be that it was never executed: the guard has the word. */
+            /* The template may never have been executed: the guard will report that. */
             reactor_close(pool, &template->control);
             return;
         }
@@ -414,7 +431,7 @@ void template_receive(struct pinfold_pool *pool, struct template *template, int 
 
 void template_close(const struct template *template, int *fd)
 {
-    if (*fd >= 0 && template->lifeline >= 0) /* what cannot be sent is closed here alone */
+    if (*fd >= 0 && template->lifeline >= 0) /* if the send fails, the last close happens here */
         (void)frame_send(template->lifeline, FRAME_DROP, 0, NULL, NULL, 0, fd, 1);
     close_fd(fd);
 }
@@ -441,7 +458,7 @@ void template_due(struct pinfold_pool *pool, struct template *template)
         template->rests = false;
         return;
     }
-    /* Neither the end-of-file nor anything else moved them: by force, then. */
+    /* They did not end at the end-of-file: kill them. */
     if (template->pidfd >= 0)
         (void)syscall(SYS_pidfd_send_signal, template->pidfd, SIGKILL, NULL, 0);
     if (template->guard_pidfd >= 0)
@@ -450,27 +467,27 @@ void template_due(struct pinfold_pool *pool, struct template *template)
     template_look(pool, template);
 }
 
-/* Whether it ended by itself. ECHILD: not our child, or a waitpid(-1) of the caller's own program was faster. */
+/* Return whether it exited by itself. ECHILD: not our child, or the caller's own waitpid(-1) was faster. */
 static bool reap(int pidfd)
 {
     siginfo_t end = {.si_code = 0};
     return waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_code == CLD_EXITED;
 }
 
-/* Whether nothing is left of a guard and a template that have both ended. If somebody killed the guard, the template may
- * not have got to sweep either, and then this process is the only one that knows what to look for. And if it is a
- * subreaper, or init, the template is now its child. */
+/* Return whether nothing is left below a guard and a template that have both ended. If the guard was killed,
+ * the template may not have swept either, and only this process knows the mark. If this process is a subreaper
+ * or init, it inherits the orphans. */
 static bool all_swept(struct pinfold_pool *pool, struct template *template)
 {
     if (template->swept || !template->mark)
         return true;
     const int left = sweep_marked(template->mark);
-    if (left == 0 || left == -EACCES || left == -EPERM || left == -ENOENT) /* in a box nobody can look */
+    if (left == 0 || left == -EACCES || left == -EPERM || left == -ENOENT) /* in a box /proc cannot be read */
         return true;
     const int64_t now = now_ns();
     if (!template->look_until)
         template->look_until = now + TEMPLATE_STUCK_NS;
-    if (now > template->look_until) /* what SIGKILL does not end, nothing does */
+    if (now > template->look_until) /* what survives SIGKILL that long cannot be ended */
         return true;
     reactor_set(pool, &template->timer, now + TEMPLATE_LOOK_NS);
     return false;
@@ -492,6 +509,16 @@ void template_look(struct pinfold_pool *pool, struct template *template)
         TAILQ_REMOVE(&pool->template_list, template, link);
         free_template(pool, template);
     }
+}
+
+void template_ready(void *context, void *object, unsigned source)
+{
+    struct pinfold_pool *pool = context;
+    struct template *template = object;
+    if (source == SOURCE_OTHER)
+        template_look(pool, template);
+    else
+        template_receive(pool, template, source == SOURCE_CONTROL ? template->control : template->lifeline);
 }
 
 void template_let_go_all(struct pinfold_pool *pool)

@@ -1,3 +1,4 @@
+/* worker.c - the table of a worker's life, its frames and its end (worker.h). */
 #include "pool/worker.h"
 
 #include <assert.h>
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -20,14 +22,19 @@
 #include "process/usage.h"
 #include "wire/printed.h"
 
-#define CREDIT_US 10000 /* a tick of the clock by which processor time may be counted */
+/* The descriptors of a worker that the reactor watches. Results must wake one thread only, and once. Level-triggered, an
+ * event just given to the leader would wake the reactor, too (epoll(7)). */
+enum source { SOURCE_PEER, SOURCE_OUT, SOURCE_ERR };
+#define PEER_EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
+
+#define CREDIT_US 10000 /* one clock tick, by which processor time may be counted */
 
 #define STAYS(state)                                                                                              \
     {                                                                                                             \
         state, 0                                                                                                  \
     }
 
-/* An event that cannot come in a state leaves it as it is. */
+/* An event that cannot occur in a state leaves it as it is. */
 const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] =
     {
         [WORKER_STARTING] =
@@ -74,7 +81,7 @@ const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] =
                 [WORKER_EXITED] = {WORKER_GONE, WORKER_FORGET},
                 [WORKER_LOST] = {WORKER_GONE, WORKER_KILL | WORKER_FORGET},
             },
-        /* Nothing happens to what is no more; the row stands so that the table is whole. */
+        /* Unreachable; the row makes the table complete. */
         [WORKER_GONE] =
             {
                 [WORKER_FORKED] = STAYS(WORKER_GONE),
@@ -89,7 +96,7 @@ const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] =
 };
 static_assert(WORKER_STATES == 5 && WORKER_EVENTS == 8, "a new state or event wants its cells in the table");
 
-/* The signal that asks a worker for its stack; the runtime's handler answers (docs/design.md). */
+/* Return the signal that asks a worker for its stack; the runtime's handler sends it (docs/design.md). */
 static int ask_signal(void)
 {
     return SIGRTMAX - 3;
@@ -126,7 +133,7 @@ static void set_state(struct pinfold_pool *pool, struct worker *worker, uint8_t 
 
 static void send_signal(const struct worker *worker, int signal)
 {
-    /* ESRCH, the only failure left, says that it is dead already. */
+    /* ESRCH, the only failure left, means that the worker is dead. */
     if (worker->pidfd >= 0)
         (void)syscall(SYS_pidfd_send_signal, worker->pidfd, signal, NULL, 0);
 }
@@ -141,13 +148,13 @@ bool worker_usage(const struct worker *worker, struct usage *ret_usage)
     return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
 }
 
-/* What lies there unread goes with it, descriptors and all. */
+/* Close the peer. Closing it also closes descriptors in unread messages. */
 static void close_peer(struct pinfold_pool *pool, struct worker *worker)
 {
     if (worker->peer < 0)
         return;
     reactor_forget(pool, worker->peer);
-    (void)shutdown(worker->peer, SHUT_RDWR); /* ENOTCONN: its end is closed */
+    (void)shutdown(worker->peer, SHUT_RDWR); /* ENOTCONN: the worker's end is closed */
     if (frame_left(worker->peer))
         template_close(worker->template, &worker->peer);
     else
@@ -183,7 +190,7 @@ void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_e
         reactor_drop(pool, &worker->timer);
     }
     if (step->actions & WORKER_OFFER) {
-        /* The one used last is warmest, and the others get a chance to be idle for long enough to be let go. */
+        /* The worker used last is warmest, and the others can reach their idle timeout. */
         TAILQ_INSERT_HEAD(&pool->idle, worker, idle);
         reactor_drop(pool, &worker->timer);
         if (pool->config.idle_timeout_ns != PINFOLD_FOREVER)
@@ -232,7 +239,7 @@ static int open_pipe(int *ret_read, int *ret_write)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of our end only: programs expect a pipe that waits */
+    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of our end only: programs expect a blocking pipe */
     *ret_read = ends[0];
     *ret_write = ends[1];
     return 0;
@@ -244,7 +251,7 @@ static int open_printed(struct worker *worker)
     return r < 0 ? r : frame_send(worker->peer, FRAME_PRINTED, 0, NULL, NULL, 0, &worker->printed, 1);
 }
 
-/* Makes the worker's descriptors, watches ours and sends the others to the template. */
+/* Make the worker's descriptors, watch ours and send the others to the template. */
 static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
 {
     _cleanup_close_ int channel = -1, out = -1, err = -1;
@@ -261,17 +268,22 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
     if (r == 0 && pool->config.flags & PINFOLD_PRINTED)
         r = open_printed(worker);
     if (r == 0)
-        r = reactor_watch(pool, worker->peer, WATCH_WORKER_PEER, worker->number);
+        r = reactor_watch(pool, worker->peer, PEER_EVENTS, &pool->workers, SOURCE_PEER, worker->number);
     if (r == 0)
-        r = reactor_watch(pool, worker->pipes[WORKER_OUT], WATCH_WORKER_OUT, worker->number);
+        r = reactor_watch(pool, worker->pipes[WORKER_OUT], EPOLLIN, &pool->workers, SOURCE_OUT, worker->number);
     if (r == 0)
-        r = reactor_watch(pool, worker->pipes[WORKER_ERR], WATCH_WORKER_ERR, worker->number);
+        r = reactor_watch(pool, worker->pipes[WORKER_ERR], EPOLLIN, &pool->workers, SOURCE_ERR, worker->number);
     if (r < 0)
         return r;
     struct frame_start start = {0};
     memcpy(start.worker_id, worker->id, sizeof(start.worker_id));
     const int fds[] = {channel, out, err};
     return frame_send(worker->template->control, FRAME_START, worker->number, &start, NULL, 0, fds, 3);
+}
+
+static void timer_passed(void *pool, struct deadline *timer)
+{
+    worker_due(pool, CONTAINER_OF(timer, struct worker, timer));
 }
 
 int worker_start(struct pinfold_pool *pool, struct template *template)
@@ -282,7 +294,7 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
     worker->template = template;
     worker->peer = worker->pidfd = worker->pipes[WORKER_OUT] = worker->pipes[WORKER_ERR] = -1;
     worker->printed = -1;
-    worker->timer.kind = DEADLINE_WORKER;
+    worker->timer.passed = timer_passed;
     output_reset(&worker->output[WORKER_ERR], LOADING_ERR_BYTES);
     int r = make_id(worker->id);
     if (r == 0)
@@ -330,7 +342,7 @@ int worker_send(struct worker *worker, const struct call *call, uint32_t flags)
 
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
 {
-    /* What its calls use is what the kernel counts from here on; it has had no children yet, or they are its set-up's. */
+    /* Its calls' usage is counted from here on. It has no children yet, or only its set-up's. */
     struct usage usage;
     if (pool_distrusts(pool)) {
         worker->user_us = usage_own_time_us(worker->pid);
@@ -346,7 +358,6 @@ int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *c
     int r = worker_send(worker, call, 0);
     if (r < 0)
         return r;
-    close_fd(&call->spill); /* large; and what is inline waits for the call to end, or to be returned */
     worker->handed_last = true;
     worker_step(pool, worker, WORKER_HAND);
     worker_begin(pool, worker, call);
@@ -389,8 +400,8 @@ void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, 
 {
     if (worker->pipes[stream] < 0)
         return;
-    /* A flood is taken in portions, so that it cannot keep the reactor from everybody else. What a dead or
-     * finished worker left behind is at most a pipe full, unless somebody goes on writing. */
+    /* Read at most a portion, so that a flood cannot occupy the reactor. A dead or finished worker left at most
+     * a full pipe, unless another process still writes. */
     ahead_reading(worker);
     int r = output_read(&worker->output[stream], worker->pipes[stream], all ? 1 << 20 : 1 << 18);
     ahead_reading(worker);
@@ -398,7 +409,7 @@ void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, 
         reactor_close(pool, &worker->pipes[stream]);
 }
 
-/* It ended, or is of no use, before it was ready. */
+/* The worker ended, or is useless, before it was ready. */
 static void never_ready(struct pinfold_pool *pool, struct worker *worker, const char *how)
 {
     if (++pool->stillborn < WORKERS_STILLBORN)
@@ -413,7 +424,7 @@ static void never_ready(struct pinfold_pool *pool, struct worker *worker, const 
     pool_worker_failed(pool, worker->template, text, strnlen(text, (size_t)n));
 }
 
-/* It ended by itself before it had begun a call. The next one may be no better. */
+/* The worker ended by itself before it began a call. The next one may do the same. */
 static void never_used(struct pinfold_pool *pool, struct template *template)
 {
     if (++pool->stillborn >= WORKERS_STILLBORN)
@@ -427,8 +438,8 @@ void worker_idle_died(struct pinfold_pool *pool, struct worker *worker)
     worker_retire(pool, worker, "died");
 }
 
-/* The channel is at its end although the template has not reported a death: it may be on its way, or the program
- * closed a descriptor that is not its own. */
+/* The channel is at its end, but the template has not reported a death. The report may be on its way, or the
+ * program closed a descriptor that it does not own. */
 static void peer_closed(struct pinfold_pool *pool, struct worker *worker)
 {
     close_peer(pool, worker);
@@ -444,7 +455,7 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
     ahead_recall(pool, worker);
     struct call *call = worker->call;
     if (call) {
-        /* A result that is being told counts, whatever comes behind it. */
+        /* A result that is being delivered counts, whatever comes behind it. */
         if (call->outcome == CALL_UNDECIDED)
             result_drop(call->result);
         call_evidence(call, call_blame(code), "%s", what);
@@ -471,7 +482,8 @@ static uint32_t verdict_of(const struct call *call, const struct frame_result *b
     return verdicts[body->status];
 }
 
-/* Whether no more is told than there was: time of all processors, for as long as the call took, and memory. */
+/* Return whether the reported usage is possible: the time of all processors for the call's duration, and the
+ * machine's memory. */
 static bool is_credible(const struct pinfold_pool *pool, const struct call *call, const struct frame_result *body)
 {
     const uint64_t wall_us = (uint64_t)(now_ns() - call->started) / 1000 + CREDIT_US;
@@ -479,12 +491,12 @@ static bool is_credible(const struct pinfold_pool *pool, const struct call *call
     return body->user_us <= most_us && body->sys_us <= most_us - body->user_us && body->peak_kb <= pool->memory_kb;
 }
 
-/* What its call has used is what the kernel says in a box, and the worker's word elsewhere. False: it is dead, or another
- * program, and its end will tell. */
+/* Take what the call used: from the kernel for boxed workers, from the worker's report otherwise. False: the
+ * worker is dead or runs another program, and its exit will be reported. */
 static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, const struct frame_result *body)
 {
     const bool credible = is_credible(pool, worker->call, body);
-    const bool ahead = worker->ahead.n > 0; /* the end of the worker is not that of this call */
+    const bool ahead = worker->ahead.n > 0; /* the worker's end would not be that of this call */
     const bool execs = pool->config.isolation == PINFOLD_SPAWN;
     struct usage usage;
     if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, &usage) && (execs || !usage.execed)) {
@@ -505,13 +517,13 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, c
     return true;
 }
 
-/* The descriptor of a spill that the worker could not send. -ESRCH: nor can it any more. */
+/* Open the descriptor of a spill that the worker could not send. -ESRCH: the worker is dead. */
 static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
 {
     int32_t number;
     memcpy(&number, frame->tail, sizeof(number));
     int r = spill_open_held(worker->pid, number, &frame->fds[0]);
-    if (pidfd_ended(worker->pidfd)) /* what its pid names may be another's */
+    if (pidfd_ended(worker->pidfd)) /* its pid may name another process then */
         return -ESRCH;
     frame->n_fds = r == 0;
     return r == -EBADMSG ? error_set(error, r, "the number that came as the spill of the result is none")
@@ -524,7 +536,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     struct call *call = worker->call;
     if (worker->state != WORKER_BUSY || !call || call->id != frame->head.id || worker->answered ||
         !ahead_answered(worker)) {
-        /* Of two results, which one? None, unless one is told already. */
+        /* Two results contradict each other: accept none, unless one is being delivered. */
         bool second = call && call->id == frame->head.id && (worker->answered);
         worker_damaged(pool, worker, -EPROTO,
                        second ? "it sent more than one result" : "it sent a result that nobody asked for");
@@ -536,19 +548,19 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != RESULT_OK;
     const bool held = body->flags & RESULT_HELD;
     int r = fits && held ? take_held(worker, frame, &error) : 0;
-    if (r == -ESRCH) /* how it ended, its template is about to tell */
+    if (r == -ESRCH) /* the template is about to report its exit */
         return;
     if (fits && r == 0)
         r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
-    else if (!fits) /* it is not even looked at: to copy or map it costs what the limit is there to save */
+    else if (!fits) /* do not even look: a copy or a mapping would cost what the limit saves */
         call->result->public.metrics.result_bytes = body->payload_size;
     if (r < 0) {
         worker_damaged(pool, worker, r, error.text);
         return;
     }
-    if (fits) /* a mapping holds the file */
+    if (fits) /* the mapping keeps the file */
         frame_release(frame);
-    if (verdict == PINFOLD_INTERNAL) /* it may have had nowhere to put its result */
+    if (verdict == PINFOLD_INTERNAL) /* it may have had no directory for its result */
         pool_restore_spills(pool);
     if (!fits)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
@@ -558,18 +570,18 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
     bool measured = take_usage(pool, worker, body);
     call_waits(pool, call);
-    if (call->state == CALL_LATE) /* a value that came too late is none */
+    if (call->state == CALL_LATE) /* drop a value that came too late */
         result_drop(call->result);
     worker->calls++;
     worker->answered = call->answered = true;
     pool->stillborn = 0;
-    /* One that is dead already is told of by its template, any moment; and with it what only a death tells, the peak of all
-     * that it has executed. */
+    /* If the worker is dead already, its template is about to report that, and what only a death shows: the
+     * peak of all that it executed. */
     worker->unmeasured = !measured;
     worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
 }
 
-/* Its result counts: nothing else waited in the channel. */
+/* Settle its result: nothing else was left in the channel. */
 static void receive_result(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
@@ -600,7 +612,7 @@ static void take_stack(struct pinfold_pool *pool, struct worker *worker, const s
 {
     struct call *call = worker->call;
     if (!call || call->id != frame->head.id)
-        return; /* asked too late: the call it speaks of is over */
+        return; /* it was asked too late: the call is over */
     if (result_text(&call->result->stack, (const char *)frame->tail, frame->tail_size) == 0)
         call_step(pool, call, CALL_STACK);
 }
@@ -613,14 +625,14 @@ static void take_note(struct worker *worker, const struct frame *frame)
         call->result->public.note_size = frame->tail_size;
 }
 
-/* It cannot start, and is about to exit. True: the worker is gone, and its template with it. */
+/* The worker cannot start and is about to exit. True: the worker is gone, and its template with it. */
 static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
 {
     const char *text = (const char *)frame->tail;
     switch (worker->state) {
-    case WORKER_STARTING: /* a forked one too, whose word was faster than its template's */
+    case WORKER_STARTING: /* also a forked one, whose frame was faster than its template's */
         if (pool->config.isolation == PINFOLD_SPAWN && !worker->template->loaded) {
-            /* the next one would load the same, and fail as well */
+            /* the next worker would load the same and fail, too */
             template_end(pool, worker->template, text, frame->tail_size);
             return true;
         }
@@ -629,7 +641,7 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
         worker_retire(pool, worker, "killed: it could not start");
         pool_worker_failed(pool, worker->template, text, frame->tail_size);
         break;
-    case WORKER_BUSY: /* it had its call before it was known */
+    case WORKER_BUSY: /* it got its call before the failure was known */
         if (worker->answered)
             break;
         call_evidence(worker->call, PINFOLD_INTERNAL, "the worker could not start: %.*s", (int)frame->tail_size,
@@ -642,11 +654,11 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
     return false;
 }
 
-/* Takes one frame; false: there is none, or the worker is no more. */
+/* Receive one frame. False: there is none, or the worker is gone. */
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     const struct template *template = worker->template;
-    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* what is surplus shall not be closed here */
+    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* surplus descriptors must not be closed here */
     struct frame frame;
     int r = frame_receive_noting(worker->peer, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer, &frame,
                                  &worker->unread);
@@ -656,11 +668,12 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         peer_closed(pool, worker);
         return false;
     }
-    /* Once it has begun another call, what it sends is that one's, unless it is a second result. */
+    /* Once it has begun another call, its frames belong to that, except a second result. */
     if (worker->answered && ahead_has_next(worker) && (r < 0 || frame.head.id != worker->call->id))
         receive_result(pool, worker);
     if (r < 0) {
-        /* No frame makes the kernel refuse to receive: then the channel is not one any more, in this process. */
+        /* A bad frame never makes receiving itself fail: something else closed or replaced this channel in this
+         * process. */
         const bool received = r == -EPROTO || r == -EMFILE;
         worker_damaged(pool, worker, received ? r : -EIO,
                        r == -EPROTO   ? "it sent a damaged frame"
@@ -678,7 +691,7 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
     case FRAME_NOTE:
         take_note(worker, &frame);
         break;
-    case FRAME_READY: /* it cannot be killed before its template has told who it is */
+    case FRAME_READY: /* it cannot be killed before its template has reported its pid */
         worker->ready = worker->template->loaded = true;
         if (worker->pid)
             worker_step(pool, worker, WORKER_READY);
@@ -697,19 +710,20 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 
 void worker_receive(struct pinfold_pool *pool, struct worker *worker)
 {
-    /* Bounded, so that a flood of frames cannot keep the reactor from everybody else; but all that a worker can have
-     * sent of the calls that it was handed ahead. */
+    /* Bounded, so that a flood of frames cannot occupy the reactor. The bound covers all that a worker can have
+     * sent for the calls handed ahead. */
     uint64_t number = worker->number;
     uint32_t left = 4 * (AHEAD_DEPTH + 1);
     while (left > 0 && worker->peer >= 0 && receive_one(pool, worker))
         left--;
     if (left == 0 && worker->peer >= 0)
-        reactor_again(pool, worker->peer, WATCH_WORKER_PEER, number);
+        reactor_again(pool, worker->peer, PEER_EVENTS, &pool->workers, SOURCE_PEER, number);
     if (handle_get(&pool->workers, number) && worker->answered)
         receive_result(pool, worker);
 }
 
-/* The pid that a process of another namespace has in ours (proc(5), /proc/[pid]/fdinfo); 0: it has none any more. */
+/* Return the pid that a process in another namespace has here (proc(5), /proc/[pid]/fdinfo); 0: it has none any
+ * more. */
 static pid_t pid_here(int pidfd)
 {
     char path[48], text[512];
@@ -744,7 +758,7 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
         if (pool->config.namespaces & CLONE_NEWPID)
             pid = pid_here(worker->pidfd);
     }
-    if (pid < 0) { /* what could not be killed, or looked at, is not used; its closed channel ends it */
+    if (pid < 0) { /* a worker that cannot be killed or examined is not used; closing its channel ends it */
         const char *text = strerror(-pid);
         worker_retire(pool, worker, "no descriptor for it");
         pool_worker_failed(pool, worker->template, text, strlen(text));
@@ -764,19 +778,27 @@ void worker_started(struct pinfold_pool *pool, struct worker *worker, struct fra
         worker_step(pool, worker, WORKER_READY);
 }
 
-/* Its call lies in its socket, unread, and it is dead, or has at least been sent SIGKILL: it was killed when it was idle,
- * say. But a start that was told is one: whoever kills a worker because of it has killed that call. */
+/* Return whether the worker died without having read its call from the socket, for example killed while idle.
+ * It is dead or has been sent SIGKILL. A start that was reported as an event counts as one: killing a worker
+ * for it kills that call. */
 static bool never_begun(const struct pinfold_pool *pool, const struct worker *worker)
 {
     return worker->unread && worker->handed_last && worker->call->state == CALL_RUNNING &&
            !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
-/* Then the call is for another one. */
+/* Return whether the request is unchanged. A program in a box, this worker's last call, may have peeked at the next call's
+ * message without taking it (recv(2), MSG_PEEK), and so got a descriptor by which it can write to a spill. */
+static bool is_intact(const struct pinfold_pool *pool, const struct worker *worker)
+{
+    return worker->call->spill < 0 || !pool_wants_seals(pool) || worker->calls == 0;
+}
+
+/* Give a call that was never begun to another worker. */
 static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    if (!call || !never_begun(pool, worker) || !call->payload || call->returns >= CALL_RETURNS)
+    if (!call || !never_begun(pool, worker) || !is_intact(pool, worker) || call->returns >= CALL_RETURNS)
         return;
     call->returns++;
     worker->call = NULL;
@@ -787,12 +809,12 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
 {
     /* What it sent before it died counts: a result is a result. */
     uint64_t number = worker->number;
-    if (worker->call && pool_distrusts(pool)) /* its pid may be another's by now */
+    if (worker->call && pool_distrusts(pool)) /* its pid may be another process's by now */
         call_usage_total(worker->call, report->user_us, report->sys_us, report->peak_kb);
     if (worker->peer >= 0)
         worker_receive(pool, worker);
     if (!handle_get(&pool->workers, number))
-        return; /* its last word was that it cannot start, which ended the template and all of its workers */
+        return; /* its last frame was FAILED, which ended the template and all of its workers */
     ahead_abandon(pool, worker);
 
     int status = report->status;
@@ -812,9 +834,9 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
         if (!call->answered || worker->unmeasured || pool_distrusts(pool))
             call_usage_total(call, report->user_us, report->sys_us, report->peak_kb);
         if (call->outcome != CALL_UNDECIDED) {
-            /* it is known how the call ended; how its worker was brought down says nothing more */
+            /* the outcome is known; the worker's end adds nothing */
         } else if (WIFEXITED(status) && call->declined) {
-            /* it has said why */
+            /* the reason is known */
         } else if (never_begun(pool, worker)) {
             call_evidence(call, call->returns ? PINFOLD_INTERNAL : PINFOLD_LOST,
                           "%s ended before it had begun the call (%s)",
@@ -850,11 +872,11 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
 
 void worker_lost(struct pinfold_pool *pool, struct worker *worker)
 {
-    /* It may be alive yet, and begin one call after another until they are taken back. */
+    /* The worker may still be alive, and begin further calls until they are recalled. */
     ahead_recall(pool, worker);
     if (worker->peer >= 0 && worker->state == WORKER_BUSY) {
-        /* What is unread after the kill, its program never sees. If nothing is, because it has died of it, its channel
-         * says whether there was. */
+        /* Its program never sees what is unread after the kill. If the worker is dead by then, its channel
+         * reports whether a message was unread. */
         send_signal(worker, SIGKILL);
         int left;
         if (ioctl(worker->peer, SIOCOUTQ, &left) == 0 && left > 0)
@@ -889,8 +911,8 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
         worker_retire(pool, worker, "idle");
         break;
     case WORKER_BUSY:
-        /* How it ended, the template has yet to tell; it has as long as for one we killed. Its memory may take long to
-         * give back. */
+        /* The template has yet to report its exit, and has as long for it as after a kill. Freeing its memory
+         * may take long. */
         if (pidfd_ended(worker->pidfd) || usage_is_exiting(worker->pid) ||
             cgroup_ran_out(&pool->cgroup, worker->id, &(uint64_t){0})) {
             worker_step(pool, worker, WORKER_RETIRE);
@@ -905,4 +927,19 @@ void worker_due(struct pinfold_pool *pool, struct worker *worker)
     default:
         break;
     }
+}
+
+void worker_ready(void *context, void *object, unsigned source)
+{
+    struct pinfold_pool *pool = context;
+    struct worker *worker = object;
+    if (source == SOURCE_PEER) {
+        worker_receive(pool, worker);
+        return;
+    }
+    const uint64_t number = worker->number;
+    if (worker->ahead.n > 0) /* the output is the present call's; no other may begin while it is read */
+        ahead_settle(pool, worker);
+    if (handle_get(&pool->workers, number))
+        worker_drain(pool, worker, source == SOURCE_OUT ? WORKER_OUT : WORKER_ERR, false);
 }

@@ -1,7 +1,7 @@
-/* worker.h - the life of a worker, as the pool sees it.
+/* worker.h - the life of a worker, as the pool sees it, under the pool's lock.
  *
- * The whole life is the table worker_life in worker.c. The template forks, reaps and reports; the pool kills, by
- * pidfd, and believes in a death only when the template reports it or dies itself. Under the pool's lock.
+ * The whole life is the table worker_life in worker.c. The template forks, reaps and reports. The pool kills by
+ * pidfd, and considers a worker dead only when its template reports that or dies itself.
  *
  *                FORKED, READY          HAND
  *    STARTING -------------------> IDLE ------> BUSY
@@ -30,18 +30,18 @@ enum worker_state {
     WORKER_STARTING, /* asked for; spawned ones until they are READY */
     WORKER_IDLE,
     WORKER_BUSY,
-    WORKER_ENDING, /* killed, or told to go; the template has not reported its exit yet */
+    WORKER_ENDING, /* killed, or cut off; the template has not reported its exit yet */
     WORKER_GONE,
     WORKER_STATES
 };
 
 enum worker_event {
-    WORKER_FORKED,  /* the template made it, and it can take a call */
-    WORKER_SPAWNED, /* the template made it, and it has yet to load */
+    WORKER_FORKED,  /* the template forked it, and it can take a call */
+    WORKER_SPAWNED, /* the template started it, and it has yet to load */
     WORKER_READY,   /* it has loaded */
     WORKER_HAND,    /* it gets a call */
-    WORKER_RETURN,  /* it answered and may be used again */
-    WORKER_RETIRE,  /* it is wanted no more */
+    WORKER_RETURN,  /* it sent the result and may be used again */
+    WORKER_RETIRE,  /* it is not wanted any more */
     WORKER_EXITED,  /* the template reaped it, or could not make it */
     WORKER_LOST,    /* the template is gone */
     WORKER_EVENTS
@@ -49,10 +49,10 @@ enum worker_event {
 
 enum worker_action {
     WORKER_OFFER = 1,  /* put it on the idle list */
-    WORKER_TAKE = 2,   /* take it off */
+    WORKER_TAKE = 2,   /* take it off the idle list */
     WORKER_KILL = 4,   /* SIGKILL */
-    WORKER_HANGUP = 8, /* close its channel: it is not known well enough to be killed */
-    WORKER_FORGET = 16 /* close all of it and free it */
+    WORKER_HANGUP = 8, /* close its channel: without a pidfd it cannot be killed */
+    WORKER_FORGET = 16 /* close and free all of it */
 };
 
 struct worker_step {
@@ -63,11 +63,11 @@ struct worker_step {
 extern const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS];
 
 #define WORKER_STUCK_NS                                                                                           \
-    (10 * INT64_C(1000000000)) /* a START, or a death, not reported after so long: the template hangs */
-#define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* a closed channel without a death: killed after so long */
+    (10 * INT64_C(1000000000)) /* a START, or a death, not reported after this time: the template hangs */
+#define WORKER_CLOSED_NS (100 * INT64_C(1000000)) /* from a closed channel without a death to the kill */
 #define LOADING_ERR_BYTES                                                                                         \
-    2048                     /* of what a worker prints on stderr before it is ready, kept to tell why it ended */
-#define WORKERS_STILLBORN 3u /* so many in a row that end before they are of any use: no more at once */
+    2048 /* of what a worker prints on stderr before it is ready, kept to report why it ended */
+#define WORKERS_STILLBORN 3u /* in a row that ended before any use: a pause */
 
 enum { WORKER_OUT, WORKER_ERR, WORKER_STREAMS };
 
@@ -82,72 +82,76 @@ struct worker {
     TAILQ_ENTRY(worker) idle; /* among the idle ones */
     struct ahead ahead;
     struct deadline timer; /* STARTING, ENDING: the template hangs; IDLE: let go; BUSY, channel closed: kill */
-    struct call *call;     /* BUSY: whose; ENDING: until the call is told */
+    struct call *call;     /* BUSY: its call; ENDING: until the result is delivered */
     struct output output[WORKER_STREAMS];
     int pipes[WORKER_STREAMS]; /* read ends; -1: end-of-file was seen */
-    int printed;               /* what waits to come through them (printed.h); -1: there is none */
+    int printed;               /* the printed buffer (printed.h); -1: none */
     int peer;
     int pidfd; /* -1 until STARTED */
     pid_t pid; /* 0 until STARTED */
     uint8_t state;
     bool handed_last;      /* nothing was sent to it after its present call */
-    bool unread;           /* it died with the last message that it was sent unread */
-    bool answered;         /* its call has a result, which is told when its channel is empty */
-    bool unmeasured;       /* what that has used, its end will tell */
-    bool ready;            /* it has loaded, if it was spawned */
-    bool quiet;            /* that call printed nothing, and what is in the pipes is another's */
+    bool unread;           /* it died with the last message sent to it unread */
+    bool answered;         /* its call has a result, delivered when the channel is empty */
+    bool unmeasured;       /* its exit will report what that call used */
+    bool ready;            /* spawned and loaded */
+    bool quiet;            /* that call printed nothing: the pipes hold the output of others */
     uint32_t answer_flags; /* of that RESULT */
-    uint32_t calls;        /* that it has finished */
+    uint32_t calls;        /* calls that it has finished */
     uint64_t inherited_kb;
     uint32_t cpu_slot;        /* 1 ..; 0: it has none */
     struct usage_waits waits; /* before its call; with PINFOLD_CPU_SLOTS */
-    uint64_t user_us, sys_us; /* before its call: all, or of the calls that it finished, as it told */
+    uint64_t user_us, sys_us; /* before its call: all, or as reported with its finished calls */
     char exit_reason[64];     /* for the event of its exit; "": it died by itself */
 };
 
-/* Asks the template for a worker. */
+/* Ask the template for a worker. */
 int worker_start(struct pinfold_pool *pool, struct template *template);
 
-/* The one place where a worker's state changes. */
+/* Apply an event: the only function that changes a worker's state. */
 void worker_step(struct pinfold_pool *pool, struct worker *worker, enum worker_event event);
 
-/* WORKER_RETIRE, noting why, unless it is ending already. */
+/* Raise WORKER_RETIRE with this reason, unless the worker is ending already. */
 void worker_retire(struct pinfold_pool *pool, struct worker *worker, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* An idle one's end was seen. */
+/* Handle the death of an idle worker. */
 void worker_idle_died(struct pinfold_pool *pool, struct worker *worker);
 
-/* Sends it the call. -EPIPE: it is dead and will be reported so; the call is untouched. */
+/* Hand the call to the worker. A failure leaves the call untouched. -EPIPE: the worker is dead and will be
+ * reported so. */
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
-/* The frame alone, with these of enum frame_call's flags. */
+/* Send the frame alone, with these flags of struct frame_call. */
 int worker_send(struct worker *worker, const struct call *call, uint32_t flags);
-/* Whether it has taken its present call, which was not handed ahead, out of its socket. */
+/* Return whether the worker has read its present call, which was not handed ahead, from its socket. */
 bool worker_has_taken(const struct worker *worker);
-/* It is at this call from now on. */
+/* Make the call the worker's present one. */
 void worker_begin(struct pinfold_pool *pool, struct worker *worker, struct call *call);
-/* Nothing that comes from it can be used any more, because of `code`, nor what came and is not told yet. */
+/* Give up on the worker because of `code`: ignore later frames and drop any undelivered result. */
 void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, const char *what);
 
-/* Asks it where its program stands: it answers with a STACK frame, if it can. */
+/* Ask for the program's stack. The worker answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
 
-/* What it has used so far. False: it is dead, and its pid may be another's, or about to be. */
+/* Read what the worker has used so far. False: it is dead, and its pid may be another process's, now or soon. */
 bool worker_usage(const struct worker *worker, struct usage *ret_usage);
 
-/* Takes the frames that wait in its channel. */
+/* Take the frames that wait in its channel. */
 void worker_receive(struct pinfold_pool *pool, struct worker *worker);
 
-/* Takes what waits in its stdout or stderr. */
+/* Take what waits in its stdout or stderr. */
 void worker_drain(struct pinfold_pool *pool, struct worker *worker, int stream, bool all);
 
-/* Its timer ran out: idle for too long, closed its channel and lives on, or killed and never reported. */
+/* Handle a readable descriptor of the worker `object` in the pool `context` (handle.h, ready). */
+void worker_ready(void *context, void *object, unsigned source);
+
+/* Handle its timer: idle too long, alive with its channel closed, or killed and never reported. */
 void worker_due(struct pinfold_pool *pool, struct worker *worker);
 
-/* Closes and frees it, whatever it was. */
+/* Close and free the worker in any state. */
 void worker_forget(struct pinfold_pool *pool, struct worker *worker);
 
-/* The template's reports about it. */
+/* Handle the template's reports about it. */
 void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame);
 void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report);
 void worker_lost(struct pinfold_pool *pool, struct worker *worker);

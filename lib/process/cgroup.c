@@ -1,3 +1,4 @@
+/* cgroup.c - makes, limits, kills and removes the workers' control groups (cgroup.h). */
 #include "process/cgroup.h"
 
 #include <fcntl.h>
@@ -9,7 +10,7 @@
 #include "base/error.h"
 #include "base/util.h"
 
-/* pids.max counts threads as well: it is the wall behind the sampler, which counts processes (limit.c). */
+/* pids.max counts threads, too. It is the wall behind the sampler, which counts processes (limit.c). */
 #define THREADS 512u
 
 static int open_file(const struct cgroup *cgroup, const char *id, const char *name, int flags)
@@ -64,7 +65,7 @@ int cgroup_make(struct cgroup *cgroup, const char *id)
     int r = cgroup_put(cgroup, id, "memory.oom.group", "1");
     if (r == 0)
         r = cgroup_put(cgroup, id, "memory.swap.max", "0");
-    if (r < 0 && r != -ENOENT) { /* a kernel without swap has no file for it */
+    if (r < 0 && r != -ENOENT) { /* a kernel without swap has no such file */
         unlinkat(cgroup->fd, id, AT_REMOVEDIR);
         return r;
     }
@@ -82,7 +83,7 @@ void cgroup_limit(const struct cgroup *cgroup, const char *id, uint64_t memory_b
 void cgroup_kill(const struct cgroup *cgroup, const char *id)
 {
     if (cgroup->fd >= 0)
-        (void)cgroup_put(cgroup, id, "cgroup.kill", "1"); /* before Linux 5.14 the sweep is all there is */
+        (void)cgroup_put(cgroup, id, "cgroup.kill", "1"); /* before Linux 5.14 only the sweep kills */
 }
 
 bool cgroup_ran_out(const struct cgroup *cgroup, const char *id, uint64_t *ret_peak_bytes)
@@ -119,7 +120,7 @@ void cgroup_remove(struct cgroup *cgroup, const char *id)
         uint32_t capacity = cgroup->capacity ? 2 * cgroup->capacity : 16;
         void *left = reallocarray(cgroup->left, capacity, sizeof(*cgroup->left));
         if (!left)
-            return; /* whoever made the directory clears it */
+            return; /* the owner of the parent directory clears it */
         cgroup->left = left;
         cgroup->capacity = capacity;
     }

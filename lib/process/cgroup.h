@@ -1,9 +1,10 @@
-/* cgroup.h - a control group of its own for each worker (cgroup v2): the kernel bounds its memory exactly, files
- * without a name and all, and kills everything in it at once.
+/* cgroup.h - a control group for each worker (cgroup v2): the kernel bounds its memory exactly, unnamed files
+ * included, and kills everything in it at once.
  *
- * The pool is given a directory whose children have the controllers "memory" and "pids". It makes one child for each
- * worker, named by the worker's id; the worker moves itself there before it takes a call, since moving another
- * process can take the kernel milliseconds. All but cgroup_open and cgroup_make do what can be done, and say nothing.
+ * The pool is given a directory whose children have the controllers "memory" and "pids". It makes one child for
+ * each worker, named by the worker's id. The worker moves itself there before it takes a call, since moving
+ * another process can take the kernel milliseconds. All functions but cgroup_open and cgroup_make are best effort
+ * and report no error.
  */
 #ifndef PINFOLD_CGROUP_H
 #define PINFOLD_CGROUP_H
@@ -12,8 +13,8 @@
 #include <stdbool.h>
 
 struct cgroup {
-    int fd;                                     /* the directory; -1: there is none, and the rest does nothing */
-    char (*left)[PINFOLD_WORKER_ID_LENGTH + 1]; /* children that could not be removed yet */
+    int fd;                                     /* the directory; -1: none, and all functions do nothing */
+    char (*left)[PINFOLD_WORKER_ID_LENGTH + 1]; /* children to be removed later */
     uint32_t n_left, capacity;
 };
 
@@ -22,16 +23,16 @@ void cgroup_close(struct cgroup *cgroup);
 
 int cgroup_make(struct cgroup *cgroup, const char *id);
 
-/* What the worker and all below it may use from now on; 0: no bound. */
+/* Set what the worker and all its descendants may use from now on. 0: no bound. */
 void cgroup_limit(const struct cgroup *cgroup, const char *id, uint64_t memory_bytes, uint32_t processes);
 
-/* Kills all that is in it. */
+/* Kill everything in the group. */
 void cgroup_kill(const struct cgroup *cgroup, const char *id);
 
-/* Whether the kernel killed it for its memory, and how much it had at most. */
+/* Return whether the kernel killed the group for its memory, and how much it used at most. */
 bool cgroup_ran_out(const struct cgroup *cgroup, const char *id, uint64_t *ret_peak_bytes);
 
-/* Removes it, now or when it is empty. */
+/* Remove the group, now or once it is empty. */
 void cgroup_remove(struct cgroup *cgroup, const char *id);
 
 #endif

@@ -1,18 +1,19 @@
-/* pinfold-guard - stands above a template, and sees to it that nothing outlives a pool.
+/* pinfold-guard - stands above a template and makes sure that nothing outlives a pool.
  *
  *     pinfold-guard CALLER-PID:MARK:NAMESPACES SPILL-DIRECTORY TEMPLATE-COMMAND...
  *
- * MARK and NAMESPACES are hexadecimal, and may be 0. The mark (sweep.h) is for the pool, should both this process and the
- * template be killed. The namespaces are CLONE_NEW* of clone(2): the template starts in new ones, the guard stays
- * outside. What a template left in the spill directory (scratch.h) is removed.
+ * MARK and NAMESPACES are hexadecimal and may be 0. By the mark (sweep.h) the pool finds what is left if both this
+ * process and the template are killed. NAMESPACES are CLONE_NEW* of clone(2): the template starts in new ones, the
+ * guard stays outside. The guard removes what a template left in the spill directory (scratch.h).
  *
  * Descriptors: 0 /dev/null; 1 and 2 the log; 3 the lifeline, a socket to the pool; 4 the template's end of its
  * control socket, which becomes the template's descriptor 3. The environment is the template's.
  *
- * A template sweeps what its workers left behind. When the template itself is killed, everything below it falls to
- * the next subreaper above, and that is this process: without a thread, an interpreter or an allocation, it has
- * nothing to go wrong. What the pool is to close and would take long over, it closes. It ends, after the last descendant, when the lifeline is closed, when the caller dies (a
- * child that the caller forked may hold the lifeline open), or when the template dies.
+ * A template sweeps what its workers left behind. When the template itself is killed, its descendants are
+ * reparented to the next subreaper above, which is this process. It has no threads and no interpreter and
+ * allocates nothing, so that little can go wrong. It also closes descriptors for the pool that take long to close.
+ * When the lifeline is closed, the caller dies or the template dies, it kills all descendants and ends. A child
+ * that the caller forked may hold the lifeline open.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,7 +32,7 @@
 #include "process/sweep.h"
 #include "wire/frame.h"
 
-#define TEMPLATE_LAST_NS (500 * NS_PER_MS) /* what forks faster than it can be killed is not waited for */
+#define TEMPLATE_LAST_NS (500 * NS_PER_MS) /* do not wait for processes that fork faster than they can be killed */
 
 enum { LIFELINE = 3, CONTROL = 4, FIRST_UNKNOWN = 5 };
 
@@ -40,7 +41,7 @@ static int open_pidfd(pid_t pid)
     return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* As exec finds them: nothing ignored, nothing blocked, whatever the caller had. */
+/* Set the signals to what exec leaves: nothing ignored, nothing blocked, whatever the caller had. */
 static void reset_signals(void)
 {
     for (int number = 1; number <= SIGRTMAX; number++)
@@ -56,8 +57,8 @@ static int guard_write_file(const char *path, const char *text)
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* An exec takes a user's capabilities away, root's alone it leaves: these the template needs for its mounts, and to go
- * from one mount namespace to another (setns(2)). */
+/* Keep the capabilities that the template needs for its mounts and to change its mount namespace (setns(2)).
+ * Without this, an exec keeps them for root only. */
 static int keep_mounting(void)
 {
     static const unsigned kept[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT};
@@ -75,7 +76,8 @@ static int keep_mounting(void)
     return 0;
 }
 
-/* A namespace is given what its maker may have of the user's processes: not all, so that some are left for the caller. */
+/* Lower RLIMIT_NPROC by a quarter. A new namespace gets its maker's limit on the user's processes; some must be
+ * left for the caller. */
 static void leave_tasks(void)
 {
     struct rlimit limit;
@@ -85,7 +87,7 @@ static void leave_tasks(void)
     }
 }
 
-/* In a new user namespace: the user and the group stay what they are. */
+/* Map the user and the group to themselves in a new user namespace. */
 static int keep_user(uid_t uid, gid_t gid)
 {
     char users[32], groups[32];
@@ -99,7 +101,8 @@ static int keep_user(uid_t uid, gid_t gid)
     return r == 0 ? keep_mounting() : r;
 }
 
-/* Whether the guard, which alone reads from that pipe, is still there; a parent in another namespace has no pid. */
+/* Return whether the guard, the only reader of that pipe, still lives. A parent outside the namespace has no
+ * pid here. */
 static bool guard_lives(pid_t guard, int failure)
 {
     struct pollfd pipe = {failure, 0, 0};
@@ -109,8 +112,8 @@ static bool guard_lives(pid_t guard, int failure)
 static void become_template(char **command, pid_t guard, int failure, bool in_namespaces, uid_t uid, gid_t gid)
 {
     int code = in_namespaces ? -keep_user(uid, gid) : 0;
-    /* The template ends this again when it serves: it then sees the guard die by itself, and sweeps first. Not so
-     * as the first process of a namespace of pids, whose death is that of all others. */
+    /* The template clears this signal once it serves: it then notices the guard's death by itself and sweeps
+     * first. The first process of a pid namespace keeps it, since its death kills all others there. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!guard_lives(guard, failure))
         _exit(127);
@@ -134,8 +137,8 @@ static void report_failure(const char *what, const char *command, int code)
     frame_send(LIFELINE, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
 }
 
-/* The other end of `exec_pipe` is closed by a successful exec, and holds an errno after a failed one. False: the pool
- * does not know the template, and cannot use it. */
+/* Report a successful exec, which closes the other end of `exec_pipe`, or the errno that a failed one wrote
+ * there. False: the pool does not know the template and cannot use it. */
 static bool report_start(int exec_pipe, pid_t template, int pidfd, const char *command)
 {
     int code;
@@ -151,9 +154,9 @@ static bool report_start(int exec_pipe, pid_t template, int pidfd, const char *c
     return frame_send(LIFELINE, FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1) == 0;
 }
 
-/* Whether the pool has closed its end of the lifeline. What it sends there are descriptors that are to be closed, which
- * takes the kernel long when it is the last one of a large file (160 ms a GiB): with no room for them given, they are
- * closed here, without having been taken. */
+/* Return whether the pool has closed its end of the lifeline. The pool sends descriptors there to have them
+ * closed: the last one of a large file costs the kernel 160 ms a GiB. Received without a control buffer, they
+ * are closed here. */
 static bool lifeline_ended(void)
 {
     char byte;
@@ -164,14 +167,14 @@ static bool lifeline_ended(void)
     return got == 0 || errno != EAGAIN;
 }
 
-/* Returns when there is a reason to end. */
+/* Wait until there is a reason to end. */
 static void guard_watch(int caller, pid_t template, int exec_pipe, const char *command)
 {
     int pidfd = open_pidfd(template);
     enum { THE_LIFELINE, THE_CALLER, THE_TEMPLATE, THE_EXEC, WATCHED };
     struct pollfd watched[WATCHED] = {
         [THE_LIFELINE] = {LIFELINE, POLLIN, 0},
-        [THE_CALLER] = {caller, POLLIN, 0}, /* poll(2) passes over a negative descriptor */
+        [THE_CALLER] = {caller, POLLIN, 0}, /* poll(2) ignores a negative descriptor */
         [THE_TEMPLATE] = {pidfd, POLLIN, 0},
         [THE_EXEC] = {exec_pipe, POLLIN, 0},
     };
@@ -204,9 +207,10 @@ int main(int argc, char **argv)
     }
     syscall(SYS_close_range, FIRST_UNKNOWN, ~0U, 0);
     reset_signals();
-    /* In this order: if the caller is still our parent, the pidfd cannot be of another process with its pid. */
+    /* The order matters: if the caller is still our parent, the pidfd cannot be that of another process with
+     * its pid. */
     int caller_pidfd = open_pidfd(caller);
-    prctl(PR_SET_PDEATHSIG, SIGCONT); /* if somebody has stopped this process by then, it still has work to do */
+    prctl(PR_SET_PDEATHSIG, SIGCONT); /* a stopped guard must continue then, to sweep */
     if (getppid() != caller)
         return 0;
     setsid();
@@ -224,7 +228,7 @@ int main(int argc, char **argv)
     gid_t gid = getegid();
     if (namespaces)
         leave_tasks();
-    /* Not fork(), which knows no namespaces. What glibc does not know of this child, its exec forgets. */
+    /* fork() cannot make namespaces. What glibc does not know of this child is irrelevant after its exec. */
     pid_t guard = getpid(), child = (pid_t)syscall(SYS_clone, (unsigned long)namespaces | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
         become_template(command, guard, exec_pipe[1], namespaces != 0, uid, gid);
@@ -233,23 +237,26 @@ int main(int argc, char **argv)
                        errno);
         return 1;
     }
-    /* The pool shall see an end-of-file there when the template dies. */
+    /* The pool must see end-of-file there when the template dies. */
     close(CONTROL);
     close(exec_pipe[1]);
     guard_watch(caller_pidfd, child, exec_pipe[0], command[0]);
-    if (!namespaces) /* which have a /dev/shm of their own */
+    if (!namespaces) /* a new namespace has its own /dev/shm */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
-    /* The template last, and stopped until then, so that it tells nobody of deaths that are this one's doing. If this
-     * process is killed before it is done, the template goes on, and sweeps what is left. */
+    /* Kill the template last, and stop it until then, so that it does not report deaths that the guard causes.
+     * If the guard is killed before it is done, the template continues and sweeps the rest. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
-    kill(child,
-         SIGKILL); /* by its pid, which it has until it is reaped: in a box there may be no list to find it in */
-    sweep_all(SWEEP_FOREVER);
+    /* Remove the template's base before the template dies: after that, nobody would remove it if this process were killed,
+     * too. A template in namespaces dies with this process, and what runs in them still uses its base. */
     int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (spill_dir >= 0 && !namespaces)
+        scratch_clear_base_of(spill_dir, child);
+    kill(child, SIGKILL); /* by its pid, which it keeps until it is reaped: a box may have no list to find it in */
+    sweep_all(SWEEP_FOREVER);
     if (spill_dir >= 0)
         scratch_clear_bases(spill_dir);
-    /* Not exit(): LeakSanitizer stops a process there, and waits for that for ever if the SIGCONT of the caller's death
+    /* Not exit(): LeakSanitizer stops a process there, and waits for ever if the SIGCONT of the caller's death
      * comes in between. */
     _exit(0);
 }

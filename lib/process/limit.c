@@ -1,3 +1,4 @@
+/* limit.c - measures the processes of a call against its limits (limit.h). */
 #include "process/limit.h"
 
 #include <dirent.h>
@@ -13,10 +14,10 @@
 #include "process/usage.h"
 
 #define TREE_MAX 4096u
-#define FILES_MAX 1024u /* in memory, that are told from one another */
+#define FILES_MAX 1024u /* files in memory that are counted once each */
 #define DEVICES_MAX 16u
 
-/* One process, as a look has seen it. */
+/* One process, as seen by one look. */
 struct limit_seen {
     pid_t pid;
     uint64_t started;
@@ -26,12 +27,12 @@ struct limit_seen {
 struct tree {
     struct limit_use use;
     uint64_t anonymous_bytes, shared_bytes;
-    int failure; /* a negative errno of ours, for which something was not seen */
+    int failure; /* our own negative errno that kept something from being seen */
     uint32_t n;
-    pid_t found[TREE_MAX + 1]; /* each behind its parent; one more than the most, to tell that there are more */
+    pid_t found[TREE_MAX + 1]; /* parents before children; one more than the most, to detect more */
 };
 
-/* Files that lie in memory, and that a tree holds open. */
+/* Files in memory that a tree holds open. */
 struct files {
     uint64_t bytes;
     uint32_t n, n_devices;
@@ -70,8 +71,8 @@ static void find(pid_t pid, void *data)
         tree->found[tree->n++] = pid;
 }
 
-/* `shared`: memory by shares, which is exact among forks of one another, and slow. What may not be looked at so closely
- * (prctl(2), PR_SET_DUMPABLE) counts whole. */
+/* Add one process. `shared`: divide shared memory among its users, which is exact among forks of one another,
+ * but slow. A process that may not be examined so closely (prctl(2), PR_SET_DUMPABLE) counts whole. */
 static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool shared,
                 struct limit_seen *ret_seen)
 {
@@ -92,13 +93,14 @@ static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool 
     }
     if (r == 0)
         r = sweep_children_of(pid, find, tree);
-    /* After any other error it is gone: what it used is its parent's to tell, if that waited for it. */
+    /* After any other error the process is gone. Its parent's times contain its own if the parent waited for
+     * it. */
     if (error_is_ours(r))
         tree->failure = r;
 }
 
-/* Not by recursion: a program decides how deep this is, and the stack may be a small one of the caller's. *ret_seen, if it
- * is asked for, is the caller's to free, and ends with a pid of 0. */
+/* Examine the tree without recursion: a program decides how deep it is, and the stack may be a small one of the
+ * caller's. The caller frees *ret_seen, if asked for; it ends with a pid of 0. */
 static void tree_look(struct tree *tree, pid_t worker, const struct limits *limits, bool shared,
                       struct limit_seen **ret_seen)
 {
@@ -131,8 +133,8 @@ static int by_pid(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* The processor time of those that are gone since the last look, less what others were told of by waiting. Their time
- * itself is in what those use now. The two halves of one wait may fall into two looks. */
+/* Compute the processor time of the processes gone since the last look, minus the part that their parents got
+ * by waiting. That part is in the parents' use now. The two halves of one wait may fall into two looks. */
 static void account(struct limit_watch *watch, struct limit_seen *now)
 {
     uint32_t n = 0;
@@ -148,7 +150,7 @@ static void account(struct limit_watch *watch, struct limit_seen *now)
             gone_us += was->counted_us;
             old++;
         } else if (!was || is->pid < was->pid) {
-            /* One that is older than the last look was on its way from one parent to another, and taken to be gone. */
+            /* A process older than the last look was being reparented then, and taken to be gone. */
             waited_us += is->started < watch->last_started ? is->counted_us : is->waited_us;
             new ++;
         } else {
@@ -197,7 +199,7 @@ static void add_file(struct files *files, const char *path)
     files->bytes += (uint64_t)status.st_blocks * 512;
 }
 
-/* What a process holds open. None of a process that may not be looked at. */
+/* Add what a process holds open. Nothing of a process that may not be examined. */
 static void add_open(struct files *files, pid_t pid)
 {
     char path[64], target[16];
@@ -206,7 +208,7 @@ static void add_open(struct files *files, pid_t pid)
     if (!open)
         return;
     for (struct dirent *entry; (entry = readdir(open));) {
-        /* Sockets, pipes and the like have no path; and most of all descriptors are theirs, or a file's on a disk. */
+        /* Sockets, pipes and the like have no path. Most other descriptors are those of files on a disk. */
         if (readlinkat(dirfd(open), entry->d_name, target, sizeof(target)) > 0 && target[0] == '/') {
             snprintf(path, sizeof(path), "/proc/%d/fd/%.20s", pid, entry->d_name);
             add_file(files, path);
@@ -215,7 +217,8 @@ static void add_open(struct files *files, pid_t pid)
     closedir(open);
 }
 
-/* The scratch directory's mount, in the worker's own namespace: the last line of it in proc(5), /proc/[pid]/mountinfo. */
+/* Open the scratch directory's mount in the worker's own namespace: its last entry in proc(5),
+ * /proc/[pid]/mountinfo. */
 static int open_scratch(pid_t worker)
 {
     char path[32 + 4096], line[8192];
@@ -248,7 +251,7 @@ static uint64_t scratch_bytes(struct limit_watch *watch, pid_t worker)
     return (uint64_t)(status.f_blocks - status.f_bfree) * (uint64_t)status.f_bsize;
 }
 
-/* A page of such a file may be mapped as well: of the two accounts the larger one counts. */
+/* A page of such a file may be mapped, too: the larger of the two sums counts. */
 static void add_files(struct tree *tree, struct limit_watch *watch, pid_t worker)
 {
     struct files *files = calloc(1, sizeof(*files));
@@ -258,7 +261,7 @@ static void add_files(struct tree *tree, struct limit_watch *watch, pid_t worker
     }
     const uint64_t scratch = scratch_bytes(watch, worker);
     struct stat status;
-    if (scratch > 0 && fstat(watch->scratch, &status) == 0) /* what is open there counts with the rest of it */
+    if (scratch > 0 && fstat(watch->scratch, &status) == 0) /* files open there count with the rest of it */
         files->devices[files->n_devices++] = (struct device){status.st_dev, false};
     for (uint32_t i = 0; i < tree->n; i++)
         add_open(files, tree->found[i]);
@@ -279,7 +282,8 @@ enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limi
     }
     if (limits->memory_bytes)
         add_files(&tree, watch, worker);
-    /* Forks share what neither has written to, and each of them counts it: before that hits anybody, look closer. */
+    /* Forks share the pages that neither has written to, and each counts them: look closer before that hits
+     * anybody. */
     if (limits->memory_bytes && tree.use.processes > 1 && tree.use.memory_bytes > limits->memory_bytes) {
         const uint64_t cpu_ns = tree.use.cpu_ns;
         inherited_bytes = 0;

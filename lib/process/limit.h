@@ -1,5 +1,5 @@
-/* limit.h - what one call may use, and whether its processes have used more. Sampled from outside (proc(5)), so
- * that nothing the program says or does to itself has a part in the answer.
+/* limit.h - what one call may use, and whether its processes use more. Sampled from outside (proc(5)), so that
+ * nothing the program says or does to itself can influence the result.
  */
 #ifndef PINFOLD_LIMIT_H
 #define PINFOLD_LIMIT_H
@@ -9,51 +9,51 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* 0: no bound. All count the worker and every descendant of it. */
+/* 0: no bound. All count the worker and all its descendants. */
 struct limits {
-    uint64_t
-        memory_bytes; /* anonymous and shared memory in use, and what files in memory take that they hold open, or in a
-                              view of their own; not what is shared with the template or a file on a disk */
+    /* Anonymous and shared memory in use, and files in memory that the processes hold open or have in a view of
+     * their own. Without memory shared with the template or with a file on a disk. */
+    uint64_t memory_bytes;
     uint64_t cpu_ns;    /* user and system time */
-    uint32_t processes; /* that live at once, the worker among them */
+    uint32_t processes; /* living at once, the worker included */
 };
 
-/* What the tree of one worker held at the last look. */
+/* What the tree of one worker used at the last look. */
 struct limit_use {
     uint64_t memory_bytes;
     uint64_t cpu_ns;
     uint32_t processes;
-    int failure; /* LIMIT_UNSEEN: a negative errno */
+    int failure; /* if LIMIT_UNSEEN: a negative errno */
 };
 
-/* What one call's looks have to know of one another. Zero, but for `in_view`, before the first. */
+/* What the looks of one call keep between them. Zero, except `in_view`, before the first. */
 struct limit_watch {
-    bool in_view;            /* the worker has mounts of its own, and its scratch directory is memory among them */
-    bool looked;             /* for that */
-    int scratch;             /* a descriptor of it, once it was looked for; -1: there is none */
+    bool in_view;            /* the worker has its own mounts, a scratch directory in memory among them */
+    bool looked;             /* the scratch directory was looked for */
+    int scratch;             /* its descriptor if `looked`; -1: none */
     struct limit_seen *seen; /* the processes of the last look */
     uint32_t n_seen;
-    uint64_t last_started; /* a process that starts now has a higher number, or the same */
-    uint64_t lost_us;      /* processor time of processes that are gone, and that nobody has waited for */
-    uint64_t owed_us;      /* the same of the last look: it may have been told of half of a wait */
-    uint64_t spare_us;     /* and what it was told of the other half */
+    uint64_t last_started; /* a process that starts now has this number or a higher one */
+    uint64_t lost_us;      /* processor time of dead processes that nobody waited for */
+    uint64_t owed_us;      /* the same, of the last look only: half of a wait may be missing */
+    uint64_t spare_us;     /* the other half, seen early */
 };
 
-/* Frees what it holds. */
+/* Free what the watch holds. */
 void limit_forget(struct limit_watch *watch);
 
 #define LIMIT_SAMPLE_NS (20 * INT64_C(1000000))
 
 enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES, LIMIT_UNSEEN };
 
-/* Looks at the worker and all below it. `watch` is the call's own. `inherited_bytes` of its memory are its template's; `cpu_before_ns` it had
- * used before this call. Returns which limit is passed, the first of memory, cpu, processes; LIMIT_UNSEEN: none,
- * as far as this process could see, which had no descriptor or no memory for a part of it. Bounded work: of a tree
- * larger than the limit on processes (or 4096) the rest is not looked at. */
+/* Examine the worker and all its descendants. `watch` belongs to the call. `inherited_bytes` of the memory are
+ * the template's; `cpu_before_ns` were used before this call. Return the first limit that is passed, in the
+ * order memory, cpu, processes. LIMIT_UNSEEN: none seen, but this process lacked a descriptor or memory for a
+ * part. The work is bounded: of a tree larger than the limit on processes (or 4096), the rest is not examined. */
 enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limit_watch *watch,
                           uint64_t inherited_bytes, uint64_t cpu_before_ns, struct limit_use *ret_use);
 
-/* Whether there is anything to look for. */
+/* Return whether any limit is set. */
 bool limit_any(const struct limits *limits);
 
 #endif

@@ -1,3 +1,4 @@
+/* scratch.c - empties directories of any depth, in bounded steps (scratch.h). */
 #include "process/scratch.h"
 
 #include <dirent.h>
@@ -16,7 +17,7 @@ struct entries {
     long size, at;
 };
 
-/* The next name of an open directory; NULL at its end. */
+/* Return the next name in an open directory; NULL at its end. */
 static const char *next(int directory, struct entries *entries)
 {
     for (;;) {
@@ -33,7 +34,7 @@ static const char *next(int directory, struct entries *entries)
     }
 }
 
-/* Gives its owner, us, all rights to a directory; never by way of a link that has come into its place. */
+/* Give this user all rights to a directory. Never follows a link that has replaced it. */
 static bool permit(int directory, const char *name)
 {
     return fchmodat(directory, name, 0700, AT_SYMLINK_NOFOLLOW) == 0;
@@ -47,7 +48,7 @@ static int open_again(int directory, const char *name)
     return fd;
 }
 
-/* 0: gone; -ENOTEMPTY: a directory with something in it. */
+/* 0: removed; -ENOTEMPTY: a directory that is not empty. */
 static int remove_one(int directory, const char *name)
 {
     if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
@@ -59,7 +60,7 @@ static int remove_one(int directory, const char *name)
     return errno == EEXIST ? -ENOTEMPTY : -errno;
 }
 
-/* Empties one directory that lies in `top`; directories in it that are not empty move up to `top`. */
+/* Empty one directory in `top`. Directories in it that are not empty move up to `top`. */
 static int flatten(int top, const char *name, unsigned *budget)
 {
     static unsigned moved;
@@ -78,7 +79,7 @@ static int flatten(int top, const char *name, unsigned *budget)
             r = syscall(SYS_renameat2, fd, inner, top, up, 1 /* RENAME_NOREPLACE */) == 0 ? 0
                 : errno == EEXIST                                                         ? -ENOTEMPTY
                                                                                           : -errno;
-            if (r == -EACCES && permit(fd, inner)) /* its own ".." is about to change */
+            if (r == -EACCES && permit(fd, inner)) /* the rename changes the directory's own ".." */
                 r = -ENOTEMPTY;
         }
         if (r < 0 && r != -ENOTEMPTY)
@@ -119,12 +120,51 @@ bool scratch_drop(int parent, const char *name, int trash)
     return renameat(parent, name, trash, remains) == 0;
 }
 
-/* The spill directory may be one in which somebody keeps files of his own. */
+/* The spill directory may hold files of other owners. */
 static bool is_base(const char *name)
 {
     const size_t n = strlen(BASE_NAME);
     return strncmp(name, BASE_NAME, n) == 0 && strlen(name + n) == BASE_DIGITS &&
            strspn(name + n, "0123456789abcdef") == BASE_DIGITS;
+}
+
+/* Whether the process has a file or a directory open that has this name. Asked by name: to look at what is behind a
+ * descriptor may mean to wait for a file system. */
+static bool has_open(pid_t pid, const char *name)
+{
+    char path[32], target[4096];
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    _cleanup_close_ int descriptors = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct entries entries = {.size = 0};
+    const char *number;
+    while (descriptors >= 0 && (number = next(descriptors, &entries))) {
+        const ssize_t size = readlinkat(descriptors, number, target, sizeof(target) - 1);
+        target[size > 0 ? size : 0] = '\0';
+        const char *last = strrchr(target, '/');
+        if (last && strcmp(last + 1, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void remove_base(int spill_dir, const char *name, int base)
+{
+    if (scratch_clear(base, UINT32_MAX) == 0)
+        unlinkat(spill_dir, name, AT_REMOVEDIR);
+}
+
+void scratch_clear_base_of(int spill_dir, pid_t template)
+{
+    struct entries entries = {.size = 0};
+    if (lseek(spill_dir, 0, SEEK_SET) < 0)
+        return;
+    for (const char *name; (name = next(spill_dir, &entries));) {
+        if (!is_base(name) || !has_open(template, name))
+            continue;
+        _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (base >= 0)
+            remove_base(spill_dir, name, base);
+    }
 }
 
 void scratch_clear_bases(int spill_dir)
@@ -136,7 +176,7 @@ void scratch_clear_bases(int spill_dir)
         if (!is_base(name))
             continue;
         _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0 && scratch_clear(base, UINT32_MAX) == 0)
-            unlinkat(spill_dir, name, AT_REMOVEDIR);
+        if (base >= 0 && flock(base, LOCK_EX | LOCK_NB) == 0)
+            remove_base(spill_dir, name, base);
     }
 }

@@ -1,3 +1,4 @@
+/* sweep.c - finds and kills descendants, by /proc and by mark (sweep.h). */
 #include "process/sweep.h"
 
 #include <dirent.h>
@@ -11,20 +12,20 @@
 
 #include "base/util.h"
 
-#ifndef LIST_OF_THIS_THREAD /* a test looks at what a kernel without this file does */
+#ifndef LIST_OF_THIS_THREAD /* a test sets it, to behave like a kernel without this file */
 #define LIST_OF_THIS_THREAD "/proc/thread-self/children"
 #endif
 
-/* One look kills at most so many processes below one child, and follows them so deep. */
+/* One look kills at most LOOK_MAX processes below one child, down to LOOK_DEPTH levels. */
 #define LOOK_MAX 2048
 #define LOOK_DEPTH 24
 
-/* Between two looks of sweep_all: as long as something dies, the first; else more and more, up to the last. */
+/* The pause between two looks of sweep_all: the first as long as something dies, then doubled up to the last. */
 #define PAUSE_FIRST (200 * NS_PER_US)
 #define PAUSE_LAST (20 * NS_PER_MS)
 
-#define MARK_FIRST (UINT64_C(1) << 63) /* every mark is below */
-#define MARK_BITS 46                   /* and so far below the one around it, at most */
+#define MARK_FIRST (UINT64_C(1) << 63) /* every mark is below this */
+#define MARK_BITS 46                   /* at most this far below the enclosing one */
 
 int sweep_open(void)
 {
@@ -54,7 +55,7 @@ int sweep_read(int list, sweep_visit *visit, void *data)
     }
 }
 
-/* "123" -> 123; anything else -> 0. */
+/* Parse "123" as 123; return 0 for anything else. */
 static pid_t parse_pid(const char *name)
 {
     pid_t pid = 0;
@@ -77,7 +78,7 @@ static pid_t parent_of(pid_t pid)
     if (got <= 0)
         return 0;
     text[got] = '\0';
-    /* "PID (NAME) STATE PPID ...": the name may hold anything, a parenthesis too. */
+    /* "PID (NAME) STATE PPID ...": the name may contain anything, parentheses included. */
     const char *name_end = strrchr(text, ')');
     int parent = 0;
     if (!name_end || sscanf(name_end + 1, " %*c %d", &parent) != 1)
@@ -85,7 +86,7 @@ static pid_t parent_of(pid_t pid)
     return parent;
 }
 
-/* Calls visit for every entry of a proc(5) directory whose name is a number. Not opendir: it allocates. */
+/* Call visit for every entry of a proc(5) directory whose name is a number. opendir(3) would allocate. */
 static int each_number(const char *path, int (*visit)(pid_t number, void *data), void *data)
 {
     _cleanup_close_ int fd = RETRY_EINTR(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -108,14 +109,14 @@ static int each_number(const char *path, int (*visit)(pid_t number, void *data),
 }
 
 #define SPARED_MAX 16
-#define SPARED_LOOKS 64 /* at processes that may be trackers, in SPARED_PAUSE */
+#define SPARED_LOOKS 64 /* at possible trackers, within SPARED_PAUSE */
 #define SPARED_PAUSE (50 * NS_PER_MS)
-#define SPARED_UNSEEN (100 * NS_PER_MS) /* a tracker may be below another process, and be seen when that is dead */
+#define SPARED_UNSEEN (100 * NS_PER_MS) /* a tracker below another process may be seen only after that died */
 
 static struct {
     int64_t grace_ns;
-    int64_t began; /* the present sweep */
-    int64_t last;  /* until which the last one is spared */
+    int64_t began; /* start of the present sweep */
+    int64_t last;  /* end of the last grace granted */
     int64_t counted_from;
     int looks;
     unsigned next;
@@ -196,13 +197,13 @@ static int visit_thread(pid_t thread, void *data)
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", lookup->parent, thread);
     _cleanup_close_ int list = RETRY_EINTR(open(path, O_RDONLY | O_CLOEXEC));
-    if (list < 0) /* the thread has ended, and its children are another's: they are seen there, or next time */
+    if (list < 0) /* the thread has ended and its children are another's: they are seen there, or next time */
         return errno == ENOENT || errno == ESRCH ? 0 : -errno;
     int r = sweep_read(list, lookup->visit, lookup->data);
     return r == -ESRCH ? 0 : r;
 }
 
-/* False for a kernel without CONFIG_PROC_CHILDREN: there, every process is asked for its parent. */
+/* Return false for a kernel without CONFIG_PROC_CHILDREN, where each process must be asked for its parent. */
 static bool has_lists(void)
 {
     return access(LIST_OF_THIS_THREAD, F_OK) == 0;
@@ -231,13 +232,13 @@ int sweep_children(sweep_visit *visit, void *data)
     return sweep_children_of(getpid(), visit, data);
 }
 
-/* One process on the way down a tree. */
+/* One process on the path down a tree. */
 struct branch {
     pid_t pid;
-    int pidfd; /* of it; -1: a child of ours */
+    int pidfd; /* its pidfd; -1: a child of ours */
     int depth;
     int *budget;
-    int *living; /* counts those that were not dead yet */
+    int *living; /* counts processes that were still alive */
 };
 
 static bool still_there(const struct branch *branch)
@@ -254,9 +255,9 @@ static void kill_below(pid_t pid, void *data)
     _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0)
         return;
-    /* The pid came from a list that is old by now. The process behind the pidfd is a descendant of ours if its
-     * parent's pid is that of a process which we know to be one, and which has kept that pid all the while; or if
-     * its parent is ourselves, because the one above has just died. */
+    /* The pid comes from a list that may be stale. The pidfd names a descendant of ours in two cases. Its
+     * parent's pid is that of a known descendant, which has kept that pid all the while; or its parent is this
+     * process, because the process above has just died. */
     pid_t parent = parent_of(pid);
     if (parent != getpid() && (parent != above->pid || !still_there(above)))
         return;
@@ -273,7 +274,7 @@ static void kill_below(pid_t pid, void *data)
         sweep_children_of(pid, kill_below, &branch);
 }
 
-/* Kills what is below the child, as seen now; how many of those were alive. */
+/* Kill what is seen below the child now. Return how many were alive. */
 static int look_below(pid_t child)
 {
     int budget = LOOK_MAX, living = 0;
@@ -290,7 +291,8 @@ static bool is_dead(pid_t child)
 
 void sweep_kill_tree(pid_t child, pid_t *last_group)
 {
-    /* The group in one call, which no fork() gets around: the kernel ends a fork that a signal interrupts. */
+    /* Kill the group in one call, which no fork() escapes: the kernel interrupts a fork that has a signal
+     * pending. */
     if (sweep_spares(child))
         return;
     pid_t group = getpgid(child);
@@ -298,9 +300,9 @@ void sweep_kill_tree(pid_t child, pid_t *last_group)
         kill(-group, SIGKILL);
     *last_group = group;
     kill(child, SIGKILL);
-    if (is_dead(child)) /* what was below it is a child of ours by now */
+    if (is_dead(child)) /* its children are ours by now */
         return;
-    if (!has_lists()) /* one more level comes up with every death: slow, but to look at all of /proc is slower */
+    if (!has_lists()) /* each death brings up one more level: slow, but faster than reading all of /proc */
         return;
     look_below(child);
 }
@@ -318,8 +320,9 @@ static void kill_child(pid_t pid, void *data)
     sweep_kill_tree(pid, data);
 }
 
-/* Reaps a child that is dead: its pid; 0: none is; -1: there are no children. While it is a zombie, its pid is that of the
- * group that it may have led, and nobody else's: where children cannot be listed, those that it left are found so. */
+/* Reap a dead child and return its pid; 0: none is dead; -1: no children. A zombie's pid still names only the
+ * group that it may have led. Where children cannot be listed, killing that group reaches the processes it
+ * left. */
 static pid_t reap_group(void)
 {
     siginfo_t dead = {.si_pid = 0};
@@ -337,7 +340,7 @@ int sweep_all(long long timeout_ns)
     sigset_t child_died, mask;
     sigemptyset(&child_died);
     sigaddset(&child_died, SIGCHLD);
-    /* Blocked, a SIGCHLD of now is still there when we wait for it. */
+    /* Blocked, a SIGCHLD that arrives now stays pending until the wait. */
     pthread_sigmask(SIG_BLOCK, &child_died, &mask);
     int64_t end = time_add(now_ns(), timeout_ns);
     int64_t pause = PAUSE_FIRST;
@@ -345,7 +348,7 @@ int sweep_all(long long timeout_ns)
     int r;
     for (;;) {
         pid_t last_group = 0;
-        sweep_children(kill_child, &last_group); /* an error here shows as a child that is left */
+        sweep_children(kill_child, &last_group); /* an error here shows as a remaining child */
         bool reaped = false;
         pid_t pid;
         while ((pid = reap_group()) > 0)
@@ -422,7 +425,8 @@ static int kill_marked(pid_t pid, void *data)
 int sweep_marked(uint64_t mark)
 {
     struct marked marked = {mark, 0};
-    /* One that was forked behind the look, by one that died ahead of it, is seen by the second. */
+    /* The second look sees a process that the first missed: forked in a part already read, by a parent that
+     * died before its turn. */
     int r = each_number("/proc", kill_marked, &marked);
     if (r == 0 && marked.living == 0)
         r = each_number("/proc", kill_marked, &marked);

@@ -1,3 +1,4 @@
+/* usage.c - reads times, memory and waits of a process from /proc (usage.h). */
 #include "process/usage.h"
 
 #include <dirent.h>
@@ -8,7 +9,7 @@
 
 #include "base/util.h"
 
-/* Of the flags in /proc/PID/stat: include/linux/sched.h of the kernel. */
+/* From the flags in /proc/PID/stat: the kernel's include/linux/sched.h. */
 #define PF_EXITING 0x4u
 #define PF_FORKNOEXEC 0x40u
 
@@ -26,7 +27,7 @@ static int read_file(pid_t pid, const char *name, char *buffer, size_t size)
     return 0;
 }
 
-/* The number behind a name of /proc/PID/status; 0 if there is none, as for a zombie. */
+/* Return the number that follows a name in /proc/PID/status; 0 if there is none, as for a zombie. */
 static uint64_t field(const char *status, const char *name)
 {
     const char *at = strstr(status, name);
@@ -35,7 +36,7 @@ static uint64_t field(const char *status, const char *name)
 
 uint64_t usage_own_time_us(pid_t pid)
 {
-    /* As clock_getcpuclockid(3) has it, which asks the kernel besides whether there is such a process. */
+    /* As clock_getcpuclockid(3) does it, without its extra system call to check that the process exists. */
     clockid_t clock = (clockid_t)(~(unsigned)pid << 3 | 2);
     struct timespec time;
     if (clock_gettime(clock, &time) < 0)
@@ -48,7 +49,7 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     int r = read_file(pid, "stat", text, size);
     if (r < 0)
         return r;
-    /* The second field is the command in parentheses, and may hold anything: what follows its last one counts. */
+    /* The second field is the command in parentheses and may contain anything: parse behind the last ")". */
     const char *rest = strrchr(text, ')');
     uint64_t user, sys, children_user, children_sys;
     unsigned flags;
@@ -62,7 +63,7 @@ static int read_times(pid_t pid, char *text, size_t size, struct usage *usage)
     uint64_t ticks = user + sys, own_us = usage_own_time_us(pid);
     if (own_us < ticks * tick_us)
         own_us = ticks * tick_us;
-    usage->sys_us = ticks ? own_us * sys / ticks : 0; /* as the kernel divides what it counts by ticks, too */
+    usage->sys_us = ticks ? own_us * sys / ticks : 0; /* as the kernel divides its exact sum, by ticks */
     usage->user_us = own_us - usage->sys_us + children_user * tick_us;
     usage->sys_us += children_sys * tick_us;
     usage->waited_us = (children_user + children_sys) * tick_us;
@@ -79,7 +80,7 @@ bool usage_is_exiting(pid_t pid)
            flags & PF_EXITING;
 }
 
-/* Of the first of its threads that has memory: one that has ended has none, though others run on. */
+/* Read the status of the first thread that has memory: an ended main thread has none, though others run on. */
 static int read_status(pid_t pid, char *text, size_t size)
 {
     char path[48];
@@ -151,7 +152,7 @@ int usage_read_memory(pid_t pid, uint64_t *ret_pss_kb, uint64_t *ret_private_kb)
     return r;
 }
 
-/* Of one thread. */
+/* Add the waits of one thread. */
 static int add_waits(pid_t pid, const char *thread, struct usage_waits *waits)
 {
     char name[64], text[4096];

@@ -1,3 +1,4 @@
+/* frame.c - sends, receives and checks frames (frame.h). */
 #include "wire/frame.h"
 
 #include <assert.h>
@@ -14,11 +15,11 @@ static_assert(sizeof(struct frame_setup) == 8 && sizeof(struct frame_template) =
                   sizeof(struct frame_result) == 40,
               "bodies have no padding");
 
-/* What each kind looks like, and who may send it. */
+/* The shape of each kind, and its permitted senders. */
 static const struct frame_rule {
     uint8_t senders; /* frame_peer bits */
     uint8_t body;    /* exact size */
-    uint8_t fds;     /* exact count; where it depends on the body, see fds_expected */
+    uint8_t fds;     /* exact count; see fds_expected where it depends on the body */
     uint32_t tail_min;
     uint32_t tail_max;
 } rules[FRAME_KINDS] = {
@@ -46,7 +47,7 @@ uint32_t frame_body_size(enum frame_kind kind)
     return (unsigned)kind < FRAME_KINDS ? rules[kind].body : 0;
 }
 
-/* How many descriptors must have come, and whether the tail agrees with what the body says of it; -1 if not. */
+/* Return how many descriptors must have come, or -1 if the tail contradicts the body. */
 static int fds_expected(const struct frame *frame)
 {
     switch (frame->head.kind) {
@@ -73,7 +74,7 @@ static int fds_expected(const struct frame *frame)
     }
 }
 
-/* All of frame_parse but the count of descriptors. */
+/* Do all of frame_parse except the check of the number of descriptors. */
 static int parse(const void *buffer, size_t size, enum frame_peer allowed, struct frame *frame)
 {
     if (size < sizeof(struct frame_head) || size > FRAME_MAX)
@@ -134,7 +135,7 @@ int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, 
         memcpy(CMSG_DATA(rights), fds, sizeof(int) * (size_t)n_fds);
     }
     ssize_t sent = RETRY_EINTR(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
-    if (sent < 0) /* a reset says that the peer closed its end with something unread in it */
+    if (sent < 0) /* ECONNRESET: the peer closed its end with a message unread */
         return errno == EWOULDBLOCK ? -EAGAIN : errno == ECONNRESET ? -EPIPE : -errno;
     return 0;
 }
@@ -144,8 +145,8 @@ bool frame_may_yet_go(int r)
     return r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS;
 }
 
-/* Takes the descriptors out of the control data, more than FRAME_FDS_MAX or not: what has no place is closed. -EPROTO:
- * there were more; -EMFILE: the kernel kept some back although there was room for them in the control data. */
+/* Take the descriptors out of the control data, and close those beyond FRAME_FDS_MAX. -EPROTO: there were more;
+ * -EMFILE: the kernel kept some back although the control data had room for them. */
 static int take_descriptors(struct msghdr *message, struct frame *frame)
 {
     int surplus = 0;
@@ -167,14 +168,15 @@ static int take_descriptors(struct msghdr *message, struct frame *frame)
     return message->msg_flags & MSG_CTRUNC ? -EMFILE : 0;
 }
 
-/* An empty message looks like the end of the file; only the state of the socket tells the two apart. */
+/* Return whether the socket is at end-of-file. recvmsg(2) returns 0 for an empty message, too; only the
+ * socket's state distinguishes the two. */
 static bool at_end(int socket)
 {
     struct pollfd watched = {.fd = socket, .events = POLLRDHUP};
     return poll(&watched, 1, 0) == 1;
 }
 
-/* Takes out of the socket what was looked at. */
+/* Remove the message that was peeked at. */
 static int discard(int socket, bool *ret_unread)
 {
     ssize_t size;
@@ -208,7 +210,7 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
     ssize_t size;
     do {
         size = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-        if (size < 0 && errno == ECONNRESET) /* told ahead of what the peer sent before */
+        if (size < 0 && errno == ECONNRESET) /* reported ahead of what the peer sent before */
             *ret_unread = true;
     } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
     if (size < 0)
@@ -233,8 +235,9 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
     return r < 0 ? r : 1;
 }
 
-/* The end looks like an empty message, which may have others behind it. But with SO_PASSCRED a message has something to
- * say besides, for which there is no room here, and the end has not (unix(7)). */
+/* recvmsg(2) returns 0 at the end as for an empty message, which may have others behind it. With SO_PASSCRED a
+ * message also carries credentials (unix(7)). The control buffer has no room for them, so that MSG_CTRUNC marks
+ * a message. */
 bool frame_left(int socket)
 {
     struct msghdr message = {.msg_iov = NULL};

@@ -1,9 +1,9 @@
 /* frame.h - a frame: one message between the pool and a guard, template or worker.
  *
  * A frame is one SOCK_SEQPACKET message: a head, a body of fixed size that depends on the kind, a tail of any
- * size, and the exact number of descriptors that the kind calls for. All integers are little-endian. The decoder
- * takes nothing on trust: a kind it does not know, a size that does not fit, a kind that may not travel in this
- * direction, a missing or surplus descriptor are all -EPROTO, and descriptors that came along are closed.
+ * size, and the exact number of descriptors that the kind requires. All integers are little-endian. The decoder
+ * trusts nothing. An unknown kind, a wrong size, a kind that may not travel in this direction, and a missing or
+ * surplus descriptor are -EPROTO; the descriptors that came with such a frame are closed.
  */
 #ifndef PINFOLD_FRAME_H
 #define PINFOLD_FRAME_H
@@ -14,7 +14,7 @@
 
 #define FRAME_MAGIC 0x4650u /* "PF" */
 #define FRAME_VERSION 1u
-#define FRAME_MAX 65536u /* bytes, head and all */
+#define FRAME_MAX 65536u /* bytes, head included */
 #define FRAME_FDS_MAX 3
 #define FRAME_NOTE_MAX 4096u                  /* bytes of a note */
 #define FRAME_FAILURE_MAX (UINT64_C(8) << 20) /* bytes of a result's payload whose status is not RESULT_OK */
@@ -23,22 +23,22 @@ enum frame_kind {
     FRAME_SETUP = 1,    /* pool -> template, once and first */
     FRAME_TEMPLATE = 2, /* guard -> pool, once: the template's pid */
     FRAME_READY = 3,    /* template -> pool, once; worker -> pool in spawn mode, once */
-    FRAME_FAILED = 4,   /* guard, template, or worker -> pool: cannot start; the tail says why */
-    FRAME_START = 5,    /* pool -> template: make a worker */
-    FRAME_STARTED = 6,  /* template -> pool: it is made, or why not */
-    FRAME_EXITED = 7,   /* template -> pool: it is reaped */
+    FRAME_FAILED = 4,   /* guard, template or worker -> pool: cannot start; the tail says why */
+    FRAME_START = 5,    /* pool -> template: fork or exec a worker */
+    FRAME_STARTED = 6,  /* template -> pool: the worker is started, or the errno */
+    FRAME_EXITED = 7,   /* template -> pool: the worker is reaped */
     FRAME_SWEPT = 8,    /* template -> pool: no orphan of this exited worker is left */
     FRAME_CALL = 9,     /* pool -> worker */
     FRAME_RESULT = 10,  /* worker -> pool */
-    FRAME_STACK = 11,   /* worker -> pool: where the program stands, before a result or a death */
-    FRAME_NOTE = 12,    /* worker -> pool, before its result: what the runtime tells its caller besides */
+    FRAME_STACK = 11,   /* worker -> pool: the program's stack, before a result or a death */
+    FRAME_NOTE = 12,    /* worker -> pool, before its result: the runtime's note for its caller */
     FRAME_SLATE = 13,   /* pool -> worker, once and first, if it may be handed calls ahead; descriptors: slate.h */
-    FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it keeps output there: printed.h */
-    FRAME_DROP = 15,    /* pool -> guard: a descriptor, which the guard does not even take */
+    FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, if it has a printed buffer: printed.h */
+    FRAME_DROP = 15,    /* pool -> guard: a descriptor to close, which the guard does not even receive */
     FRAME_KINDS
 };
 
-/* Who sends. A frame is valid only when it comes from a peer that may send its kind. */
+/* Senders. A frame is valid only if its sender may send its kind. */
 enum frame_peer { FRAME_FROM_POOL = 1, FRAME_FROM_GUARD = 2, FRAME_FROM_TEMPLATE = 4, FRAME_FROM_WORKER = 8 };
 
 struct frame_head {
@@ -55,8 +55,8 @@ struct frame_setup {
     uint32_t isolation; /* enum pinfold_isolation */
     uint32_t flags;
 };
-#define SETUP_PDEATHSIG 1u /* workers shall die with the template */
-#define SETUP_SEALED 2u    /* spills of workers shall be sealed memfds, and nothing else */
+#define SETUP_PDEATHSIG 1u /* workers die with the template */
+#define SETUP_SEALED 2u    /* workers' spills must be sealed memfds */
 
 struct frame_template { /* descriptors: a pidfd of the template */
     int32_t pid;
@@ -70,99 +70,100 @@ struct frame_start {    /* descriptors: the worker's channel, its stdout, its st
 struct frame_started { /* descriptors: a pidfd of the worker, if error is 0; else none */
     int32_t pid;
     int32_t error;         /* errno of the fork or exec, or 0 */
-    uint64_t inherited_kb; /* anonymous memory that the worker shares with the template when it starts */
+    uint64_t inherited_kb; /* anonymous memory that the worker shares with the template at its start */
 };
 
 struct frame_exited {
-    int32_t status; /* as waitpid(2) gives it */
+    int32_t status; /* as from waitpid(2) */
     uint32_t flags;
     uint64_t user_us; /* getrusage(2) of the worker and the children that it waited for */
     uint64_t sys_us;
-    uint64_t peak_kb; /* ru_maxrss: since the start of its last call, inherited memory and all */
+    uint64_t peak_kb; /* ru_maxrss: since the start of its last call, inherited memory included */
 };
-#define EXITED_ORPHANS 1u /* it left processes behind; its FRAME_SWEPT follows when all are gone */
+#define EXITED_ORPHANS 1u /* processes are left behind; FRAME_SWEPT follows when all are gone */
 
-struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: else the payload */
+struct frame_call { /* descriptors: the spill, if CALL_SPILLED; tail: otherwise the payload */
     uint64_t payload_size;
     uint64_t result_max; /* bytes; a larger payload is RESULT_TOO_LARGE; 0: no bound */
     uint32_t flags;
-    uint32_t slot; /* 1 .., its own while the worker lives; 0: it has none. With CALL_OFFERED: the call's turn */
+    uint32_t slot; /* 1 .., the worker's own while it lives; 0: none. With CALL_OFFERED: the call's turn */
 };
 #define CALL_SPILLED 1u
-#define CALL_OFFERED 2u /* handed ahead: it is begun by taking its turn on the slate (slate.h), or dropped */
+#define CALL_OFFERED 2u /* handed ahead: the worker takes its turn on the slate (slate.h), or drops the call */
 
-/* Descriptors: the spill, if RESULT_SPILLED. Tail: the number of the spill, an int32_t, if RESULT_HELD; else the payload,
- * unless it is spilled. */
+/* Descriptors: the spill, if RESULT_SPILLED. Tail: the spill's descriptor number, an int32_t, if RESULT_HELD;
+ * otherwise the payload, unless it is spilled. */
 struct frame_result {
     uint64_t payload_size;
-    uint64_t user_us; /* what this call alone used */
+    uint64_t user_us; /* used by this call alone */
     uint64_t sys_us;
-    uint64_t peak_kb; /* peak resident memory since the call began, inherited memory and all */
+    uint64_t peak_kb; /* peak resident memory since the call began, inherited memory included */
     uint32_t status;  /* enum result_status */
     uint32_t flags;
 };
 #define RESULT_SPILLED 1u
-#define RESULT_CHILDREN 2u /* the call left processes behind: wait for the sweep before telling anyone */
-#define RESULT_RETIRE 4u   /* the worker asks not to be used again (threads left, memory grew, ...) */
-#define RESULT_QUIET 8u    /* the call printed nothing: what is in the worker's pipes is another's */
-/* The spill is a sealed memfd, which the worker holds until it is killed or gets its next call: the kernel has refused to
- * send it, because too many descriptors of this user's are under way (unix(7), ETOOMANYREFS). */
+#define RESULT_CHILDREN 2u /* the call left processes behind: wait for the sweep before delivering the result */
+#define RESULT_RETIRE 4u   /* the worker asks to be retired (threads left, memory grew, ...) */
+#define RESULT_QUIET 8u    /* the call printed nothing: the worker's pipes hold only the output of others */
+/* The spill is a sealed memfd that the worker holds until it is killed or gets its next call. The kernel
+ * refused to send it: too many descriptors of this user are in flight (unix(7), ETOOMANYREFS). */
 #define RESULT_HELD 16u
 
 enum result_status {
     RESULT_OK = 0,
     RESULT_EXCEPTION = 1,
-    RESULT_BAD = 2,       /* the value cannot be carried */
+    RESULT_BAD = 2,       /* the codec cannot carry the value */
     RESULT_TOO_LARGE = 3, /* the payload is larger than result_max */
-    RESULT_INTERNAL = 4,  /* the runtime failed, not the program (the disk is full, say) */
+    RESULT_INTERNAL = 4,  /* the runtime failed, not the program (the disk is full, for example) */
     RESULT_STATUSES
 };
 
-/* A frame as received. `body` and `tail` point into the caller's buffer. */
+/* A received frame. `body` and `tail` point into the caller's buffer. */
 struct frame {
     struct frame_head head;
-    const void *body; /* the kind's struct; suitably aligned when the buffer is aligned to 8 */
+    const void *body; /* the kind's struct; aligned if the buffer is aligned to 8 */
     const uint8_t *tail;
     uint32_t tail_size;
     int n_fds;
     int fds[FRAME_FDS_MAX]; /* owned by the frame until taken; -1 when taken */
 };
 
-/* Sends one frame without waiting: head, body (its size follows from the kind), the tail's n_tail pieces (at
- * most 8) and n_fds descriptors, which stay the sender's. -EAGAIN: the socket is full; -EMSGSIZE: larger than
- * FRAME_MAX; -EPIPE: nobody reads any more (no SIGPIPE). */
+/* Send one frame without waiting: head, body (its size follows from the kind), n_tail pieces of tail (at most
+ * 8), n_fds descriptors. The sender keeps its descriptors. -EAGAIN: the socket is full; -EMSGSIZE: larger than
+ * FRAME_MAX; -EPIPE: the peer has closed its end (no SIGPIPE). */
 int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, const struct iovec *tail,
                int n_tail, const int *fds, int n_fds);
 
-/* Whether what failed to be sent with this error may be sent later: the socket is full, or the kernel is short of memory
- * or has too many descriptors under way (unix(7)). After any other the peer is gone. */
+/* Return whether a send that failed with this error may succeed later: the socket is full, the kernel is short
+ * of memory, or too many descriptors are in flight (unix(7)). After any other error the peer is gone. */
 bool frame_may_yet_go(int r);
 
-/* Receives one frame into buffer (FRAME_MAX bytes, aligned to 8) and checks all of it. `flags` as for recvmsg(2),
- * MSG_DONTWAIT say. `allowed` is the frame_peer that sits at the other end. Returns 1; 0 at end-of-file; -EAGAIN;
- * -EPROTO for a frame that breaks a rule; -EMFILE for a good one whose descriptors this process has no room for: they
- * are lost, and *ret_frame has all but them.
+/* Receive one frame into buffer (FRAME_MAX bytes, aligned to 8) and check all of it. `flags` is as for recvmsg(2),
+ * for example MSG_DONTWAIT. `allowed` is the peer at the other end. Return 1; 0 at end-of-file; -EAGAIN; -EPROTO:
+ * the frame breaks a rule; -EMFILE: the frame is valid, but this process has no room for its descriptors. These
+ * are then lost, and *ret_frame holds the rest.
  *
- * With MSG_PEEK, only a good frame is taken out of the socket. Any other stays there, with descriptors of which this
- * process has not the last, and nothing behind it can be received any more. */
+ * With MSG_PEEK, only a valid frame is removed from the socket. Any other stays there and keeps its descriptors
+ * open, and nothing behind it can be received any more.
+ */
 int frame_receive(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame);
-/* The same; *ret_unread is set to true if the peer has died, or closed its end, with a message unread, which must then be
- * the last that it was sent. The kernel tells that once. */
+/* As frame_receive. Set *ret_unread to true if the peer died or closed its end with a message unread, which
+ * must be the last one sent to it. The kernel reports that once. */
 int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *buffer, struct frame *ret_frame,
                          bool *ret_unread);
 
-/* Whether a message lies in the socket, unread, from a peer that cannot send another. Afterwards the socket is of no use
- * but to be closed. */
+/* Return whether an unread message is in the socket of a peer that cannot send another. Afterwards the socket
+ * can only be closed. */
 bool frame_left(int socket);
 
-/* Checks a message of `size` bytes in `buffer` that came with frame->n_fds descriptors, and fills in the rest of
- * *frame: what frame_receive does after the system call. 0 or -EPROTO; closes nothing. */
+/* Check a message of `size` bytes in `buffer` that came with frame->n_fds descriptors, and fill in the rest of
+ * *frame, as frame_receive does after the system call. Return 0 or -EPROTO; close nothing. */
 int frame_parse(const void *buffer, size_t size, enum frame_peer allowed, struct frame *frame);
 
-/* Size of a kind's body; 0 for a kind without one. */
+/* Return the size of a kind's body; 0 for a kind without one. */
 uint32_t frame_body_size(enum frame_kind kind);
 
-/* Closes what nobody took. */
+/* Close the descriptors that were not taken. */
 void frame_release(struct frame *frame);
 
 #endif

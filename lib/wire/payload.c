@@ -1,3 +1,4 @@
+/* payload.c - lays payloads out and parses them (payload.h). */
 #include "wire/payload.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* printed.c - makes the printed buffer and takes what it holds (printed.h). */
 #include "wire/printed.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@ int printed_make(int *ret_fd)
     _cleanup_close_ int fd = memfd_create("pinfold-printed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    /* The worker maps it: nobody may take its memory away from under it. */
+    /* The worker maps the file: sealed, its memory cannot be removed under that mapping. */
     if (ftruncate(fd, sizeof(struct printed)) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
@@ -29,7 +30,7 @@ int printed_map(int fd, struct printed **ret_printed)
     return 0;
 }
 
-/* The pool reads, and maps nothing: all that the worker can do to it is to write other bytes. */
+/* The pool reads and does not map, so that a worker can do no more than write other bytes. */
 static bool read_at(int fd, void *to, size_t size, size_t at)
 {
     return RETRY_EINTR(pread(fd, to, size, (off_t)at)) == (ssize_t)size;
@@ -38,7 +39,7 @@ static bool read_at(int fd, void *to, size_t size, size_t at)
 static void take_stream(int fd, int stream, struct output *output)
 {
     struct printed_stream now;
-    char bytes[PRINTED_BYTES]; /* the thread has 256 KiB of stack at least */
+    char bytes[PRINTED_BYTES]; /* the thread's stack has at least 256 KiB */
     if (!read_at(fd, &now, sizeof(now), offsetof(struct printed, streams) + (size_t)stream * sizeof(now)))
         return;
     const uint32_t begin = atomic_load(&now.begin), end = atomic_load(&now.end);
@@ -56,7 +57,7 @@ static void take_stream(int fd, int stream, struct output *output)
 static void take_c(int fd, struct output *output)
 {
     _Atomic uint32_t size;
-    char bytes[PRINTED_BYTES]; /* the thread has 256 KiB of stack at least */
+    char bytes[PRINTED_BYTES]; /* the thread's stack has at least 256 KiB */
     if (!read_at(fd, &size, sizeof(size), offsetof(struct printed, c_size)))
         return;
     size_t left = atomic_load(&size);

@@ -1,3 +1,4 @@
+/* result.c - takes over payloads and frees results (result.h). */
 #include "wire/result.h"
 
 #include <sys/mman.h>
@@ -36,7 +37,7 @@ void pinfold_result_free(pinfold_result *public)
 
 static int payload_inline(struct result *result, const struct frame *frame)
 {
-    /* aligned_alloc wants whole multiples of the alignment. */
+    /* aligned_alloc requires whole multiples of the alignment. */
     size_t size = (frame->tail_size + PAYLOAD_ALIGN - 1) & ~(size_t)(PAYLOAD_ALIGN - 1);
     result->memory = aligned_alloc(PAYLOAD_ALIGN, size ? size : PAYLOAD_ALIGN);
     if (!result->memory)

@@ -1,4 +1,4 @@
-/* result.h - the result of a call while it is put together, and after somebody took it. */
+/* result.h - the result of a call, while it is assembled and after it was delivered. */
 #ifndef PINFOLD_RESULT_H
 #define PINFOLD_RESULT_H
 
@@ -10,7 +10,7 @@
 #include "wire/spill.h"
 
 struct result {
-    pinfold_result public; /* first: what the caller holds is a pointer to it */
+    pinfold_result public; /* must be first: callers hold a pointer to it */
     void *map;             /* the mapped spill, or NULL */
     uint64_t map_size;
     void *memory; /* an inline payload, aligned to 64, or NULL */
@@ -20,23 +20,23 @@ struct result {
 
 struct result *result_new(void);
 
-/* Takes over the payload of a RESULT frame, whose descriptor stays the frame's. `spills`: where its spill may lie; NULL: it
- * must be a sealed memfd.
- * -EBADMSG, -EPROTO: damaged; -ETXTBSY: its spill can still be written; the sentence says more. */
+/* Take over the payload of a RESULT frame; its descriptor stays the frame's. `spills` says where the spill may
+ * lie; NULL: it must be a sealed memfd. -EBADMSG: damaged, or not a spill; -ETXTBSY: the spill can still be
+ * written; others: see result_failed_here. *error says more. */
 int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error);
 
-/* Whether a result that could not be taken, for this reason (a negative errno), is this process's failure, and not the
- * program's. */
+/* Return whether this reason (a negative errno) for not taking a result is a failure of this process, not of
+ * the program. */
 bool result_failed_here(int code);
 
-/* Forgets the payload. */
+/* Drop the payload. */
 void result_drop(struct result *result);
 
-/* Keeps a text, size bytes of any content. A later one replaces it. */
+/* Keep a text of `size` bytes of any content. It replaces an earlier one. */
 int result_text(char **text, const char *bytes, size_t size);
 
-/* Takes over what was captured. */
+/* Take over the captured output. */
 void result_output(struct result *result, struct output *out, struct output *err);
 
 #endif

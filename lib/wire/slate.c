@@ -1,3 +1,4 @@
+/* slate.c - the slate's atomic word: offer, recall, begin (slate.h). */
 #include "wire/slate.h"
 
 #include <errno.h>
@@ -7,7 +8,7 @@
 
 #include "base/util.h"
 
-/* The word: 31 bits of `next`, 31 bits of `end`, and one that says that it is closed. Turns are counted on and on. */
+/* The word: 31 bits of `next`, 31 bits of `end`, and one bit for "closed". Turns wrap around at 2^31. */
 #define TURN_BITS 31
 #define TURN_MASK (UINT32_MAX >> 1)
 #define CLOSED (UINT64_C(1) << 63)
@@ -37,7 +38,7 @@ int slate_make(struct slate **ret_slate, int *ret_fd)
     _cleanup_close_ int fd = memfd_create("pinfold-slate", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    /* Who could make it smaller would have the pool die of SIGBUS. */
+    /* Sealed: a process that could shrink the file could end the pool by SIGBUS. */
     if (ftruncate(fd, sizeof(struct slate)) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;

@@ -1,3 +1,4 @@
+/* spill.c - writes, proves and maps spills (spill.h). */
 #include "wire/spill.h"
 
 #include <fcntl.h>
@@ -30,7 +31,7 @@ const char *spill_kind_name(enum spill_kind kind)
     return names[kind];
 }
 
-/* "/proc/self/fd/N": the way to open once more, with other rights, what a descriptor already names. */
+/* Open the file of a descriptor again with other rights, through "/proc/self/fd/N". */
 static int reopen(int fd, int flags)
 {
     char path[32];
@@ -41,7 +42,7 @@ static int reopen(int fd, int flags)
 
 static int create_unlinked(const struct spill_dir *dir)
 {
-    /* Not mkostemp: the directory is a descriptor. The name exists for the time of two system calls. */
+    /* mkostemp(3) knows no directory descriptor. The name exists only for the time of two system calls. */
     for (unsigned attempt = 0; attempt < 100; attempt++) {
         char name[64];
         snprintf(name, sizeof(name), ".pinfold-%d-%" PRIx64 "-%u", getpid(), (uint64_t)now_ns(), attempt);
@@ -90,7 +91,8 @@ int spill_dir_open(const char *path, struct spill_dir *ret_dir, pinfold_error *e
         _cleanup_close_ int fd = create(&dir);
         if (fd < 0) {
             r = fd;
-            /* No right to write there is the caller's mistake; no such kind of file is the file system's way. */
+            /* Missing rights are the caller's mistake; only an unsupported kind of file is a reason to try the
+             * next. */
             if (r == -EACCES || r == -EROFS || r == -EPERM || r == -ENOENT)
                 break;
             continue;
@@ -142,7 +144,7 @@ int spill_dir_restore(struct spill_dir *dir, const char *path)
     return r;
 }
 
-/* A file that its maker's umask(2) lets nobody read, not even him, can be opened again all the same: it is his. */
+/* Reopen a file of this process for reading, even if umask(2) took that right from its owner. */
 static int reopen_own(int fd)
 {
     int reader = reopen(fd, O_RDONLY);
@@ -151,7 +153,7 @@ static int reopen_own(int fd)
     return reader;
 }
 
-/* Writes all the parts, in as many system calls as the kernel wants. */
+/* Write all the parts, in as many system calls as needed. */
 static int write_all(int fd, struct iovec *parts, size_t n)
 {
     while (n > 0) {
@@ -234,7 +236,7 @@ int spill_check_whole(int fd, uint64_t size)
     struct statfs system;
     if (fstatfs(fd, &system) < 0)
         return -errno;
-    if (system.f_type == HUGETLBFS_MAGIC) /* there may be no more of its pages */
+    if (system.f_type == HUGETLBFS_MAGIC) /* its pages may have run out */
         return -EBADMSG;
     if (system.f_type != TMPFS_MAGIC)
         return 0;
@@ -242,7 +244,7 @@ int spill_check_whole(int fd, uint64_t size)
     return hole >= 0 && (uint64_t)hole == size ? 0 : hole < 0 && error_is_ours(-errno) ? -errno : -EBADMSG;
 }
 
-/* Before fstat(2), which for a file of a program's own file system would wait for that program. */
+/* Called before fstat(2), which waits for the program that serves the file system if that is a FUSE one. */
 static bool is_sealed(int fd)
 {
     int seals = fcntl(fd, F_GET_SEALS);
@@ -254,8 +256,8 @@ int spill_prove_sealed(int fd)
     return is_sealed(fd) ? 0 : -EBADMSG;
 }
 
-/* Not pidfd_getfd(2), which waits for a process that is in the middle of an exec, and which containers refuse; and not at
- * once for reading, which would be told to a device, say. */
+/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for
+ * reading at once would reach the driver of a device. */
 int spill_open_held(pid_t pid, int number, int *ret_fd)
 {
     static const char memfd[] = "/memfd:";
@@ -279,16 +281,16 @@ int spill_open_held(pid_t pid, int number, int *ret_fd)
     return 0;
 }
 
-/* Whether nobody has the file open for writing now. The lease is given back at once, but whoever opens the file in
- * between breaks it, of which the kernel tells this process by a signal: SIGIO, which would end it, if no other is asked
- * for. SIGURG is ignored by default, and unlike a real-time signal never replaced by SIGIO when the queue is full. */
+/* Return 0 if no process has the file open for writing now. The lease is given back at once. An open(2) in
+ * between breaks it, which the kernel reports by a signal: by default SIGIO, which would end this process.
+ * SIGURG is ignored by default and, unlike a real-time signal, not replaced by SIGIO when the queue is full. */
 static int prove_by_lease(int reader)
 {
     if (fcntl(reader, F_SETSIG, SIGURG) < 0)
         return -EOPNOTSUPP;
     if (fcntl(reader, F_SETLEASE, F_RDLCK) < 0)
         return errno == EAGAIN ? -ETXTBSY : -EOPNOTSUPP;
-    int left = fcntl(reader, F_GETLEASE); /* F_UNLCK: it is being broken */
+    int left = fcntl(reader, F_GETLEASE); /* F_UNLCK: the lease is being broken */
     fcntl(reader, F_SETLEASE, F_UNLCK);
     return left == F_RDLCK ? 0 : -ETXTBSY;
 }
@@ -303,20 +305,20 @@ int spill_prove(int fd, dev_t device)
     if (!S_ISREG(status.st_mode) || status.st_dev != device)
         return -EBADMSG;
 
-    /* A lease wants a read-only descriptor; what came may be any. O_NONBLOCK: an open(2) waits for whoever holds a lease
-     * that is in its way, up to 45 s (proc(5), lease-break-time). */
+    /* A lease needs a read-only descriptor; any may have come. O_NONBLOCK: open(2) waits for the holder of a
+     * conflicting lease, up to 45 s (proc(5), lease-break-time). */
     _cleanup_close_ int reader = reopen(fd, O_RDONLY | O_NONBLOCK);
     if (reader == -EWOULDBLOCK)
         return -ETXTBSY;
     if (reader == -ENOENT || (reader == -EACCES && status.st_uid != geteuid()))
-        return -EPERM; /* this process is not what it was when the pool was opened: chroot(2), setuid(2) */
+        return -EPERM; /* this process has changed since the pool was opened: chroot(2), setuid(2) */
     if (reader < 0)
         return reader;
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
         return -ETXTBSY;
     int r = prove_by_lease(reader);
     if (r == 0 && status.st_nlink > 0)
-        r = -EBADMSG; /* by its name anybody may open it, now or later */
+        r = -EBADMSG; /* a named file can be opened by anybody, now or later */
     return r;
 }
 

@@ -1,12 +1,12 @@
 /* spill.h - a spill: the unnamed file that carries a payload too big for a frame.
  *
- * Whoever writes it opens it without a name (open(2), O_TMPFILE), writes it with write(2), so that a full disk is
- * ENOSPC and not a SIGBUS, opens it once more for reading only and closes the first descriptor: what travels is
- * the read-only one. Whoever reads it first proves that no writer is left, then maps it privately.
+ * The writer opens it without a name (open(2), O_TMPFILE) and writes it with write(2), so that a full disk is
+ * ENOSPC and not SIGBUS. It reopens the file read-only and closes the first descriptor: only the read-only one
+ * travels. The reader proves that no writer is left, then maps the file privately.
  *
- * Such a proof holds for the moment: a process of the same user that still has the descriptor can open the file once
- * more for writing. A worker in a box therefore writes its spills to sealed memfds (memfd_create(2)), which nobody can
- * change or cut any more, and the pool takes nothing else from it.
+ * This proof holds for the moment: a process of the same user that still has the descriptor can reopen the file
+ * for writing. A boxed worker therefore writes its spills to sealed memfds (memfd_create(2)), which nobody can
+ * change or truncate, and the pool accepts nothing else from it.
  */
 #ifndef PINFOLD_SPILL_H
 #define PINFOLD_SPILL_H
@@ -19,64 +19,67 @@
 
 enum spill_kind {
     SPILL_TMPFILE,  /* O_TMPFILE in the directory */
-    SPILL_UNLINKED, /* mkostemp and unlink: the file system has no O_TMPFILE */
-    SPILL_MEMFD     /* memory, sealed after the write: in a box, or where the directory takes no file at all */
+    SPILL_UNLINKED, /* created by name and unlinked: the file system has no O_TMPFILE */
+    SPILL_MEMFD     /* memory, sealed after the write: in a box, or if the directory takes no file at all */
 };
 
 struct spill_dir {
-    int fd; /* O_PATH; owned; -1: spills are memfds, and need none */
+    int fd; /* O_PATH; owned; -1: not needed, spills are memfds */
     enum spill_kind kind;
     bool in_memory; /* tmpfs, or memfd: a spill costs memory, not disk */
-    dev_t device;   /* where its files live */
+    dev_t device;   /* of its files */
 };
 
-/* Opens the directory and tries which kind of spill it can have. -ENOENT, -ENOTDIR, -EACCES, -EROFS: not usable. */
+/* Open the directory and find which kind of spill it supports. -ENOENT, -ENOTDIR, -EACCES, -EROFS: not usable. */
 int spill_dir_open(const char *path, struct spill_dir *ret_dir, pinfold_error *error);
 void spill_dir_close(struct spill_dir *dir);
 
-/* No directory: spills are sealed memfds. */
+/* Return a spill_dir without a directory: spills are sealed memfds. */
 struct spill_dir spill_dir_in_memory(void);
 
-/* Whether somebody has removed it, a cleaner of /tmp say, to which it always looks empty: then no file can be made there. */
+/* Return whether the directory was removed, for example by a cleaner of /tmp, to which it always looks empty.
+ * No file can then be made there. */
 bool spill_dir_is_gone(const struct spill_dir *dir);
 
-/* Makes it again, with the descriptor's number as it was, for whoever uses it meanwhile. As spill_dir_open. */
+/* Make the directory again under the same descriptor number, for concurrent users. Errors as for
+ * spill_dir_open. */
 int spill_dir_restore(struct spill_dir *dir, const char *path);
 
 /* "O_TMPFILE", "unlinked", "memfd". */
 const char *spill_kind_name(enum spill_kind kind);
 
-/* Writes the segments as one payload. The caller owns *ret_fd, which is read-only. -ENOSPC, -EDQUOT, -EFBIG: no
- * room; the sentence tells the size asked and the space left. */
+/* Write the segments as one payload. The caller owns *ret_fd, which is read-only. -ENOSPC, -EDQUOT, -EFBIG: no
+ * room; *error says the size asked for and the space left. */
 int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint32_t n, int *ret_fd,
                 uint64_t *ret_size, pinfold_error *error);
 
-/* Opens the memfd that a process of this user has at this number (proc(5), /proc/[pid]/fd), for reading. -EBADMSG: that is
- * something else, or nothing; -EPERM: it cannot be looked at, or the process is gone; or an error of this process's own.
- * Waits for nobody, and does nothing to what it is instead. */
+/* Open for reading the memfd that a process of this user has at this number (proc(5), /proc/[pid]/fd).
+ * -EBADMSG: nothing is there, or something else; -EPERM: it may not be examined, or the process is gone; or an
+ * error of this process. Never blocks, and does not touch a file that is something else. */
 int spill_open_held(pid_t pid, int number, int *ret_fd);
 
-/* Proves by its seals (fcntl(2), F_GET_SEALS) that the file can be mapped, for good: it is a memfd that nobody can write to,
- * cut or extend. Waits for nobody, whatever the descriptor is of, and takes no time, whatever its size. 0: proven;
+/* Prove by the seals (fcntl(2), F_GET_SEALS) that the file can be mapped for good: it is a memfd that nobody
+ * can write, shrink or grow. Never blocks, whatever the descriptor refers to; takes constant time. 0: proven;
  * -EBADMSG: it is something else. */
 int spill_prove_sealed(int fd);
 
-/* Proves the same of a file on `device`, where spills must live, but for this moment only: the kernel grants a read lease
- * (F_SETLEASE) when no process has the file open for writing. A memfd counts by its seals. Waits for nobody, and takes
- * no harm from who opens the file meanwhile. -ETXTBSY: somebody can still write, or holds a lease; -EOPNOTSUPP: no proof
- * to be had here; -EPERM: this process, not the file, is why it cannot be looked at; else as spill_prove_sealed. */
+/* Prove the same, only for this moment, of a file on `device`, where spills must live. The kernel grants a read
+ * lease (F_SETLEASE) if no process has the file open for writing. A memfd is judged by its seals. Never blocks,
+ * and is safe against concurrent opens. -ETXTBSY: another process can still write, or holds a lease;
+ * -EOPNOTSUPP: no proof is possible here; -EPERM: this process, not the file, is the reason; otherwise as
+ * spill_prove_sealed. */
 int spill_prove(int fd, dev_t device);
 
-/* Maps `size` bytes, private and writable: the reader's changes are its own and cost a copy of the page touched.
- * -EBADMSG: the file is no regular file or has another size; else as mmap(2). Unmap with munmap(2). */
+/* Map `size` bytes, private and writable: changes stay the reader's own and cost a copy of each touched page.
+ * -EBADMSG: not a regular file, or another size; otherwise as mmap(2). Unmap with munmap(2). */
 int spill_map(int fd, uint64_t size, void **ret_base);
 
-/* Whether reading from the mapping needs no more than what is there: in memory a page that was never written to is made
- * when it is read, and it is SIGBUS when there is no room. Takes time with the size: after spill_map. -EBADMSG: it has
- * such holes; or an error of this process's own. */
+/* Check that reading from the mapping needs no new pages. In memory, a page that was never written is allocated
+ * when it is read, with SIGBUS if there is no room. Takes time with the size; call after spill_map. -EBADMSG:
+ * the file has such holes; or an error of this process. */
 int spill_check_whole(int fd, uint64_t size);
 
-/* As spill_map, for a file without a proof: reads it into private memory instead. Unmap with munmap(2). */
+/* As spill_map, for a file without a proof: read it into private memory instead. Unmap with munmap(2). */
 int spill_copy(int fd, uint64_t size, void **ret_base);
 
 #endif

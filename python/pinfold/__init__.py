@@ -9,7 +9,7 @@
 
 A *call* is one function of one source text, with its arguments and limits. A *worker* is a process
 that runs calls; its interpreter is warm before the call comes. A *backend* holds the workers. Every
-call has exactly one *outcome*; `LocalBackend.run` and `submit` tell it as a `WorkerResult`,
+call has exactly one *outcome*. `LocalBackend.run` and `submit` report it in a `WorkerResult`;
 `LocalBackend.execute` and `run_exec_runner` return the value or raise:
 
     outcome         when                                                raised as
@@ -26,18 +26,19 @@ call has exactly one *outcome*; `LocalBackend.run` and `submit` tell it as a `Wo
     lost            the template or a neighbour's kill took it down     WorkerLost
     internal        the pool could not run it                           PoolError
 
-`run_exec_runner` uses one backend of the process, `default_backend`; `set_default_backend` chooses
-it, or how it is set up: ``set_default_backend(WorkerConfig(preload=["numpy"]))``.
+`run_exec_runner` uses one backend of the process, `default_backend`. `set_default_backend` chooses
+that backend or its configuration: ``set_default_backend(WorkerConfig(preload=["numpy"]))``.
 
-`lost` and `internal` are never the candidate's fault: it is safe to try those again, and the pool
-never does so in silence. All errors derive from `PinfoldError`, but for the cancel.
+`lost` and `internal` are never the program's fault: the caller may safely try such a call again,
+and the pool never does so by itself. All errors derive from `PinfoldError`, except cancellation.
 
 Units: times are seconds (names that end in ``_ns``: nanoseconds), sizes are bytes (``_kb``: KiB).
 
 Values cross by a *codec*. ``data``, the default, carries plain data and numpy arrays, and reading
 it can run no code. ``pickle``, which `run_exec_runner` uses, carries almost anything, and reading
-it can run any code. `pinfold.metrics.JsonlWriter` writes a line a call; the logger is ``pinfold``.
-``python -m pinfold doctor`` tells what this machine can have of a sandbox. Linux only.
+it can run any code. `pinfold.metrics.JsonlWriter` writes one line per call; the logger is
+``pinfold``. ``python -m pinfold doctor`` reports which mechanisms of a sandbox this machine has.
+Linux only.
 """
 
 from __future__ import annotations
@@ -143,8 +144,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    # Names are loaded when they are used: the workers' runtime imports this package for its codec
-    # alone, and pays for no more.
+    # Load names on first use, because workers import this package for its codec alone.
     from importlib import import_module
 
     if name in _SUBMODULES:

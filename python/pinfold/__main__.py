@@ -1,4 +1,4 @@
-"""``python -m pinfold doctor``: what of a sandbox this machine can have."""
+"""``python -m pinfold doctor``: report which mechanisms of a sandbox this machine has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 1 if something that the sandbox wants is missing."""
+    """Return the exit status: 0, or 1 if a mechanism that the sandbox requires is missing."""
     parser = argparse.ArgumentParser(prog="python -m pinfold")
     commands = parser.add_subparsers(dest="command", required=True)
     doctor = commands.add_parser(

@@ -1,4 +1,4 @@
-"""The backend of this machine."""
+"""`LocalBackend`, which runs calls in workers on this machine, and its statistics."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass, fields
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold._client import green
-from pinfold._client.engine import Engine, loading
+from pinfold._client import green, naps
+from pinfold._client.engine import Engine
 from pinfold._client.hooks import Hooks
 from pinfold._client.launch import Launch
+from pinfold._client.submit import loading
 from pinfold._ext import _pool
 from pinfold._host.sandbox import Isolation, isolation_of
 from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError, PoolError
 
-# What only calls need is imported when they are made, so that a program has its first pool started
-# before it goes on importing: see Engine.prepare.
+# Modules that only calls need are imported by the first call, after the pool has begun to start:
+# see Engine.prepare.
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
     from types import TracebackType
@@ -49,14 +50,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class PoolMemory:
-    """What the processes of a backend cost, in KiB (proc(5), smaps_rollup).
+    """The memory of a backend's processes, in KiB (proc(5), smaps_rollup).
 
     Attributes:
-        workers: how many were looked at: idle and busy ones.
-        pss_kb: of the template and the workers together: each page divided by the number of
-            processes that map it, so that what they share counts once.
-        private_kb: what workers share with no other process, of all of them together.
-        private_most_kb: the same, of the worker that has most.
+        workers: the number of workers that were measured, idle and busy ones.
+        pss_kb: proportional set size of the template and the workers together: each page is divided
+            by the number of processes that map it, so that shared pages count once.
+        private_kb: pages that workers share with no other process, for all workers together.
+        private_most_kb: the same, for the worker with the most.
     """
 
     workers: int
@@ -73,23 +74,23 @@ class PoolStats:
         pool_id, node_id, isolation: as configured.
         max_workers: calls that may run at once.
         state: ``"open"``, ``"shutting down"`` or ``"shut down"``.
-        submitted: calls that the pool took.
-        outcomes: how many calls ended with each outcome.
+        submitted: calls that the pool has taken so far.
+        outcomes: the number of calls that ended with each outcome.
         queued: calls that wait for a worker.
         running: calls that a worker has.
         idle: workers that wait for a call.
-        starting: workers that were asked for and are not up yet.
-        ending: workers that were killed, or are done, and not gone yet.
-        workers_started, templates_started: how many there were so far.
-        template_pid: process id of the template; 0 when none is up.
-        spill_kind: how spills are kept: ``"O_TMPFILE"``, ``"unlinked"`` or ``"memfd"``; "" before
+        starting: workers that were requested and have not started yet.
+        ending: workers that were killed, or are done, and have not gone yet.
+        workers_started, templates_started: the numbers of all workers and templates so far.
+        template_pid: process id of the template; 0 if none serves.
+        spill_kind: how spills are stored: ``"O_TMPFILE"``, ``"unlinked"`` or ``"memfd"``; "" before
             the pool was opened.
         spill_in_memory: whether a spill costs memory, not disk.
-        generation: of the template: 1, and one more each time that one with a learned module took
-            over (``preload="auto"``).
-        learned: the modules that were learned and are preloaded, in the order in which they were.
-        not_learned: those with which no template could be started; they are not tried again.
-        memory: what the processes cost; None unless it was asked for, or when there are none.
+        generation: the template's: 1, and one more each time that a template with a learned module
+            took over (``preload="auto"``).
+        learned: the learned modules that are preloaded, in the order in which they were learned.
+        not_learned: modules with which no template could start; they are not tried again.
+        memory: the processes' memory; None if it was not asked for, or if there are no processes.
     """
 
     pool_id: str
@@ -120,34 +121,34 @@ class PoolStats:
         raise KeyError(name)
 
     def keys(self) -> list[str]:
-        """The names of the fields, so that ``dict(stats)`` works."""
+        """Return the names of the fields, so that ``dict(stats)`` works."""
         return [field.name for field in fields(self)]
 
 
 class LocalBackend:
     """Runs calls in workers on this machine.
 
-    Making one checks its configuration, the interpreter and the spill directory, and captures the
-    environment; the pool is started by the first call, or by ``with`` and ``async with``, which
-    wait until it is ready. Any thread and any number of event loops, at once or one after another,
-    may use it; where gevent or eventlet have made threads greenlets, one that waits lets the others
-    run. Several backends live side by side and share nothing.
+    Making a backend checks its configuration, the interpreter and the spill directory, and captures
+    the environment. The first call starts the pool, or ``with`` and ``async with``, which wait
+    until it is ready. Any thread and any number of event loops may use a backend, at once or one
+    after another. Where gevent or eventlet have made threads greenlets, a waiting one lets the
+    others run. Several backends may exist side by side, and share nothing.
 
-    End it with `shutdown` or `close`, or by leaving a ``with`` block, which lets the calls in it
-    finish, unless an exception leaves it. One that is forgotten is closed when it is collected, or
-    when the interpreter ends; one whose process is killed ends with it.
+    End it with `shutdown` or `close`, or by leaving a ``with`` block. The block lets its calls
+    finish, unless an exception leaves it. Garbage collection and the end of the interpreter also
+    close a backend; if the caller's process is killed, all processes of the backend end, too.
 
     `deadline_s` is the caller's patience: the time in seconds from the submit to the end of a call.
-    Waiting for a worker counts, the time in which the pool opens does not. `Limits.wall_s` is the
-    program's own time; `WorkerError.phase` tells what a call did when its time ran out. None or
-    infinity: no deadline. Raises `InvalidCall` for a negative one or a NaN.
+    The wait for a worker counts, but not the time in which the pool opens. `Limits.wall_s` is the
+    program's own time; `WorkerError.phase` says how far a call had come when its time ran out. None
+    or infinity: no deadline. A negative number or a NaN raises `InvalidCall`.
 
-    Methods that take a call raise, at once: `InvalidCall` for arguments that the codec does not
-    carry, `CallTypeError` for what is no `WorkerCall`, `PoolClosed` after the shutdown or in a
-    forked child, `QueueFull` when too many are under way (`WorkerConfig.max_queue`).
+    Methods that take a call raise errors at once. `InvalidCall`: the codec does not carry the
+    arguments. `CallTypeError`: the object is not a `WorkerCall`. `PoolClosed`: the backend is shut
+    down, or this is a forked child. `QueueFull`: too many calls (`WorkerConfig.max_queue`).
 
     Args:
-        config: how it is set up; None: `WorkerConfig()`.
+        config: the configuration; None: `WorkerConfig()`.
 
     Raises:
         InvalidConfig: the interpreter cannot be run, or the spill directory cannot be used.
@@ -163,8 +164,8 @@ class LocalBackend:
         self._config = config
         self._hooks = Hooks()
         self._engine = Engine(Launch(config), self._hooks)
-        # The engine never refers to the backend but for pending calls: a backend that nobody holds,
-        # without a pending call, is forgotten. At the interpreter's end the engine is on its own.
+        # Only pending calls make the engine refer to the backend, so that a backend without
+        # references and calls is collected. At the interpreter's end the engine closes itself.
         weakref.finalize(self, Engine.shutdown, self._engine, wait=False).atexit = False
 
     def __repr__(self) -> str:
@@ -207,24 +208,22 @@ class LocalBackend:
         Cancelling the task that awaits it kills the call.
 
         Raises:
-            ExecRunnerError: the candidate kept the value from coming back: it raised
+            ExecRunnerError: the program itself is why there is no value. It raised
                 (`ExecRunnerError` itself), ended its process (`WorkerExited`), crashed
-                (`WorkerCrashed`), hit a limit (`LimitExceeded`), or returned what the codec does
-                not carry (`BadResult`).
-            CallTimeout: the deadline passed, or its own time (`Limits.wall_s`). Also a
+                (`WorkerCrashed`), hit a limit (`LimitExceeded`), or returned a value that the codec
+                does not carry (`BadResult`).
+            CallTimeout: the deadline or the program's own time (`Limits.wall_s`) passed. Also a
                 `TimeoutError`.
-            WorkerLost, PoolError: not the candidate's fault; it is safe to try again.
+            WorkerLost, PoolError: not the program's fault; it is safe to try again.
             asyncio.CancelledError: the backend was closed meanwhile.
         """
         result = await self.run(call, deadline_s=deadline_s)
         if result.outcome == "ok":
             return result.value
-        from pinfold._client.outcome import exception_of
-
-        raise exception_of(result)
+        raise self._engine.calls.error_of(result)
 
     async def run(self, call: WorkerCall, *, deadline_s: float | None = None) -> WorkerResult:
-        """Run a call and return its `WorkerResult`, whatever the outcome.
+        """Run a call and return its `WorkerResult`, for every outcome.
 
         Cancelling the task that awaits it kills the call.
         """
@@ -242,12 +241,12 @@ class LocalBackend:
             raise
 
     def submit(self, call: WorkerCall, *, deadline_s: float | None = None) -> CallFuture:
-        """Start a call and return a `concurrent.futures.Future` of its `WorkerResult`. Never waits.
+        """Submit a call and return a `concurrent.futures.Future` of its `WorkerResult`.
 
-        Cancelling the future kills the call.
+        Never waits. Cancelling the future kills the call.
         """
         times = self._accept(call, deadline_s)
-        record = self._engine.future(self, call, "")
+        record = self._engine.calls.CallFuture(self, call, "")
         self._hand_in(record, *times)
         return record
 
@@ -258,17 +257,22 @@ class LocalBackend:
         deadline_s: float | None = None,
         ordered: bool = False,
     ) -> CallMap:
-        """Run many calls, of which a bounded number is in flight at any time.
+        """Run many calls, with a bounded number in flight at any time.
 
-        Returns an object for ``async for``, or for ``for`` in a thread; each item is a pair of a
-        call and its `WorkerResult`, in the order of completion, or of `calls` when `ordered`.
-        `calls` may be a generator of a million: it is asked for the next call when there is room
-        for it, beside two for each worker (four when `ordered`) or, where workers are used again
-        and calls are small and take less than a millisecond, some 26. Calls are submitted ahead, so
-        here `deadline_s` counts from the moment a worker begins a call, as if its `Limits.wall_s`
-        had been set; the sooner of the two counts. Leaving the loop early cancels what is in
-        flight. An error of `calls`, or of a call that cannot be made, comes after the results of
-        the calls before it.
+        Args:
+            calls: the calls; may be a generator of a million. `map` asks for the next call when it
+                has room: two calls in flight for each worker (four with `ordered`), and two more.
+                With reused workers, and calls that are small and take less than a millisecond,
+                there may be 24 more for each worker, 192 at most.
+            deadline_s: counts from the moment a worker begins a call, as if its `Limits.wall_s` had
+                been set, because calls are submitted ahead. The sooner of the two counts.
+            ordered: yield results in the order of `calls`, not of completion.
+
+        Returns:
+            An object for ``async for``, or for ``for`` in a thread. Each item is a pair of a call
+            and its `WorkerResult`. Leaving the loop early cancels the calls in flight. An error of
+            `calls`, or of a call that cannot be made, comes after the results of the calls before
+            it.
         """
         with loading():
             from pinfold.mapping import CallMap
@@ -276,13 +280,15 @@ class LocalBackend:
         return CallMap(self, calls, deadline_ns(deadline_s), ordered)
 
     def _start(self, record: Record) -> int:
-        """Of a record that has its time already. Returns how many bytes its request has."""
+        """Submit a record that has its time limit already. Return the bytes of its request."""
         segments = self._hand_in(record, *self._accept(record.call, None))
         return sum(memoryview(segment).nbytes for segment in segments)
 
     def _accept(self, call: WorkerCall, deadline_s: float | None) -> tuple[int, int]:
-        """Checks a call without a look at its arguments. Returns when it began (monotonic
-        nanoseconds) and its deadline from then on."""
+        """Check a call, but not its arguments.
+
+        Return the time of the submit (monotonic nanoseconds), and the deadline from then on.
+        """
         if not isinstance(call, WorkerCall):
             raise CallTypeError(f"a call must be a WorkerCall, not {type(call).__name__}")
         deadline = deadline_ns(deadline_s)
@@ -298,33 +304,37 @@ class LocalBackend:
         own = limits.wall_ns
         if own and not 0 < record.wall_ns < own:
             record.wall_ns = own
-        segments = self._engine.request_of(call, record.codec, limits)
+        segments = self._engine.calls.request_of(call, record.codec, limits)
         self._engine.start(record, segments, limits, began)
         return segments
 
     # ---- watching -----------------------------------------------------------------------------
 
     def on_submit(self, handler: S) -> S:
-        """Call ``handler(call)`` when a call is accepted. Returns the handler; see
-        `LifecycleObservable` for what holds of all of them."""
+        """Call ``handler(call)`` when a call is accepted. Return the handler.
+
+        See `LifecycleObservable` for the rules of all handlers.
+        """
         return self._hooks.add("submit", handler)
 
     def on_start(self, handler: T) -> T:
-        """Call ``handler(call, worker)`` when a worker was given a call. `worker` is a `Worker`."""
+        """Call ``handler(call, worker)`` when a worker got a call. `worker` is a `Worker`."""
         return self._watched(self._hooks.add("start", handler))
 
     def on_complete(self, handler: C) -> C:
-        """Call ``handler(call, metrics, exc)`` when a call has ended, once for each that was
-        submitted. `metrics` is the `ExecutionMetrics`, None where no worker reported; `exc` is None
-        if there is a value, else what `execute` raises."""
+        """Call ``handler(call, metrics, exc)`` when a call has ended, once for each submitted call.
+
+        `metrics` is the `ExecutionMetrics`, or None if no worker reported. `exc` is None if there
+        is a value, else the exception that `execute` raises.
+        """
         return self._hooks.add("complete", handler)
 
     def on_shutdown(self, handler: D) -> D:
-        """Call ``handler()`` once, when the backend was shut down and nothing of it is left."""
+        """Call ``handler()`` once, when the backend is shut down and nothing of it is left."""
         return self._hooks.add("shutdown", handler)
 
     def on_worker_start(self, handler: WS) -> WS:
-        """Call ``handler(worker)`` when a worker came up."""
+        """Call ``handler(worker)`` when a worker has started."""
         return self._watched(self._hooks.add("worker_start", handler))
 
     def on_worker_exit(self, handler: WE) -> WE:
@@ -336,14 +346,14 @@ class LocalBackend:
         return handler
 
     def isolation(self) -> Isolation:
-        """How the workers are held: each mechanism, whether it is active, and if not, why."""
+        """Return how workers are isolated: each mechanism, and why those that are off are off."""
         return isolation_of(self._config)
 
     def stats(self, *, memory: bool = False) -> PoolStats:
-        """A snapshot: what waits, runs and idles, and how many calls ended how.
+        """Return a snapshot: waiting and running calls, idle workers, counts of outcomes.
 
-        With `memory` also what the processes cost, for which the kernel walks their memory:
-        a millisecond or two for each.
+        With `memory`, also the memory of the processes; the kernel takes a millisecond or two to
+        measure each.
         """
         engine = self._engine
         counts: dict[str, Any] = engine.counts()
@@ -364,11 +374,11 @@ class LocalBackend:
     # ---- the end ------------------------------------------------------------------------------
 
     async def shutdown(self, *, wait: bool = False) -> None:
-        """Take no more calls, and give everything back.
+        """Refuse further calls, and free all resources.
 
-        With `wait`, calls that run and wait finish first, and this returns when workers, spills and
-        callbacks are done. Without, outstanding calls end ``cancelled``, and this returns at once
-        while the rest goes on in a thread. Idempotent; may follow `close`, and a closed loop.
+        With `wait`, running and waiting calls finish first, and this returns when workers, spills
+        and callbacks are done. Without, outstanding calls end ``cancelled``, and this returns at
+        once while a thread does the rest. Idempotent; may follow `close`, and a closed loop.
         """
         if wait:
             await self._end(wait=True)
@@ -376,13 +386,14 @@ class LocalBackend:
             self._engine.shutdown(wait=False)
 
     def close(self, *, wait: bool = False) -> None:
-        """Take no more calls, end those that are outstanding as ``cancelled``, kill every process
-        and return when nothing is left. Idempotent; from any thread. Should an exception end it, as
-        of a signal handler, the next one goes on.
+        """Refuse further calls, end outstanding ones as ``cancelled``, and kill every process.
 
-        With `wait`, calls that run and wait finish first, however long they take; a `close` without
-        it in another thread cuts that short. In the thread of an event loop that loop stands still
-        meanwhile, and learns of its calls afterwards: there, await `shutdown` instead.
+        Returns when nothing is left. Idempotent; from any thread. If an exception interrupts it, as
+        from a signal handler, the next `close` continues.
+
+        With `wait`, running and waiting calls finish first, however long they take. A `close`
+        without `wait` in another thread ends that wait. In the thread of an event loop, this blocks
+        the loop, which gets its results only afterwards: await `shutdown` there instead.
         """
         if wait:
             self._engine.shutdown(wait=True)
@@ -405,7 +416,7 @@ class LocalBackend:
         try:
             if kind is None:
                 self._engine.shutdown(wait=True)
-        finally:  # Ctrl-C in the wait: nobody would come to end it
+        finally:  # also after Ctrl-C in the wait, which would leave the shutdown unfinished
             self.close()
 
     async def __aenter__(self) -> LocalBackend:
@@ -428,10 +439,10 @@ class LocalBackend:
         await self._end(wait=kind is None)
 
     async def _end(self, *, wait: bool) -> None:
-        """Ends it, of its own accord or by force, and returns when it is done."""
+        """Shut down with `wait`, or close, and return when that is done."""
         try:
             from pinfold._client.loop_queue import in_a_thread
-        except (OSError, ImportError):  # no descriptors left: nothing runs in a loop, so this may
+        except (OSError, ImportError):  # no descriptors: no loop runs calls, so blocking is fine
             return self._engine.shutdown(wait=True) if wait else self._engine.close()
         here = _pool.Pool.here()
         if wait:
@@ -439,7 +450,7 @@ class LocalBackend:
         return await in_a_thread(lambda: self._engine.close(beside=here))
 
     def _ready(self) -> None:
-        """Opens the pool and waits until its template serves. Raises PoolError."""
+        """Open the pool and wait until its template serves. Raises `PoolError`."""
         self._engine.check_open()
         self._engine.prepare()
         try:
@@ -447,7 +458,7 @@ class LocalBackend:
             while green.patched():
                 with suppress(TimeoutError):
                     return pool.wait_ready(0)
-                green.sleep(green.LONGEST_NAP_S)
+                green.sleep(naps.GREENLETS.longest_s)
             return pool.wait_ready(FOREVER_NS)
         except OSError as error:
             raise PoolError(f"the pool could not start: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""What a caller asks for."""
+"""The call that a caller submits, and its deadline."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ FOREVER_NS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class WorkerCall:
-    """One function of one source text, with its arguments: frozen, and checked when it is made.
+    """One function of one source text, with its arguments. Frozen, and checked when it is made.
 
     Attributes:
         code: the source text. It runs as the module ``user_code``.
-        function_name: the function of it that is called. A dotted name is looked up part by part:
-            ``"solver.solve"``, ``"Solution.method"``. Where a plain method's owner is a class, it
-            is called on an instance that is made without arguments. What does not exist or cannot
-            be called is the call's outcome ``exception``.
-        args: its positional arguments, any iterable but str and bytes; of what is no list or tuple
-            the items are taken at once. They are encoded when the call is submitted.
-        kwargs: its keyword arguments, any mapping with names of str.
+        function_name: the function to call. A dotted name is looked up part by part:
+            ``"solver.solve"``, ``"Solution.method"``. A plain method of a class is called on an
+            instance that is made without arguments. If the function does not exist or cannot be
+            called, the outcome is ``exception``.
+        args: the positional arguments, any iterable but str and bytes. The items of an iterable
+            that is not a list or tuple are taken at once. Encoded when the call is submitted.
+        kwargs: the keyword arguments, any mapping with names of str.
         python_path: directories that come first on ``sys.path``, in this order.
         env: changes to the environment for this call; None unsets a variable.
         codec: how the arguments and the value cross, ``"data"`` or ``"pickle"``. None: as the
             backend is configured.
-        limits: what the call may use. None: as the backend is configured.
+        limits: bounds on the call's resources. None: as the backend is configured.
 
-    Raises `InvalidCall` or `CallTypeError`, naming the field and the value.
+    Raises:
+        InvalidCall: a field has a wrong value. The message names both.
+        CallTypeError: a field has the wrong type. The message names the field and the value.
     """
 
     code: str
@@ -48,7 +50,7 @@ class WorkerCall:
 
     def __post_init__(self) -> None:
         check = call_check
-        if not isinstance(self.code, str):  # what does not compile, lone surrogates too, it is told
+        if not isinstance(self.code, str):  # the call itself reports code that does not compile
             check.wrong_type("code", self.code, "a str")
         name = check.text("function_name", self.function_name, empty=False)
         if "." in name and not all(name.split(".")):
@@ -80,9 +82,10 @@ class WorkerCall:
 
 
 def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:
-    """A deadline from now in nanoseconds, at least 1. None and infinity: none. 0 has passed.
+    """Return a deadline in nanoseconds from now, at least 1.
 
-    Raises `InvalidCall` for a negative one or a NaN, `CallTypeError` for what is no number.
+    None and infinity mean no deadline; 0 has passed at once. Raises `InvalidCall` for a negative
+    number or a NaN, and `CallTypeError` for anything that is not a number.
     """
     if deadline_s is None:
         return FOREVER_NS
@@ -92,7 +95,7 @@ def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:
         seconds = float(deadline_s)  # type: ignore[arg-type]
     except OverflowError:
         call_check.wrong_value(name, deadline_s, "a number of seconds that fits a float, or None")
-    except TypeError:  # an array, say
+    except TypeError:  # such as an array
         call_check.wrong_type(name, deadline_s, "a number of seconds or None")
     except ValueError:  # a signaling NaN
         call_check.wrong_value(name, deadline_s, "a number of seconds, not negative, or None")

@@ -1,4 +1,4 @@
-"""How a backend is set up."""
+"""The configuration of a backend."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ CACHES = (
     " TRANSFORMERS_CACHE SENTENCE_TRANSFORMERS_HOME JAX_COMPILATION_CACHE_DIR SCIKIT_LEARN_DATA"
     " JOBLIB_TEMP_FOLDER"
 ).split()
-"""Directories that libraries write to. A box lets nobody write there, and its calls get none."""
+"""Variables for directories that libraries write to. Boxed calls do not get them, because a box
+forbids writing there."""
 
 DEFAULT_ENV_WHITELIST: frozenset[str] = frozenset(
     """
@@ -88,8 +89,8 @@ DEFAULT_ENV_WHITELIST: frozenset[str] = frozenset(
     + list(THREAD_COUNTS)
     + CACHES
 )
-"""The environment variables that workers get, if the caller has them. Extend it with ``|``. None
-of them is one in which people keep secrets: no proxies, no endpoints, no keys."""
+"""The environment variables that workers get, if the caller has them. Extend it with ``|``. It has
+no variable in which people keep secrets: no proxies, no endpoints, no keys."""
 
 DEFAULT_ENV_PREFIXES: tuple[str, ...] = ("GIGAEVO_", "LOKY_")
 """Prefixes of further environment variables that workers get. Extend it with ``+``."""
@@ -108,23 +109,27 @@ SANDBOXES = ("none", "standard", "strict")
 
 
 def default_spill_dir() -> Path:
-    """``$TMPDIR/pinfold-<uid>``; without TMPDIR, the system's directory for temporary files. Raises
-    `InvalidConfig`."""
+    """Return ``$TMPDIR/pinfold-<uid>``; without TMPDIR, below the system's temporary directory.
+
+    Raises `InvalidConfig`.
+    """
     return _resolved(os.environ.get("TMPDIR") or _temporary()) / f"pinfold-{os.getuid()}"
 
 
 def _resolved(path: str | Path) -> Path:
     try:
         return Path(path).resolve()
-    except (OSError, RuntimeError) as error:  # there is no current directory; a loop of links
+    except (OSError, RuntimeError) as error:  # no current directory; a loop of links
         raise InvalidConfig(
             f"WorkerConfig: spill_dir: {shown(str(path))} cannot be used: {error}"
         ) from None
 
 
 def _temporary() -> str:
-    """What `tempfile.gettempdir` says, without that module where its answer is the usual one: it
-    takes as long to import as half of this package."""
+    """Return the result of `tempfile.gettempdir`, in the usual case without importing tempfile.
+
+    That import takes as long as half of this package.
+    """
     named = "tempfile" in sys.modules or os.environ.get("TEMP") or os.environ.get("TMP")
     if not named and os.access("/tmp", os.W_OK | os.X_OK):
         return "/tmp"
@@ -146,89 +151,95 @@ def _new_pool_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """How a `LocalBackend` is set up: frozen, and checked when it is made. Derive one from another
-    with `dataclasses.replace`. Times are seconds.
+    """The configuration of a `LocalBackend`. Frozen, and checked when it is made.
+
+    Derive one from another with `dataclasses.replace`. Times are seconds.
 
     Attributes:
-        max_workers: calls that may run at once, 1 .. 4096. None: as many as there are CPUs that
-            this process may use (affinity and cgroup quota); under pytest-xdist, the CPUs divided
-            by PYTEST_XDIST_WORKER_COUNT, at least 1.
-        idle_timeout_s: a worker idle for so long is let go (> 0; infinity: kept). Default 300.
-        spill_dir: where payloads too big for a message go, as files without names. Default
-            ``$TMPDIR/pinfold-<uid>``, made with mode 0700, and refused if it is a link or belongs
-            to another user. ``..`` is resolved. On a tmpfs, spills cost memory, not disk.
-        env_whitelist: names of environment variables that workers get, `DEFAULT_ENV_WHITELIST`.
-        env_prefixes: prefixes of more of them, `DEFAULT_ENV_PREFIXES`. The environment is
-            captured once, when the backend is made. Workers get the two of `identity_env` besides,
-            and nothing else.
-        enable_pdeathsig: workers ask the kernel to be killed when their template dies. Without it
-            (for debuggers that dislike it) they still end when its sockets close.
+        max_workers: calls that may run at once, 1 .. 4096. None: the number of CPUs that this
+            process may use (affinity and cgroup quota); under pytest-xdist, that number divided by
+            PYTEST_XDIST_WORKER_COUNT, at least 1.
+        idle_timeout_s: the pool ends a worker that was idle for so long (> 0; infinity: never).
+            Default 300.
+        spill_dir: the directory for payloads too big for a message, which are files without names.
+            Default ``$TMPDIR/pinfold-<uid>``, made with mode 0700, and refused if it is a link or
+            belongs to another user. ``..`` is resolved. On a tmpfs, spills cost memory, not disk.
+        env_whitelist: names of environment variables that workers get. Default
+            `DEFAULT_ENV_WHITELIST`.
+        env_prefixes: prefixes of further environment variables that workers get. Default
+            `DEFAULT_ENV_PREFIXES`. The environment is captured once, when the backend is made.
+            Workers also get the two variables of `identity_env`, and no others.
+        enable_pdeathsig: workers ask the kernel to kill them when their template dies. Without it
+            (for debuggers that dislike it) they still end when the template's sockets close.
         pool_id: the pool's name in metrics and logs; by default 12 random characters.
         node_id: this machine's name in metrics and logs; by default the host name.
-        isolation: what a worker runs. ``"fresh"``: one call, then it is killed with all that it
-            started. ``"reuse"``: calls one after another, reset between. ``"spawn"``: as
-            ``"reuse"``, but workers are exec'd, not forked, for libraries that must not be forked
-            (CUDA).
+        isolation: what a worker runs. ``"fresh"``: one call, then the worker is killed with all
+            processes that the call started. ``"reuse"``: calls one after another, with a reset
+            between them. ``"spawn"``: as ``"reuse"``, but workers are exec'd, not forked, for
+            libraries that must not be forked (CUDA).
         max_calls_per_worker: a reused worker is replaced after so many calls. None: no bound.
-        preload: modules that are imported once, before any worker is forked. One that cannot be
-            imported fails the start of the pool. ``"auto"``, for ``"fresh"`` and ``"reuse"``: the
-            pool learns them. When a module that calls import has cost them more time in total than
-            a template with it takes to start, such a template is started beside the one that serves
-            and takes over when it is ready; for that while there are two, each with its `setup`.
-            Only installed modules are learned: what is on the interpreter's own `sys.path`, but not
-            in the working directory, and not of a call's `python_path`. A module with which no
-            template can be started is logged and not tried again. See `PoolStats.learned`.
-        setup: source text that runs once, before any worker is forked; candidates import its module
-            as ``pinfold_setup``. None: nothing. A megabyte of ASCII is possible everywhere; what is
-            large should be in a file that it reads.
-            A function ``after_fork()`` of that module is called in every worker before its first
-            call, after the global generators of `random`, numpy and torch were given states of
-            their own there: for generators, connections and the like that workers must not share.
-            If it raises, there is no worker, and its calls end as ``internal`` with the traceback.
-        setup_timeout_s: how long the start may take: interpreter, preloads and setup. Default 60.
-        codec: how values cross unless the call says otherwise. ``"data"`` cannot run code when it
-            is read; ``"pickle"`` carries almost anything and can.
-        limits: what a call may use unless it says otherwise.
-        max_queue: calls that may wait while `max_workers` others are under way (0: none): a submit
+        preload: modules to import once, before any worker is forked. If an import fails, so does
+            the start of the pool. ``"auto"``, for ``"fresh"`` and ``"reuse"``: the pool learns the
+            modules. It compares the total time that calls spend on importing a module with the
+            start time of a template that has it. When the calls have spent more, it starts such a
+            template beside the current one. The new template takes over when it is ready; until
+            then there are two, each with its `setup`. Only installed modules are learned: those on
+            the interpreter's own `sys.path`, not those in the working directory or on a call's
+            `python_path`. If a template cannot start with a module, that is logged, and the module
+            is not tried again. See `PoolStats.learned`.
+        setup: source text that runs once, before any worker is forked; programs import its module
+            as ``pinfold_setup``. None: no set-up. The text may have a megabyte of ASCII on every
+            system; keep larger data in a file that the set-up reads.
+            A function ``after_fork()`` of that module runs in every worker before its first call.
+            Use it for generators, connections and other state that workers must not share; the
+            global generators of `random`, numpy and torch already have states of their own then.
+            If it raises, the worker ends, and its calls end as ``internal`` with the traceback.
+        setup_timeout_s: the longest time that the start may take: interpreter, preloads and setup.
+            Default 60.
+        codec: how values cross unless the call has a codec of its own. Reading ``"data"`` cannot
+            run code; ``"pickle"`` carries almost anything, and reading it can run any code.
+        limits: bounds on a call's resources, unless the call has limits of its own.
+        max_queue: calls that may wait while `max_workers` others are under way (0: none). A submit
             raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no
             bound.
-        sandbox: ``"none"``: workers run with the caller's rights. ``"standard"``: each worker gives
-            up privileges, reads only the interpreter, its packages, the call's `python_path` and
-            system libraries, writes only to a scratch directory that is its cwd, HOME and TMPDIR
-            and is gone after the call, has no network, and is refused many system calls; chmod and
-            utime have no effect.
-            ``"strict"``: that in namespaces of its own, with a view of nothing else, a scratch
-            directory in memory (1 GiB), and only listed system calls. docs/security.md has the
-            whole of it. In a box, workers that are used again (``"reuse"``, ``"spawn"``) take no
-            `python_path` outside of what they read anyway.
-        sandbox_required: what the machine cannot have of the sandbox fails the making of a backend
-            (`InvalidConfig`, with the list). False: it takes what there is; see
+        sandbox: ``"none"``: workers run with the caller's rights.
+            ``"standard"``: each worker gives up privileges, and has no network. It reads only the
+            interpreter, its packages, the call's `python_path` and system libraries. It writes only
+            to a scratch directory, which is its cwd, HOME and TMPDIR and is removed after the call.
+            Many system calls are refused; chmod and utime have no effect.
+            ``"strict"``: as ``"standard"``, in namespaces of its own and with a view of nothing
+            else. The scratch directory is in memory (1 GiB), and only listed system calls are
+            allowed. docs/security.md has all details. In a box, reused workers (``"reuse"``,
+            ``"spawn"``) refuse a `python_path` outside the paths that they read anyway.
+        sandbox_required: making a backend raises `InvalidConfig`, with a list, if this machine
+            lacks mechanisms of the sandbox. False: the backend uses the mechanisms that exist; see
             `LocalBackend.isolation`.
-        allow_network: a sandbox leaves the internet's sockets (IPv4, IPv6) open.
-        cpus_per_worker: every worker runs on so many CPUs of its own while it has a call: of those
-            that this process may use, and no other worker of this backend. `max_workers` is by
-            default what there are CPUs for; more is an `InvalidConfig`, when the backend is made.
-            The variables that tell OpenMP, OpenBLAS, MKL, NumExpr and Accelerate how many threads
-            to start are set to match. A worker that ends keeps its CPUs until it is gone, so that
-            calls are a millisecond or two further apart. `ExecutionMetrics.cpu_wait_s` and
-            `preemptions` tell what disturbed a call all the same: the CPUs are not kept free of
-            other processes. A program may move elsewhere (sched_setaffinity). None: workers run
-            where the kernel puts them.
+        allow_network: the sandbox allows internet sockets (IPv4, IPv6).
+        cpus_per_worker: each worker with a call runs on so many CPUs that no other worker of this
+            backend uses, out of those that this process may use. The default of `max_workers` is
+            then the number of workers for which there are CPUs; making a backend with more raises
+            `InvalidConfig`. The variables that set the number of threads of OpenMP, OpenBLAS, MKL,
+            NumExpr and Accelerate are set to match. A worker keeps its CPUs until it is gone, so
+            that calls are a millisecond or two further apart. The CPUs are not kept free of other
+            processes; `ExecutionMetrics.cpu_wait_s` and `preemptions` report such disturbances. A
+            program may leave its CPUs (sched_setaffinity). None: the kernel places workers freely.
         python: the interpreter of the workers, by default the caller's own. A name without a slash
             is looked up on PATH.
         allow_threads: names of threads that preloads and `setup` may leave running in the
-            template: of the thread (``jemalloc_bg_thd``), or of the library whose code it stands in
-            (``libopenblas``). Any other fails the start of the pool, since a fork has one thread:
-            it copies what the others were just doing, and every lock that they held stays locked,
-            so that a worker may hang or compute wrongly. Name those alone whose library is made
-            for that. Arrow's pools (``libarrow``) are, and need not be named.
-        python_path: directories that come first on ``sys.path``, in this order, but for a call's
-            own `python_path`: for preloads and `setup`, and in every call. Calls in a box may read
-            them. They are resolved when the backend is made.
-        identity_env: the names of the two environment variables in which a worker finds its id
-            (`ExecutionMetrics.worker_id`) and `node_id`. None or (): it finds neither.
+            template: of the thread (``jemalloc_bg_thd``), or of the library whose code it executes
+            (``libopenblas``). Any other thread fails the start of the pool. A forked process has
+            only one thread: locks that other threads held stay locked, and their half-done work
+            stays half done, so a worker may hang or compute wrongly. Name a thread only if its
+            library is made for forks. Arrow's pools (``libarrow``) are, and need not be named.
+        python_path: directories that come first on ``sys.path``, in this order, after a call's own
+            `python_path`. They apply to preloads, `setup` and every call; boxed calls may read
+            them. Resolved when the backend is made.
+        identity_env: the names of the two environment variables for the worker's id
+            (`ExecutionMetrics.worker_id`) and `node_id`. None or (): workers get neither.
 
-    Raises `InvalidConfig` or `ConfigTypeError`, naming the field and the value.
+    Raises:
+        InvalidConfig: a field has a wrong value. The message names both.
+        ConfigTypeError: a field has the wrong type. The message names the field and the value.
     """
 
     max_workers: int | None = None
@@ -315,9 +326,9 @@ class WorkerConfig:
     def from_env(
         cls, prefix: str = "PINFOLD_", environ: Mapping[str, str] | None = None
     ) -> WorkerConfig:
-        """A configuration from environment variables; what is unset or empty has its default.
+        """Make a configuration from environment variables. Unset or empty ones mean the default.
 
-        Of each the name follows the prefix:
+        The variables are these names after the prefix:
 
             MAX_WORKERS         1 .. 4096
             IDLE_TIMEOUT_S      seconds
@@ -333,14 +344,17 @@ class WorkerConfig:
             MEMORY_BYTES        `Limits.memory_bytes`
             WALL_S              `Limits.wall_s`, seconds
 
-        `environ` is read instead of `os.environ` when given.
+        Args:
+            prefix: the prefix of the variables' names.
+            environ: the variables; None: `os.environ`.
 
-        Raises `InvalidConfig`, naming the variable and the value, for a value that does not parse.
+        Raises:
+            InvalidConfig: a value is wrong. The message names the variable and the value.
         """
         fields: dict[str, Any] = {}
         environ = os.environ if environ is None else environ
         for name, variable, value in _read(prefix, environ):
-            # One by one, so that the error can name the variable; with a directory that is there.
+            # Try each field alone, so that the error can name the variable; "/" always exists.
             try:
                 if name in _LIMITS:
                     limits = fields.get("limits", Limits())
@@ -354,7 +368,7 @@ class WorkerConfig:
 
 
 def _read(prefix: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
-    """The variables that are set: of each the field, its own name and what it says."""
+    """Yield the field, the variable's name and the parsed value of each variable that is set."""
     for name, (field_name, parse, wanted) in _VARIABLES.items():
         variable = prefix + name
         value = _parsed(variable, environ.get(variable, ""), parse, wanted)
@@ -374,20 +388,20 @@ def _parsed(variable: str, text: str, parse: Callable[[str], T], wanted: str) ->
 
 
 def _modules(text: str) -> object:
-    """Of PRELOAD."""
+    """Parse PRELOAD."""
     if text == "auto":
         return text
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
 def _source_of(path: str) -> str:
-    """Of SETUP_FILE: the text, decoded as the interpreter decodes a file."""
+    """Read the file of SETUP_FILE, and decode it as the interpreter does."""
     import tokenize
 
     try:
         with tokenize.open(path) as file:
             return file.read()
-    except (OSError, SyntaxError) as error:  # the encoding that it names may be unknown
+    except (OSError, SyntaxError) as error:  # SyntaxError: it declares an unknown encoding
         raise ValueError(str(error)) from None
 
 
@@ -396,7 +410,7 @@ def _directories(text: str) -> object:
 
 
 def _is_off(text: str) -> bool:
-    """Whether a DISABLE_... variable leaves the thing enabled."""
+    """Return whether a DISABLE_... variable leaves the feature enabled."""
     word = text.lower()
     if word in ("1", "true", "yes", "on"):
         return False
@@ -405,7 +419,7 @@ def _is_off(text: str) -> bool:
     raise ValueError(text)
 
 
-# The variables of `WorkerConfig.from_env`: the field of each, how it is read, and what it must be.
+# The variables of `WorkerConfig.from_env`: field, parser, and what the value must be.
 _VARIABLES: dict[str, tuple[str, Callable[[str], object], str]] = {
     "MAX_WORKERS": ("max_workers", int, "a whole number"),
     "IDLE_TIMEOUT_S": ("idle_timeout_s", float, "a number of seconds"),
@@ -425,7 +439,7 @@ _LIMITS = frozenset({"memory_bytes", "wall_s"})  # fields of `Limits`
 
 
 def _xdist_share(cpus_per_worker: int | None) -> int | None:
-    """This process's share of the CPUs under pytest-xdist; None elsewhere."""
+    """Return this process's share of the CPUs under pytest-xdist; None elsewhere."""
     variable = "PYTEST_XDIST_WORKER_COUNT"
     count = _parsed(variable, os.environ.get(variable, ""), int, "a whole number")
     if count is None:
@@ -436,7 +450,7 @@ def _xdist_share(cpus_per_worker: int | None) -> int | None:
 
 
 def _spill_path(path: str) -> Path:
-    # The last part of the default is not resolved: that it is no link is checked when it is used.
+    # The last part of the default stays unresolved: its first use checks that it is not a link.
     given = Path(path)
     if given.name == f"pinfold-{os.getuid()}":
         return _resolved(given.parent) / given.name

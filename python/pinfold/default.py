@@ -1,4 +1,4 @@
-"""The process-wide default backend."""
+"""The process-wide default backend, and `run_exec_runner`, which uses it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _check = Check("run_exec_runner", InvalidCall, CallTypeError)
 _setting = Check("set_default_backend", InvalidConfig, ConfigTypeError)
 
-_lock = threading.RLock()  # reentrant: a signal handler may come while it is held
+_lock = threading.RLock()  # reentrant: a signal handler may interrupt its holder
 _backend: ExecutorBackend | None = None
-_config: WorkerConfig | None = None  # of the next one; None: what the environment says then
+_config: WorkerConfig | None = None  # of the next backend; None: from the environment
 
 
 def _after_fork() -> None:
@@ -34,50 +34,58 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _serves(backend: ExecutorBackend | None) -> bool:
-    """Whether it is the default still. What is not of this package knows by itself when it has
-    ended."""
+    """Return whether the backend is still the default.
+
+    A backend of another kind always is, because only the backend itself knows when it has ended.
+    """
     if not isinstance(backend, LocalBackend):
         return backend is not None
     return backend._engine.serves
 
 
 def default_backend() -> LocalBackend:
-    """The process-wide backend: what `set_default_backend` was given, or made on first use, with
-    the configuration that it was given or else `WorkerConfig.from_env`.
+    """Return the process-wide backend.
 
-    A `LocalBackend` that was shut down is followed by another one with the same configuration, on
-    the first use after that; a child made by fork gets one of its own likewise. Raises
-    `InvalidConfig`.
+    It is the backend that `set_default_backend` got, or one made on first use with the
+    configuration that `set_default_backend` got, else with `WorkerConfig.from_env`. After the
+    shutdown of a `LocalBackend`, the next use makes another one with the same configuration. The
+    first use in a forked child makes the child's own.
+
+    Raises:
+        InvalidConfig: the configuration or the environment is wrong, or the backend cannot be made.
     """
     global _backend
     with _lock:
         while not _serves(backend := _backend):
             config = _config
             made = LocalBackend(WorkerConfig.from_env() if config is None else config)
-            if _backend is backend and _config is config:  # else a signal handler was faster
+            if _backend is backend and _config is config:  # a signal handler may have set them
                 _backend = made
-        return cast("LocalBackend", backend)  # or whatever has its shape
+        return cast("LocalBackend", backend)  # or another kind of ExecutorBackend
 
 
 def set_default_backend(
     backend_or_config: ExecutorBackend | WorkerConfig | None,
 ) -> ExecutorBackend | WorkerConfig | None:
-    """Choose what `run_exec_runner` uses from now on, before or after its first use.
+    """Choose the backend that `run_exec_runner` uses from now on.
+
+    Call it before or after the first use, from any thread. It shuts nothing down: calls under way
+    go on. A backend that Pinfold made closes when its last call has ended and no reference to it is
+    left. A backend that you made is yours to close; while it is the default, `shutdown_executor`
+    shuts it down.
 
     Args:
-        backend_or_config: a configuration: a `LocalBackend` with it is made at once, and its
-            processes start with the first call. Or a backend, of this package or of another kind:
-            anything with the shape of `ExecutorBackend`. None: as if nothing had been chosen; the
-            environment says on the next use.
+        backend_or_config: a configuration, or a backend (an object with the shape of
+            `ExecutorBackend`), or None. With a configuration, a `LocalBackend` is made at once, and
+            its processes start with the first call. With None, the next use reads the environment.
 
-    Returns what was the default: the backend if there was one, else the configuration, else None.
-    Given back, it is the default again.
+    Returns:
+        The previous default: the backend if there was one, else the configuration, else None. Pass
+        it to this function to restore it.
 
-    Nothing is shut down: calls under way end as they would have. A backend that Pinfold made, and
-    that nobody holds any more, closes when its last call has ended; one that you made is yours to
-    close, and `shutdown_executor` shuts it down while it is the default.
-
-    From any thread. Raises `InvalidConfig`, or `ConfigTypeError` for what is neither.
+    Raises:
+        InvalidConfig: a backend with this configuration cannot be made.
+        ConfigTypeError: the argument is none of these.
     """
     global _backend, _config
     backend: ExecutorBackend | None = None
@@ -100,20 +108,24 @@ def set_default_backend(
 
 
 def _is_backend(value: object) -> TypeGuard[ExecutorBackend]:
-    """A class has the methods, too, and is none."""
+    """Return whether the value is a backend. A class has the methods, too, but is not one."""
     return isinstance(value, ExecutorBackend) and not isinstance(value, type)
 
 
 def shutdown_executor(wait: bool = False) -> None:
-    """Shut the default backend down, whoever made it. Without one, nothing happens.
+    """Shut the default backend down, also if you made it. Without a default backend, do nothing.
 
-    The next call makes a new one with the same configuration; after a backend that is no
-    `LocalBackend`, with what the environment says.
+    The next call makes a new `LocalBackend` with the same configuration; after a backend of another
+    kind, with the configuration of the environment. Call this from any thread, with or without a
+    running loop, also from an atexit handler.
 
-    With `wait`, its calls finish first, and this returns when workers, spills and callbacks are
-    done. Without, outstanding calls end ``cancelled``, and this returns at once. From any thread,
-    with or without a running loop, also from an atexit handler. A backend of another kind is shut
-    down in an event loop of its own; what that raises is raised here with `wait`, else logged.
+    Args:
+        wait: True: let the calls finish, and return when workers, spills and callbacks are done.
+            False: outstanding calls end ``cancelled``, and this returns at once.
+
+    Raises:
+        Exception: with `wait`, the error of a backend of another kind, which is shut down in an
+            event loop of its own. Without `wait`, its error is logged.
     """
     global _backend
     with _lock:
@@ -142,7 +154,7 @@ def _shut(backend: ExecutorBackend, wait: bool) -> None:
     thread = threading.Thread(target=shut, name="pinfold-shutdown")
     try:
         thread.start()
-    except RuntimeError:  # the interpreter is at its end already
+    except RuntimeError:  # the interpreter is shutting down
         shut()
     else:
         if wait:
@@ -176,25 +188,27 @@ async def run_exec_runner(
 ) -> Any:
     """Call `function_name` of the source text `code` in a worker and return its value.
 
-    Arguments and value cross by the ``pickle`` codec: whatever cloudpickle carries, and reading a
-    value can run code of the candidate's. For candidates that are not trusted so far, use
-    `LocalBackend.execute` and the ``data`` codec.
+    Arguments and value cross by the ``pickle`` codec, which carries everything that cloudpickle
+    does. Reading the value can run the program's code in this process. For programs that you do
+    not trust so far, use `LocalBackend.execute` and the ``data`` codec.
 
     Args:
-        args, kwargs: the arguments: an iterable, but no str or bytes, and a mapping. Modules that
-            they name are found where this process found them when the pool started (`sys.path`),
-            but for a sandbox that hides them.
+        code: the source text. It runs as the module ``user_code``.
+        function_name: the function to call; see `WorkerCall`.
+        args, kwargs: the arguments: an iterable, but not a str or bytes, and a mapping. Workers
+            find the modules that they name on the `sys.path` that this process had when the pool
+            started, unless a sandbox hides them.
         python_path: directories that come first on ``sys.path``.
-        env_updates: changes to the environment for this call; values become ``str()`` of
-            themselves, None unsets.
-        timeout: seconds from now, waiting for a worker included. None: no deadline.
-        backend: anything with the shape of `ExecutorBackend`; None: `default_backend()`.
+        env_updates: changes to the environment for this call. Values are converted by ``str()``;
+            None unsets a variable.
+        timeout: seconds from now, including the wait for a worker. None: no deadline.
+        backend: an object with the shape of `ExecutorBackend`; None: `default_backend()`.
 
     Raises:
-        ExecRunnerError: the candidate kept the value from coming back.
-        TimeoutError: the timeout passed; the call was killed. Never retried.
-        WorkerLost, PoolError: not the candidate's fault.
-        InvalidCall: the call cannot be made as it is.
+        ExecRunnerError: the program itself is why there is no value.
+        TimeoutError: the timeout passed, and the call was killed. Never retried.
+        WorkerLost, PoolError: not the program's fault.
+        InvalidCall: the call cannot be made with these arguments.
     """
     deadline_ns(timeout, "timeout")
     call = WorkerCall(

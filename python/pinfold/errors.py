@@ -1,7 +1,6 @@
-"""Every error that pinfold raises. All of them derive from `PinfoldError`.
+"""All errors that pinfold raises. They derive from `PinfoldError`, and can be pickled and copied.
 
-Those that tell how a call ended carry the whole `WorkerResult` as `.result`. They can be pickled
-and copied.
+Errors that report how a call ended carry its whole `WorkerResult` as `.result`.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ __all__ = [
 
 
 class PinfoldError(Exception):
-    """The root of all errors of this package.
+    """The base class of all errors of this package.
 
     Attributes:
-        result: the `WorkerResult` of the call that ended so; None where there was no call.
+        result: the `WorkerResult` of the call that ended so; None if there was no call.
     """
 
     result: WorkerResult | None
@@ -56,7 +55,7 @@ class PinfoldError(Exception):
         self.result = result
 
     def __reduce__(self) -> tuple[object, ...]:
-        # By state, not by arguments: subclasses differ in their parameters.
+        # Rebuild by state, because the constructors of subclasses have different parameters.
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
@@ -70,8 +69,7 @@ def _rebuild(
 
 
 class InvalidConfig(PinfoldError, ValueError):
-    """A configuration that cannot work; the message names the field, or the variable, and the
-    value."""
+    """The configuration cannot work. The message names the field or variable, and the value."""
 
 
 class ConfigTypeError(InvalidConfig, TypeError):
@@ -79,8 +77,11 @@ class ConfigTypeError(InvalidConfig, TypeError):
 
 
 class InvalidCall(PinfoldError, ValueError):
-    """A call that cannot be made; the message names the field and the value, or what in the
-    arguments the codec does not carry. Raised in the caller at once; no worker saw the call."""
+    """The call cannot be made.
+
+    The message names the field and the value, or the part of the arguments that the codec does not
+    carry. Raised in the caller at once; no worker gets the call.
+    """
 
 
 class CallTypeError(InvalidCall, TypeError):
@@ -88,16 +89,16 @@ class CallTypeError(InvalidCall, TypeError):
 
 
 class ExecRunnerError(PinfoldError):
-    """The candidate's own doing kept its value from coming back. Raised as it is for the outcome
-    ``exception``: the code raised, did not compile, or has no such function.
+    """The program itself is why there is no value.
 
-    ``str()`` is ``exec_runner failed (exit=N): `` and the whole of `stderr`, never cut, or
-    ``(no stderr)``.
+    This class is for the outcome ``exception``: the code raised, did not compile, or has no such
+    function. Subclasses are for other outcomes. ``str()`` is ``exec_runner failed (exit=N): `` and
+    the whole of `stderr`, never truncated, or ``(no stderr)``.
 
     Attributes:
-        returncode: 1 for an exception, the exit status of a process that ended by itself, minus the
-            signal's number of one that was killed.
-        stderr: what the call printed, under headings, then the traceback and the source around the
+        returncode: 1 for an exception; the exit status of a process that ended by itself; the
+            signal's number, negated, for a process that was killed. docs/errors.md has details.
+        stderr: the output of the call, under headings, then the traceback and the source around the
             failing line.
         result: the `WorkerResult`, or None.
     """
@@ -110,16 +111,18 @@ class ExecRunnerError(PinfoldError):
 
 
 class WorkerExited(ExecRunnerError):
-    """Outcome ``exited``: the process ended by itself (``os._exit``, exec); `returncode` is its
-    exit status."""
+    """Outcome ``exited``: the process ended by itself (``os._exit``, exec).
+
+    `returncode` is its exit status. Also for a call with more processes than `Limits.processes`
+    allows; `returncode` is 1 then.
+    """
 
 
 class WorkerCrashed(ExecRunnerError):
     """Outcome ``signalled``: the process died by a signal that the pool did not send.
 
     Attributes:
-        stack: the Python stack at which it died, as the interpreter's faulthandler prints it, or
-            "".
+        stack: the Python stack at its death, as the interpreter's faulthandler prints it, or "".
     """
 
     def __init__(
@@ -139,30 +142,33 @@ class LimitExceeded(ExecRunnerError):
 
 
 class CpuLimitExceeded(LimitExceeded):
-    """Outcome ``cpu_limit``: it used up its processor time."""
+    """Outcome ``cpu_limit``: the call used more processor time than allowed."""
 
 
 class MemoryLimitExceeded(LimitExceeded):
-    """Outcome ``memory_limit``: it used more memory than allowed."""
+    """Outcome ``memory_limit``: the call used more memory than allowed."""
 
 
 class OutputLimitExceeded(LimitExceeded):
-    """Outcome ``output_limit``: its result is larger than allowed."""
+    """Outcome ``output_limit``: the result, or a file of the call, is larger than allowed."""
 
 
 class BadResult(ExecRunnerError):
-    """Outcome ``bad_result``: the codec cannot carry the value; the message names the place in the
-    value and the type that stands there."""
+    """Outcome ``bad_result``: the value cannot be carried to the caller.
+
+    If the codec refuses it, the message names the path to the refused part, and that part's type.
+    """
 
 
 class CallTimeout(PinfoldError, *_TimeoutErrors):  # type: ignore[misc]
-    """Outcome ``timeout``: the deadline passed, or the program's own time (`Limits.wall_s`), and
-    the call was killed. Also the builtin `TimeoutError` and `asyncio.TimeoutError`. Not an
-    `ExecRunnerError`. What the call did until then is in `result.error.phase`.
+    """Outcome ``timeout``: the deadline or the program's own time (`Limits.wall_s`) passed.
+
+    The call was killed. Also the builtin `TimeoutError` and `asyncio.TimeoutError`, but not an
+    `ExecRunnerError`. `result.error.phase` says how far the call had come.
 
     Attributes:
-        stack: the Python stack at which the candidate stood, or "" if it never ran or could not
-            tell.
+        stack: the Python stack of the program at that time, or "" if it had not begun or its stack
+            could not be read.
     """
 
     def __init__(
@@ -177,18 +183,61 @@ class CallTimeout(PinfoldError, *_TimeoutErrors):  # type: ignore[misc]
 
 
 class WorkerLost(PinfoldError):
-    """Outcome ``lost``: the template, or a neighbour's kill, took the call down. Never the
-    candidate's fault; it is safe to try the call again."""
+    """Outcome ``lost``: the death of the template or the kill of a neighbour took the call down.
+
+    Never the program's fault; it is safe to try the call again.
+    """
 
 
 class PoolError(PinfoldError):
-    """Outcome ``internal``, or a pool that could not start (the message then holds the traceback of
-    the preload that failed): no descriptors, no disk, no template. Never the candidate's fault."""
+    """Outcome ``internal``, or the pool could not start: no descriptors, no disk, no template.
+
+    Never the program's fault. If a preload failed, the message has its traceback.
+    """
 
 
 class PoolClosed(PoolError):
-    """The backend is shut down, or belongs to another process (this one was forked from it)."""
+    """The backend is shut down, or belongs to the process from which this one was forked."""
 
 
 class QueueFull(PoolError):
-    """As many calls are under way as there may be: `WorkerConfig.max_queue`."""
+    """The bound on unfinished calls is reached: `WorkerConfig.max_queue`."""
+
+
+_LIMITS: dict[str, type[ExecRunnerError]] = {
+    "cpu_limit": CpuLimitExceeded,
+    "memory_limit": MemoryLimitExceeded,
+    "output_limit": OutputLimitExceeded,
+}
+
+
+def cancelled_error(*args: str) -> BaseException:
+    """Return an `asyncio.CancelledError`; asyncio is imported only here, because it is slow."""
+    from asyncio import CancelledError
+
+    return CancelledError(*args)
+
+
+def error_of(result: WorkerResult) -> BaseException:
+    """Return the error that `execute` raises for an outcome other than ``ok``; it has `result`."""
+    outcome = result.outcome
+    error = result.error
+    code, text = (error.returncode, error.stderr) if error is not None else (1, "")
+    message, stack = (error.message, error.stack) if error is not None else ("", "")
+    if outcome == "timeout":
+        return CallTimeout(message, stack=stack, result=result)
+    if outcome == "exception":
+        return ExecRunnerError(code, text, result=result)
+    if outcome == "exited":
+        return WorkerExited(code, text, result=result)
+    if outcome == "signalled":
+        return WorkerCrashed(code, text, stack=stack, result=result)
+    if outcome == "bad_result":
+        return BadResult(code, text, result=result)
+    if outcome == "cancelled":
+        return cancelled_error(message)
+    if outcome == "lost":
+        return WorkerLost(text, result=result)
+    if outcome == "internal":
+        return PoolError(text, result=result)
+    return _LIMITS[outcome](code, text, result=result)

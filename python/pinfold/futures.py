@@ -1,4 +1,4 @@
-"""The future of a call."""
+"""`CallFuture`, the future of a call that `LocalBackend.submit` returns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pinfold._client import green
-from pinfold._client.record import Record
+from pinfold._client import green, naps
+from pinfold._client.record import Owner, Record
 from pinfold._client.text import escaped
 from pinfold.call import FOREVER_NS
 from pinfold.result import WorkerResult
@@ -21,14 +21,11 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from pinfold._ext._pool import Pool, Queue
-    from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
 T = TypeVar("T")
 
-_log = logging.getLogger("concurrent.futures")  # where the base class would tell it
-
-_LONGEST_NAP_S = 1.0  # where greenlets are in the place of threads
+_log = logging.getLogger("concurrent.futures")  # the base class's logger
 
 _PENDING = "PENDING"
 _CANCELLED = "CANCELLED_AND_NOTIFIED"
@@ -39,20 +36,20 @@ class CallFuture(Record, Future[WorkerResult]):
     """A `concurrent.futures.Future` of a `WorkerResult`.
 
     It works with `concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future`. `result`
-    returns the `WorkerResult` whatever the outcome, so `exception` is always None. `cancel` works
-    at any time before the end: it kills a running call.
+    returns the `WorkerResult` for every outcome, so `exception` always returns None. `cancel` works
+    at any time before the end, and kills a running call.
 
     Attributes:
         call: the `WorkerCall`.
     """
 
-    # Many of them may wait at once, so the parts that the base class makes for each (a condition, a
-    # deque, a list) are made only when somebody asks for them. They then live in __dict__.
+    # Many futures may wait at once. The parts that the base class makes for each (a condition, a
+    # deque, a list) are therefore made on first use, and kept in __dict__.
     __slots__ = ("_state", "_worker_result")
 
     _exception = None
 
-    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
         Record.__init__(self, backend, call, codec)
         self._state = _PENDING
         self._worker_result: WorkerResult | None = None
@@ -84,10 +81,14 @@ class CallFuture(Record, Future[WorkerResult]):
         return made if made is not None else parts.setdefault(name, make())
 
     def result(self, timeout: float | None = None) -> WorkerResult:
-        """Wait for the end and return the `WorkerResult`.
+        """Wait for the end of the call and return its `WorkerResult`.
 
-        Raises `concurrent.futures.TimeoutError` when `timeout` seconds pass first (the call goes
-        on), and `concurrent.futures.CancelledError` when `cancel` had been called.
+        Args:
+            timeout: the longest wait in seconds; None: no bound.
+
+        Raises:
+            concurrent.futures.TimeoutError: `timeout` passed first. The call goes on.
+            concurrent.futures.CancelledError: `cancel` ended the call.
         """
         if self._state is _PENDING:
             self._wait(timeout)
@@ -96,26 +97,26 @@ class CallFuture(Record, Future[WorkerResult]):
         return self._worker_result
 
     def exception(self, timeout: float | None = None) -> None:
-        """Wait like `result`, and return None: the result tells how the call ended."""
+        """Wait like `result`, and return None, because the result has the error of the call."""
         self.result(timeout)
 
     def cancel(self) -> bool:
-        """Give the call up, and kill it if it runs. False if it had ended before."""
+        """Cancel the call, and kill it if it runs. Return False if it had ended before."""
         backend = self.backend
         if backend is not None:
             backend._engine.abandon(self)
         return self._state is _CANCELLED
 
     def running(self) -> bool:
-        """False: whether a worker has the call is not known here, and `cancel` always works."""
+        """Return False: the future does not know whether the call runs, and can always cancel."""
         return False
 
     def done(self) -> bool:
-        """Whether the call has ended or was cancelled."""
+        """Return whether the call has ended or was cancelled."""
         return self._state is not _PENDING
 
     def cancelled(self) -> bool:
-        """Whether `cancel` ended it."""
+        """Return whether `cancel` ended the call."""
         return self._state is _CANCELLED
 
     def _wait(self, timeout: float | None) -> None:
@@ -124,8 +125,8 @@ class CallFuture(Record, Future[WorkerResult]):
         if green.patched():
             return self._wait_green(until)
         if backend is not None:
-            # No other thread need wake up for this call: its end comes straight here. None means
-            # that somebody else takes it, and will settle this future.
+            # The result comes straight to this thread, without waking another. Should another
+            # thread take it, that thread settles this future.
             left = FOREVER_NS if timeout is None else min(int(max(timeout, 0) * 1e9), FOREVER_NS)
             try:
                 backend._engine.wait_for(self, left)
@@ -141,14 +142,18 @@ class CallFuture(Record, Future[WorkerResult]):
         return None
 
     def _wait_green(self, until: float | None) -> None:
-        """The completer, a greenlet here, tells. But it may stand in a handler that waits for this
-        call, or belong to a thread that has ended: so from time to time this looks by itself."""
-        nap = green.NAP_S
+        """Wait for the completer, which is a greenlet, to settle this future.
+
+        The completer may be in a handler that waits for this call, or belong to a thread that has
+        ended, so poll for the result as well.
+        """
+        lengths = naps.NOTIFIED_GREENLETS.lengths()
         while self._state is _PENDING:
             backend = self.backend
             if backend is not None:
                 with suppress(TimeoutError):
                     backend._engine.wait_for(self, 0)
+            nap = next(lengths)
             rest = nap if until is None else min(nap, until - monotonic())
             with self._condition:
                 if self._state is not _PENDING:
@@ -156,7 +161,6 @@ class CallFuture(Record, Future[WorkerResult]):
                 if rest <= 0:
                     raise FutureTimeout
                 self._condition.wait(rest)
-            nap = min(2 * nap, _LONGEST_NAP_S)
 
     def queue_in(self, pool: Pool) -> Queue | None:
         if self.backend is not None:
@@ -172,10 +176,10 @@ class CallFuture(Record, Future[WorkerResult]):
         self._settle(_CANCELLED)
 
     def _settle(self, state: str) -> None:
-        again = self._state is not _PENDING  # an exception came when whoever waits was being told
+        again = self._state is not _PENDING  # an exception interrupted the first notification
         if not again:
             self._state = state
-        # Whoever makes the condition from here on sees the new state and does not wait.
+        # A thread that makes the condition after this sees the new state and does not wait.
         condition = self.__dict__.get("condition")
         if condition is not None:
             with condition:
@@ -191,7 +195,7 @@ class CallFuture(Record, Future[WorkerResult]):
         self.backend = None
 
     def _call_back(self) -> None:
-        """Calls every callback, once, whatever one of them raises."""
+        """Call every callback once, whatever one of them raises."""
         callbacks = self._done_callbacks
         while callbacks:
             callback = callbacks[0]

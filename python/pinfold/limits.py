@@ -1,4 +1,4 @@
-"""What one call may use."""
+"""The limits of a call."""
 
 from __future__ import annotations
 
@@ -10,58 +10,62 @@ from pinfold._common.check import limits_check
 _MOST = 2**62
 
 BOXED_RESULT_BYTES = 1 << 30
-"""What `Limits.result_bytes` is in a sandbox, if it is None."""
+"""The value of `Limits.result_bytes` in a sandbox, if that is None."""
 
-# Those that the kernel keeps in the worker (getrlimit(2)). A worker dumps no core anyway.
+# The limits that the kernel enforces in the worker (getrlimit(2)). 0, as core_bytes is by default,
+# is not sent: a worker dumps no core anyway.
 _KERNEL = ("address_space_bytes", "core_bytes", "file_bytes", "open_files", "processes")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may use. None: no bound. Sizes are bytes.
+    """Bounds on the resources of one call. None: no bound. Sizes are bytes.
 
     Attributes:
-        wall_s: seconds from the moment a worker begins the call to its end: the program's own time.
-            More ends the call as ``timeout``, from outside, with the stack at which it stood. What
-            a call waits before that does not count. `deadline_s` is the caller's patience, which
-            does; the sooner of the two counts.
+        wall_s: the program's own time: seconds from the moment a worker begins the call to its end.
+            A call that takes longer is killed, and ends as ``timeout`` with its stack. The wait
+            for a worker does not count here, but it does for `deadline_s`, the caller's patience.
+            The sooner of the two counts.
         memory_bytes: anonymous and shared memory that the worker and all its descendants have in
-            use (proc(5), RssAnon and RssShmem), without what the worker shares with its template
-            (1 .. 2**62). The pool looks every 20 ms; more ends the call as ``memory_limit``. A
-            MemoryError that the code raises by itself is an ``exception``. Memory in files, a tmpfs
-            or a memfd that nobody has mapped, is not counted. In a control group (docs/security.md)
-            all of it is, the page cache with it, and the kernel ends the call at the limit.
-        cpu_s: seconds of processor time, user and system, of the same processes; looked at every
-            20 ms as well. More ends the call as ``cpu_limit``.
-        output_bytes: how much of stdout, and of stderr, is kept (1 .. 2**62, default 1 MiB). Of
-            more than that the middle is dropped, and the result's ``stdout_truncated`` or
+            use (proc(5), RssAnon and RssShmem), without pages that the worker shares with its
+            template (1 .. 2**62). The pool samples it every 20 ms. A call that uses more ends as
+            ``memory_limit``; a MemoryError that the code raises by itself is an ``exception``.
+            Files in memory (a tmpfs, a memfd) count only if they are mapped. In a control group
+            (docs/security.md) they always count, as does the page cache, and the kernel ends the
+            call at the limit.
+        cpu_s: seconds of processor time, user and system, of the same processes, also sampled every
+            20 ms. A call that uses more ends as ``cpu_limit``.
+        output_bytes: the most of stdout, and of stderr, that is kept (1 .. 2**62, default 1 MiB).
+            Longer output loses its middle, and the result's ``stdout_truncated`` or
             ``stderr_truncated`` is set; the call goes on. Equal parts of head and tail stay, with
-            the line ``[... N bytes left out ...]`` between them, all within this bound, and no
-            character of UTF-8 is cut. Where that line has no room (it takes at most 47 bytes), the
-            head stays alone.
+            the line ``[... N bytes left out ...]`` between them, all within this bound. No
+            character of UTF-8 is cut. If that line has no room (it takes at most 47 bytes), only
+            the head stays.
         result_bytes: the largest value (1 .. 2**62), in its encoded form, and in the memory that
             reading it takes in the caller's process (codec ``data``: a list of ints may take 16
-            times what its encoding does). A larger one ends the call as ``output_limit``. None
+            times the size of its encoding). A larger one ends the call as ``output_limit``. None
             means 1 GiB in a sandbox, else no bound.
-        processes: how many of the call's processes may live at once, the worker included (1 ..
-            4096). More, at one of the pool's looks, ends the call as ``exited`` (`WorkerExited`,
-            with returncode 1), and the message tells both numbers. Behind that stands RLIMIT_NPROC,
-            which counts all threads of the user and is not kept for root: what the machine runs
-            when the call starts, and a few hundred more. A fork beyond is an OSError in the code.
-        open_files: descriptors are numbered below this (8 .. 2**20; RLIMIT_NOFILE): one more is an
+        processes: the most processes of the call that may live at once, including the worker (1 ..
+            4096). If a sample finds more, the call ends as ``exited`` (`WorkerExited`, with
+            returncode 1), and the message has both numbers. RLIMIT_NPROC backs this up. It counts
+            all threads of the user, does not bind root, and allows a few hundred more than the
+            machine runs when the call starts. A fork beyond it is an OSError in the code.
+        open_files: descriptors are numbered below this (8 .. 2**20; RLIMIT_NOFILE). One more is an
             OSError in the code.
-        file_bytes: how large a file may grow (1 .. 2**62; RLIMIT_FSIZE). A write beyond it kills
+        file_bytes: the largest size of a file (1 .. 2**62; RLIMIT_FSIZE). A write beyond it kills
             the worker by SIGXFSZ: ``output_limit``. In ``fresh`` workers a value whose encoding
-            takes more than 60,000 bytes travels in a file, and counts.
+            takes more than 60,000 bytes travels in a file, which counts.
         core_bytes: the largest core dump (0 .. 2**62, default 0: none; RLIMIT_CORE).
-        address_space_bytes: addresses that each process may map (1 .. 2**62; RLIMIT_AS): more is a
-            MemoryError in the code. Counts what is reserved and never used: numpy alone reserves
-            hundreds of MiB for its threads, JAX and CUDA do not run with it.
+        address_space_bytes: addresses that each process may map (1 .. 2**62; RLIMIT_AS). More is a
+            MemoryError in the code. Reserved addresses count, even if never used: numpy alone
+            reserves hundreds of MiB for its threads, and JAX and CUDA do not run with this limit.
 
-    The last four are the kernel's. In a ``fresh`` worker they cannot be raised again, unless by
-    root; in one that is used again the code could raise them, and the next call has its own.
+    The kernel enforces the last four. In a ``fresh`` worker only root can raise them again. In a
+    reused worker the code could raise them; the next call gets its own.
 
-    Raises `InvalidConfig` or `ConfigTypeError`, naming the field and the value.
+    Raises:
+        InvalidConfig: a field has a wrong value. The message names both.
+        ConfigTypeError: a field has the wrong type. The message names the field and the value.
     """
 
     wall_s: float | None = None
@@ -101,7 +105,7 @@ class Limits:
         return _nanoseconds(self.wall_s)
 
     def of_kernel(self) -> dict[str, int]:
-        """Those that are set in the worker, by name."""
+        """Return the limits to set in the worker, by name."""
         return {name: most for name in _KERNEL if (most := getattr(self, name))}
 
 

@@ -1,9 +1,10 @@
-"""Many calls, a bounded number of them at once."""
+"""`CallMap`: many calls, a bounded number of them in flight at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -17,43 +18,42 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pinfold._client import green
-from pinfold._client.record import Record
+from pinfold._client import green, naps
+from pinfold._client.record import Owner, Record
 from pinfold.call import FOREVER_NS
 from pinfold.errors import CallTypeError, PoolClosed, QueueFull
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
     from pinfold._ext._pool import Pool, Queue, Result
-    from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
 
 Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
 Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
 
 _END: Any = object()
-_LOOK_S = 1.0  # between looks whether another thread still settles our calls
-_NAP_S = 0.01  # between looks at a queue that other callers have filled
 
-# Short calls are handed ahead (docs/design.md) and end many at a time: more of them have to be
-# under way, or the workers wait for this loop. Only short and small ones, which hold little.
+# Short calls are handed ahead (docs/design.md) and end many at a time. More of them must be in
+# flight, or the workers wait for this loop. Small ones only, so that they hold little memory.
 _SHORT_S = 0.001
-_SMALL = 60_000  # bytes of a request or a result, which then needs no file
-_MORE_EACH, _MORE_MOST = 24, 192  # calls more: for each worker, and in all
-_SHARE = 8  # each call counts for an eighth of how long calls take
+_SMALL = 60_000  # bytes of a request or a result that needs no spill
+_MORE_EACH, _MORE_MOST = 24, 192  # additional calls: for each worker, and in all
+_SHARE = 8  # the weight of a call in the moving average of durations is 1 / _SHARE
 
 
 class CallMap:
-    """What `LocalBackend.map` returns: iterate over it with ``for``, in any thread, or with
-    ``async for``. Each item is a pair of a call and its `WorkerResult`.
+    """The iterable that `LocalBackend.map` returns.
 
-    Leaving the loop early cancels what is in flight, at the latest when the iterator is closed:
-    `close` and `aclose` do it at once. An error of the iterable of calls, or of a call that cannot
-    be made, is raised when the results of those before it were handed out; `PoolClosed`, when those
-    that have ended were.
+    Use it with ``for`` in any thread, or with ``async for``. Each item is a pair of a call and its
+    `WorkerResult`.
+
+    Leaving the loop early cancels the calls in flight, at the latest when the iterator is closed;
+    `close` and `aclose` do so at once. An error of the iterable of calls, or of a call that cannot
+    be made, is raised after the results of all calls before it. `PoolClosed` is raised after the
+    results of the calls that have ended.
     """
 
-    def __init__(self, backend: LocalBackend, calls: Calls, wall_ns: int, ordered: bool) -> None:
+    def __init__(self, backend: Owner, calls: Calls, wall_ns: int, ordered: bool) -> None:
         self._backend = backend
         self._calls = calls
         self._wall_ns = 0 if wall_ns == FOREVER_NS else wall_ns
@@ -77,27 +77,27 @@ class CallMap:
         return iterator
 
     def close(self) -> None:
-        """End a ``for`` and cancel what is in flight. Idempotent."""
+        """End a ``for`` loop and cancel its calls in flight. Idempotent."""
         for iterator in list(self._iterators):
             if isinstance(iterator, Generator):
                 iterator.close()
 
     async def aclose(self) -> None:
-        """End an ``async for`` and cancel what is in flight. Idempotent."""
+        """End an ``async for`` loop and cancel its calls in flight. Idempotent."""
         for iterator in list(self._iterators):
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
 
 class _Flight:
-    """The calls of one iteration that were submitted and not handed out yet."""
+    """The calls of one iteration that are submitted and not yet returned by the iterator."""
 
-    def __init__(self, backend: LocalBackend, wall_ns: int, ordered: bool) -> None:
+    def __init__(self, backend: Owner, wall_ns: int, ordered: bool) -> None:
         self.backend = backend
         self.wall_ns = wall_ns
         self.ordered = ordered
-        # Enough that no worker waits for this loop to come round; in order, one slow call may keep
-        # back what came after it, so a few more.
+        # Enough calls that no worker waits for this loop. With `ordered`, head-of-line blocking by
+        # one slow call needs a few more.
         workers = backend.max_workers
         most = workers + backend.config.max_queue if backend.config.max_queue is not None else None
         self.narrow = self.wide = (4 if ordered else 2) * workers + 2
@@ -106,15 +106,15 @@ class _Flight:
         if most is not None:
             self.narrow, self.wide = min(self.narrow, most), min(self.wide, most)
         self.window = self.narrow
-        self.pace_s = _SHARE * _SHORT_S  # how long calls take
+        self.pace_s = _SHARE * _SHORT_S  # moving average of the duration of calls
         self.flying: dict[_MapCall, None] = {}
         self.finished: dict[_MapCall, WorkerResult] = {}
-        self.held: WorkerCall | None = None  # refused by a full queue: later
-        self.error: Exception | None = None  # why there are no more calls
+        self.held: WorkerCall | None = None  # refused by a full queue, to be submitted later
+        self.error: Exception | None = None  # ends the submission of calls
         self.news = threading.Condition()
-        self.queue: Queue | None = None  # of a `for` loop
+        self.queue: Queue | None = None  # only in a `for` loop
         self.watch: green.Watch | None = None  # of that queue
-        self.loop: asyncio.AbstractEventLoop | None = None  # of an `async for`
+        self.loop: asyncio.AbstractEventLoop | None = None  # only in an `async for` loop
         self.wake: asyncio.Future[None] | None = None
         self.thread = threading.get_ident()
 
@@ -130,7 +130,7 @@ class _Flight:
         self.flying[record] = None
         try:
             record.request_bytes = self.backend._start(record)
-        except QueueFull:  # another thread was faster
+        except QueueFull:  # another thread took the room
             del self.flying[record]
             self.held = call
         except BaseException:
@@ -143,24 +143,30 @@ class _Flight:
             self.submit(call)
 
     def landed(self) -> _MapCall | None:
-        """A call to hand out, if there is one."""
+        """Return a finished call to yield next, or None."""
+        closed = isinstance(self.error, PoolClosed)
+        if not self.ordered and closed:  # by another thread, which delivers the last ends
+            finished = list(self.finished.items())
+            return min(finished, key=_end_of, default=(None, None))[0]
         if not self.ordered:
-            return next(iter(list(self.finished)), None)  # others may add to it meanwhile
-        if isinstance(self.error, PoolClosed):
+            return next(iter(list(self.finished)), None)  # other threads may add to it meanwhile
+        if closed:
             return next((each for each in self.flying if each in self.finished), None)
         first = next(iter(self.flying), None)
         return first if first in self.finished else None
 
     def raise_error(self) -> None:
-        """If there are no more calls because of an error, and nothing is left to be handed out. Of
-        a backend that is shut down nothing is waited for."""
+        """Raise the error that ended the submission, once no call is left in flight.
+
+        After the backend's shutdown, raise it without waiting for calls.
+        """
         error = self.error
         try:
             if error is not None and (not self.flying or isinstance(error, PoolClosed)):
                 self.error = None
                 raise error
         finally:
-            error = None  # it refers to this frame
+            error = None  # the traceback refers to this frame
 
     def hand_out(self, record: _MapCall) -> Pair:
         del self.flying[record]
@@ -179,7 +185,7 @@ class _Flight:
         self.window = self.wide if self.pace_s < _SHORT_S else self.narrow
 
     def wait(self) -> list[Result]:
-        """As `Queue.wait`, of a `for` loop; lets greenlets run meanwhile."""
+        """Wait like `Queue.wait`, in a `for` loop, and let other greenlets run meanwhile."""
         assert self.queue is not None
         if not green.patched():
             return self.queue.wait()
@@ -205,7 +211,7 @@ class _Flight:
             if here is self.loop:
                 self._wake_up()
             else:
-                with contextlib.suppress(RuntimeError):  # closed
+                with contextlib.suppress(RuntimeError):  # the loop is closed
                     self.loop.call_soon_threadsafe(self._wake_up)
         elif threading.get_ident() != self.thread:
             with self.news:
@@ -216,6 +222,11 @@ class _Flight:
     def _wake_up(self) -> None:
         if self.wake is not None and not self.wake.done():
             self.wake.set_result(None)
+
+
+def _end_of(finished: tuple[_MapCall, WorkerResult]) -> float:
+    metrics = finished[1].metrics
+    return math.inf if metrics is None else metrics.finished_at_ns
 
 
 class _MapCall(Record):
@@ -277,21 +288,21 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
             if not flight.flying:
                 if not more and flight.held is None:
                     return
-                time.sleep(_NAP_S)
+                time.sleep(naps.FULL_S)
                 continue
-            queue = flight.queue  # many at a time, if there are
+            queue = flight.queue  # take many results at a time
             if queue is not None and (engine.settle(queue.take) or engine.settle(flight.wait)):
                 continue
-            if flight.landed() is not None:  # its value was read in another thread
+            if flight.landed() is not None:  # another thread has read its value
                 continue
-            # Another thread has settled a call of ours: the backend is closing. It may do so with
-            # the rest, or be thrown out (Ctrl-C), so this thread does what the other does not.
+            # The backend is closing, and another thread settles this loop's calls. An exception
+            # (Ctrl-C) may stop that thread, so this one settles the calls that are left.
             awaited = next((each for each in flight.flying if each not in flight.finished), None)
             if awaited is not None:
                 engine.wait_for(awaited, FOREVER_NS)
             with flight.news:
                 if flight.landed() is None:
-                    flight.news.wait(_LOOK_S)
+                    flight.news.wait(naps.STRAY_S)
     finally:
         flight.cancel()
 
@@ -322,7 +333,7 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
                 if not source.more and flight.held is None:
                     return
                 if not source.waits:
-                    await asyncio.sleep(_NAP_S)
+                    await asyncio.sleep(naps.FULL_S)
                     continue
             flight.wake = flight.loop.create_future()
             await source.wait_with(flight.wake)
@@ -332,7 +343,7 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
 
 
 class _Source:
-    """Calls from an iterable; an asynchronous one is asked for one call at a time."""
+    """Calls from an iterable. An asynchronous one is asked for one call at a time."""
 
     def __init__(self, calls: Calls) -> None:
         self.more = True
@@ -345,11 +356,11 @@ class _Source:
 
     @property
     def waits(self) -> bool:
-        """Whether a call was asked for that is not there yet."""
+        """Whether a call was asked for that has not come yet."""
         return self._asked is not None and not self._asked.done()
 
     def ready(self) -> bool:
-        """Whether take() can tell at once; asks for a call otherwise."""
+        """Return whether `take` can return at once; if not, ask for a call."""
         if self._plain is not None:
             return True
         if self._asked is None:
@@ -357,7 +368,7 @@ class _Source:
         return self._asked.done()
 
     def take(self) -> Any:
-        """The next call, or _END."""
+        """Return the next call, or _END."""
         if self._plain is not None:
             call = next(self._plain, _END)
         else:
@@ -368,7 +379,7 @@ class _Source:
         return call
 
     async def wait_with(self, wake: asyncio.Future[None]) -> None:
-        """Waits for the call that was asked for, or for `wake`."""
+        """Wait for the call that was asked for, or for `wake`."""
         if self._asked is None:
             await wake
         else:

@@ -1,4 +1,4 @@
-"""Where metrics of calls may go."""
+"""Writers for the metrics of calls."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _FIELDS = tuple(field.name for field in fields(ExecutionMetrics))
 
 
 class JsonlWriter:
-    """Writes one JSON object a call, each on a line of its own, at the end of a file.
+    """Appends one line per call to a file, each a JSON object.
 
-    Attach it to any number of backends: ``JsonlWriter("calls.jsonl").attach(backend)``. It may be
-    used by many threads, and many processes may write to one file. When the file is renamed or
-    removed (rotation), the next line goes to a new file of that name.
+    Attach it to any number of backends: ``JsonlWriter("calls.jsonl").attach(backend)``. Many
+    threads may use one writer, and many processes may write to one file. After the file is renamed
+    or removed (rotation), the next line goes to a new file of that name.
 
-    A line has ``time_ns`` (Unix time in nanoseconds when the call was told), ``function``,
-    ``outcome``, ``error`` (the type and the first 500 characters of the message, or null) and every
-    field of `ExecutionMetrics` (null where no worker reported). It is ASCII; control characters are
-    escaped.
+    A line has ``time_ns`` (Unix time in nanoseconds when it was written), ``function``,
+    ``outcome``, ``error`` and every field of `ExecutionMetrics` (null if no worker reported).
+    ``error`` is null, or the type and the message, together at most 500 characters. A line is
+    ASCII; control characters are escaped.
 
     Args:
-        path: the file; made with its directories when the first line is written.
+        path: the file. The first line makes it, with its directories.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        # No lock: a signal handler may come while it is held, and wait for a thread that needs it.
+        # No lock: a signal handler may interrupt its holder, and wait for a thread that needs it.
         self._file: _File | None = None
 
     def attach(self, backend: LifecycleObservable) -> Self:
@@ -53,7 +53,7 @@ class JsonlWriter:
     def __call__(
         self, call: WorkerCall, metrics: ExecutionMetrics | None, exc: BaseException | None
     ) -> None:
-        """Write a line. Raises OSError; a backend logs that, and the call is none the worse."""
+        """Write a line. Raises OSError, which a backend logs; the call's result stays the same."""
         line: dict[str, Any] = {
             "time_ns": time.time_ns(),
             "function": call.function_name,
@@ -77,13 +77,13 @@ class JsonlWriter:
         file = self._file
         if file is None or not file.is_at(self.path):
             self._file = file = _File(self.path)
-        # One write, at the end: lines of several threads and processes do not mix.
+        # One write with O_APPEND, so that lines of several threads and processes do not mix.
         if os.write(file.fd, line) != len(line):
-            os.write(file.fd, b"\n")  # the disk was full half way; end the torn line
+            os.write(file.fd, b"\n")  # the disk was full in the middle: end the torn line
 
 
 class _File:
-    """A file that is open until nobody writes to it any more."""
+    """An open file, which its last reference closes."""
 
     __slots__ = ("fd",)
 
@@ -93,7 +93,7 @@ class _File:
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def is_at(self, path: Path) -> bool:
-        """Whether it still is the one of that name."""
+        """Return whether the path still names this file."""
         try:
             named = os.stat(path)
         except FileNotFoundError:

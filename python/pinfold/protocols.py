@@ -1,4 +1,4 @@
-"""The shapes that a backend may have."""
+"""The protocols of backends: `ExecutorBackend` and `LifecycleObservable`."""
 
 from __future__ import annotations
 
@@ -28,56 +28,67 @@ WE = TypeVar("WE", bound=WorkerExitHandler)
 
 @runtime_checkable
 class ExecutorBackend(Protocol):
-    """What `run_exec_runner` needs of its ``backend=``: these two methods and nothing else."""
+    """The two methods that `run_exec_runner` needs of its ``backend=``, and no others."""
 
     async def execute(self, call: WorkerCall, *, deadline_s: float | None) -> Any:
         """Run the call and return its value, within `deadline_s` seconds from now (None: no bound).
 
-        Raises `ExecRunnerError` when the candidate kept the value from coming back, and
-        `TimeoutError` when the deadline passed.
+        Raises:
+            ExecRunnerError: the program itself is why there is no value.
+            TimeoutError: the deadline passed.
         """
         ...
 
     async def shutdown(self, *, wait: bool = False) -> None:
-        """Take no more calls and give everything back; with `wait`, return when that is done."""
+        """Refuse further calls and free all resources; with `wait`, return when that is done."""
         ...
 
 
 @runtime_checkable
 class LifecycleObservable(Protocol):
-    """A backend that tells what happens in it.
+    """A backend that reports events to handlers.
 
     Each method registers one more handler and returns it, so that it serves as a decorator. The
-    handlers of an event are called in the order of registration, in whatever thread the event came
-    up in: they should be quick and must not assume an event loop. An exception of one is logged
-    with the event's name, and hurts neither its siblings nor the call; what is no `Exception` (but
-    a CancelledError) comes out of the method in which the event came up, when the siblings were
-    called. Every call that is announced by `on_submit` has exactly one `on_complete`.
+    handlers of an event are called in the order of registration, in the thread in which the event
+    occurs. They should be quick and must not assume an event loop. An exception from a handler is
+    logged with the event's name, and affects neither the other handlers nor the call. A
+    BaseException that is neither an `Exception` nor a CancelledError propagates from the method in
+    which the event occurs, after the other handlers have been called. Every call that `on_submit`
+    reports has exactly one `on_complete`.
     """
 
     def on_submit(self, handler: S) -> S:
-        """``handler(call)``: a call was accepted."""
+        """Register ``handler(call)``: a call was accepted."""
         ...
 
     def on_start(self, handler: T) -> T:
-        """``handler(call, worker)``: a worker was given the call. Before its `on_complete`, unless
-        a handler of this or of workers' events takes its time in another thread: whoever waits for
-        a call goes on without it after 50 ms, and `close` after a second."""
+        """Register ``handler(call, worker)``: a worker got the call.
+
+        It comes before the call's `on_complete`, unless a handler of this event or of workers'
+        events is slow in another thread. A thread that waits for a call then goes on after 50 ms,
+        and `close` after a second.
+        """
         ...
 
     def on_complete(self, handler: C) -> C:
-        """``handler(call, metrics, exc)``: the call has ended. `metrics` is None where no worker
-        reported; `exc` is None if there is a value, else what `execute` raises."""
+        """Register ``handler(call, metrics, exc)``: the call has ended.
+
+        `metrics` is None if no worker reported. `exc` is None if there is a value, else the
+        exception that `execute` raises.
+        """
         ...
 
     def on_shutdown(self, handler: D) -> D:
-        """``handler()``: the backend was shut down. Once."""
+        """Register ``handler()``: the backend was shut down. Called once."""
         ...
 
     def on_worker_start(self, handler: WS) -> WS:
-        """``handler(worker)``: a worker came up."""
+        """Register ``handler(worker)``: a worker has started."""
         ...
 
     def on_worker_exit(self, handler: WE) -> WE:
-        """``handler(worker, reason)``: a worker is gone; `reason` is a short text, "idle" say."""
+        """Register ``handler(worker, reason)``: a worker is gone.
+
+        `reason` is a short text, such as "idle".
+        """
         ...

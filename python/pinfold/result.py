@@ -1,4 +1,4 @@
-"""What a caller is told."""
+"""The result of a call: outcome, value or error, metrics, output."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker process, as the hooks see it.
+    """A worker process, as handlers of events get it.
 
     Attributes:
-        worker_id: 12 characters, its own for its life.
+        worker_id: 12 characters, the worker's own for its life.
         node_id: the machine, `WorkerConfig.node_id`.
-        pid: its process id.
+        pid: the worker's process id.
     """
 
     worker_id: str
@@ -43,27 +43,28 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionMetrics:
-    """What one call cost.
+    """The resources that one call used.
 
     Attributes:
-        peak_rss_kb: the call's own peak of resident memory, in KiB; what it shares with the
-            template does not count.
-        wall_time_s: from the moment a worker got the call to its end, in seconds.
-        user_time_s, sys_time_s: processor time, children that it waited for included, in seconds.
+        peak_rss_kb: the call's own peak of resident memory, in KiB, without pages that the worker
+            shares with the template.
+        wall_time_s: from the moment a worker got the call to the call's end, in seconds.
+        user_time_s, sys_time_s: processor time in seconds, including child processes that the call
+            waited for.
         worker_pid: process id of the worker.
-        worker_id: 12 characters, the worker's for its life.
+        worker_id: 12 characters, the worker's own for its life.
         node_id, pool_id: as configured.
         started_at_ns, finished_at_ns: Unix time in nanoseconds.
         queue_time_s: from the submit to the start, in seconds; not part of `wall_time_s`.
         call_id: number of the call in its pool.
-        calls_before: calls that this worker had run before this one.
+        calls_before: number of calls that this worker ran before this one.
         result_bytes: size of the encoded value.
-        cpu_wait_s: how long the worker's threads could have run and waited for a CPU, together, in
-            seconds. None unless `WorkerConfig.cpus_per_worker` is set, or when the worker ended
-            before it could be looked at.
-        preemptions: how often they were interrupted for something else to run (involuntary context
-            switches); None likewise. Both are the kernel's count (proc(5): schedstat, status), of
-            the threads that were there at the end, child processes not included.
+        cpu_wait_s: how long the worker's threads together were ready to run and waited for a CPU,
+            in seconds. None if `WorkerConfig.cpus_per_worker` is not set, or if the worker ended
+            before the pool could read it.
+        preemptions: the number of involuntary context switches of the worker's threads; None as
+            for `cpu_wait_s`. Both are the kernel's counts (proc(5): schedstat, status) for the
+            threads that exist at the end, without child processes.
     """
 
     peak_rss_kb: int
@@ -89,23 +90,22 @@ class WorkerError:
     """Why there is no value.
 
     Attributes:
-        stderr: the whole text for people: what the call printed, under headings, then the
+        stderr: the whole text for people: the output of the call, under headings, then the
             traceback with the source around the failing line, or the pool's sentence and the stack.
-        returncode: what the program's own exit status would have been, but never 0; docs/errors.md
-            has it for every outcome. 1 for an exception, the exit status of a process that ended by
-            itself, minus the signal's number of one that was killed.
-        type: the exception's type, qualified by its module unless that is builtins; "" where none
-            was raised.
+        returncode: the program's own exit status, as far as it has one, but never 0. 1 for an
+            exception; the exit status of a process that ended by itself; the signal's number,
+            negated, for a process that was killed. docs/errors.md has it for every outcome.
+        type: the exception's type, qualified by its module unless that is builtins; "" if none was
+            raised.
         message: ``str()`` of the exception, or the pool's sentence.
         signal: number of the signal that ended the process, or None.
-        stack: the Python stack at which a crash, a deadline or another limit found the candidate,
-            or "".
-        phase: how far the call had come when it was decided how it ends. ``"queue"``: it waited
-            behind other calls. ``"start"``: its turn had come, but the pool was opening, or its
-            worker had to be started or had not begun it. ``"run"``: a worker had begun it. "" where
-            nobody knows: the caller cancelled it, or the pool never took it.
-        line: the line of the source, from 1, at which it failed: the innermost one of the traceback
-            or the stack, or that of a SyntaxError. None where none of them is the source's.
+        stack: the Python stack of the program at a crash, a deadline or another limit, or "".
+        phase: how far the call had come when its outcome was decided. ``"queue"``: it waited behind
+            other calls. ``"start"``: its turn had come, but the pool was opening, or its worker had
+            to be started or had not begun it. ``"run"``: a worker had begun it. "" if unknown: the
+            caller cancelled it, or the pool never took it.
+        line: the line of the source, from 1, at which the call failed: the innermost one of the
+            traceback or the stack, or that of a SyntaxError. None if none of them is the source's.
     """
 
     stderr: str
@@ -124,11 +124,11 @@ class WorkerResult:
 
     Attributes:
         outcome: one of `OUTCOMES`.
-        value: what the function returned; None unless the outcome is ``ok``.
+        value: the function's return value; None unless the outcome is ``ok``.
         error: why there is no value; None if the outcome is ``ok``.
-        metrics: what the call cost; None if it reached no worker.
-        stdout, stderr: what the call and its child processes printed, decoded as UTF-8; bytes that
-            are none are escaped with backslashes.
+        metrics: the resources that the call used; None if it reached no worker.
+        stdout, stderr: the output of the call and its child processes, decoded as UTF-8; other
+            bytes are escaped with backslashes.
         stdout_truncated, stderr_truncated: whether the middle was dropped (`Limits.output_bytes`).
     """
 
@@ -143,13 +143,13 @@ class WorkerResult:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a value."""
+        """Whether the outcome is ``ok``, so that there is a value."""
         return self.outcome == "ok"
 
     def unwrap(self) -> Any:
-        """The value. Raises the error that `LocalBackend.execute` raises for the outcome."""
+        """Return the value, or raise the error that `LocalBackend.execute` raises."""
         if self.outcome == "ok":
             return self.value
-        from pinfold._client.outcome import exception_of
+        from pinfold.errors import error_of
 
-        raise exception_of(self)
+        raise error_of(self)

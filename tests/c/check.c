@@ -1,3 +1,4 @@
+/* check.c - helpers of every test file (check.h). */
 #include "check.h"
 
 #include <dirent.h>
@@ -6,7 +7,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
-/* PINFOLD_TEST='test_a_pool_*' runs some tests of a program only. */
+/* Let PINFOLD_TEST='test_a_pool_*' run only some tests of a program. */
 __attribute__((constructor)) static void choose_tests(void)
 {
     cmocka_set_test_filter(getenv("PINFOLD_TEST"));

@@ -1,4 +1,4 @@
-/* check.h - cmocka, and what every test file wants beside it. */
+/* check.h - cmocka, and what else every test file needs. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -11,7 +11,8 @@
 
 #include "base/util.h"
 
-/* A stream of numbers that is the same on every machine (xorshift64*). The state is the seed, not 0. */
+/* Return the next number of a stream that is the same on every machine (xorshift64*). The state is the seed,
+ * not 0. */
 static inline uint64_t random_next(uint64_t *state)
 {
     *state ^= *state >> 12;
@@ -25,15 +26,15 @@ static inline uint32_t random_below(uint64_t *state, uint32_t bound)
     return (uint32_t)((random_next(state) >> 32) % bound);
 }
 
-/* How many entries a directory has; "/proc/self/fd" counts the descriptor that reads it, always. */
+/* Count the entries of a directory. "/proc/self/fd" always includes the descriptor that reads it. */
 int count_entries(const char *path);
 
-/* A new, empty directory in TMPDIR or /tmp; and its end, with the files that lie in it. */
+/* make_directory returns a new, empty directory in TMPDIR or /tmp. remove_directory removes it with its files. */
 char *make_directory(void);
 void remove_directory(char *path);
 
-/* Moves this process into a mount namespace of its own, as root or as root of a user namespace, where it may mount
- * what it likes. False: not allowed here. */
+/* Move this process into its own mount namespace, as root or as root of a user namespace, where it may mount
+ * anything. False: not allowed here. */
 bool own_mounts(void);
 
 #define assert_same_fds(before) assert_int_equal(count_entries("/proc/self/fd"), before)

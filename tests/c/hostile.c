@@ -1,5 +1,5 @@
-/* hostile.c - a runtime whose functions, and whose templates, break the protocol or misbehave in other ways. It is
- * the example's runtime with more functions; `hostile MODE` is a template that does not serve. */
+/* hostile.c - a runtime whose functions and templates break the protocol or misbehave in other ways. It is the
+ * example's runtime with more functions. `hostile MODE` is a template that does not serve. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -26,7 +26,7 @@ static _Noreturn void wait_to_be_killed(void)
         pause();
 }
 
-/* ---- functions that help a test ------------------------------------------------------------------------------ */
+/* ---- functions that help a test ----------------------------------------------------------------------------- */
 
 static void echo(const struct request *request)
 {
@@ -49,7 +49,7 @@ static void count(const struct request *request)
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", ++calls));
 }
 
-/* Whether its next call waits in its channel already. */
+/* Return whether its next call waits in its channel already. */
 static void tell_next(const struct request *request)
 {
     char byte;
@@ -67,7 +67,7 @@ static const char *text_of(const struct request *request, uint32_t at)
     return text;
 }
 
-/* Waits until somebody opens the named pipe for writing. */
+/* Wait until the test opens the named pipe for writing. */
 static void gate(const struct request *request)
 {
     int fd;
@@ -84,7 +84,7 @@ static void tell_place(const struct request *request)
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%u", request->place));
 }
 
-/* The same, when somebody opens the named pipe. */
+/* As gate, and return the CPU slot. */
 static void gate_place(const struct request *request)
 {
     int fd;
@@ -95,7 +95,7 @@ static void gate_place(const struct request *request)
     tell_place(request);
 }
 
-/* The numbers of the descriptors that are open in a worker, and the variables of its environment. */
+/* Return the numbers of the open descriptors of a worker, or the variables of its environment. */
 static void tell_descriptors(const struct request *request)
 {
     char text[256];
@@ -117,7 +117,7 @@ static void tell_environment(const struct request *request)
     answer_bytes(request, text, size);
 }
 
-/* Uses 50 ms of processor time and argument MiB of memory. */
+/* Use 50 ms of processor time and argument MiB of memory. */
 static void work(const struct request *request)
 {
     size_t size = (size_t)argument(request, 1) << 20;
@@ -130,7 +130,7 @@ static void work(const struct request *request)
     answer_bytes(request, "", 0);
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------------ */
+/* ---- processes ---------------------------------------------------------------------------------------------- */
 
 static void stop_itself(const struct request *request)
 {
@@ -139,7 +139,7 @@ static void stop_itself(const struct request *request)
     wait_to_be_killed();
 }
 
-/* A chain of so many processes, each the child of the one before. */
+/* Make a chain of so many processes, each the child of the one before. */
 static void chain(const struct request *request)
 {
     for (long long i = argument(request, 1); i > 0 && fork() == 0; i--)
@@ -162,7 +162,7 @@ static void execute(const struct request *request)
     execl("/proc/self/exe", "hostile", "exits", NULL);
 }
 
-/* Kills the template, and waits. */
+/* Kill the template, and wait. */
 static void kill_template(const struct request *request)
 {
     (void)request;
@@ -178,7 +178,7 @@ static void answer_now(int signal)
     answer_bytes(asked, "too late", 8);
 }
 
-/* Has its value when the deadline has passed. */
+/* Send the value only after the deadline. */
 static void answer_when_asked(const struct request *request)
 {
     asked = request;
@@ -192,7 +192,7 @@ static void answer_and_stay(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Leaves a daemon behind, tells its pid on stdout, and ends in the way that the argument says. */
+/* Leave a daemon behind, print its pid on stdout, and end in the way that the argument says. */
 static void leave_and(const struct request *request)
 {
     int ends[2];
@@ -220,7 +220,7 @@ static void leave_and(const struct request *request)
     answer_bytes(request, "left", 4);
 }
 
-/* Leaves a daemon behind, tells its pid to whoever opens the named pipe, and goes on for ever. */
+/* Leave a daemon behind, write its pid to the named pipe, and run for ever. */
 static void leave_and_tell(const struct request *request)
 {
     const char *path = text_of(request, 1);
@@ -236,7 +236,7 @@ static void leave_and_tell(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Leaves a process behind that prints without end. */
+/* Leave a process behind that prints without end. */
 static void leave_printer(const struct request *request)
 {
     if (fork() == 0) {
@@ -263,9 +263,9 @@ static void print_and_crash(const struct request *request)
     raise(SIGSEGV);
 }
 
-/* ---- frames --------------------------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------------------------- */
 
-/* The payload of one segment "value", as it should be. */
+/* A valid payload of one segment, "value". */
 static uint8_t payload[128];
 
 static size_t make_payload(void)
@@ -295,7 +295,7 @@ static void send_value(const struct request *request, uint32_t status)
     send_result(request->id, status, 0, size, payload, size, NULL, 0);
 }
 
-/* Waits until somebody opens the named pipe for writing; closes it when both results are sent. */
+/* Wait until the test opens the named pipe for writing; close it when both results are sent. */
 static void two_results(const struct request *request)
 {
     int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
@@ -305,7 +305,7 @@ static void two_results(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Waits between the two. */
+/* Wait between the two results. */
 static void late_result(const struct request *request)
 {
     send_value(request, STATUS_OK);
@@ -314,7 +314,7 @@ static void late_result(const struct request *request)
     wait_to_be_killed();
 }
 
-/* A good result, and behind it what is no frame. */
+/* Send a good result, and garbage behind it. */
 static void result_and_garbage(const struct request *request)
 {
     int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
@@ -324,8 +324,8 @@ static void result_and_garbage(const struct request *request)
     wait_to_be_killed();
 }
 
-/* As many frames as the pool reads at a time, the last of which is a result of a call that left something behind; and then
- * a second result. Closes the named pipe when all are sent. */
+/* Send as many frames as the pool reads at a time, the last of them a result of a call that left processes
+ * behind; then a second result. Close the named pipe when all are sent. */
 static void result_and_more(const struct request *request)
 {
     int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
@@ -390,7 +390,7 @@ static void damaged_table(const struct request *request)
     wait_to_be_killed();
 }
 
-/* A spilled result with these descriptors. */
+/* Send a spilled result with these descriptors. */
 static void send_fds(const struct request *request, uint64_t size, const int *fds, int n_fds)
 {
     send_result(request->id, 0, RESULT_SPILLED, size, NULL, 0, fds, n_fds);
@@ -414,7 +414,7 @@ static void three_spills(const struct request *request)
     wait_to_be_killed();
 }
 
-/* A file in the spill directory, open for writing, with a good payload. */
+/* Return a file in the spill directory, open for writing, with a valid payload. */
 static int open_writer(void)
 {
     size_t size = make_payload();
@@ -499,7 +499,7 @@ static int open_sealed(int seals)
     return write(fd, payload, size) == (ssize_t)size && fcntl(fd, F_ADD_SEALS, seals) == 0 ? fd : -1;
 }
 
-static void spill_sealed(const struct request *request) /* which is allowed */
+static void spill_sealed(const struct request *request) /* allowed */
 {
     send_fd(request, make_payload(), open_sealed(SEALS));
 }
@@ -519,14 +519,14 @@ static void spill_sealed_short(const struct request *request)
     send_fd(request, make_payload() + 4096, open_sealed(SEALS));
 }
 
-static void spill_sealed_path(const struct request *request) /* which cannot be mapped */
+static void spill_sealed_path(const struct request *request) /* cannot be mapped */
 {
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", open_sealed(SEALS));
     send_fd(request, make_payload(), open(path, O_PATH | O_CLOEXEC));
 }
 
-/* Under a lease, for which whoever opens it waits. */
+/* Send a file under a lease, for which an open(2) would wait. */
 static void spill_leased(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
@@ -537,7 +537,8 @@ static void spill_leased(const struct request *request)
     send_fd(request, make_payload(), reader);
 }
 
-/* The head of a good payload, and then nothing: a page that was never written to is made when it is read, if it can. */
+/* Send the head of a valid payload, followed by a hole: a page never written is allocated when it is read, if
+ * possible. */
 static void spill_with_a_hole(const struct request *request)
 {
     size_t size = make_payload();
@@ -548,7 +549,7 @@ static void spill_with_a_hole(const struct request *request)
     send_fd(request, 1 << 20, fd);
 }
 
-/* Of huge pages the machine may have none to make. */
+/* Send a hole in huge pages, of which the machine may have none to allocate. */
 static void spill_of_huge_pages(const struct request *request)
 {
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
@@ -586,14 +587,14 @@ static void spill_socket(const struct request *request)
     send_fd(request, make_payload(), CHANNEL);
 }
 
-/* A spill that it says it holds. */
+/* Send a result whose spill the worker claims to hold. */
 static void hold(const struct request *request, uint64_t size, int32_t number)
 {
     send_result(request->id, 0, RESULT_HELD, size, &number, sizeof(number), NULL, 0);
     wait_to_be_killed();
 }
 
-static void held_sealed(const struct request *request) /* which is allowed */
+static void held_sealed(const struct request *request) /* allowed */
 {
     hold(request, make_payload(), open_sealed(SEALS));
 }
@@ -646,7 +647,8 @@ static void held_and_sent(const struct request *request)
     wait_to_be_killed();
 }
 
-/* ---- descriptors that the pool is to close: of a named pipe, so that a test sees who has done it ---------------- */
+/* ---- descriptors that the pool has to close: of a named pipe, so that a test sees when
+ * --------------------------- */
 
 static int open_pipe(const struct request *request)
 {
@@ -683,7 +685,7 @@ static void drop_with_words(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Waits until somebody opens the other named pipe for writing; closes it when all is sent. */
+/* Wait until the test opens the other named pipe for writing; close it when all is sent. */
 static int open_gate(const struct request *request)
 {
     char path[4096];
@@ -700,7 +702,7 @@ static void drop_behind_garbage(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Whoever reads an empty message when its sender is gone takes it for the end. */
+/* An empty message whose sender is gone reads like end-of-file. */
 static void drop_behind_nothing(const struct request *request)
 {
     int fd = open_pipe(request);
@@ -729,7 +731,7 @@ static void stack_flood(const struct request *request)
     answer_bytes(request, "after the flood", 15);
 }
 
-/* As many small ones as argument 1 says, faster than anybody reads them. */
+/* Send as many small frames as argument 1 says, faster than they are read. */
 static void word_flood(const struct request *request)
 {
     for (long long i = argument(request, 1); i > 0; i--)
@@ -745,7 +747,7 @@ static void fd_flood(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Of several notes the last one counts; another call's, and one that comes after the result, do not. */
+/* Of several notes the last one counts. Notes of another call, or after the result, do not. */
 static void note(const struct request *request)
 {
     const char *text = text_of(request, 1);
@@ -763,7 +765,7 @@ static void note_too_long(const struct request *request)
     wait_to_be_killed();
 }
 
-/* Frames that a worker may send, but not then: they mean nothing. */
+/* Send frames that a worker may send, but not at that time: they have no effect. */
 static void out_of_turn(const struct request *request)
 {
     frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
@@ -773,7 +775,7 @@ static void out_of_turn(const struct request *request)
     answer_bytes(request, "in turn", 7);
 }
 
-/* Dies of SIGABRT, which takes long: it has 6 GiB of page tables to take down, all of the same 64 MiB. */
+/* Die slowly of SIGABRT: there are 6 GiB of page tables to free, all of the same 64 MiB. */
 static void die_slowly(const struct request *request)
 {
     (void)request;
@@ -786,7 +788,7 @@ static void die_slowly(const struct request *request)
     raise(SIGABRT);
 }
 
-/* Says that it cannot start, and exits. */
+/* Report that it cannot start, and exit. */
 static void decline(const struct request *request)
 {
     (void)request;
@@ -794,7 +796,8 @@ static void decline(const struct request *request)
     _exit(1);
 }
 
-/* If its next call waits in its channel: answers both, without having begun that one, and closes the channel. */
+/* If its next call waits in its channel: send results for both, without having begun that one, and close the
+ * channel. */
 static void lie(const struct request *request)
 {
     static _Alignas(8) char next[65536];
@@ -804,7 +807,7 @@ static void lie(const struct request *request)
     }
     size_t size = make_payload();
     send_result(request->id, STATUS_OK, RESULT_QUIET, size, payload, size, NULL, 0);
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* for the pool to take the next one for begun */
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* let the pool promote the next call */
     send_result(((const struct head *)next)->id, STATUS_OK, RESULT_QUIET, size, payload, size, NULL, 0);
     close(CHANNEL);
     wait_to_be_killed();
@@ -896,7 +899,8 @@ static const struct function hostile[] = {
     {NULL, NULL},
 };
 
-/* ---- templates that do not serve ------------------------------------------------------------------------------ */
+/* ---- templates that do not serve
+ * -------------------------------------------------------------------------------- */
 
 static int fail_to_start(int log_lines)
 {
@@ -908,7 +912,7 @@ static int fail_to_start(int log_lines)
     return 1;
 }
 
-/* Becomes ready, then answers each START in the way that `mode` says. */
+/* Become ready, then answer each START in the way that `mode` says. */
 static int disappoint(const char *mode)
 {
     static struct frame frame;
@@ -931,7 +935,7 @@ static int disappoint(const char *mode)
     return 0;
 }
 
-/* A pidfd of a process that is dead. */
+/* Return a pidfd of a dead process. */
 static int open_dead(void)
 {
     pid_t pid = fork();
@@ -942,7 +946,7 @@ static int open_dead(void)
     return pidfd;
 }
 
-/* The pid of a process with 64 MiB of its own. */
+/* Return the pid of a process with 64 MiB of its own. */
 static pid_t make_large(void)
 {
     pid_t pid = fork();
@@ -954,7 +958,7 @@ static pid_t make_large(void)
     return pid;
 }
 
-/* Says that it is ready, and waits until that is received. */
+/* Send READY, and wait until it is received. */
 static void be_ready(int socket)
 {
     frame_send(socket, READY, 0, NULL, 0, NULL, 0, NULL, 0);
@@ -962,13 +966,13 @@ static void be_ready(int socket)
         sched_yield();
 }
 
-/* Serves, and tells of its workers in an odd way:
- * "declines": they say that they cannot start, and are seen to, before the template has told of them;
+/* Serve, and report workers in an odd way:
+ * "declines": they report that they cannot start, which is seen before the template has reported them;
  * "declines next": those after the first do;
- * "ready first": they are ready, and are seen to be, before that;
+ * "ready first": they are ready, which is seen before that;
  * "stillborn": they end at once;
- * "another's pid": they have a large process's pid, and are dead: a pid used again;
- * "without guard": not oddly, but in namespaces, too, from where a guard cannot be seen. */
+ * "another's pid": they are dead and have a large process's pid, as if it had been reused;
+ * "without guard": not odd, but works in namespaces, too, from where the guard cannot be seen. */
 static int serve_oddly(const char *mode)
 {
     static struct frame frame;
@@ -1034,7 +1038,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
         if (strcmp(mode, odd[i]) == 0)
             return serve_oddly(mode);
-    if (*mode == '/') { /* serves, when somebody has opened this named pipe for writing */
+    if (*mode == '/') { /* serve after a test has opened this named pipe for writing */
         int fd = open(mode, O_RDONLY | O_CLOEXEC);
         argv[1] = NULL;
         close(fd);

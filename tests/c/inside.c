@@ -1,4 +1,5 @@
-/* inside.c - what of the rig looks into a pool, and so is not for one in a shared library. */
+/* inside.c - the part of the rig that examines a pool's internals, and so cannot be linked with the shared
+ * library. */
 #include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,3 +1,4 @@
+/* rig.c - opens the pool under test and counts what is left (rig.h). */
 #include "rig.h"
 
 #include <dirent.h>
@@ -20,7 +21,7 @@ static struct census {
     int fds, threads, children, mappings, files;
 } before;
 
-/* Lines of a file that hold the word; all of them if it is NULL. */
+/* Count the lines of a file that contain the word, or all of them if it is NULL. */
 static int count_lines(const char *path, const char *word)
 {
     FILE *file = fopen(path, "re");
@@ -95,11 +96,11 @@ static void *nothing(void *data)
 int rig_setup(void **state)
 {
     (void)state;
-    /* ThreadSanitizer starts a thread of its own with the first one of the program. */
+    /* ThreadSanitizer starts its own thread together with the first one of the program. */
     pthread_t thread;
     if (pthread_create(&thread, NULL, nothing, NULL) == 0)
         pthread_join(thread, NULL);
-    /* What escapes the guard falls to us, and is counted. */
+    /* Processes that escape the guard become our children, and are counted. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     spill_dir = make_directory();
     pool = NULL;
@@ -114,7 +115,7 @@ int rig_teardown(void **state)
     pinfold_pool_close(pool);
     pool = NULL;
     struct census after = take_census();
-    /* A thread that was joined may be listed for a moment more: now, or when the first count was made. */
+    /* A joined thread may be listed for a moment more: now, or when the first count was made. */
     for (int64_t end = now_ns() + BOUND; after.threads > before.threads && now_ns() < end;) {
         sched_yield();
         after = take_census();
@@ -359,7 +360,7 @@ void scarce_descriptors(int free)
     getrlimit(RLIMIT_NOFILE, &usual);
     struct rlimit low = {descriptors_used() + (rlim_t)free, usual.rlim_max};
     setrlimit(RLIMIT_NOFILE, &low);
-    /* Some numbers below the limit may be free as well. */
+    /* Some numbers below the limit may be free, too. */
     int fd;
     while (n_fillers < (int)COUNT_OF(fillers) && (fd = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0)
         fillers[n_fillers++] = fd;

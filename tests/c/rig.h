@@ -13,8 +13,8 @@
 #define SECOND INT64_C(1000000000)
 #define BOUND (120 * SECOND) /* for what comes at once, unless it never comes */
 
-/* Every test of a pool has these as its setup and teardown. The setup makes the spill directory and counts the
- * process's descriptors, threads, children and mappings of spills; the teardown closes the pool, if the test left it
+/* The setup and teardown of every test of a pool. The setup makes the spill directory and counts the process's
+ * descriptors, threads, children and mappings of spills. The teardown closes the pool, if the test left it
  * open, and fails if anything is left. */
 int rig_setup(void **state);
 int rig_teardown(void **state);
@@ -24,41 +24,41 @@ int rig_teardown(void **state);
 extern pinfold_pool *pool;
 extern char *spill_dir;
 
-/* A config that works: the hostile runtime, fresh, 4 workers, events, no spares let go. `argument` is NULL or the mode
- * of a template that does not serve. */
+/* Return a valid config: the hostile runtime, fresh, 4 workers, events, spares never let go. `argument` is NULL
+ * or the mode of a template that does not serve. */
 pinfold_config rig_config(const char *argument);
 
-/* Opens `pool`. */
+/* Open `pool`. */
 void rig_open(const pinfold_config *config);
 void rig_open_plain(uint32_t isolation, uint32_t max_workers);
 
-/* Submits `function` with one text argument; PINFOLD_FOREVER is a deadline too. */
+/* Submit `function` with one text argument. PINFOLD_FOREVER is a valid deadline. */
 uint64_t submit(const char *function, const char *argument, int64_t deadline_ns);
 int try_submit(pinfold_queue *queue, const char *function, const char *argument, int64_t deadline_ns,
                uint64_t *ret_id, pinfold_error *error);
 
-/* pinfold_pool_wait, and again when it was interrupted, which may be without any signal that a test has sent. */
+/* Call pinfold_pool_wait, again if interrupted, which may be without any signal that a test sent. */
 int wait_for(pinfold_pool *of, uint64_t id, int64_t timeout_ns, pinfold_result **ret_result);
 
-/* Waits for the call and takes its result, which the test frees. */
+/* Wait for the call and take its result, which the test frees. */
 pinfold_result *take(uint64_t id);
 
-/* Waits for the call, and wants this outcome of it; frees the result. */
+/* Wait for the call, check that it has this outcome, and free the result. */
 void ends(uint64_t id, uint32_t outcome);
 #define runs(function, argument, outcome) ends(submit(function, argument, BOUND), outcome)
 
-/* The result has this outcome; says what it has instead. */
+/* Check the result's outcome, and print what it is instead. */
 void assert_outcome(const pinfold_result *result, uint32_t outcome);
 
-/* Its first segment is this text. */
+/* Check that the result's first segment is this text. */
 void assert_value(const pinfold_result *result, const char *text);
 
-/* The next event of this kind; those before it are passed over. Needs PINFOLD_EVENTS. */
+/* Return the next event of this kind and skip those before it. Needs PINFOLD_EVENTS. */
 pinfold_event next_event(uint32_t kind);
 
 pinfold_stats stats(void);
 
-/* cmocka's assertions are for the main thread; the others count what went wrong. */
+/* cmocka's assertions work in the main thread only; other threads count failures. */
 extern atomic_int failures;
 #define EXPECT(condition)                                                                                         \
     do {                                                                                                          \
@@ -68,36 +68,37 @@ extern atomic_int failures;
         }                                                                                                         \
     } while (0)
 
-/* Waits until the pool has handed the call to a worker; that worker's pid. Needs PINFOLD_EVENTS. */
+/* Wait until the pool has handed the call to a worker, and return that worker's pid. Needs PINFOLD_EVENTS. */
 pid_t wait_for_hand(uint64_t id);
-/* The same, and until that has received it. */
+/* As wait_for_hand, and wait until the worker has received the call. */
 pid_t wait_for_start(uint64_t id);
-/* The pool's end of the channel to the worker that has the call; -1: none has. With the pool's lock. */
+/* Return the peer of the worker that has the call; -1: no worker has it. Called with the pool's lock. */
 int channel_of(uint64_t id);
 
-/* Cancels the call and takes its result. */
+/* Cancel the call and take its result. */
 void cancel(uint64_t id);
 
-/* Submits a call that leaves a daemon behind and goes on for ever; waits until it has. The daemon's pid. */
+/* Submit a call that leaves a daemon behind and runs for ever; wait until it has. Return the daemon's pid. */
 pid_t submit_with_daemon(uint64_t *ret_id);
 
-/* A named pipe beside the spill directory. open_gate lets the one who waits to read from it go on, and removes it. */
+/* make_fifo makes a named pipe beside the spill directory. open_gate lets its waiting reader continue, and
+ * removes it. */
 char *make_fifo(const char *name);
 void open_gate(char *path);
 
-/* The process's parent, as proc(5) tells. */
+/* Return the process's parent, from proc(5). */
 pid_t parent_of(pid_t pid);
 
-/* Waits until the process is dead. It must be known to live: open_process before, wait_for_end after. */
+/* Wait until a process is dead. Call open_process while it is known to live, wait_for_end later. */
 int open_process(pid_t pid);
 void wait_for_end(int pidfd);
 bool exists(pid_t pid);
 
-/* The highest open descriptor's number, plus one. */
+/* Return the highest open descriptor's number plus one. */
 rlim_t descriptors_used(void);
 
-/* From now on this process has so many free descriptors, for itself and for the pool's thread; and as many as before
- * again, which the teardown sees to as well. */
+/* scarce_descriptors leaves this process `free` descriptors, the pool's thread included. plenty_descriptors
+ * restores the limit; the teardown calls it, too. */
 void scarce_descriptors(int free);
 void plenty_descriptors(void);
 

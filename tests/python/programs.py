@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from pinfold import WorkerCall
+from pinfold import WorkerCall, WorkerResult
 
 SQUARE = WorkerCall(code="def f(n):\n    return n * n\n", function_name="f", args=[7])
 HANG = WorkerCall(code="def f():\n    while True:\n        pass\n", function_name="f")
@@ -28,6 +29,18 @@ def call(body: str, *args: Any, **fields: Any) -> WorkerCall:
     """A call of a function with this body, which finds its arguments in the tuple ``args``."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     return WorkerCall(code=f"def f(*args):\n{lines}", function_name="f", args=args, **fields)
+
+
+def answers(run: Callable[[], WorkerResult]) -> Iterator[WorkerResult]:
+    """The results of a call that is killed, up to the first that has its stack. On a busy machine
+    a kill does not wait for the answer."""
+    for _ in range(100):
+        result = run()
+        yield result
+        assert result.error is not None
+        if result.error.stack:
+            return
+    raise AssertionError("no answer in a hundred calls")
 
 
 def square(n: int) -> WorkerCall:

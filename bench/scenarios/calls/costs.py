@@ -1,4 +1,4 @@
-"""What a trivial call costs in processor time, page faults and context switches."""
+"""The cost of a trivial call in processor time, page faults and context switches."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def figures() -> dict[str, float]:
-    """Of this process and its descendants, with those that they waited for."""
+    """Return the figures of this process and its descendants, including those already reaped."""
     tick = os.sysconf("SC_CLK_TCK")
     processes = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -96,7 +96,7 @@ def figures() -> dict[str, float]:
 
 
 def switches() -> int:
-    """Voluntary context switches in this process: how often one of its threads went to sleep."""
+    """Return this process's voluntary context switches: how often a thread of it went to sleep."""
     total = 0
     for task in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{task}/status") as status:

@@ -63,7 +63,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def half_loaded(system: System, call: Call) -> list[float]:
-    """Round trips beside a worker that computes without a pause."""
+    """Measure round trips while another worker computes without a pause."""
     going = True
 
     def compute(outcome: str = "ok") -> None:

@@ -1,4 +1,4 @@
-"""What a box costs a call that has a process of its own."""
+"""The cost of a box to a call in a fresh worker."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
     trivial = Call(TRIVIAL, 7)
     for workers in WORKERS:
         if workers == WORKERS[-1] and number > 0:
-            return  # starting so many takes most systems long: once is enough
+            return  # most systems take long to start so many workers: one round is enough
         if system == "ray" and workers == 64:
             yield {"cannot 64": "64 Ray workers need more memory and time than there is"}
             return
@@ -47,7 +47,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
         except CannotDo as reason:
             yield {f"cannot {workers}": str(reason)}
             continue
-        if system != "new-python":  # nothing of it is up between calls
+        if system != "new-python":  # it has no workers between calls
             all_up(under_test, workers)
         probe = 20 if system == "new-python" else 100
         took = timed(lambda: under_test.run([trivial] * probe))  # noqa: B023
@@ -58,7 +58,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def all_up(system: System, workers: int) -> None:
-    """Waits until all the workers run: then so many calls that sleep take little more than one."""
+    """Wait until all workers run: as many sleeping calls then take little more time than one."""
     sleepers = [Call(SLEEP, 0.05)] * workers
     until = now() + 5.0
     while timed(lambda: system.run(sleepers)) > 0.5 and now() < until:

@@ -1,4 +1,4 @@
-"""How long after its deadline a call that never ends has really ended, all cores busy."""
+"""The time between an endless call's deadline and its real end, with all cores busy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thousand calls of which some hang and some crash: what happens to the others."""
+"""A thousand calls of which some hang and some crash, and their effect on the others."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def batch(system: Joblib, calls: list[Call]) -> Iterator[dict[str, Any]]:
-    """All in one batch, as joblib wants it: the first crash ends it."""
+    """Run all calls in one batch, which joblib requires; the first crash ends it."""
     began = now()
     values = 0
     told = 0

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""One call that hangs, crashes or eats memory among a thousand: do its neighbours notice?"""
+"""One call that hangs, crashes or eats memory among a thousand, and its effect on the others."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def limit_memory(system: Any, call: Call) -> None:
-    """Gives the call a memory limit, where the system has such a thing."""
+    """Set the call's memory limit. Raises CannotDo if the system has none."""
     pinfold = getattr(system, "pinfold", None)
     if pinfold is None:
         raise CannotDo("no memory limit per call")

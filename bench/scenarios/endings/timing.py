@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""The same computation timed again and again, alone and beside a full load of others."""
+"""The variation of a computation's time, alone and beside a full load of others."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def bare() -> dict[str, float]:
-    """The same work by this process and a load by others, one to each CPU, and no pool."""
+    """Time the work in this process beside busy processes, one to each CPU, without a pool."""
     times: dict[str, list[float]] = {"alone": [], "loaded": []}
     for _ in range(TIMES // TURN):
         for kind in times:
@@ -86,7 +86,7 @@ def varies(times: list[float]) -> float:
 
 
 def keep_busy(system: Pinfold, count: int) -> Any:
-    """Keeps so many calls running that compute; returns what ends that."""
+    """Keep `count` computing calls running. Return the function that ends them."""
     going = True
     running = [system.submit(Call(BURN, 0.2)) for _ in range(count)]
 

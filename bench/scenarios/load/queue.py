@@ -1,4 +1,4 @@
-"""What 100,000 queued calls cost the caller."""
+"""The cost of 100,000 queued calls to the caller."""
 
 from __future__ import annotations
 

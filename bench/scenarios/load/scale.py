@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""What a call costs with more workers, and with more calls in the queue."""
+"""The cost of a call with more workers, and with more calls in the queue."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 class Cost:
-    """What `times` times `count` calls cost, for each: seconds that passed, and were computed."""
+    """The cost of each of `times` times `count` calls: seconds that passed, processor seconds."""
 
     def __init__(self, pool: Pinfold, times: int, count: int) -> None:
         calls = [Call(TRIVIAL, 7)] * count
@@ -74,7 +74,7 @@ class Cost:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds that a process has computed, proc(5)."""
+    """Return the processor time of a process in seconds, proc(5)."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What workers that wait for a call cost in memory."""
+"""The memory of idle workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
         if now() > until:
             raise CannotDo("they did not come up within 10 s")
         time.sleep(0.01)
-    time.sleep(0.5)  # for the last of them to settle
+    time.sleep(0.5)  # until the last workers have become idle
     took = timed(lambda: under_test.backend.stats(memory=True))
     memory = under_test.backend.stats(memory=True).memory
     yield {

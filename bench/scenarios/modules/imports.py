@@ -1,4 +1,4 @@
-"""What a call pays for a library that it imports, and by which way not."""
+"""The cost of an import in a call, and how preloading and reuse avoid it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def cost(under_test: Pinfold, call: Call) -> tuple[float, float]:
-    """Seconds that a call takes, and seconds of processor time."""
+    """Return the seconds that a call takes, and its seconds of processor time."""
     began = now()
     result = under_test.submit(call).result()
     took = now() - began

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""Candidates that all import a library: learned, or preloaded by hand."""
+"""Programs that all import a library: learned, or preloaded by hand."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
     call = Call(SLOW_IMPORT, 7)
     took = timed(lambda: under_test.run([call] * 2))
     count = 2
-    if took < 5 * BUDGET_S or system == "pinfold-fresh":  # worth a longer look
+    if took < 5 * BUDGET_S or system == "pinfold-fresh":  # fast enough to measure for longer
         took = timed(lambda: under_test.run([call] * 4))
         count = min(2000, max(2, int(4 * BUDGET_S / took)))
         took = timed(lambda: under_test.run([call] * count))

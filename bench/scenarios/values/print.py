@@ -1,4 +1,4 @@
-"""What a print costs a call, beside what it costs any Python whose output is a pipe."""
+"""The cost of print in a call, compared with plain Python whose output is a pipe."""
 
 from __future__ import annotations
 

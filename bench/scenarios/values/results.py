@@ -1,4 +1,4 @@
-"""Values of every size, as the result of a call, and the memory that they cost the caller."""
+"""Values of every size as the result of a call, and the memory that they take in the caller."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
 
 
 def bound(system: str, size: int) -> float:
-    """The limit's seconds for an array of this size."""
+    """Return the limit's seconds for an array of this size."""
     import tempfile
 
     repeats = 3 if size >= 16 * MIB else 20
@@ -72,9 +72,9 @@ def bound(system: str, size: int) -> float:
 
 
 def transfer(system: System, call: Call, size: int) -> tuple[float, float]:
-    """Seconds of one such call, and the bytes by which the caller's memory grew at most.
+    """Return the seconds of one such call, and the peak growth of the caller's memory in bytes.
 
-    The first call is not timed: a virtual machine may have to get the memory for it from its host.
+    The first call is not timed, because a virtual machine may have to get memory from its host.
     """
     large = size >= 16 * MIB
     before = reset_peak()

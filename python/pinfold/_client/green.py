@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING
 
+from pinfold._client import naps
+
 if TYPE_CHECKING:
     from pinfold._ext._pool import Pool
-
-# The naps between two looks, where there is nothing to wait on.
-NAP_S, LONGEST_NAP_S = 0.001, 0.02
 
 
 def patched() -> bool:
@@ -46,7 +45,7 @@ class Watch:
 
     def wait(self) -> None:
         if type(select.select) is BuiltinFunctionType:  # the threads alone are greenlets
-            sleep(NAP_S)
+            sleep(naps.GREENLETS.first_s)
         else:
             select.select(self._fds, [], [])
 

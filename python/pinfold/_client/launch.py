@@ -133,9 +133,7 @@ class Launch:
 
     def clean(self) -> None:
         """After the pool was closed: what its template and its guard could not remove."""
-        from pinfold._worker.ext import _runtime
-
-        _runtime.clear_bases(str(self.config.spill_dir))
+        _pool.clear_bases(str(self.config.spill_dir))
         self._remove_cgroup()
 
     def _remove_cgroup(self) -> None:

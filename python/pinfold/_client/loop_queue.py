@@ -10,12 +10,10 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pinfold._client.record import Record
+from pinfold._client.record import Owner, Record, Settler
 
 if TYPE_CHECKING:
-    from pinfold._client.engine import Engine
     from pinfold._ext._pool import Pool, Queue
-    from pinfold.backend import LocalBackend
     from pinfold.call import WorkerCall
     from pinfold.result import WorkerResult
 
@@ -28,7 +26,7 @@ class LoopQueue:
     ever watches a number that already means something else.
     """
 
-    def __init__(self, engine: Engine, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Settler, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
         self._fd = -1  # before anything is raised: see __del__
         self.loop = loop
         self.queue = pool.queue()
@@ -90,7 +88,7 @@ class LoopCall(Record):
 
     __slots__ = ("future",)
 
-    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
         super().__init__(backend, call, codec)
         self.future: asyncio.Future[WorkerResult] = asyncio.get_running_loop().create_future()
 

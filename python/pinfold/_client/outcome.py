@@ -9,32 +9,13 @@ from typing import TYPE_CHECKING, cast
 from pinfold import _wire
 from pinfold import codec as codecs
 from pinfold._common.check import shown
-from pinfold.codec import USER_MODULE
 from pinfold.codec.refusals import is_shortage
-from pinfold.errors import (
-    BadResult,
-    CallTimeout,
-    CpuLimitExceeded,
-    ExecRunnerError,
-    MemoryLimitExceeded,
-    OutputLimitExceeded,
-    PoolError,
-    WorkerCrashed,
-    WorkerExited,
-    WorkerLost,
-)
+from pinfold.codec.tags import USER_MODULE
 from pinfold.result import ExecutionMetrics, Outcome, Phase, WorkerError, WorkerResult
 
 if TYPE_CHECKING:
     from pinfold._client.record import Origin, Record
     from pinfold._ext._pool import Result
-
-_LIMITS: dict[str, type[ExecRunnerError]] = {
-    "cpu_limit": CpuLimitExceeded,
-    "memory_limit": MemoryLimitExceeded,
-    "output_limit": OutputLimitExceeded,
-}
-
 
 # What a call did when its time had passed.
 _WHEN = {
@@ -133,24 +114,23 @@ def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
     if figures is None:
         return None
     waits = raw.waits()
-    worker_id, pid, before, started, finished, queue, wall, user, system, peak, size = figures
     return ExecutionMetrics(
-        peak,
-        wall / 1e9,
-        user / 1e9,
-        system / 1e9,
-        pid,
-        worker_id,
+        figures.peak_rss_kb,
+        figures.wall_ns / 1e9,
+        figures.user_ns / 1e9,
+        figures.sys_ns / 1e9,
+        figures.worker_pid,
+        figures.worker_id,
         origin.node_id,
-        started,
-        finished,
-        queue / 1e9,
+        figures.started_at_ns,
+        figures.finished_at_ns,
+        figures.queue_ns / 1e9,
         raw.call_id,
         origin.pool_id,
-        before,
-        size,
-        None if waits is None else waits[0] / 1e9,
-        None if waits is None else waits[1],
+        figures.calls_before,
+        figures.result_bytes,
+        None if waits is None else waits.cpu_wait_ns / 1e9,
+        None if waits is None else waits.preemptions,
     )
 
 
@@ -172,7 +152,7 @@ def _error_of(
     signal = raw.signal or None
     stack = _own_frames(raw.stack)
     text = f"{reason}\n{stack}" if stack else reason
-    if signal and outcome not in _LIMITS:
+    if signal and not outcome.endswith("_limit"):
         returncode = -signal
     else:
         returncode = raw.exit_code if raw.exit_code >= 0 else 1
@@ -217,34 +197,3 @@ def _printed(raw: Result) -> str:
             note = ", its middle dropped" if cut else ""
             parts.append(f"--- printed to {name}{note} ---\n{text}{end}")
     return "".join(parts) + "--- error ---\n" if parts else ""
-
-
-def cancelled_error(*args: str) -> BaseException:
-    """An `asyncio.CancelledError`, without asyncio for programs that never need it."""
-    from asyncio import CancelledError
-
-    return CancelledError(*args)
-
-
-def exception_of(result: WorkerResult) -> BaseException:
-    """What `execute` raises for an outcome that is not ``ok``; it carries the result."""
-    outcome = result.outcome
-    error = result.error or WorkerError("")
-    code, text = error.returncode, error.stderr
-    if outcome == "timeout":
-        return CallTimeout(error.message, stack=error.stack, result=result)
-    if outcome == "exception":
-        return ExecRunnerError(code, text, result=result)
-    if outcome == "exited":
-        return WorkerExited(code, text, result=result)
-    if outcome == "signalled":
-        return WorkerCrashed(code, text, stack=error.stack, result=result)
-    if outcome == "bad_result":
-        return BadResult(code, text, result=result)
-    if outcome == "cancelled":
-        return cancelled_error(error.message)
-    if outcome == "lost":
-        return WorkerLost(text, result=result)
-    if outcome == "internal":
-        return PoolError(text, result=result)
-    return _LIMITS[outcome](code, text, result=result)

@@ -16,8 +16,7 @@ from pinfold._client.outcome import failed, late_result, result_of
 from pinfold.call import FOREVER_NS
 
 if TYPE_CHECKING:
-    from pinfold._client.engine import Engine
-    from pinfold._client.record import Record
+    from pinfold._client.record import Record, Settler
     from pinfold._ext._pool import Result
     from pinfold.result import WorkerResult
 
@@ -25,7 +24,7 @@ _MOMENT_S = 0.005  # how long whoever settles a call, an event loop even, waits 
 _LEAST_S = 0.05  # what a call that has used up its time has to be read in
 
 
-def read(engine: Engine, raw: Result, record: Record) -> WorkerResult | None:
+def read(engine: Settler, raw: Result, record: Record) -> WorkerResult | None:
     """Read a result in another thread. None if that takes longer than a moment: then another thread
     settles the call, and `raw` is told."""
     reading = _Reading(engine, raw, record)
@@ -42,7 +41,7 @@ def read(engine: Engine, raw: Result, record: Record) -> WorkerResult | None:
 class _Reading:
     """What the thread that reads a value shares with the one that waits for it."""
 
-    def __init__(self, engine: Engine, raw: Result, record: Record) -> None:
+    def __init__(self, engine: Settler, raw: Result, record: Record) -> None:
         self._engine = engine
         self._raw = raw
         self._record = record
@@ -86,7 +85,7 @@ class _Reading:
 def _left_s(raw: Result, record: Record) -> float | None:
     """What is left of the call's time; None: it has all the time there is."""
     figures = raw.metrics()
-    queue_ns, wall_ns = figures[5:7] if figures else (0, 0)
+    queue_ns, wall_ns = (figures.queue_ns, figures.wall_ns) if figures is not None else (0, 0)
     left = []
     if record.deadline_ns < FOREVER_NS:
         left.append(record.deadline_ns - queue_ns - wall_ns)

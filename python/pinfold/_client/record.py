@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pinfold.call import FOREVER_NS
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
-    from pinfold._ext._pool import Pool, Queue
-    from pinfold.backend import LocalBackend
+    from pinfold._ext._pool import Pool, Queue, Result
     from pinfold.call import WorkerCall
+    from pinfold.config import WorkerConfig
     from pinfold.result import WorkerResult
 
 
@@ -20,6 +21,52 @@ class Origin(NamedTuple):
 
     pool_id: str
     node_id: str
+
+
+class Settler(Protocol):
+    """The part of an engine that loop queues and readers of values use."""
+
+    origin: Origin
+
+    def settle(
+        self,
+        take: Callable[..., list[Result]],
+        *args: Any,
+        here: AbstractEventLoop | None = None,
+        errors: list[BaseException] | None = None,
+    ) -> bool: ...
+    def settle_read(self, record: Record, result: WorkerResult) -> None: ...
+
+
+class CallEngine(Settler, Protocol):
+    """The part of an engine that records use."""
+
+    def abandon(self, record: Record) -> bool: ...
+    def abandon_all(self, records: list[Record]) -> BaseException | None: ...
+    def wait_for(
+        self, record: Record, timeout_ns: int, errors: list[BaseException] | None = None
+    ) -> None: ...
+    def has_room(self) -> bool: ...
+    def need_completer(self, pool: Pool) -> None: ...
+    def loop_queue(self, loop: AbstractEventLoop, pool: Pool) -> HasQueue: ...
+
+
+class HasQueue(Protocol):
+    """The part of a loop queue that a record uses."""
+
+    queue: Queue
+
+
+class Owner(Protocol):
+    """The part of a backend that a record uses, and holds so that it is not collected."""
+
+    @property
+    def _engine(self) -> CallEngine: ...
+    @property
+    def config(self) -> WorkerConfig: ...
+    @property
+    def max_workers(self) -> int: ...
+    def _start(self, record: Record) -> int: ...
 
 
 class Record:
@@ -39,7 +86,7 @@ class Record:
         *("result_bytes", "wall_ns"),
     )
 
-    backend: LocalBackend | None
+    backend: Owner | None
     call: WorkerCall
     codec: str
     deadline_ns: int
@@ -49,7 +96,7 @@ class Record:
     result_bytes: int
     ended: WorkerResult | None
 
-    def __init__(self, backend: LocalBackend, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
         self.backend = backend
         self.call = call
         self.codec = codec

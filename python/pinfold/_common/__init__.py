@@ -1,1 +1,1 @@
-"""What every room of the caller's process uses: checked arguments, the log."""
+"""Parts that every room of the caller's process uses: checks of arguments, the log."""

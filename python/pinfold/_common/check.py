@@ -1,4 +1,4 @@
-"""Validation that names the field and the value."""
+"""Validate arguments. The errors name the field and show the value."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pinfold.errors import (
     PinfoldError,
 )
 
-_SHOWN = 200  # characters of a value that a message repeats
+_SHOWN = 200  # the most characters of a value that a message shows
 _MOST_SECONDS = sys.float_info.max
-_BITS = 2048  # of an int; Python refuses to write out the largest (sys.set_int_max_str_digits)
+_BITS = 2048  # of the largest int that a message shows: sys.set_int_max_str_digits bounds them
 
 
 def shown(value: object) -> str:
-    """The value as a message shows it: on one line, cut when it is long."""
+    """Return the value as a message shows it: on one line, truncated when it is long."""
     if isinstance(value, int) and value.bit_length() > _BITS:
         return f"an int of {value.bit_length()} bits"
     text = ascii(value) if isinstance(value, str | bytes) else repr(value)
@@ -50,7 +50,7 @@ class Check:
         raise self.of_value(f"{self.owner}: {name} must be {wanted}, not {shown(value)}")
 
     def whole(self, name: str, value: object, least: int, most: int, *, none: bool = False) -> None:
-        """An int of least .. most; None too where that is allowed."""
+        """Check an int of least .. most, or None if `none` allows that."""
         wanted = f"an int of {least} .. {most}" + (" or None" if none else "")
         if value is None and none:
             return
@@ -60,7 +60,7 @@ class Check:
             self.wrong_value(name, value, wanted)
 
     def seconds(self, name: str, value: object) -> float:
-        """A positive number of seconds; infinity is one."""
+        """Return a positive number of seconds as a float; infinity is allowed."""
         wanted = "a positive number of seconds"
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.wrong_type(name, value, wanted)
@@ -77,7 +77,7 @@ class Check:
             self.wrong_type(name, value, "a bool")
 
     def text(self, name: str, value: object, *, empty: bool = True) -> str:
-        """A str that can be written as UTF-8."""
+        """Return a str that can be written as UTF-8."""
         if not isinstance(value, str):
             self.wrong_type(name, value, "a str")
         if not (value or empty):
@@ -90,14 +90,14 @@ class Check:
         return value
 
     def plain(self, name: str, value: object, *, empty: bool = False) -> str:
-        """A str that can be a C string."""
+        """Return a str that can be a C string."""
         text = self.text(name, value, empty=empty)
         if "\0" in text:
             self.wrong_value(name, value, "without a NUL character")
         return text
 
     def choice(self, name: str, value: object, choices: tuple[str, ...]) -> str:
-        """One of these. Of a subclass of str, of an enumeration's say, what it is without it."""
+        """Return one of the choices, as a plain str also for a subclass such as an enumeration."""
         wanted = "one of " + ", ".join(map(repr, choices))
         if not isinstance(value, str):
             self.wrong_type(name, value, wanted)
@@ -107,7 +107,7 @@ class Check:
         return text
 
     def path(self, name: str, value: object) -> str:
-        """A path of str, without a NUL and not empty."""
+        """Return a path as a str that is not empty and has no NUL."""
         if not isinstance(value, str | os.PathLike):
             self.wrong_type(name, value, "a str or a path")
         path = os.fspath(value)
@@ -118,25 +118,24 @@ class Check:
         return path
 
     def paths(self, name: str, value: object) -> tuple[str, ...]:
-        """Some paths, in their order."""
+        """Return a sequence of paths as a tuple."""
         if isinstance(value, str | bytes) or not isinstance(value, Sequence):
             self.wrong_type(name, value, "a list of paths")
         return tuple(self.path(name, path) for path in value)
 
     def items(self, name: str, value: object) -> list[Any]:
-        """The items of an iterable, in a list that is nobody else's. A text or bytes are taken for
-        the mistake that they are."""
+        """Return the items of an iterable in a new list. A str or bytes is an error."""
         wanted = "an iterable, but no str or bytes"
         if isinstance(value, str | bytes | bytearray):
             self.wrong_type(name, value, wanted)
         try:
             found = iter(value)  # type: ignore[call-overload]
-        except TypeError:  # a numpy array without dimensions, too
+        except TypeError:  # such as a numpy array without dimensions
             self.wrong_type(name, value, wanted)
         return list(found)
 
     def variables(self, name: str, value: object) -> tuple[str, ...]:
-        """Some names of environment variables."""
+        """Return names of environment variables as a tuple."""
         names = self.texts(name, value)
         for variable in names:
             if "=" in variable:
@@ -144,7 +143,7 @@ class Check:
         return names
 
     def texts(self, name: str, value: object) -> tuple[str, ...]:
-        """Some strings; one string alone is taken for the mistake that it is."""
+        """Return a collection of str as a tuple. A single str is an error."""
         wanted = "a collection of str"
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             self.wrong_type(name, value, wanted)

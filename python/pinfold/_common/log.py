@@ -1,4 +1,4 @@
-"""The package's logger, apart, since a program can do without until a call was made."""
+"""The package's logger, in a module of its own so that ``import pinfold`` need not load logging."""
 
 from __future__ import annotations
 

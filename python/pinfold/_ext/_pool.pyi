@@ -1,5 +1,7 @@
+"""Types of `module.c`."""
+
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, TypedDict, TypeVar
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 from _typeshed import ReadableBuffer
 
@@ -20,11 +22,35 @@ EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
 FOREVER: int
 
-# worker id, pid, calls before, started, finished (ns, Unix), queue, wall, user, sys (ns),
-# peak (KiB), result (bytes)
-Figures: TypeAlias = tuple[str, int, int, int, int, int, int, int, int, int, int]
-# kind, pid, key of the call, worker id, reason
-Event: TypeAlias = tuple[int, int, int, str, str]
+class Metrics(NamedTuple):
+    worker_id: str
+    worker_pid: int
+    calls_before: int
+    started_at_ns: int
+    finished_at_ns: int
+    queue_ns: int
+    wall_ns: int
+    user_ns: int
+    sys_ns: int
+    peak_rss_kb: int
+    result_bytes: int
+
+class Waits(NamedTuple):
+    cpu_wait_ns: int
+    preemptions: int
+
+class Event(NamedTuple):
+    kind: int
+    worker_pid: int
+    key: int
+    worker_id: str
+    reason: str
+
+class Memory(NamedTuple):
+    workers: int
+    pss_kb: int
+    private_kb: int
+    private_most_kb: int
 
 class HasCallId(Protocol):
     call_id: int
@@ -44,6 +70,8 @@ class Stats(TypedDict):
     spill_kind: str
     generation: int
     template_start_ns: int
+
+def clear_bases(spill_dir: str, /) -> None: ...
 
 class Result:
     @property
@@ -76,8 +104,8 @@ class Result:
     def stderr_truncated(self) -> bool: ...
     def delivered(self) -> None: ...
     def segments(self) -> list[memoryview]: ...
-    def metrics(self) -> Figures | None: ...
-    def waits(self) -> tuple[int, int] | None: ...
+    def metrics(self) -> Metrics | None: ...
+    def waits(self) -> Waits | None: ...
 
 class Queue:
     def take(self) -> list[Result]: ...
@@ -113,13 +141,8 @@ class Pool:
         queue: Queue | None,
         key: int,
         deadline_ns: int,
-        output_bytes: int,
-        result_bytes: int,
-        memory_bytes: int,
-        cpu_ns: int,
-        processes: int,
-        file_bytes: int,
-        wall_ns: int = 0,
+        wall_ns: int,
+        bounds: tuple[int, int, int, int, int, int],
         /,
     ) -> None: ...
     def cancel(self, call_id: int, /) -> bool: ...
@@ -144,7 +167,7 @@ class Pool:
     def next_event(self) -> Event | None: ...
     def renew(self, argv: list[bytes], /) -> None: ...
     def renewal(self) -> bool: ...
-    def memory(self) -> tuple[int, int, int, int]: ...
+    def memory(self) -> Memory: ...
     def stats(self) -> Stats: ...
     def shutdown(self) -> None: ...
     def close(self) -> None: ...

@@ -1,10 +1,10 @@
-/* Pool.claimed: one thread at a time has a call, whatever is raised, and wherever.
+/* claim.c - Pool.claimed: gives one thread at a time the claim on a call, wherever an exception is raised.
  *
- * A `with` in Python would not do: a signal handler may raise before it is entered, or while it is left.
+ * A `with` block in Python is not enough: a signal handler may raise before it is entered, or while it is left.
  */
 #include "binding.h"
 
-/* Where greenlets are in the place of threads, this one. */
+/* Return the current thread's identity, or the current greenlet's if identify() set a function. */
 PyObject *py_here(PyObject *type, PyObject *Py_UNUSED(ignored))
 {
     PyObject *identity = ((struct binding *)PyType_GetModuleState((PyTypeObject *)type))->identity;
@@ -13,7 +13,7 @@ PyObject *py_here(PyObject *type, PyObject *Py_UNUSED(ignored))
     PyObject *given = PyObject_CallNoArgs(identity);
     unsigned long here = given ? PyLong_AsUnsignedLongMask(given) : 0;
     Py_XDECREF(given);
-    return PyErr_Occurred() ? NULL : PyLong_FromUnsignedLong(here); /* an object of its own: see py_claimed */
+    return PyErr_Occurred() ? NULL : PyLong_FromUnsignedLong(here); /* a new object each time: see py_claimed */
 }
 
 PyObject *py_identify(PyObject *type, PyObject *identity)
@@ -34,7 +34,7 @@ PyObject *py_claimed(PyObject *type, PyObject *const *args, Py_ssize_t n)
     PyObject *mine = py_here(type, NULL);
     PyObject *holder = mine ? PyDict_SetDefault(claims, key, mine) : NULL;
     PyObject *value = NULL;
-    if (holder && holder == mine) { /* the very object: this thread may have the call already */
+    if (holder && holder == mine) { /* identity, not equality: this thread may have the claim already */
         value = PyObject_Vectorcall(args[2], args + 3, (size_t)n - 3, NULL);
         PyObject *kind;
         PyObject *error;

@@ -1,3 +1,4 @@
+/* gate.c - the gates around a pool and its queues (binding.h). */
 #include "binding.h"
 
 int gate_init(struct gate *gate)

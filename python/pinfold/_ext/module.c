@@ -1,10 +1,15 @@
-/* pinfold._ext._pool: the library's pool, queues and results as Python objects.
+/* module.c - the extension module pinfold._ext._pool: the library's pools, queues and results as Python objects.
  *
- * Every call into the library that takes a lock, waits or does I/O runs without the GIL. Waits end when a signal
- * handler has to run, and go on after it, so that Ctrl-C works. A gate around the pool lets any thread close it at
- * any time: who is inside finishes first, who comes later is told that it is closed.
+ * Every call into the library that locks, waits or does I/O runs without the GIL. A wait stops for a signal
+ * handler and then continues, so that Ctrl-C works. A gate around the pool lets any thread close it at any time:
+ * threads inside finish first, and later ones get ValueError.
  */
 #include "binding.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "process/scratch.h"
 
 struct binding *binding_of(PyObject *self)
 {
@@ -14,9 +19,9 @@ struct binding *binding_of(PyObject *self)
 PyObject *raise_errno(int code, const pinfold_error *error)
 {
     const char *bytes = error && error->text[0] ? error->text : strerror(-code);
-    /* It holds what others printed and named, and is cut at a byte. */
+    /* The text contains foreign names and output, and may be cut within a character. */
     PyObject *text = PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "backslashreplace");
-    /* Called, not only set: OSError is then the subclass for the errno, for `except` as well (before 3.12). */
+    /* Call OSError first: the result is the errno's subclass, also for `except` before Python 3.12. */
     PyObject *raised = text ? PyObject_CallFunction(PyExc_OSError, "iN", -code, text) : NULL;
     if (raised)
         PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
@@ -29,6 +34,29 @@ PyObject *raise_closed(void)
     PyErr_SetString(PyExc_ValueError, "the pool is closed");
     return NULL;
 }
+
+static PyObject *clear_bases(PyObject *module, PyObject *path)
+{
+    (void)module;
+    PyObject *bytes;
+    if (!PyUnicode_FSConverter(path, &bytes))
+        return NULL;
+    int spill_dir = open(PyBytes_AS_STRING(bytes), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Py_DECREF(bytes);
+    if (spill_dir >= 0) {
+        Py_BEGIN_ALLOW_THREADS;
+        scratch_clear_bases(spill_dir);
+        Py_END_ALLOW_THREADS;
+        close(spill_dir);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"clear_bases", clear_bases, METH_O,
+     "clear_bases(spill_dir)\n\nRemove the base directories in it that no template holds any more (flock(2))."},
+    {NULL, NULL, 0, NULL},
+};
 
 static int add_types(PyObject *module)
 {
@@ -47,7 +75,7 @@ static int add_types(PyObject *module)
             return -1;
     }
     binding->segment = segment_type_new(module);
-    return binding->segment ? 0 : -1;
+    return binding->segment ? figures_init(module) : -1;
 }
 
 static int add_constants(PyObject *module)
@@ -87,6 +115,10 @@ static int binding_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(binding->queue);
     Py_VISIT(binding->result);
     Py_VISIT(binding->segment);
+    Py_VISIT(binding->metrics);
+    Py_VISIT(binding->waits);
+    Py_VISIT(binding->event);
+    Py_VISIT(binding->memory);
     return 0;
 }
 
@@ -98,6 +130,10 @@ static int binding_clear(PyObject *module)
     Py_CLEAR(binding->queue);
     Py_CLEAR(binding->result);
     Py_CLEAR(binding->segment);
+    Py_CLEAR(binding->metrics);
+    Py_CLEAR(binding->waits);
+    Py_CLEAR(binding->event);
+    Py_CLEAR(binding->memory);
     return 0;
 }
 
@@ -120,6 +156,7 @@ static struct PyModuleDef definition = {
     .m_name = "pinfold._ext._pool",
     .m_doc = "The binding of libpinfold. Not public: its names and their meaning may change with any version.",
     .m_size = sizeof(struct binding),
+    .m_methods = functions,
     .m_slots = slots,
     .m_traverse = binding_traverse,
     .m_clear = binding_clear,

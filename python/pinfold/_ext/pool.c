@@ -1,4 +1,4 @@
-/* pinfold._ext._pool.Pool: the library's pool as a Python object, and nothing more. */
+/* pool.c - pinfold._ext._pool.Pool: a thin wrapper of the library's pool. */
 #include "binding.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ static int64_t monotonic_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* When a wait of timeout_ns that begins now ends. */
+/* Return when a wait of timeout_ns ends that begins now. */
 static int64_t end_of_wait(int64_t timeout_ns)
 {
     int64_t end;
@@ -32,7 +32,7 @@ static int64_t left_until(int64_t end)
 
 #define SLICE_NS INT64_C(50000000)
 
-/* A NULL-terminated array of the list's bytes objects, which it borrows. */
+/* Return a NULL-terminated array of the list's bytes objects, which it borrows. */
 static const char **strings_of(PyObject *list)
 {
     Py_ssize_t n = PyList_GET_SIZE(list);
@@ -136,7 +136,7 @@ static void wake(struct pool *self)
         ;
 }
 
-/* Ends everything, once. Needs no GIL. */
+/* Close the pool, once. Needs no GIL. */
 static void pool_shut(struct pool *self)
 {
     if (!gate_shut(&self->gate))
@@ -156,7 +156,7 @@ static void pool_shut(struct pool *self)
     self->wake_fd = -1;
 }
 
-/* In a forked child: gives back what this process holds. Under the GIL. */
+/* In a forked child: release this process's copies. Under the GIL. */
 static void pool_forget(struct pool *self)
 {
     gate_forget(&self->gate);
@@ -220,7 +220,7 @@ static PyObject *wait_ready(PyObject *op, PyObject *arg)
         int64_t left = left_until(end);
         Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
         {
-            /* In slices: a close() from another thread waits until we are outside. */
+            /* Wait in slices, because close() in another thread waits until this one has left the gate. */
             code = pinfold_pool_wait_ready(self->pool, left < SLICE_NS ? left : SLICE_NS, &error);
             gate_leave(&self->gate);
         }
@@ -334,7 +334,7 @@ static PyObject *pool_poll(PyObject *op, PyObject *args)
         code = poll(fds, 2, timeout_ms) < 0 ? -errno : 0;
         uint64_t ignored;
         if (code == 0 && fds[1].revents && read(self->wake_fd, &ignored, sizeof ignored) < 0)
-            code = 0; /* another thread that polls has read it */
+            code = 0; /* another thread in poll() has read it */
         gate_leave(&self->gate);
     }
     Py_END_ALLOW_THREADS if (code < 0 && code != -ESHUTDOWN && code != -EINTR) return raise_errno(code, NULL);
@@ -379,8 +379,9 @@ static PyObject *next_event(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_END_ALLOW_THREADS if (code == -EAGAIN) Py_RETURN_NONE;
     if (code < 0)
         return raise_errno(code, NULL);
-    return Py_BuildValue("(IiNss)", (unsigned)event.kind, (int)event.worker_pid, PyLong_FromVoidPtr(event.tag),
-                         event.worker_id, event.reason);
+    PyObject *values = Py_BuildValue("(IiNss)", (unsigned)event.kind, (int)event.worker_pid,
+                                     PyLong_FromVoidPtr(event.tag), event.worker_id, event.reason);
+    return figures_new(binding_of(op)->event, values);
 }
 
 static PyObject *queue(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -436,8 +437,10 @@ static PyObject *pool_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_END_ALLOW_THREADS if (code == -ESHUTDOWN) return raise_closed();
     if (code < 0)
         return raise_errno(code, NULL);
-    return Py_BuildValue("(IKKK)", (unsigned)memory.workers, (unsigned long long)memory.pss_kb,
-                         (unsigned long long)memory.private_kb, (unsigned long long)memory.private_most_kb);
+    PyObject *values =
+        Py_BuildValue("(IKKK)", (unsigned)memory.workers, (unsigned long long)memory.pss_kb,
+                      (unsigned long long)memory.private_kb, (unsigned long long)memory.private_most_kb);
+    return figures_new(binding_of(op)->memory, values);
 }
 
 static PyObject *renew(PyObject *op, PyObject *argv)
@@ -489,44 +492,46 @@ static PyObject *shutdown_pool(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-    {"wait_ready", wait_ready, METH_O, "wait_ready(timeout_ns): waits until the template serves."},
+    {"wait_ready", wait_ready, METH_O, "wait_ready(timeout_ns): wait until the template serves."},
     {"submit", py_pool_submit, METH_VARARGS,
-     "submit(record, segments, queue, key, deadline_ns, and the limits output_bytes, result_bytes, memory_bytes,\n"
-     "cpu_ns, processes, file_bytes[, wall_ns]): sets record.call_id."},
-    {"cancel", cancel, METH_O, "cancel(id): False if it has ended already."},
+     "submit(record, segments, queue, key, deadline_ns, wall_ns, bounds)\n\n"
+     "Hand a call to the pool and set record.call_id. bounds: output_bytes, result_bytes, memory_bytes, cpu_ns,\n"
+     "processes, file_bytes."},
+    {"cancel", cancel, METH_O, "cancel(id): cancel the call. False: it has ended already."},
     {"wait", wait_call, METH_VARARGS,
-     "wait(id, timeout_ns): waits for the call, puts its Result in undelivered, and is taken(), with this call's "
-     "Result "
-     "if\n"
-     "another thread took it."},
-    {"queue", queue, METH_NOARGS, "Opens one more completion queue."},
+     "wait(id, timeout_ns): wait for the call, add its Result to the undelivered ones, and return taken(). This\n"
+     "includes the call's Result if another thread took it."},
+    {"queue", queue, METH_NOARGS, "Open one more completion queue."},
     {"take", pool_take, METH_NOARGS,
-     "Puts the Results that wait in the pool's own queue in undelivered, at most 64, and is taken()."},
+     "Add the Results of the pool's own queue, at most 64, to the undelivered ones, and return taken()."},
     {"taken", taken, METH_O,
-     "taken(everybodys): the Results in line that this thread took, or nobody cares for; or all. They stay in "
-     "line."},
+     "taken(everybodys): return the undelivered Results that this thread took or no thread claims; or all. They\n"
+     "stay undelivered."},
     {"leave", leave, METH_NOARGS,
-     "Leaves what this thread took to whoever comes next. False: nothing is left so."},
-    {"here", py_here, METH_NOARGS | METH_CLASS, "This thread, as claimed() knows it."},
+     "Give up the claim on the Results that this thread took. False: no Result is unclaimed now."},
+    {"here", py_here, METH_NOARGS | METH_CLASS, "Return the identity of this thread, as claimed() uses it."},
     {"identify", py_identify, METH_O | METH_CLASS,
-     "identify(function): function() is what here() is, where greenlets are in the place of threads."},
+     "identify(function): make here() return function(), where greenlets replace threads."},
     {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_CLASS,
-     "claimed(claims, key, function, *args): what function(*args) returns, while claims[key] is this thread.\n"
-     "None, and it is not called, if another call of claimed() has the key."},
-    {"let_go", let_go, METH_NOARGS, "In a fork: closes the copy of its descriptor, as the library does at once."},
+     "claimed(claims, key, function, *args): return function(*args), with claims[key] set to this thread\n"
+     "meanwhile. If another call of claimed() has the key, return None without calling the function."},
+    {"let_go", let_go, METH_NOARGS,
+     "In a forked child: close the copy of its descriptor. The library closes its own copies at once."},
     {"poll", pool_poll, METH_VARARGS,
-     "poll(timeout_ms=-1): waits for a Result in the pool's own queue, an event, wake() or close()."},
-    {"filenos", filenos, METH_NOARGS, "Two descriptors; poll() does not wait where one polls readable."},
-    {"wake", pool_wake, METH_NOARGS, "Ends one poll()."},
-    {"watch", pool_watch, METH_NOARGS, "Keeps events from now on."},
-    {"next_event", next_event, METH_NOARGS, "(kind, pid, key, worker id, reason), or None."},
-    {"renew", renew, METH_O, "renew(argv): starts a next template beside the one that serves."},
+     "poll(timeout_ms=-1): wait for a Result in the pool's own queue, an event, wake() or close()."},
+    {"filenos", filenos, METH_NOARGS,
+     "Return two descriptors. poll() does not wait while one of them polls readable."},
+    {"wake", pool_wake, METH_NOARGS, "End one poll()."},
+    {"watch", pool_watch, METH_NOARGS, "Keep events from now on."},
+    {"next_event", next_event, METH_NOARGS, "Return the next Event, or None."},
+    {"renew", renew, METH_O, "renew(argv): start the next template beside the one that serves."},
     {"renewal", renewal, METH_NOARGS,
-     "True: the next template took over, or none was asked for. False: it has yet to. OSError: it was dropped."},
-    {"memory", pool_memory, METH_NOARGS, "(workers, pss, private, private of the largest), in KiB."},
-    {"stats", pool_stats, METH_NOARGS, "pinfold_stats as a dict."},
-    {"shutdown", shutdown_pool, METH_NOARGS, "Ends what runs and waits, and every process."},
-    {"close", pool_close, METH_NOARGS, "shutdown(), then gives everything back. Idempotent."},
+     "Return True if the next template took over, or there is none; False if it is still starting.\n"
+     "OSError: it was dropped."},
+    {"memory", pool_memory, METH_NOARGS, "Return the Memory of the processes."},
+    {"stats", pool_stats, METH_NOARGS, "Return pinfold_stats as a dict."},
+    {"shutdown", shutdown_pool, METH_NOARGS, "End running and waiting calls, and every process."},
+    {"close", pool_close, METH_NOARGS, "Call shutdown(), then release everything. Idempotent."},
     {NULL, NULL, 0, NULL},
 };
 

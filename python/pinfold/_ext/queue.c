@@ -1,10 +1,10 @@
-/* pinfold._ext._pool.Queue: where the ends of an event loop's, or of an iterator's, calls are told. */
+/* queue.c - pinfold._ext._pool.Queue: delivers the results of an event loop's or an iterator's calls. */
 #include "binding.h"
 
 #include <errno.h>
 #include <stdint.h>
 
-/* Both gates: a queue lives only as long as its pool. */
+/* Enter both gates, because a queue lives only as long as its pool. */
 static bool enter(struct queue *self)
 {
     if (!gate_enter(&self->pool->gate))
@@ -117,7 +117,7 @@ static PyObject *queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
-/* Leaves the queue to the pool if that is about to close it. */
+/* Give up the Queue's reference. A pool that is closing the queue frees it. */
 static void forget(struct queue *self)
 {
     pthread_mutex_lock(&self->pool->gate.mutex);
@@ -211,13 +211,14 @@ static PyObject *queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef methods[] = {
     {"take", queue_take, METH_NOARGS,
-     "Puts the Results that wait in undelivered, at most 64, and is Pool.taken()."},
+     "Add the waiting Results, at most 64, to the undelivered ones and return Pool.taken()."},
     {"wait", queue_wait, METH_NOARGS,
-     "Waits for the next Result, puts it in undelivered, and is Pool.taken(). Does not wait after interrupt() or "
-     "close()."},
-    {"interrupt", interrupt, METH_NOARGS, "Makes wait() return at once, now and from now on."},
-    {"fileno", queue_fileno, METH_NOARGS, "A descriptor that polls readable while Results wait; the queue's."},
-    {"close", queue_close, METH_NOARGS, "Closes the queue; its calls end unseen. Idempotent."},
+     "Wait for the next Result, add it to the undelivered ones and return Pool.taken(). Does not wait after\n"
+     "interrupt() or close()."},
+    {"interrupt", interrupt, METH_NOARGS, "Make wait() return at once, now and from now on."},
+    {"fileno", queue_fileno, METH_NOARGS,
+     "Return the queue's descriptor, which polls readable while Results wait."},
+    {"close", queue_close, METH_NOARGS, "Close the queue. The results of its calls are dropped. Idempotent."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,7 +1,8 @@
-/* pinfold._ext._pool.Result: how one call ended, as the library tells it. */
+/* result.c - pinfold._ext._pool.Result: the result of one call, as the library reports it. */
+#include "../codec/reader/tags.h"
 #include "binding.h"
 
-#define LARGE 1048576u /* bytes; from here on, giving memory back takes long enough to let others run */
+#define LARGE 1048576u /* bytes; freeing this much takes long enough to release the GIL */
 
 static const pinfold_result *of(PyObject *self)
 {
@@ -27,10 +28,8 @@ static void result_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* As `wire.OUT_OF_LINE` has it: what is smaller lies in the stream, so more segments than this many bytes each are none
- * that a codec wrote, and to make views of them takes fifty times their size. */
-#define OUT_OF_LINE 4096u
-
+/* A codec writes a buffer below OUT_OF_LINE into its stream. More segments than this allows come from no codec, and
+ * views of them would take fifty times their size. */
 static PyObject *result_segments(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     const pinfold_result *result = of(self);
@@ -45,10 +44,11 @@ static PyObject *result_metrics(PyObject *self, PyObject *Py_UNUSED(ignored))
     const pinfold_metrics *m = &of(self)->metrics;
     if (!(of(self)->flags & PINFOLD_HAS_METRICS))
         Py_RETURN_NONE;
-    return Py_BuildValue("(siILLLLLLKK)", m->worker_id, (int)m->worker_pid, (unsigned)m->calls_before,
-                         (long long)m->started_at_ns, (long long)m->finished_at_ns, (long long)m->queue_ns,
-                         (long long)m->wall_ns, (long long)m->user_ns, (long long)m->sys_ns,
-                         (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
+    PyObject *values = Py_BuildValue(
+        "(siILLLLLLKK)", m->worker_id, (int)m->worker_pid, (unsigned)m->calls_before, (long long)m->started_at_ns,
+        (long long)m->finished_at_ns, (long long)m->queue_ns, (long long)m->wall_ns, (long long)m->user_ns,
+        (long long)m->sys_ns, (unsigned long long)m->peak_rss_kb, (unsigned long long)m->result_bytes);
+    return figures_new(binding_of(self)->metrics, values);
 }
 
 static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -56,7 +56,8 @@ static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
     const pinfold_metrics *m = &of(self)->metrics;
     if (!(of(self)->flags & PINFOLD_HAS_WAITS))
         Py_RETURN_NONE;
-    return Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+    PyObject *values = Py_BuildValue("(LK)", (long long)m->cpu_wait_ns, (unsigned long long)m->preemptions);
+    return figures_new(binding_of(self)->waits, values);
 }
 
 static PyObject *delivered(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -143,24 +144,26 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef methods[] = {
-    {"segments", result_segments, METH_NOARGS, "Writable views of the value's segments; they own the memory."},
-    {"delivered", delivered, METH_NOARGS, "Takes it out of its pool's line: its caller was told. Idempotent."},
-    {"waits", result_waits, METH_NOARGS, "(cpu_wait_ns, preemptions), or None."},
-    {"metrics", result_metrics, METH_NOARGS, "The figures in the order of pinfold_metrics, or None."},
+    {"segments", result_segments, METH_NOARGS,
+     "Return writable views of the value's segments, which keep its memory alive."},
+    {"delivered", delivered, METH_NOARGS,
+     "Remove the Result from its pool's undelivered ones: its caller has it. Idempotent."},
+    {"waits", result_waits, METH_NOARGS, "Return the Waits, or None."},
+    {"metrics", result_metrics, METH_NOARGS, "Return the Metrics, or None."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef members[] = {
-    {"key", get_key, NULL, "What submit() was given to know the call by.", NULL},
+    {"key", get_key, NULL, "The key that submit() was given for the call.", NULL},
     {"call_id", get_call_id, NULL, NULL, NULL},
-    {"outcome", get_outcome, NULL, "The outcome's word.", NULL},
+    {"outcome", get_outcome, NULL, "The outcome's name.", NULL},
     {"phase", get_phase, NULL, "How far the call had come; \"\" if it is ok.", NULL},
     {"is_spent", get_is_spent, NULL, "Whether a timeout is that of wall_ns.", NULL},
     {"exit_code", get_exit_code, NULL, NULL, NULL},
     {"signal", get_signal, NULL, NULL, NULL},
     {"reason", get_reason, NULL, NULL, NULL},
     {"stack", get_stack, NULL, NULL, NULL},
-    {"note", get_note, NULL, "What the runtime told besides.", NULL},
+    {"note", get_note, NULL, "The note that the runtime sent.", NULL},
     {"stdout", get_stdout, NULL, NULL, NULL},
     {"stderr", get_stderr, NULL, NULL, NULL},
     {"stdout_truncated", get_stdout_truncated, NULL, NULL, NULL},
@@ -172,7 +175,7 @@ static PyType_Slot slots[] = {
     {Py_tp_dealloc, result_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, members},
-    {Py_tp_doc, "How one call ended, as the library tells it; owns the memory of the value."},
+    {Py_tp_doc, "The result of one call, as the library reports it; owns the memory of the value."},
     {0, NULL},
 };
 

@@ -1,13 +1,13 @@
-/* Pool.submit: from Python buffers to a call. */
+/* submit.c - Pool.submit: makes a call from Python buffers. */
 #include "binding.h"
 
 #include <errno.h>
 #include <stdint.h>
 
 #define SEGMENTS_ON_STACK 8
-#define PATIENCE_NS 1000000 /* for so long a submit keeps other threads from the interpreter at most */
+#define PATIENCE_NS 1000000 /* the longest time for which a submit keeps the GIL while it waits */
 
-/* Holds the buffers of a list of segments. */
+/* The acquired buffers of a list of segments. */
 struct held {
     Py_buffer *views;
     struct iovec *segments;
@@ -52,7 +52,7 @@ static int views_acquire(struct held *held, PyObject *list)
     return 0;
 }
 
-/* Tells the record the call's id, before anything can be raised; the call does not go on if that is not possible. */
+/* Set the record's call_id before anything can be raised. If that fails, cancel the call. */
 static int set_call_id(struct pool *self, PyObject *record, uint64_t id)
 {
     PyObject *number = PyLong_FromUnsignedLongLong(id);
@@ -80,9 +80,9 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     long long cpu_ns;
     unsigned processes;
     unsigned long long file_bytes;
-    long long wall_ns = 0;
-    if (!PyArg_ParseTuple(args, "OO!OKLKKKLIK|L:submit", &record, &PyList_Type, &list, &queue, &key, &deadline_ns,
-                          &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes, &wall_ns))
+    long long wall_ns;
+    if (!PyArg_ParseTuple(args, "OO!OKLL(KKKLIK):submit", &record, &PyList_Type, &list, &queue, &key, &deadline_ns,
+                          &wall_ns, &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes))
         return NULL;
     if (queue != Py_None && !Py_IS_TYPE(queue, binding->queue)) {
         PyErr_SetString(PyExc_TypeError, "queue must be a Queue or None");
@@ -107,14 +107,14 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         .wall_ns = wall_ns,
     };
     pinfold_error error;
-    error.text[0] = '\0'; /* the rest need not be cleared for every call */
+    error.text[0] = '\0'; /* clearing the rest for every call would be waste */
     uint64_t id = 0;
     int code = -ESHUTDOWN;
     struct open_queue *to = queue == Py_None ? NULL : ((struct queue *)queue)->open;
     if (gate_enter(&self->gate)) {
         if (!to || gate_enter(&to->gate)) {
             call.queue = to ? to->queue : NULL;
-            /* Another thread that waits for the interpreter would take it for each call: two wake-ups more. */
+            /* Keep the GIL: released, a waiting thread would take it at each call, which costs two wake-ups. */
             code = pinfold_pool_try_submit(self->pool, &call, PATIENCE_NS, &id, &error);
             if (code == -EBUSY) {
                 Py_BEGIN_ALLOW_THREADS code = pinfold_pool_submit(self->pool, &call, &id, &error);

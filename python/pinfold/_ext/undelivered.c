@@ -1,9 +1,10 @@
-/* The line of a pool: results that are out of the library, and whose callers were not told yet.
+/* undelivered.c - the results that are out of the library and whose callers do not have them yet.
  *
- * A signal handler may raise between any two steps of a Python function, also between a call into this module and the
- * moment at which what it returned has a name. So a result is never only returned: it stands in line until told() takes
- * it out, and whoever drops it on the way leaves it to whoever comes next. Nothing here can fail once the library has
- * given a result away: the Python object that will hold it is made before. All under the GIL.
+ * A signal handler may raise between any two steps of a Python function, even between the return from this module
+ * and the assignment of the returned value. So a result is never only returned. It stays in the set until
+ * delivered() removes it, and if a thread drops it on the way, another thread can take it. Nothing here fails once
+ * the library has handed a result over, because the Python object for it is made before. The GIL protects all of
+ * it.
  */
 #include "binding.h"
 
@@ -69,7 +70,7 @@ bool undelivered_leave(struct undelivered *undelivered)
 PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uint64_t id)
 {
     unsigned long here = PyThread_get_thread_ident();
-    PyObject *list = PyList_New(0); /* may run a collection, and with it anything: before the first look */
+    PyObject *list = PyList_New(0); /* may run a garbage collection, and so any code: it precedes the first look */
     struct result *result;
     TAILQ_FOREACH (result, &undelivered->results, link) {
         if (!list)
@@ -87,7 +88,7 @@ PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uin
 PyObject *undelivered_take(struct undelivered *undelivered, struct binding *binding, take_function *take,
                            void *from)
 {
-    /* Most takes find one or two results, so what is not used is kept for the next one. */
+    /* Most takes find one or two results. Keep the unused objects for the next take. */
     struct result *empty = undelivered->reserve;
     int n_empty = empty ? undelivered->n_reserve : 0;
     undelivered->reserve = NULL;
@@ -107,7 +108,7 @@ PyObject *undelivered_take(struct undelivered *undelivered, struct binding *bind
     Py_BEGIN_ALLOW_THREADS code = take(from, taken, &n);
     Py_END_ALLOW_THREADS for (int i = 0; i < n; i++) undelivered_add(undelivered, unlink_first(&empty), taken[i]);
     if (undelivered->reserve) {
-        drop_chain(empty); /* another thread was faster */
+        drop_chain(empty); /* another thread was first */
     } else {
         undelivered->reserve = empty;
         undelivered->n_reserve = n_empty - n;

@@ -1,1 +1,4 @@
-"""What this machine can do: sandboxes, control groups, CPUs. Imports nothing of a worker."""
+"""Find out what this machine can do: sandboxes, control groups, CPUs.
+
+Imports nothing of a worker, but for the probe of the box's C extension.
+"""

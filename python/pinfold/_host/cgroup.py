@@ -1,4 +1,4 @@
-"""A control group for a pool's workers (cgroup v2), where this process may make one."""
+"""Make a control group (cgroup v2) for a pool's workers, if this process may."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MADE = "pinfold-"
 _GONE_WITHIN_S = 5.0
 
 
-# With these the kernel says that it cannot now, not that it may not be.
+# Errors with which the kernel refuses for the moment, not for good.
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EINTR)
 
 
 class NoCgroup(Exception):
-    """Why there is none. `passing`: it may be another time, for all that is known."""
+    """The reason why no control group can be made. `passing`: a later try may succeed."""
 
     def __init__(self, why: str, *, passing: bool = False) -> None:
         super().__init__(why)
@@ -31,7 +31,10 @@ _known: Path | NoCgroup | None = None
 
 
 def find() -> Path | NoCgroup:
-    """As `_find`; the reason where there is none. What is certain is found out once."""
+    """Return the directory of `_find`, or the error if it finds none.
+
+    Caches the result, unless the reason may pass.
+    """
     global _known
     if _known is not None:
         return _known
@@ -40,7 +43,7 @@ def find() -> Path | NoCgroup:
     except OSError as error:
         return _cannot(error)
     except NoCgroup as error:
-        # Not the error itself: by its traceback it keeps all that stands in its callers' frames.
+        # A copy, because the error's traceback would keep its callers' frames alive.
         found = NoCgroup(str(error), passing=error.passing)
         if found.passing:
             return found
@@ -49,8 +52,11 @@ def find() -> Path | NoCgroup:
 
 
 def _find() -> Path:
-    """The directory in which this process may make control groups with `CONTROLLERS`: its own
-    group's if that holds no process, else the one above. Raises `NoCgroup` and OSError."""
+    """Return the directory in which this process may make control groups with `CONTROLLERS`.
+
+    This is its own group's if that holds no process, else the parent. Raises `NoCgroup` and
+    OSError.
+    """
     mount = _mount()
     own = mount / _own().lstrip("/")
     reasons = []
@@ -71,8 +77,10 @@ def _cannot(error: OSError) -> NoCgroup:
 
 
 def make(parent: Path) -> tuple[Path, int]:
-    """Make a group for one pool, after those are cleared that killed ones have left. Returns it and
-    the lock that says that it is in use."""
+    """Make a group for one pool, and remove the groups of killed callers.
+
+    Return the group and the descriptor of the lock that marks it as in use.
+    """
     for name in os.listdir(parent):
         if name.startswith(_MADE):
             with contextlib.suppress(OSError):
@@ -94,7 +102,7 @@ def make(parent: Path) -> tuple[Path, int]:
 
 
 def remove(made: Path, lock: int) -> None:
-    """Remove it with all that is in it, when its pool is closed."""
+    """Remove a closed pool's group with its subgroups. Closes `lock`."""
     os.close(lock)
     with contextlib.suppress(OSError):
         _remove(made)
@@ -145,7 +153,7 @@ def _lines(path: str) -> Iterator[str]:
 
 
 def _prepare(place: Path) -> None:
-    """See to it that what is made in `place` has the controllers."""
+    """Enable the controllers for groups made in `place`. Raises `NoCgroup` if that is refused."""
     try:
         there = (place / "cgroup.controllers").read_text().split()
     except OSError as error:
@@ -182,7 +190,10 @@ def _enable(place: Path) -> None:
 
 
 def _is_delegated(place: Path) -> bool:
-    """Root may write to all of them, but those that systemd manages it has to leave alone."""
+    """Return whether this user may use the group.
+
+    Root may write to all groups, but must leave alone those that systemd has not delegated.
+    """
     if os.geteuid() != 0 or not os.path.isdir("/run/systemd/system"):
         return True
     for name in ("trusted.delegate", "user.delegate"):

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: affinity and the quotas of cgroups."""
+"""Count the CPUs that this process may use, by affinity and the quotas of cgroups."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use, at least 1: those of its affinity, and no more than the CPU
-    quota of its cgroups (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``), rounded up."""
+    """Return the number of CPUs that this process may use, at least 1.
+
+    This is the number of its affinity, bounded by the CPU quotas of its cgroups (cgroup v2
+    ``cpu.max``, v1 ``cpu.cfs_quota_us``), rounded up.
+    """
     cpus = len(os.sched_getaffinity(0))
     for quota in _quotas():
         cpus = min(cpus, max(1, -int(-quota // 1)))
@@ -19,7 +22,7 @@ def usable_cpus() -> int:
 
 
 def _quotas() -> list[float]:
-    """The quotas, in CPUs, of the cgroups that this process is in, from the innermost outwards."""
+    """Return the quotas, in CPUs, of this process's cgroups, from the innermost outwards."""
     try:
         lines = _OWN.read_text().splitlines()
     except OSError:
@@ -34,8 +37,7 @@ def _quotas() -> list[float]:
         else:
             continue
         group = root / path.lstrip("/")
-        # Seen from inside a container, the path may not exist: the mounted root is then its own
-        # group.
+        # In a container the path may not exist; the mounted root is then the container's group.
         for place in [group, *group.parents]:
             if not place.is_relative_to(root):
                 break

@@ -1,8 +1,10 @@
-/* Whether a process of this user may make the namespaces and mounts that "strict" is made of: one tries, and ends. */
-#include "../_worker/box/box.h"
+/* probe.c - pinfold._host._probe: which of the kernel's means of containment this machine and user have. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +14,25 @@
 #include <unistd.h>
 
 #include "base/util.h"
+
+/* Landlock's own number and flag (landlock(7)): the headers of a build machine may be older than its kernel. */
+#define SYS_CREATE_RULESET 444
+#define CREATE_RULESET_VERSION 1u
+
+/* Return Landlock's ABI, from 1, or a negative errno: why there is none. */
+static int landlock_abi(void)
+{
+    long abi = syscall(SYS_CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
+    return abi < 0 ? -errno : (int)abi;
+}
+
+/* Return 0 if filters of system calls can be had, else a negative errno. */
+static int seccomp_probe(void)
+{
+    /* The kernel looks at the program first, and finds no memory there: -EFAULT is the answer of one that could. */
+    long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL);
+    return r < 0 && errno == EFAULT ? 0 : -errno;
+}
 
 struct answer {
     int step, code;
@@ -23,7 +44,7 @@ static int probe_write_file(const char *path, const char *text)
     return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* Only system calls from here on: the caller has threads. */
+/* Make what the "strict" level is made of. Use system calls only, because the caller has threads. */
 static struct answer attempt(unsigned uid, unsigned gid)
 {
     char users[32], groups[32];
@@ -53,7 +74,8 @@ static struct answer attempt(unsigned uid, unsigned gid)
     return (struct answer){4, WIFEXITED(status) ? WEXITSTATUS(status) : EPERM};
 }
 
-int probe_namespaces(int *ret_step)
+/* Return 0 if a process of this user can have them, else a negative errno and the step that failed. */
+static int namespaces_probe(int *ret_step)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -62,7 +84,7 @@ int probe_namespaces(int *ret_step)
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0) {
         alarm(10);
-        signal(SIGCHLD, SIG_DFL); /* a caller's "ignored" would come along, and leave nothing to wait for */
+        signal(SIGCHLD, SIG_DFL); /* waitpid fails with an inherited SIG_IGN */
         struct answer answer = attempt(uid, gid);
         _exit(write(ends[1], &answer, sizeof(answer)) != sizeof(answer));
     }
@@ -77,4 +99,37 @@ int probe_namespaces(int *ret_step)
     close(ends[0]);
     *ret_step = answer.step;
     return -answer.code;
+}
+
+static PyObject *probe(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    (void)module;
+    int step = 0;
+    int spaces = namespaces_probe(&step);
+    return Py_BuildValue("{sisisisi}", "landlock", landlock_abi(), "seccomp", seccomp_probe(), "namespaces",
+                         spaces, "namespaces_step", step);
+}
+
+static PyMethodDef methods[] = {
+    {"probe", probe, METH_NOARGS,
+     "probe() -> {name: number, or a negative errno}\n\n"
+     "\"landlock\": its ABI. \"seccomp\", \"namespaces\": 0. \"namespaces_step\": the step that failed."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pinfold._host._probe",
+    .m_doc = "What this machine's kernel can do.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__probe(void)
+{
+    return PyModuleDef_Init(&definition);
 }

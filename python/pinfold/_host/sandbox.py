@@ -1,4 +1,4 @@
-"""What of a sandbox a machine can have, what a configuration asks for, and the report of both."""
+"""Find the mechanisms of a sandbox that this machine has, plan a box, and report on both."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from pinfold._host import _probe
 from pinfold._host.cgroup import NoCgroup, find
-from pinfold._worker.box import _box
 from pinfold.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from pinfold._worker.box.box import Plan
-    from pinfold.config import WorkerConfig
+    from pinfold._wire.plan import Plan
+    from pinfold.limits import Limits
 
 # clone(2)
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
@@ -23,21 +23,36 @@ _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
 )  # fmt: skip
 
 _DESCRIPTORS = 512
-"""What a process in a box may have, unless the configuration asks for more. The pipes that these
-make, and as many in flight between sockets, stay below what the kernel gives a user (pipe(7))."""
+"""The most descriptors of a process in a box, unless the configuration asks for more. The pipes
+that so many make, and as many in flight between sockets, stay below the user's bound (pipe(7))."""
 
 ACTIVE, UNAVAILABLE, OFF = "active", "unavailable", "off"
 
 
+class Wanted(Protocol):
+    """The part of a `WorkerConfig` that asks something of the machine."""
+
+    @property
+    def sandbox(self) -> str: ...
+    @property
+    def sandbox_required(self) -> bool: ...
+    @property
+    def allow_network(self) -> bool: ...
+    @property
+    def isolation(self) -> str: ...
+    @property
+    def limits(self) -> Limits: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Mechanism:
-    """One of the means by which a worker is held, and whether it is in use.
+    """One mechanism that isolates workers, and whether it is in use.
 
     Attributes:
-        name: what it is called.
+        name: the mechanism's name.
         state: ``"active"``, ``"unavailable"`` (this machine or user cannot have it) or ``"off"``
             (the configuration does not ask for it).
-        does: what it keeps a program from.
+        does: the effect on a program.
         why: why it is not active; "" if it is.
         enable: what would make it available; "" if nothing is needed.
         required: whether a level of the sandbox is incomplete without it.
@@ -53,11 +68,11 @@ class Mechanism:
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """How the workers of a backend are held.
+    """How the workers of a backend are isolated.
 
     Attributes:
-        sandbox: the level asked for.
-        mechanisms: each of them, in the order of the documentation (docs/security.md).
+        sandbox: the level that the configuration asks for.
+        mechanisms: all mechanisms, in the order of the documentation (docs/security.md).
     """
 
     sandbox: str
@@ -65,11 +80,11 @@ class Isolation:
 
     @property
     def missing(self) -> tuple[Mechanism, ...]:
-        """Those that the level wants and that cannot be had here."""
+        """The mechanisms that the level requires and that are unavailable here."""
         return tuple(one for one in self.mechanisms if one.state == UNAVAILABLE and one.required)
 
     def to_dict(self) -> dict[str, object]:
-        """The same as plain dicts and lists, for JSON."""
+        """Return the report as plain dicts and lists, for JSON."""
         return {
             "sandbox": self.sandbox,
             "mechanisms": [asdict(mechanism) for mechanism in self.mechanisms],
@@ -86,14 +101,14 @@ class Isolation:
         return "\n".join(lines)
 
 
-_whole: dict[str, int] = {}  # what a probe found that found everything
+_whole: dict[str, int] = {}  # the findings of a probe that found everything; cached for good
 
 
 def _machine() -> dict[str, int]:
     if _whole:
         return _whole
-    found = _box.probe()
-    # What is missing may be missing for this moment only: no descriptor, no memory for the probe.
+    found = _probe.probe()
+    # A lack may be temporary, such as no descriptor or no memory for the probe.
     if min(found.values()) >= 0:
         _whole.update(found)
     return found
@@ -130,12 +145,12 @@ def _why_no_landlock(code: int) -> tuple[str, str]:
     return f"no Landlock: {os.strerror(-code)}", "Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK"
 
 
-def isolation_of(config: WorkerConfig) -> Isolation:
-    """What holds the workers of a backend with this configuration, on this machine."""
+def isolation_of(config: Wanted) -> Isolation:
+    """Return how this machine isolates the workers of a backend with this configuration."""
     return Isolation(config.sandbox, tuple(_mechanisms(config)))
 
 
-def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
+def _mechanisms(config: Wanted) -> Iterable[Mechanism]:
     boxed = config.sandbox != "none"
     strict = config.sandbox == "strict"
     network = config.allow_network
@@ -242,8 +257,11 @@ def _mechanisms(config: WorkerConfig) -> Iterable[Mechanism]:
         yield Mechanism("cgroup_limits", UNAVAILABLE, exact, str(place), delegated, required=False)
 
 
-def cgroup_of(config: WorkerConfig) -> Path | NoCgroup | str:
-    """Where the pool shall make its control group; or why there is none; or what keeps it off."""
+def cgroup_of(config: Wanted) -> Path | NoCgroup | str:
+    """Return where the pool makes its control group.
+
+    If it makes none, return why that is impossible (`NoCgroup`) or not wanted (str).
+    """
     found = find()
     if isinstance(found, NoCgroup):
         return found
@@ -254,8 +272,11 @@ def cgroup_of(config: WorkerConfig) -> Path | NoCgroup | str:
     return found
 
 
-def plan_of(config: WorkerConfig) -> Plan | None:
-    """What the template shall build. Raises `InvalidConfig` with the list of what is missing."""
+def plan_of(config: Wanted) -> Plan | None:
+    """Return the plan of the box for the template; None without a sandbox.
+
+    Raises `InvalidConfig` with the list of missing mechanisms.
+    """
     if config.sandbox == "none":
         return None
     isolation = isolation_of(config)
@@ -280,7 +301,7 @@ def plan_of(config: WorkerConfig) -> Plan | None:
 
 
 def namespaces_of(plan: Plan | None) -> int:
-    """The namespaces that the template starts in, as clone(2) has them."""
+    """Return the namespaces that the template starts in, as flags of clone(2)."""
     if plan is None or not plan["namespaces"]:
         return 0
     network = 0 if plan["network"] else _NEWNET

@@ -1,8 +1,9 @@
+/* segment.c - Python views of memory that another object owns (segment.h). */
 #include "segment.h"
 
 struct segment {
     PyObject ob_base;
-    void *base; /* inside what the owner owns */
+    void *base; /* points into the owner's memory */
     Py_ssize_t size;
     PyObject *owner;
 };
@@ -50,7 +51,7 @@ PyObject *segment_view(PyTypeObject *type, const struct iovec *memory, PyObject 
     struct segment *segment = (struct segment *)type->tp_alloc(type, 0);
     if (!segment)
         return NULL;
-    /* A NULL buffer, even of no size, is an error to some consumers. */
+    /* Some consumers reject a NULL buffer, even an empty one. */
     segment->base = memory->iov_len ? memory->iov_base : (void *)&segment->size;
     segment->size = (Py_ssize_t)memory->iov_len;
     segment->owner = Py_NewRef(owner);

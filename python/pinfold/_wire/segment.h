@@ -1,7 +1,7 @@
 /* segment.h - a Python view of memory that another object owns; for the binding and for the worker's runtime.
  *
- * A segment exports its memory as a writable buffer of bytes and holds a reference to the owner, so the memory
- * lives as long as the last view of it: a memoryview, or an array built on one.
+ * A segment exports its memory as a writable buffer of bytes and holds a reference to the owner. So the memory
+ * lives as long as its last view: a memoryview, or an array built on one.
  */
 #ifndef PINFOLD_SEGMENT_H
 #define PINFOLD_SEGMENT_H
@@ -11,15 +11,14 @@
 
 #include <sys/uio.h>
 
-/* Makes the segment type for a module (PyModule_AddType is not needed). A new reference, or NULL with an
- * exception. */
+/* Make the segment type for a module (without PyModule_AddType). A new reference, or NULL with an exception. */
 PyTypeObject *segment_type_new(PyObject *module);
 
-/* A writable memoryview on `memory`, which lies inside what `owner` owns. `owner` must not refer back to the view:
- * segments take no part in garbage collection. A new reference, or NULL with an exception. */
+/* Return a writable memoryview of `memory`, which lies inside memory of `owner`. `owner` must not refer back to
+ * the view: segments take no part in garbage collection. A new reference, or NULL with an exception. */
 PyObject *segment_view(PyTypeObject *type, const struct iovec *memory, PyObject *owner);
 
-/* A list of such views, one for each of the n pieces. */
+/* Return a list of such views, one for each of the n pieces. */
 PyObject *segment_views(PyTypeObject *type, const struct iovec *memory, uint32_t n, PyObject *owner);
 
 #endif

@@ -1,6 +1,8 @@
-"""What runs inside a template and its workers.
+"""The code that runs inside a template and its workers.
 
-`template` is the script that the interpreter is started with; `preload` loads what the pool asks
-for and forks; `worker` stands between the pool and one call, which `execute` runs. Nothing here is
-imported by the caller's process, but for `wire`.
+The caller's process imports only two C extensions of it: `box._box`, which probes the machine, and
+`ext._runtime`, which removes base directories.
+
+`boot.template` is the script that starts the interpreter. `boot.preload` loads the pool's modules
+and forks. `call.worker` receives calls from the pool, and `call.execute` runs them.
 """

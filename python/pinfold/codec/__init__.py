@@ -1,15 +1,15 @@
-"""How values cross between the caller and a worker.
+"""Codecs: how values cross between the caller and a worker.
 
-One value becomes a list of segments: segment 0 is the stream, the others are large buffers (array
-memory, long byte strings) that were not copied into it. The same module runs on both sides, and
-imports nothing heavy: numpy only when a value needs it, cloudpickle only for ``pickle``.
+A codec turns one value into a list of segments. Segment 0 is the stream; the others are large
+buffers (array memory, long byte strings) that are not copied into it. The same module runs on both
+sides. It imports numpy only when a value needs it, and cloudpickle only for ``pickle``.
 
-- ``data`` is one CBOR item (RFC 8949). Reading it runs no code, whatever the bytes are. What it
-  carries, it carries exactly: the type, the value, the order. What it does not carry, it refuses by
-  path and type (`NotCarried`); it never turns a value into a similar one. See
-  :mod:`pinfold.codec.data` for the list.
+- ``data`` is one CBOR item (RFC 8949). Reading it runs no code, whatever the bytes are. It keeps
+  the type, the value and the order of what it carries, and refuses any other value by path and
+  type (`NotCarried`). See :mod:`pinfold.codec.data` for the list, and for types that arrive as
+  their plain equivalent.
 - ``pickle`` is a pickle of protocol 5 (PEP 574) written by cloudpickle. Reading it can run any
-  code: only for sources that are trusted like one's own.
+  code, so use it only for sources that you trust like your own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pinfold.codec.refusals import CannotDecode, Malformed, NotCarried, RunsCode
 
 __all__ = [
     "CODECS",
-    "USER_MODULE",
     "CannotDecode",
     "Malformed",
     "NotCarried",
@@ -34,16 +33,13 @@ __all__ = [
 
 CODECS = ("data", "pickle")
 
-USER_MODULE = "user_code"
-"""The module in which a worker runs the source of a call."""
-
 
 def encode(value: object, codec: str, root: str = "result") -> list[bytes | memoryview]:
     """Turn `value` into segments.
 
-    Segment 0 is the stream. Segments 1 and up are contiguous views of the value's own memory (the
-    value must not change until they were written); only a non-contiguous array is copied first.
-    `root` is the name with which the path of an error starts: ``result``, ``args``, ``kwargs``.
+    Segment 0 is the stream. Segments 1 and up are contiguous views of the value's own memory, so
+    the value must not change before they are written; only a non-contiguous array is copied first.
+    `root` is the name with which the path in an error starts: ``result``, ``args``, ``kwargs``.
 
     Raises `NotCarried` when the codec cannot carry the value, ValueError when `codec` is not one
     of `CODECS`, and MemoryError.
@@ -67,15 +63,15 @@ def decode(
     """Turn segments back into the value.
 
     Each segment is a writable memoryview, 64-byte aligned. Large arrays come back as writable views
-    on them, without a copy, and keep them alive; everything else is copied out.
+    on the segments, without a copy, and keep them alive; everything else is copied out.
 
-    A ``data`` value may take `most` bytes (0: any number; `TooLarge` if it takes more), and never
-    more memory and time than are in proportion to its segments (docs/security.md), unless they are
-    `trusted`.
+    A ``data`` value may take `most` bytes of memory (0: any number). Unless the segments are
+    `trusted`, its memory and time are also bounded in proportion to their size (docs/security.md).
 
-    Raises `Malformed` (``data``) or `CannotDecode` (``pickle``, or a missing first segment there),
-    ValueError when `codec` is not one of `CODECS`, and what `pinfold.codec.refusals.is_shortage`
-    knows: then it is this process that lacks something, and the value may be as good as any.
+    Raises `Malformed` (``data``; `TooLarge` for more than `most` bytes), `CannotDecode`
+    (``pickle``, also without segments), and ValueError when `codec` is not one of `CODECS`. Errors
+    for which `pinfold.codec.refusals.is_shortage` is true mean that this process lacks a resource;
+    the value may be good.
     """
     if codec == "data":
         return data.decode(segments, most, trusted=trusted)
@@ -87,8 +83,8 @@ def decode(
 
 
 def decode_here(segments: Sequence[memoryview], codec: str, most: int = 0) -> object:
-    """Turn segments back into the value, as `decode` does, if that runs no code of the value's own;
-    else raise `RunsCode`."""
+    """Turn segments back into the value, as `decode` does, but only if that runs no code of the
+    value's own. Raises `RunsCode` otherwise."""
     if codec != "pickle":
         return decode(segments, codec, most)
     from pinfold.codec import pickled

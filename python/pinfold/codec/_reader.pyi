@@ -3,6 +3,37 @@
 from collections.abc import Callable
 from typing import Any
 
+MAX_DEPTH: int
+OUT_OF_LINE: int
+HASH_OF_RATIONAL: int
+POSITIVE_BIGNUM: int
+NEGATIVE_BIGNUM: int
+RATIONAL: int
+UUID: int
+SET: int
+COMPLEX: int
+TUPLE: int
+FROZENSET: int
+PAIRS: int
+BYTEARRAY: int
+SEGMENT: int
+SURROGATES: int
+NOT_A_NUMBER: int
+ELLIPSIS: int
+RANGE: int
+SLICE: int
+DATETIME: int
+DATE: int
+TIME: int
+TIMEDELTA: int
+TIMEZONE: int
+ZONE: int
+DECIMAL: int
+PATH: int
+PURE_PATH: int
+ARRAY: int
+SCALAR: int
+
 class Reader:
     """Reads one value from segments, within bounds of memory and time."""
 

@@ -1,8 +1,8 @@
-"""numpy's arrays and scalars, both directions. Imported only when a value needs numpy.
+"""Write and read numpy's arrays and scalars. Imported only when a value needs numpy.
 
-An array is ``[dtype, shape, is it Fortran's order, memory]``. A dtype is a string such as ``<f8``
-or, for a structured one, ``[flags, itemsize, [[name, title, offset, dtype, shape], ...]]``. The
-reader parses that itself; numpy's own parser of dtype strings never sees what it did not allow.
+An array is ``[dtype, shape, whether in Fortran order, memory]``. A dtype is a string such as
+``<f8`` or, for a structured one, ``[flags, itemsize, [[name, title, offset, dtype, shape], ...]]``.
+The reader checks each description itself before numpy's own parser sees it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _PLAIN = re.compile(
     r"|[<>](?:[iu][248]|[qQ]8|f(?:2|4|8|12|16)|c(?:8|16|24|32)|U(?:0|[1-9][0-9]{0,9})"
     r"|[mM]8(?:\[(?:[1-9][0-9]{0,9})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)"
 )
-# '?bBhHiIlLqQfdgFDG', then S, U, V, M, m, e: the numbers of numpy's own types (17 is object).
+# The numbers of numpy's own types: '?bBhHiIlLqQfdgFDG', then S, U, V, M, m, e (17 is object).
 _NUMBERS = frozenset({*range(17), 18, 19, 20, 21, 22, 23})
 
 _ALIGNED = 1
 _RECORD = 2
-_NESTED = 16  # structs in structs
+_NESTED = 16  # the deepest nesting of structured dtypes
 
 
-_KEPT = 256  # bytes of the longest description whose dtype is kept
-_OF_NOTHING = 1 << 20  # the most items of no size
+_KEPT = 256  # bytes of the longest description whose dtype is cached
+_OF_NOTHING = 1 << 20  # the most items of an array whose items have no size
 
-# What a writer does with memory that stays out of line: keep it, and say its number.
+# Keeps memory that stays out of line, and returns the number of its segment.
 Add = Callable[[memoryview], int]
 
 
@@ -57,7 +57,7 @@ def _spec(dtype: Any) -> str | list[Any]:
         if dtype.subdtype is not None:
             raise _refused(dtype)
         text: str = dtype.str
-        # On Linux both long and long long have 8 bytes, and numpy tells them apart.
+        # On Linux both long and long long have 8 bytes, but numpy has a dtype for each.
         if dtype.char in "qQ":
             text = f"{text[0]}{dtype.char}8"
         if not _PLAIN.fullmatch(text):
@@ -77,7 +77,7 @@ def _spec(dtype: Any) -> str | list[Any]:
 
 
 def spec_of(dtype: Any) -> str | list[Any]:
-    """A dtype's description, proven to read back as the same dtype."""
+    """Return a dtype's description, proven to read back as the same dtype. Raises `Unfit`."""
     spec = _spec(dtype)
     if type(spec) is not str:
         try:
@@ -114,9 +114,9 @@ def _plain(text: str) -> Any:
 
 
 def dtype_of(description: bytes) -> tuple[Any, str]:
-    """The dtype of a description, a CBOR item, and its kind if not all bits are values of it.
+    """Return the dtype of a description (a CBOR item), and its kind if some bits are not values.
 
-    Raises `Malformed`.
+    The kind is "" if all bits are values. Raises `Malformed`.
     """
     return _kept(description) if len(description) <= _KEPT else _dtype(description)
 
@@ -164,7 +164,7 @@ def _struct(spec: object, depth: int = 0) -> Any:
         formats.append(base)
         if size:
             ends.append((offset, offset + size))
-    # Each byte of such an item would be looked at once for each field that lies on it.
+    # Checking an item reads each byte once for every field that covers it.
     ends.sort()
     if any(end > start for (_, end), (start, _) in pairwise(ends)):
         raise Malformed("a dtype with fields that overlap")
@@ -201,10 +201,10 @@ def _product(shape: object) -> int:
 
 
 def _flaw(array: Any) -> str:
-    """What makes the bits of an array no values of its dtype, or "".
+    """Return a description of bits in an array that are no values of its dtype, or "".
 
-    numpy takes any bits for a bool or a character, but its loops and Python's str rely on them
-    being one. An honest array has such bits only where `np.empty` left them.
+    numpy accepts any bits as a bool or a character, but its loops and Python's str rely on valid
+    ones. An honest array has invalid bits only where `np.empty` left them.
     """
     dtype = array.dtype
     if dtype.names is not None:
@@ -228,11 +228,14 @@ def _flawless(value: Any) -> Any:
 
 
 def _on(buffer: Any, shape: tuple[int, ...], dtype: Any, fortran: bool) -> Any:
-    """An array on a buffer, which `frombuffer` exports (and so keeps mapped) as long as it lives;
-    the array's own constructor would only hold a reference."""
+    """Return an array on a buffer.
+
+    `frombuffer` exports the buffer, which keeps it mapped; the array's own constructor would only
+    hold a reference.
+    """
     if dtype.itemsize == 0 or not buffer:
         buffer = bytearray(1)
-    if type(buffer) is bytearray:  # nobody else's
+    if type(buffer) is bytearray:  # not shared, so a reference is enough
         return np.ndarray(shape, dtype, buffer, order="F" if fortran else "C")
     return np.frombuffer(buffer, dtype).reshape(shape, order="F" if fortran else "C")
 
@@ -264,15 +267,17 @@ def _array(add: Add, encoder: CBOREncoder, value: Any) -> None:
 
 
 def _viewed(add: Add, encoder: CBOREncoder, value: Any) -> None:
-    # Of a memmap the file is where the array is stored, not what it is; of a recarray attributes
-    # are another way to the fields.
+    # A memmap's file is only its storage, and a recarray's attributes only name its fields.
     _array(add, encoder, value.view(np.ndarray))
 
 
 def read_array(
     description: bytes, shape: tuple[int, ...], fortran: bool, memory: bytearray | memoryview
 ) -> Any:
-    """An array on the memory of its segment, or on a copy of its bytes in the stream."""
+    """Return an array on the memory of its segment, or on a copy of its bytes in the stream.
+
+    Raises `Malformed`.
+    """
     dtype, picky = dtype_of(description)
     count = prod(shape)
     if len(memory) != count * dtype.itemsize:
@@ -289,7 +294,7 @@ def read_array(
 
 
 def _check(array: Any, memory: bytes | bytearray | memoryview, kind: str) -> None:
-    """Raise `Malformed` if bits of an array, all of whose memory this is, are no value."""
+    """Raise `Malformed` if some bits of an array are not values. `memory` is all of its memory."""
     if kind == "b":
         good = are_bools(memory)
     elif kind == "U":
@@ -320,7 +325,7 @@ def _scalar(add: Add, encoder: CBOREncoder, value: Any) -> None:
 
 
 def _str(add: Add, encoder: CBOREncoder, value: Any) -> None:
-    # By value: as an item of an array it would lose its trailing NULs.
+    # Written as text, because an item of an array would lose trailing NULs.
     encoder.encode_length(6, tags.SCALAR)
     encoder.encode_length(4, 2)
     encoder.encode_string("U")
@@ -335,7 +340,7 @@ def _bytes(add: Add, encoder: CBOREncoder, value: Any) -> None:
 
 
 def read_scalar(description: bytes, content: bytes | str) -> Any:
-    """A numpy scalar of exactly the dtype that was written."""
+    """Return a numpy scalar of exactly the dtype that was written. Raises `Malformed`."""
     if type(content) is str:
         if description != b"\x61U":
             raise Malformed("not the content of a numpy scalar")

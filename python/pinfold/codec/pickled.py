@@ -1,7 +1,7 @@
 """The `pickle` codec: cloudpickle, protocol 5, large buffers out of line (PEP 574).
 
-It carries what cloudpickle carries: closures, cycles and shared objects, subclasses, and the
-classes and functions of the module ``user_code``, which travel by value. Reading can run any code.
+It carries everything that cloudpickle does: closures, cycles and shared objects, subclasses, and
+the classes and functions of the module ``user_code``, by value. Reading can run any code.
 """
 
 from __future__ import annotations
@@ -18,29 +18,28 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
-from pinfold.codec import USER_MODULE
 from pinfold.codec._reader import is_plain_pickle
 from pinfold.codec.refusals import CannotDecode, NotCarried, RunsCode, name_of
-from pinfold.codec.tags import OUT_OF_LINE
+from pinfold.codec.tags import OUT_OF_LINE, USER_MODULE
 
-# How many parts of a value are tried one by one for the error's path.
+# The most parts of a value that are pickled one by one to find the error's path.
 _TRIES = 1000
 
-_lock = threading.RLock()  # reentrant: a signal handler, or a collection, may pickle, too
+_lock = threading.RLock()  # reentrant: a signal handler or a finaliser may pickle, too
 _users: list[int] = []
-"""The threads that are pickling; one is in it as often as it does."""
+"""The threads that are pickling, one entry for each nested use."""
 _registered: ModuleType | None = None
 
 
 @contextmanager
 def _user_code_by_value() -> Iterator[None]:
-    """Register `user_code` with cloudpickle, for as long as somebody here is pickling.
+    """Register `user_code` with cloudpickle while any thread is pickling.
 
-    A module that is not in sys.modules travels by value anyway, and one that somebody else
+    A module that is not in sys.modules travels by value anyway. A module that other code
     registered stays registered.
     """
     global _registered
-    with _lock:  # before the rest, which what pickles in the middle of it shall not undo
+    with _lock:  # first, so that a nested use does not undo the registration below
         _users.append(threading.get_ident())
     try:
         with _lock:
@@ -68,7 +67,7 @@ def _unregister() -> None:
 
 
 def _forget_other_threads() -> None:
-    """In a fork: those that were pickling, and may have held the lock, are not there."""
+    """In a forked process, drop the threads that it does not have, and a lock that they held."""
     global _lock
     _lock = threading.RLock()
     _users[:] = [thread for thread in _users if thread == threading.get_ident()]
@@ -79,10 +78,10 @@ os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
-    """Segments of `value`; see `pinfold.codec.encode`.
+    """Return the segments of `value`; see `pinfold.codec.encode`.
 
-    Raises `NotCarried` with what the pickler raised as its cause; what is no Exception (the value's
-    own ``__reduce__`` may exit) passes through.
+    Raises `NotCarried` with the pickler's exception as its cause. A BaseException that is not an
+    Exception passes through (the value's own ``__reduce__`` may exit).
     """
     buffers: list[memoryview] = []
 
@@ -119,8 +118,10 @@ class _Nowhere:
 
 
 def _culprit(value: Any, path: str) -> tuple[str, object]:
-    """The innermost part that cannot be pickled by itself, as far as plain containers and
-    attributes lead to it."""
+    """Return the path and the innermost part that cannot be pickled by itself.
+
+    Follows plain containers and attributes.
+    """
     tries = _TRIES
     while True:
         for child, its_path in _parts(value, path):
@@ -155,8 +156,8 @@ def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:
             yield item, f"{path}.{name}"
 
 
-# What a value may name and be read at once, of modules that are loaded: makers of values, which
-# call nothing. This is about time and interrupts, and no wall: a pickle is trusted.
+# Makers of values, which call nothing. A pickle that names only these, of loaded modules, is read
+# at once. This is about time and interrupts, and not a protection: a pickle is trusted.
 _MAKERS = {
     "numpy._core.multiarray": {"_reconstruct", "scalar"},
     "numpy.core.multiarray": {"_reconstruct", "scalar"},
@@ -174,7 +175,7 @@ _NONE: set[str] = set()
 
 
 class _Maker(pickle.Unpickler):
-    """Reads a pickle as far as it names nothing but makers of values."""
+    """Reads a pickle that names only makers of values. Raises `RunsCode` for any other name."""
 
     def find_class(self, module: str, name: str) -> Any:
         if name in _MAKERS.get(module, _NONE) and module in sys.modules:
@@ -183,12 +184,12 @@ class _Maker(pickle.Unpickler):
 
 
 def decode(segments: Sequence[memoryview], *, runs: bool = True) -> object:
-    """The value of `segments`; see `pinfold.codec.decode`. Runs whatever code the pickle names, if
-    it `runs`.
+    """Return the value of `segments`; see `pinfold.codec.decode`.
 
-    Raises `CannotDecode`, with what was raised as its cause: also SystemExit and the like, so that
-    a value cannot end the program that asks for it; only MemoryError passes, and a
-    KeyboardInterrupt in the main thread, where it may be the user's.
+    With `runs`, runs all code that the pickle names; without, raises `RunsCode` if there is some.
+    Raises `CannotDecode` with the exception as its cause, also for SystemExit and the like, so that
+    a value cannot end the caller's program. Only MemoryError passes, and a KeyboardInterrupt in the
+    main thread, where it may be the user's.
     """
     if not segments:
         raise CannotDecode("no segments")
@@ -215,5 +216,5 @@ def _text(error: BaseException) -> str:
         return f"{error!s:.200}"
     except BaseException as second:
         if isinstance(second, KeyboardInterrupt) and _is_main():
-            raise  # It is code of the value's author, like what raised.
+            raise  # it may be the user's
         return "(its text raised)"

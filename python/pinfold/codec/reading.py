@@ -1,7 +1,7 @@
 """The reader of the `data` codec, for bytes that may be hostile.
 
-`reader.c` reads them within two budgets that grow with their size: one of memory, one of time. The
-functions in `_DECODERS` make what needs a module of Python's.
+`reader.c` reads the bytes within two budgets that grow with their size, one of memory and one of
+time. The functions in `_DECODERS` make values whose types are in Python modules.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pinfold.codec.refusals import Malformed, is_shortage
 
 
 def _arrays() -> Any:
-    # An import statement takes as long as to read a small array.
+    # An import statement takes as long as reading a small array.
     return sys.modules.get("pinfold.codec.arrays") or _load_arrays()
 
 
@@ -46,8 +46,10 @@ _DECODERS: dict[int, Callable[..., object]] = {
 
 
 def decode(segments: Sequence[memoryview], most: int = 0, *, trusted: bool = False) -> object:
-    """The value of `segments`; see `pinfold.codec.decode`. Raises `Malformed`, or what
-    `is_shortage` knows."""
+    """Return the value of `segments`; see `pinfold.codec.decode`.
+
+    Raises `Malformed`, or an error for which `is_shortage` is true.
+    """
     if not segments:
         raise Malformed("no segments")
     reader = Reader(tuple(segments), _DECODERS, most, trusted)

@@ -1,4 +1,4 @@
-"""What goes wrong when a value crosses."""
+"""The errors of codecs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether this process, not the value, is why it cannot be read: no memory, no descriptor, a
-    module that is there and cannot be loaded."""
+    """Return whether a value cannot be read because of this process, not because of the value.
+
+    The process lacks memory or descriptors, or cannot load a module.
+    """
     if isinstance(error, OSError):
         return error.errno in _SHORTAGES
     return isinstance(error, (MemoryError, ImportError))
 
 
 def name_of(kind: type) -> str:
-    """The module-qualified name of a type, without the module for builtins.
+    """Return the module-qualified name of a type, without the module for builtins.
 
-    Read past the metaclass, so that no code of the value's author runs for it.
+    Bypasses the metaclass, so that no code of the value's author runs.
     """
     try:
         module = type.__dict__["__module__"].__get__(kind)
@@ -31,10 +33,10 @@ def name_of(kind: type) -> str:
 class NotCarried(TypeError):
     """A value that the chosen codec cannot carry; nothing was sent.
 
-    Attributes: `path`, an expression that leads from the root to the offender, such as
-    ``result['best'][3]`` (a dict's key is ``list(result)[0]``); `type_name`, its
-    module-qualified type; `codec`; `what`, the type or a closer description. The message is one
-    sentence with the way out.
+    Attributes: `path`, an expression that leads from the root to the refused part, such as
+    ``result['best'][3]`` (a dict's key is ``list(result)[0]``); `type_name`, its module-qualified
+    type; `codec`; `what`, the type or a closer description. The message is one sentence, and
+    suggests what to do instead.
     """
 
     def __init__(self, path: str, type_name: str, codec: str = "data", what: str = "") -> None:
@@ -56,20 +58,20 @@ class NotCarried(TypeError):
 class Malformed(ValueError):
     """Bytes that the `data` codec's reader refuses: damaged, hostile, or of another version.
 
-    The message says what is wrong and, where it is known, at which byte of the stream.
+    The message says what is wrong and, if known, at which byte of the stream.
     """
 
 
 class TooLarge(Malformed):
-    """A value of the `data` codec that takes more memory than it may."""
+    """A value of the `data` codec that takes more memory than allowed."""
 
 
 class RunsCode(Exception):
-    """Nothing was read: to read this value is to run code that it names."""
+    """Reading this value would run code that it names, so nothing was read."""
 
 
 class CannotDecode(Exception):
-    """Unpickling raised; what it raised is the ``__cause__``."""
+    """Unpickling raised an exception, which is the ``__cause__``."""
 
 
 def _article(noun: str) -> str:

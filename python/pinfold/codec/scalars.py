@@ -1,7 +1,7 @@
-"""The standard library's value types, both directions.
+"""Write and read the standard library's value types.
 
-Their modules are imported when a value needs them, not before. Constructors only ever see
-arguments whose exact types were checked, so none of their pickle-only or parsing doors is open.
+Their modules are imported only when a value needs them. Constructors get only arguments whose exact
+types were checked, so that their special cases for pickles and for text stay out of reach.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _NONE = type(None)
 _DECIMAL = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?(?:E[+-]?[0-9]{1,19})?|Infinity|s?NaN[0-9]*)")
 _ZONE = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
 
-# Above this many bits the reader does not check that a fraction is in lowest terms: the check is
-# quadratic, and all that an unreduced one can do is to compare unequal.
+# Above this many bits the reader does not check that a fraction is in lowest terms. The check is
+# quadratic, and an unreduced fraction does no harm but to compare unequal.
 _GCD_BITS = 1 << 14
 
-# What a time zone costs that is not loaded yet: a file is read.
+# The cost of reading the file of a time zone that is not loaded yet, in steps and bytes.
 _ZONE_STEPS = 12_000
 _ZONE_BYTES = 8192
 
@@ -61,18 +61,18 @@ def _complex(encoder: CBOREncoder, value: complex) -> None:
 
 
 def _any_float(encoder: CBOREncoder, value: float) -> None:
-    """A float whose NaN keeps its sign and payload: cbor2 has one NaN for all."""
+    """Write a float, with a NaN's sign and payload; cbor2 writes all NaNs alike."""
     if value != value:
         bits = struct.pack(">d", value)
         if bits != b"\x7f\xf8\0\0\0\0\0\0":
-            encoder.encode_length(6, tags.NAN)
+            encoder.encode_length(6, tags.NOT_A_NUMBER)
             encoder.encode_bytes(bits)
             return
     encoder.encode_float(value)
 
 
 def _any_str(encoder: CBOREncoder, value: str) -> None:
-    """A str that may hold lone surrogates, which a CBOR text string (section 3.1) may not."""
+    """Write a str that may hold lone surrogates, which CBOR text (section 3.1) may not."""
     try:
         encoder.encode_string(value)
     except UnicodeEncodeError:
@@ -128,7 +128,7 @@ def _timedelta(encoder: CBOREncoder, v: Any) -> None:
 
 
 def _timezone(encoder: CBOREncoder, v: Any) -> None:
-    # The constructor's arguments tell a name that was given from one that is derived.
+    # Only the constructor's arguments show whether the name was given or derived.
     offset, *name = v.__getinitargs__()
     _put(encoder, tags.TIMEZONE, offset, *(name or [None]))
 
@@ -166,8 +166,8 @@ def _load_zone(reader: Reader, key: str) -> object:
 
 
 def _decimal(encoder: CBOREncoder, value: Any) -> None:
-    # As text, not as tag 4: that one has no signed zero, no NaN and no infinity. A thread's context
-    # may have it written with a small e.
+    # As text, because tag 4 has no signed zero, no NaN and no infinity. With a thread's context the
+    # text may have a lower-case e.
     encoder.encode_length(6, tags.DECIMAL)
     encoder.encode_string(str(value).replace("e", "E"))
 
@@ -206,7 +206,7 @@ def _read_decimal(reader: Reader, text: str) -> object:
     if not _DECIMAL.fullmatch(text):
         raise Malformed("not a Decimal")
     value = _decimal_type()(text)
-    # An exponent out of range raises or gives a NaN, as the thread's context has it.
+    # By the thread's context, an exponent out of range raises or gives a NaN.
     if value.is_nan() and "NaN" not in text:
         raise Malformed("a Decimal out of range")
     return value
@@ -228,7 +228,7 @@ def _read_fraction(reader: Reader, numerator: int, denominator: int) -> object:
         and gcd(numerator, denominator) != 1
     ):
         raise Malformed("a Fraction that is not in lowest terms")
-    # Given two ints its constructor computes their gcd, which takes minutes for large ones.
+    # The constructor computes the gcd of two ints, which takes minutes for large ones.
     value = object.__new__(_fraction_type())
     value._numerator = numerator
     value._denominator = denominator
@@ -236,10 +236,10 @@ def _read_fraction(reader: Reader, numerator: int, denominator: int) -> object:
 
 
 def _hash_of_fraction(value: Any) -> int:
-    """``hash(value)``, without the memory of other hashes that Fraction has from Python 3.12 on."""
+    """Return ``hash(value)`` without Fraction's cache of hashes (Python 3.12 and later)."""
     try:
         inverse = pow(value.denominator, -1, sys.hash_info.modulus)
-    except ValueError:  # it is a multiple of the modulus
+    except ValueError:  # the denominator is a multiple of the modulus
         magnitude = sys.hash_info.inf
     else:
         magnitude = hash(hash(abs(value.numerator)) * inverse)
@@ -268,8 +268,8 @@ def _paths() -> Any:
 def _path_of(kind: Any, text: str) -> object:
     if sys.version_info >= (3, 12):
         return kind(text)
-    # What its constructor and its hash do, in half the time: a short one took more than its bytes
-    # allow.
+    # Do what the constructor and the hash do, in half the time: for short paths they take more time
+    # than the reader's budget allows.
     root = text[: len(text) - len(text.lstrip("/"))]
     root = root if len(root) < 3 else "/"
     parts = [sys.intern(part) for part in text.split("/") if part not in ("", ".")]
@@ -341,7 +341,7 @@ ENCODERS: dict[type, Encoder] = {
     type(...): _ellipsis,
 }
 
-# What replaces cbor2's own when a stream turns out to need it.
+# These replace cbor2's own encoders when a stream turns out to need them.
 CAREFUL: dict[type, Encoder] = {float: _any_float, str: _any_str}
 
 _MODULES: dict[str, Callable[[], dict[type, Encoder]]] = {
@@ -353,7 +353,8 @@ _MODULES: dict[str, Callable[[], dict[type, Encoder]]] = {
     "pathlib": _of_pathlib,
 }
 
-# What the reader cannot make itself: functions of it and of the parts, whose types are right.
+# Functions for values that the reader cannot make itself. They take the reader and the parts, whose
+# types it has checked.
 DECODERS: dict[int, Callable[..., object]] = {
     tags.ZONE: _read_zone,
     tags.DECIMAL: _read_decimal,
@@ -366,14 +367,17 @@ DECODERS: dict[int, Callable[..., object]] = {
 
 
 def encoder_of(kind: type) -> Encoder | None:
-    """The encoder of exactly this type, or None; a module's are added when first asked for."""
+    """Return the encoder of exactly this type, or None.
+
+    Adds a module's encoders when one of its types is first asked for.
+    """
     if kind not in ENCODERS:
         module = module_of(kind)
-        if module in _MODULES and module in sys.modules:
+        if module in _MODULES:  # loaded or not: `_decimal` alone may be
             ENCODERS.update(_MODULES[module]())
     return ENCODERS.get(kind)
 
 
 def module_of(kind: type) -> str:
-    """The first part of the name of the module that claims to define this type."""
+    """Return the first part of the name of the module that claims to define this type."""
     return name_of(kind).partition(".")[0]

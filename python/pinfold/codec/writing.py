@@ -1,9 +1,8 @@
 """The writer of the `data` codec.
 
-cbor2 looks each value's type up in `encoders` before anything else, so exact types cost nothing
-extra: the table answers with cbor2's own compiled methods where they are right, with the functions
-here where CBOR has no such type, and with a refusal for all others. A list of a million floats
-never comes back to Python.
+cbor2 first looks each value's type up in `encoders`, so exact types cost nothing extra. The table
+has cbor2's own compiled methods where they are right, functions of this module for types that CBOR
+lacks, and a refusal for all others. Writing a list of a million floats never returns to Python.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from pinfold.codec.tags import MAX_DEPTH, OUT_OF_LINE, Unfit
 
 CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _STR = frozenset({str})
-# How cbor2 writes any NaN. If these bytes are in a stream (if only by chance), it is written again
-# with the encoders of `scalars.CAREFUL`, which would cost all other streams time.
+# cbor2 writes every NaN as these bytes. A stream that has them, even by chance, is written again
+# with the encoders of `scalars.CAREFUL`, which would slow down all other streams.
 _SOME_NAN = b"\xf9\x7e\x00"
 
 _NATIVE: dict[type, Any] = {
@@ -37,7 +36,7 @@ _NATIVE: dict[type, Any] = {
 
 
 class _Writer:
-    """The state of one encode: how deep it stands, and the buffers that stay out of line."""
+    """The state of one encode: its depth, and the buffers that stay out of line."""
 
     __slots__ = ("buffers", "depth")
 
@@ -50,7 +49,7 @@ class _Writer:
         return len(self.buffers)
 
     def enter(self) -> None:
-        # cbor2 recurses natively and without a limit of its own: too deep is a crash.
+        # cbor2 recurses on the C stack without a limit, so too deep a value would crash it.
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Unfit
@@ -90,7 +89,7 @@ class _Writer:
         self.depth -= 1
 
     def bytes_(self, encoder: CBOREncoder, value: bytes) -> None:
-        # cbor2 writes a big integer's bytes through here, too.
+        # cbor2 also writes a big integer's bytes through this method.
         if len(value) < OUT_OF_LINE:
             encoder.encode_bytes(value)
         else:
@@ -106,8 +105,10 @@ class _Writer:
 
 
 class _Encoders(dict[type, Any]):
-    """The table for one encode at a time. It holds the writer and not the other way round: no cycle
-    is left for the garbage collector."""
+    """The table for one encode at a time.
+
+    It holds the writer, and not the other way round, so that they form no reference cycle.
+    """
 
     __slots__ = ("writer",)
     writer: _Writer
@@ -117,20 +118,20 @@ class _Encoders(dict[type, Any]):
         if encoder is None:
             of_array = _array_encoder(kind)
             if of_array is None:
-                # Not kept in the table: the class may be a call's, which nothing shall keep.
+                # Not kept in the table, which would keep a class of a call's alive.
                 return partial(_as_plain, self.writer.add)
             encoder = partial(of_array, self.writer.add)
         self[kind] = encoder
         return encoder  # type: ignore[no-any-return]
 
 
-# Tables that no encode uses at the moment: to make one takes longer than to write a small value.
+# Tables that no encode uses now. Making one takes longer than writing a small value.
 _idle: list[_Encoders] = []
 
 
-# What `json.dumps` takes beside the plain types, and how it reads it: a number or a text past all
-# that its class may define, a dict by its ``items``, which know its order. A deque is a list, and
-# so is a dict's view.
+# Types that are written as a plain type, and how. As in `json.dumps`, a number or a text is read
+# past any method of its class, and a dict by its ``items``, which know its order. A deque and a
+# dict's view become lists.
 _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__pos__),
     (float, float.__pos__),
@@ -146,7 +147,7 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 def _plain_of(kind: type) -> Callable[[Any], Any] | None:
-    """What makes a value of exactly this type the plain one that stands for it."""
+    """Return the function that makes a value of exactly this type plain, or None."""
     if kind in CONTAINERS:
         return None
     return next((make for base, make in _PLAIN if issubclass(kind, base)), None)
@@ -175,7 +176,7 @@ _WAYS_OUT = dict.fromkeys(
 
 
 def _buffer(add: Callable[[memoryview], int], encoder: CBOREncoder, value: Any) -> None:
-    """Write as an array what exports its memory: an array.array, a memoryview, an mmap."""
+    """Write an exporter of memory (array.array, memoryview, mmap) as an array. Raises `Unfit`."""
     try:
         view = memoryview(value)
     except TypeError:
@@ -194,7 +195,7 @@ def _buffer(add: Callable[[memoryview], int], encoder: CBOREncoder, value: Any) 
 
 
 def _array_encoder(kind: type) -> Any:
-    """numpy's part of the table: none before the program has imported numpy."""
+    """Return numpy's encoder for the type; None before the program has imported numpy."""
     if "numpy" in sys.modules and scalars.module_of(kind) == "numpy":
         from pinfold.codec import arrays
 
@@ -235,7 +236,7 @@ def _new_encoders() -> _Encoders:
 
 
 def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
-    """Segments of `value`; see `pinfold.codec.encode`. Raises `NotCarried`."""
+    """Return the segments of `value`; see `pinfold.codec.encode`. Raises `NotCarried`."""
     try:
         try:
             return _write(value, careful=False)
@@ -247,7 +248,7 @@ def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
         quiet = isinstance(error, (Unfit, cbor2.CBOREncodeError))
         raise _explain(value, root) from (None if quiet else error)
     except BaseException as error:
-        # A Rust panic (a dict that another thread changed meanwhile) is no Exception.
+        # A Rust panic (another thread changed a dict meanwhile) is not an Exception.
         if type(error).__name__ != "PanicException":
             raise
         raise _explain(value, root) from error
@@ -264,12 +265,12 @@ _EASY = frozenset({bool, int, float, type(None)})
 
 
 def _culprits(value: Any, path: str, depth: int, above: dict[int, str]) -> Iterator[NotCarried]:
-    """Look again, slowly and with a path in hand, for what the encoder refused."""
+    """Search the value again, slowly, and yield the parts that the encoder refuses, with paths."""
     kind = type(value)
     make = _plain_of(kind)
     parts = value
     if make is not None:
-        with suppress(Exception):  # the writer tells of it
+        with suppress(Exception):  # the writer below reports it
             parts = make(value)
     if type(parts) not in CONTAINERS:
         try:
@@ -309,7 +310,7 @@ def _children(value: Any, path: str) -> Iterator[tuple[Any, str]]:
 
 def _nameable(key: object) -> bool:
     kind = type(key)
-    # The repr of an int of many digits is an error of its own.
+    # The repr of an int with very many digits raises.
     return kind in (str, bytes, bool, float, type(None)) or (
         isinstance(key, int) and kind is int and key.bit_length() <= 64
     )

@@ -1,4 +1,4 @@
-/* Calls that a worker is handed while it is at another one: each still ends by itself, and only by itself. */
+/* Calls handed ahead to a busy worker: each still ends by itself, and only by itself. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 
 #define BATCH 24
 
-/* What must hold whenever it happens is tried until it happens: that calls were handed ahead. */
+/* Take the results; return whether any of the calls was handed ahead. Tests repeat what they do until that
+ * happens. */
 static bool some_next(const uint64_t *ids, size_t n)
 {
     bool seen = false;
@@ -65,8 +66,8 @@ static void test_a_worker_has_its_next_call_before_it_has_answered(void **state)
     assert_int_equal(stats().workers_started, 1);
 }
 
-/* A batch with one call of another kind in it, until those behind that one were handed ahead, for sure or most likely:
- * those before it tell. `deadline_ns` is the one's. */
+/* Submit batches with one call of another kind in them until calls behind that one were handed ahead, surely or
+ * most likely: the calls before it show that. `deadline_ns` is that one call's. */
 static void one_among_many(const char *function, const char *argument, int64_t deadline_ns, uint32_t outcome,
                            uint32_t max_workers)
 {
@@ -130,13 +131,14 @@ static void test_a_worker_that_answers_what_it_has_not_begun_harms_nobody_else(v
             after[i] = submit("upper", "x", BOUND);
         some_next(before, COUNT_OF(before));
         pinfold_result *result = take(liar);
-        /* On a busy machine both of its results are there before the pool looks. */
+        /* On a busy machine both of its results arrive before the pool reads. */
         if (result->outcome != PINFOLD_BAD_RESULT)
             assert_outcome(result, PINFOLD_OK);
         rounds += result->outcome == PINFOLD_OK && *(const char *)result->segments[0].iov_base != '0';
         pinfold_result_free(result);
         for (size_t i = 0; i < COUNT_OF(after); i++) {
-            /* The one that it answered may have been handed to it by then, and then it is the liar's to answer. */
+            /* The call that the liar settled may have been handed to it by then. The liar then answers it
+             * rightly. */
             result = take(after[i]);
             if (result->outcome == PINFOLD_OK && result->segments[0].iov_len == 1)
                 assert_value(result, "X");
@@ -200,7 +202,7 @@ static void test_what_is_cancelled_ahead_never_begins_and_harms_nobody(void **st
         int r[BATCH];
         for (size_t i = 0; i < BATCH; i++)
             ids[i] = submit("upper", "x", BOUND);
-        /* It may have begun already; then it is cancelled all the same, or over. */
+        /* A call that has begun is cancelled all the same, or is over. */
         for (size_t i = 0; i < BATCH; i++)
             r[i] = i % 3 ? -ENOENT : pinfold_pool_cancel(pool, ids[i]);
         for (size_t i = 0; i < BATCH; i++)
@@ -208,8 +210,8 @@ static void test_what_is_cancelled_ahead_never_begins_and_harms_nobody(void **st
     }
 }
 
-/* Calls wait beside an idle worker for no longer than until the reactor has woken. Any timer that is left over would
- * help, too, but late. */
+/* Return whether calls wait beside an idle worker although the reactor has woken up. Any leftover timer would
+ * end that, but late. */
 static bool is_forgotten(void)
 {
     pthread_mutex_lock(&pool->lock);
@@ -228,7 +230,7 @@ static void test_what_a_cancel_takes_back_goes_on_also_if_it_came_too_late(void 
             ids[i] = submit("upper", "x", BOUND);
         ends(ids[0], PINFOLD_OK);
         for (size_t i = 0; i < round % 64; i++)
-            stats(); /* the worker goes on, a little further in each round */
+            stats(); /* the worker gets a little further in each round */
         int r = pinfold_pool_cancel(pool, ids[1]);
         assert_false(is_forgotten());
         ends(ids[1], r == 0 ? PINFOLD_CANCELLED : PINFOLD_OK);
@@ -246,7 +248,7 @@ static void test_a_deadline_is_kept_ahead_and_harms_nobody(void **state)
         runs("upper", "x", PINFOLD_OK);
         char *path = make_fifo("gate");
         uint64_t one = submit("gate", path, BOUND), next = submit("pid", "", 20 * NS_PER_MS);
-        ends(next, PINFOLD_TIMEOUT); /* while the one holds the worker */
+        ends(next, PINFOLD_TIMEOUT); /* while the first one holds the worker */
         open_gate(path);
         ends(one, PINFOLD_OK);
     }
@@ -257,7 +259,8 @@ static void test_a_deadline_is_kept_ahead_and_harms_nobody(void **state)
     pinfold_result_free(last);
 }
 
-/* Eight calls under way, taken in the order of their submits; some go on until it is their turn, and are cancelled. */
+/* Keep eight calls running and take them in the order of their submits. Some run until it is their turn, and
+ * are cancelled. */
 static void *be_a_client(void *data)
 {
     uint64_t seed = (uintptr_t)data + 1, ids[8] = {0};
@@ -312,7 +315,7 @@ static void test_nothing_waits_behind_a_long_call_when_another_worker_is_free(vo
             ids[i] = submit("upper", "x", BOUND);
         for (size_t i = 0; i < BATCH; i++)
             ends(ids[i], PINFOLD_OK);
-        open_gate(path); /* only now: all others have ended while it held its worker */
+        open_gate(path); /* only now: all others ended while it held its worker */
         ends(one, PINFOLD_OK);
     }
 }
@@ -361,7 +364,7 @@ static void test_a_template_that_dies_loses_what_has_begun_and_nothing_else(void
 {
     (void)state;
     pinfold_config config = ahead_config(2);
-    config.flags |= PINFOLD_NO_PDEATHSIG; /* the workers go on for a moment */
+    config.flags |= PINFOLD_NO_PDEATHSIG; /* the workers live on for a moment */
     rig_open(&config);
     runs("upper", "x", PINFOLD_OK);
     for (int round = 0; round < 20; round++) {
@@ -377,13 +380,13 @@ static void test_a_template_that_dies_loses_what_has_begun_and_nothing_else(void
             pinfold_result_free(result);
         }
         assert_true(lost <= 2);
-        while (stats().templates_started == templates) /* the death is news yet */
+        while (stats().templates_started == templates) /* the pool has not seen the death yet */
             pinfold_result_free(take(submit("upper", "x", BOUND)));
         runs("upper", "x", PINFOLD_OK); /* there is a template again */
     }
 }
 
-/* ---- the slate alone ------------------------------------------------------------------------------------------ */
+/* ---- the slate alone ---------------------------------------------------------------------------------------- */
 
 static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
 {
@@ -393,7 +396,7 @@ static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
     uint32_t turn;
     assert_int_equal(slate_make(&slate, &fd), 0);
     close(fd);
-    /* Past the end of the turns' 31 bits. */
+    /* Past the 31 bits of the turns. */
     slate->word = (UINT64_C(0x7ffffffe) << 31) | 0x7ffffffe;
     for (uint32_t i = 0; i < 100; i++) {
         uint32_t first;

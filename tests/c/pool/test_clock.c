@@ -1,4 +1,4 @@
-/* The two clocks of a call: whose time is it, how does the call end when it is over, and what did it do until then. */
+/* The two clocks of a call: which one ran out, how the call ends then, and what it did until then. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@ static uint64_t submit_with(const char *function, const char *argument, int64_t 
     return id;
 }
 
-/* It has not ended when twice its time is over. */
+/* Check that the call has not ended after twice its time. */
 static void stands_still(uint64_t id)
 {
     pinfold_result *result = NULL;
@@ -78,7 +78,7 @@ static void test_a_programs_time_counts_from_when_its_worker_begins_it(void **st
     (void)state;
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         open_mode(modes[i], NULL, 0);
-        runs("upper", "x", PINFOLD_OK); /* from here on calls are handed ahead, where they may be */
+        runs("upper", "x", PINFOLD_OK); /* from here on calls are handed ahead where that is allowed */
         char *path = make_fifo("gate");
         uint64_t one = submit("gate", path, BOUND), next = submit_with("spin", "", BOUND, BRIEF);
         stands_still(next);
@@ -97,7 +97,7 @@ static void test_the_sooner_of_the_two_clocks_counts(void **state)
         open_mode(modes[i], NULL, 0);
         runs("upper", "x", PINFOLD_OK);
         times_out(submit_with("spin", "", BOUND, BRIEF), PINFOLD_PHASE_RUN, true);
-        runs("upper", "x", PINFOLD_OK); /* a worker is there for the next one at once, or soon */
+        runs("upper", "x", PINFOLD_OK); /* a worker is there for the next call at once, or soon */
         pinfold_result *result = take(submit_with("spin", "", 10 * BRIEF, BOUND));
         assert_outcome(result, PINFOLD_TIMEOUT);
         assert_int_equal(result->flags & PINFOLD_WALL, 0);
@@ -162,14 +162,14 @@ static void test_a_call_that_waits_behind_others_is_in_the_queue(void **state)
 static void test_a_call_for_which_a_worker_is_being_started_is_at_its_start(void **state)
 {
     (void)state;
-    open_mode(PINFOLD_FRESH, "ignores", 0); /* the template, that is: of what it is asked for */
+    open_mode(PINFOLD_FRESH, "ignores", 0); /* the template ignores what it is asked for */
     assert_int_equal(pinfold_pool_wait_ready(pool, BOUND, NULL), 0);
     uint64_t first = submit_with("upper", "x", 2 * BRIEF, 0), second = submit_with("upper", "x", BRIEF, 0);
     times_out(second, PINFOLD_PHASE_QUEUE, false);
     times_out(first, PINFOLD_PHASE_START, false);
 }
 
-/* The pid of a worker that is idle and is stopped. */
+/* Return the pid of an idle worker, which is stopped now. */
 static pid_t stop_a_worker(void)
 {
     pinfold_result *result = take(submit("upper", "x", BOUND));
@@ -228,7 +228,7 @@ static void test_the_time_in_which_a_pool_opens_is_nobodys(void **state)
     }
 }
 
-/* What is left of its deadline while that stands still; else 0. */
+/* Return what is left of the call's deadline while that stands still; otherwise 0. */
 static int64_t left_of(uint64_t id)
 {
     pthread_mutex_lock(&pool->lock);
@@ -248,7 +248,7 @@ static void test_the_time_in_which_a_pool_opens_again_is_nobodys(void **state)
         open_gate(path);
         runs("upper", "x", PINFOLD_OK);
         assert_int_equal(mkfifo(again, 0600), 0);
-        /* One that waits, of which the time stands still, and one that comes meanwhile. */
+        /* A waiting call whose deadline stands still, and one that comes meanwhile. */
         char *gate = make_fifo("gate");
         uint64_t one = submit("gate", gate, BOUND), waiting = submit_with("upper", "x", BOUND, 0);
         wait_for_hand(one);
@@ -315,7 +315,7 @@ static void test_every_outcome_that_is_no_value_has_its_phase(void **state)
     }
     char *path = make_fifo("gate");
     uint64_t one = submit("gate", path, BOUND), next = submit("upper", "x", BOUND);
-    open_gate(path); /* it is begun: somebody has the pipe open */
+    open_gate(path); /* it has begun: open_gate found a reader */
     ends(one, PINFOLD_OK);
     ends(next, PINFOLD_OK);
     path = make_fifo("gate");
@@ -345,7 +345,7 @@ static void test_a_call_whose_time_is_negative_is_refused(void **state)
     assert_non_null(strstr(error.text, "wall_ns"));
 }
 
-/* ---- how many calls may be under way -------------------------------------------------------------------------- */
+/* ---- how many calls may be under way ------------------------------------------------------------------------ */
 
 static void test_calls_are_refused_by_how_many_have_not_ended(void **state)
 {
@@ -364,7 +364,7 @@ static void test_calls_are_refused_by_how_many_have_not_ended(void **state)
                 assert_int_equal(try_submit(NULL, "upper", "x", BOUND, &ids[n], NULL), 0);
             assert_int_equal(try_submit(NULL, "upper", "x", BOUND, &more, NULL), -EAGAIN);
             open_gate(opens);
-            for (int round = 0; round < 20; round++) /* no more than so many under way: never refused */
+            for (int round = 0; round < 20; round++) /* never more than that many unfinished: never refused */
                 for (uint32_t n = 0; n < 2 + queue; n++) {
                     ends(ids[n], PINFOLD_OK);
                     assert_int_equal(try_submit(NULL, "upper", "x", BOUND, &ids[n], NULL), 0);

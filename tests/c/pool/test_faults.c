@@ -1,5 +1,5 @@
-/* What a failure costs, and what it leaves: templates, guards, workers and callers that die, and templates that never
- * come up. */
+/* What failures cost and leave behind: dying templates, guards, workers and callers, and templates that never
+ * serve. */
 #include "rig.h"
 
 #include <fcntl.h>
@@ -11,14 +11,14 @@
 
 #include "pool/pool.h"
 
-/* Reaps what fell to this process when guard and template died at once. */
+/* Reap the orphans that this process inherited when guard and template died at once. */
 static void reap_orphans(void)
 {
     while (waitpid(-1, NULL, 0) > 0)
         ;
 }
 
-/* Waits until the pool has seen the death of templates before this one. */
+/* Wait until the pool has seen the death of the templates before this one. */
 static void wait_for_template(uint64_t number)
 {
     while (stats().templates_started < number)
@@ -38,7 +38,8 @@ static void stop(pid_t pid)
     }
 }
 
-/* ---- who dies while calls run --------------------------------------------------------------------------------- */
+/* ---- deaths while calls run
+ * ------------------------------------------------------------------------------------- */
 
 enum victim { THE_TEMPLATE, THE_GUARD, THE_TWO };
 
@@ -125,7 +126,7 @@ static void test_what_the_guard_kills_is_lost_and_nothing_else(void **state)
             ids[i] = submit("block", "", BOUND);
             pidfds[i] = open_process(wait_for_start(ids[i]));
         }
-        /* Somebody cuts off the guard, and the pool learns of it when all is over. */
+        /* The guard is cut off, and the pool learns of it when all is over. */
         pthread_mutex_lock(&pool->lock);
         int template = open_process(pool->serving->pid);
         shutdown(pool->serving->lifeline, SHUT_RDWR);
@@ -140,7 +141,8 @@ static void test_what_the_guard_kills_is_lost_and_nothing_else(void **state)
     }
 }
 
-/* The zombie is its guard's until that is gone, and then falls to us, a subreaper: the teardown counts it. */
+/* The zombie is its guard's child until that is gone, and then ours, since we are a subreaper: the teardown
+ * counts it. */
 static void test_a_template_that_dies_before_its_guard_is_reaped(void **state)
 {
     (void)state;
@@ -173,18 +175,17 @@ static void test_an_idle_worker_that_dies_is_replaced(void **state)
     assert_int_equal(stats().outcomes[PINFOLD_OK], 10);
 }
 
-/* Its end of the channel is seen before it is known, or after, as it comes. */
-/* One worker, and nobody is told when a call starts. */
-static void open_unwatched(uint32_t isolation)
+/* Open a pool with one worker and without events of starting calls. */
+static void open_unwatched(uint32_t isolation, uint32_t flags)
 {
     pinfold_config config = rig_config(NULL);
     config.isolation = isolation;
     config.max_workers = 1;
-    config.flags &= ~PINFOLD_EVENTS;
+    config.flags = (config.flags & ~PINFOLD_EVENTS) | flags;
     rig_open(&config);
 }
 
-/* The pid of the one worker that there is, when it is idle. */
+/* Return the pid of the only worker once it is idle. */
 static pid_t idle_worker(void)
 {
     while (stats().idle == 0)
@@ -200,7 +201,7 @@ static pid_t idle_worker(void)
     return pid;
 }
 
-/* Hands the call to the idle worker, which is stopped and so does not begin it. That worker's pid. */
+/* Hand the call to the idle worker, which is stopped and so does not begin it. Return that worker's pid. */
 static pid_t hand_to_a_stopped_worker(const pinfold_call *call, uint64_t *ret_id)
 {
     runs("upper", "x", PINFOLD_OK);
@@ -228,18 +229,32 @@ static void test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_not
     const struct iovec small_one[] = {{"upper", 5}, {"x", 1}}, large_one[] = {{"echo", 4}, {large, sizeof(large)}};
     pinfold_call call = {.size = sizeof(call), .n_segments = 2, .deadline_ns = BOUND, .memory_bytes = 1 << 30};
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
-        open_unwatched(isolation);
+        open_unwatched(isolation, 0);
         call.segments = small_one;
         ends(submit_to_a_killed_worker(&call), PINFOLD_OK);
-        /* Its request is a spill, which is gone with the worker. */
         call.segments = large_one;
         pinfold_result *result = take(submit_to_a_killed_worker(&call));
-        assert_outcome(result, PINFOLD_LOST);
-        assert_string_equal(result->reason, "the worker ended before it had begun the call (died: signal 9)");
+        assert_outcome(result, PINFOLD_OK);
+        assert_int_equal(result->segments[0].iov_len, sizeof(large));
+        assert_memory_equal(result->segments[0].iov_base, large, sizeof(large));
         pinfold_result_free(result);
         pinfold_pool_close(pool);
         pool = NULL;
     }
+}
+
+/* What an earlier program left in its box may have written to the spill that lies in the worker's socket. */
+static void test_a_spill_that_a_program_in_a_box_could_reach_goes_to_no_other_worker(void **state)
+{
+    (void)state;
+    static char large[1 << 20];
+    const struct iovec segments[] = {{"echo", 4}, {large, sizeof(large)}};
+    const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
+    open_unwatched(PINFOLD_REUSE, PINFOLD_DISTRUST);
+    pinfold_result *result = take(submit_to_a_killed_worker(&call));
+    assert_outcome(result, PINFOLD_LOST);
+    assert_string_equal(result->reason, "the worker ended before it had begun the call (died: signal 9)");
+    pinfold_result_free(result);
 }
 
 static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun(void **state)
@@ -248,7 +263,7 @@ static void test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun
     const struct iovec segments[] = {{"upper", 5}, {"x", 1}};
     const pinfold_call call = {.size = sizeof(call), .segments = segments, .n_segments = 2, .deadline_ns = BOUND};
     for (uint32_t isolation = PINFOLD_FRESH; isolation <= PINFOLD_SPAWN; isolation++) {
-        open_unwatched(isolation);
+        open_unwatched(isolation, 0);
         uint64_t id;
         hand_to_a_stopped_worker(&call, &id);
         kill(stats().template_pid, SIGKILL);
@@ -272,6 +287,7 @@ static void test_a_start_that_was_told_is_one(void **state)
     ends(id, PINFOLD_SIGNALLED);
 }
 
+/* The pool sees its peer's end before or after the worker's pid is known. */
 static void test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced(void **state)
 {
     (void)state;
@@ -304,7 +320,7 @@ static void test_a_template_that_dies_with_nothing_to_do_is_replaced(void **stat
     runs("upper", "x", PINFOLD_OK);
 }
 
-/* Whatever is killed whenever: each call has one outcome, right for what it is, and all that is not killed is OK. */
+/* Kill anything at any time: each call has one outcome, right for what it is, and every call not hit is OK. */
 static void test_random_kills_leave_every_call_with_one_right_outcome(void **state)
 {
     (void)state;
@@ -350,7 +366,7 @@ static void test_random_kills_leave_every_call_with_one_right_outcome(void **sta
     }
 }
 
-/* ---- templates that hang -------------------------------------------------------------------------------------- */
+/* ---- templates that hang ------------------------------------------------------------------------------------ */
 
 static void test_the_evidence_of_a_death_is_waited_for(void **state)
 {
@@ -360,7 +376,7 @@ static void test_the_evidence_of_a_death_is_waited_for(void **state)
     pid_t template = stats().template_pid;
     kill(template, SIGSTOP);
     uint64_t id = submit("crash", "11", BOUND);
-    /* Its channel is closed at once, but how it died only the template can tell. */
+    /* Its channel is closed at once, but only the template can report how it died. */
     pinfold_result *result = NULL;
     assert_int_equal(pinfold_pool_wait(pool, id, 3 * SECOND / 2, &result), -ETIMEDOUT);
     kill(template, SIGCONT);
@@ -407,7 +423,7 @@ static void test_a_template_that_hangs_is_replaced(void **state)
     kill(stats().template_pid, SIGSTOP);
     uint64_t running = submit("spin", "", PINFOLD_FOREVER);
     wait_for_start(running);
-    cancel(running); /* its worker dies, which is never reported */
+    cancel(running); /* its worker's death is never reported */
     let_the_template_s_time_pass();
     runs("upper", "x", PINFOLD_OK);
     wait_for_end(template);
@@ -430,12 +446,12 @@ static void test_a_template_that_makes_no_worker_is_replaced(void **state)
     assert_int_equal(stats().templates_started, 2);
 }
 
-/* ---- templates that do not serve ------------------------------------------------------------------------------ */
+/* ---- templates that do not serve ---------------------------------------------------------------------------- */
 
 static void opens_in_vain(const pinfold_config *config, const char *const *words)
 {
     rig_open(config);
-    uint64_t id = submit("upper", "x", BOUND); /* waits for the template, which never comes */
+    uint64_t id = submit("upper", "x", BOUND); /* waits for a template that never serves */
     pinfold_error error;
     assert_int_equal(pinfold_pool_wait_ready(pool, BOUND, &error), -EIO);
     pinfold_result *result = take(id);
@@ -445,7 +461,7 @@ static void opens_in_vain(const pinfold_config *config, const char *const *words
         if (!strstr(error.text, *words) || !strstr(result->reason, *words))
             fail_msg("no \"%s\" in: %s", *words, error.text);
     pinfold_result_free(result);
-    /* Not tried again by itself, but for a call: the first may have come before or after the end. */
+    /* It is not retried by itself, but for a call: the first call may have come before or after the end. */
     uint64_t started = stats().templates_started;
     assert_in_range(started, 1, 2);
     runs("upper", "x", PINFOLD_INTERNAL);
@@ -514,8 +530,8 @@ static void test_a_guard_that_is_none_fails_the_start(void **state)
     opens_in_vain(&config, (const char *const[]){"ended before it was ready", NULL});
 }
 
-/* Workers that may be asked for until the template has a rest: however slow the machine is, and so however many rests
- * there are, no more than that from one to the next. */
+/* Workers that may be asked for per rest of the template, and at first. On a slow machine there are more rests,
+ * but no more workers from one to the next. */
 #define A_REST_S_WORTH 4
 #define AT_FIRST 24
 
@@ -532,7 +548,7 @@ static void makes_no_worker(const char *mode, const char *word)
             fail_msg("%s: %s", mode, result->reason);
         pinfold_result_free(result);
     }
-    /* It was tried again, but not all the time. */
+    /* It was retried, but not all the time. */
     const uint64_t started = stats().workers_started;
     const uint64_t rests = (uint64_t)((now_ns() - began) / TEMPLATE_REST_NS);
     assert_in_range(stats().templates_started, 1, 6);
@@ -560,7 +576,7 @@ static void test_a_worker_that_cannot_start_costs_no_neighbour(void **state)
         config.max_workers = 2;
         rig_open(&config);
         if (isolation ==
-            PINFOLD_FRESH) /* the second is asked for with the first call, and may be heard of first */
+            PINFOLD_FRESH) /* the second worker is asked for with the first call, and may be reported first */
             next_event(PINFOLD_EVENT_WORKER_START);
         char *path = make_fifo("gate");
         uint64_t id = submit("gate", path, BOUND);
@@ -576,7 +592,7 @@ static void test_a_worker_that_cannot_start_costs_no_neighbour(void **state)
     }
 }
 
-/* A call that waits for the only worker until its deadline, so that so much time has passed. */
+/* Let this time pass: a call waits for the only worker until its deadline. */
 static void let_pass(int64_t time_ns)
 {
     ends(submit("upper", "x", time_ns), PINFOLD_TIMEOUT);
@@ -591,7 +607,7 @@ static void test_a_worker_that_is_ready_before_its_template_has_told_of_it_is_no
     rig_open(&config);
     assert_int_equal(pinfold_pool_wait_ready(pool, BOUND, NULL), 0);
     pthread_mutex_lock(&pool->lock);
-    pool->config.open_timeout_ns = SECOND / 5; /* for the worker alone */
+    pool->config.open_timeout_ns = SECOND / 5; /* applies to the worker only */
     pthread_mutex_unlock(&pool->lock);
     char *path = make_fifo("gate");
     uint64_t id = submit("gate", path, BOUND);
@@ -655,9 +671,10 @@ static void test_a_pid_that_cannot_be_read_is_no_worker(void **state)
     runs("upper", "x", PINFOLD_OK);
 }
 
-/* ---- the caller ----------------------------------------------------------------------------------------------- */
+/* ---- the caller --------------------------------------------------------------------------------------------- */
 
-/* The child of a fork has a pool with calls of every kind, tells the pids of its processes, and waits to be killed. */
+/* In the child of a fork: open a pool with calls of every kind, report the pids of its processes, and wait to
+ * be killed. */
 static _Noreturn void be_a_caller(int tell, uint32_t isolation)
 {
     rig_open_plain(isolation, 3);
@@ -757,7 +774,7 @@ static void test_a_caller_that_reaps_every_child_itself_disturbs_nothing(void **
     assert_int_equal(pinfold_pool_wait_ready(pool, BOUND, NULL), 0);
     pid_t guard = parent_of(stats().template_pid);
     kill(guard, SIGKILL);
-    waitpid(guard, NULL, 0); /* one of the two of us reaps it, and neither is surprised */
+    waitpid(guard, NULL, 0); /* either of us reaps it, and the other does not mind */
     wait_for_template(2);
     runs("upper", "x", PINFOLD_OK);
 }
@@ -773,6 +790,7 @@ int main(void)
         POOL_TEST(test_a_template_that_dies_before_its_guard_is_reaped),
         POOL_TEST(test_an_idle_worker_that_dies_is_replaced),
         POOL_TEST(test_a_worker_that_is_killed_before_it_has_begun_a_call_costs_it_nothing),
+        POOL_TEST(test_a_spill_that_a_program_in_a_box_could_reach_goes_to_no_other_worker),
         POOL_TEST(test_a_template_that_dies_costs_the_calls_nothing_that_are_not_begun),
         POOL_TEST(test_a_start_that_was_told_is_one),
         POOL_TEST(test_a_worker_whose_channel_is_cut_as_it_starts_is_replaced),

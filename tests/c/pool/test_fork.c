@@ -1,5 +1,5 @@
-/* A fork of the process that opened a pool: it is told that the pool is not its own, can free its copy, and takes
- * nothing from the parent, whatever it holds open. */
+/* A fork of the process that opened a pool: it learns that the pool is not its own, can free its copy, and
+ * takes nothing from the parent, whatever it holds open. */
 #include "rig.h"
 
 #include <fcntl.h>
@@ -13,10 +13,11 @@
 
 #include "pool/pool.h"
 
-/* Of a build with LeakSanitizer. */
+/* Present in a build with LeakSanitizer. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
-/* In the child: the number of the check that failed, or 0. It may not use cmocka, whose state is the parent's. */
+/* In the child: return the number of the check that failed, or 0. cmocka cannot be used: its state is the
+ * parent's. */
 static int use_a_pool_of_another(uint64_t id, pinfold_queue *queue)
 {
     pinfold_result *result = NULL;
@@ -95,7 +96,7 @@ static void test_a_fork_that_holds_every_descriptor_keeps_nothing_alive(void **s
                 pause();
         pinfold_pool_close(pool);
         pool = NULL;
-        /* The guard has swept before the pool was closed: it was told of the end. */
+        /* The guard swept before the pool was closed: it saw the end. */
         assert_false(exists(daemon));
         assert_false(exists(template));
         kill(child, SIGKILL);
@@ -148,8 +149,8 @@ static void *submit_in_thread(void *data)
     return NULL;
 }
 
-/* Closes the copy, but does not free it with ASan, whose allocator, other than malloc(3), does not hold its locks while
- * the process forks: another thread may have had one. */
+/* Close the copy. Do not free it with ASan: its allocator, unlike malloc(3), does not hold its locks during a
+ * fork, and another thread may have held one. */
 static void close_copy(void)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -159,7 +160,7 @@ static void close_copy(void)
 #endif
 }
 
-/* In the child: opens what is free of the numbers below 100, closes the pool, and has lost none of them. */
+/* In the child: open the free numbers below 100, close the pool, and return whether none of them was lost. */
 static bool keeps_its_descriptors(void)
 {
     bool mine[100] = {false};
@@ -202,7 +203,7 @@ static void forks_at_any_moment(uint32_t isolation)
 static void test_forks_at_any_moment_of_a_busy_pool_do_it_and_them_no_harm(void **state)
 {
     (void)state;
-    /* The kernel copies memory by address: this first, while the pool's thread goes on. */
+    /* The kernel copies memory by address: this first, while the pool's thread runs on. */
     const size_t size = 64 << 20;
     void *low = mmap((void *)0x10000000, size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_NORESERVE, -1, 0);
@@ -219,7 +220,7 @@ static void *shut_down(void *data)
     return NULL;
 }
 
-/* Waits until the thread that shuts the pool down waits for the end of it. */
+/* Wait until the thread that shuts the pool down waits for its end. */
 static void wait_for_closing(void)
 {
     for (bool closing = false; !closing; sched_yield()) {
@@ -235,7 +236,7 @@ static void test_a_fork_while_the_pool_is_shut_down_frees_its_copy(void **state)
     rig_open_plain(PINFOLD_FRESH, 1);
     runs("upper", "x", PINFOLD_OK);
     pid_t guard = parent_of(stats().template_pid);
-    kill(guard, SIGSTOP); /* for the shutdown to take its time */
+    kill(guard, SIGSTOP); /* so that the shutdown takes time */
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, shut_down, NULL), 0);
     wait_for_closing();
@@ -278,7 +279,8 @@ static void test_a_fork_that_closes_every_descriptor_and_opens_others_keeps_them
     assert_int_equal(status, 0);
 }
 
-/* The child of a fork opens a pool, forks one that goes on with copies of its descriptors, and executes another program. */
+/* The child of a fork opens a pool, forks a child that keeps copies of its descriptors, and executes another
+ * program. */
 static void test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_alive(void **state)
 {
     (void)state;
@@ -317,7 +319,7 @@ static void test_a_copy_that_no_handler_has_seen_is_freed_and_harms_nobody(void 
     (void)state;
     rig_open_plain(PINFOLD_REUSE, 1);
     runs("upper", "x", PINFOLD_OK);
-    pthread_mutex_lock(&pool->lock); /* for nobody to be in the allocator: _Fork(3) waits for no locks */
+    pthread_mutex_lock(&pool->lock); /* so that no thread is in the allocator: _Fork(3) does not wait for locks */
     pid_t child = _Fork();
     pthread_mutex_unlock(&pool->lock);
     if (child == 0) {

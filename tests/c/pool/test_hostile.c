@@ -1,4 +1,4 @@
-/* A worker that breaks the protocol ends its own call with bad_result, is killed, and hurts nothing else. */
+/* A worker that breaks the protocol ends its own call as bad_result, is killed, and harms nothing else. */
 #include "rig.h"
 
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 /* Of the tests that follow in a group. */
 static uint32_t isolation;
-static bool distrusts; /* as with workers in a box: spills are sealed memfds */
+static bool distrusts; /* as with boxed workers: spills are sealed memfds */
 
 static void open_pool(uint32_t max_workers)
 {
@@ -69,7 +69,7 @@ static const struct {
     {"held_and_sent", "damaged frame"},
 };
 
-/* What comes as a spill is looked at in another way where workers are in a box. */
+/* Return whether the result has this reason. Where workers are boxed, a spill is examined in another way. */
 static bool is_told(const pinfold_result *result, const char *function, const char *reason)
 {
     const bool spill = strncmp(function, "spill_", 6) == 0 || strncmp(function, "writer_", 7) == 0;
@@ -104,7 +104,7 @@ static void test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on(void 
     assert_int_equal(stats().templates_started, 1);
 }
 
-/* Has the call send all it has to send before the pool reads any of it. */
+/* Let the call send everything before the pool reads any of it. */
 static void send_all_at_once(const char *path)
 {
     pthread_mutex_lock(&pool->lock);
@@ -148,7 +148,7 @@ static void test_a_result_after_the_first_was_told_changes_nothing_and_ends_the_
     assert_outcome(result, PINFOLD_OK);
     assert_value(result, "value");
     pinfold_result_free(result);
-    if (isolation != PINFOLD_FRESH) /* else it is killed already */
+    if (isolation != PINFOLD_FRESH) /* otherwise it is killed already */
         close(open(path, O_WRONLY | O_CLOEXEC));
     next_event(PINFOLD_EVENT_WORKER_EXIT);
     runs("upper", "after", PINFOLD_OK);
@@ -241,7 +241,8 @@ static void test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker(
     pinfold_result_free(result);
 }
 
-/* The last descriptor of a large file takes long to close: a guard that is stopped has not done it, and nobody else has. */
+/* The last descriptor of a large file takes long to close. A stopped guard has not closed it, and nobody else
+ * has. */
 static void test_what_a_worker_sends_besides_a_result_its_guard_closes(void **state)
 {
     (void)state;
@@ -255,7 +256,7 @@ static void test_what_a_worker_sends_besides_a_result_its_guard_closes(void **st
     };
     open_pool(1);
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        if (ways[i].outcome == PINFOLD_OK && isolation == PINFOLD_FRESH) /* whose worker is killed at once */
+        if (ways[i].outcome == PINFOLD_OK && isolation == PINFOLD_FRESH) /* a fresh worker is killed at once */
             continue;
         _cleanup_free_ char *path = make_fifo("fifo"), *gate = make_fifo("fifo.gate");
         int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -282,7 +283,7 @@ static void test_what_a_worker_sends_besides_a_result_its_guard_closes(void **st
     }
 }
 
-/* A fresh worker is killed when it has answered, whatever it goes on to do. */
+/* A fresh worker is killed after its result, whatever it continues to do. */
 static void test_a_worker_that_stays_after_its_answer_is_killed(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Every outcome of pinfold.h, by what a program does, in each isolation mode. */
+/* Every outcome of pinfold.h, caused by what a program does, in each isolation mode. */
 #include "rig.h"
 
 #include <fcntl.h>
@@ -110,7 +110,7 @@ static void test_whatever_does_not_end_times_out(void **state)
     runs("upper", "x", PINFOLD_OK);
 }
 
-/* The answer may come too late, which is no reason to wait for it: but not every time. */
+/* The stack may come too late, and is not waited for then; but it must not be late every time. */
 static void test_a_timeout_says_where_the_program_stood(void **state)
 {
     (void)state;
@@ -176,7 +176,7 @@ static void test_a_deadline_that_has_passed_already_is_a_timeout(void **state)
     (void)state;
     open_here();
     ends(submit("spin", "", 1), PINFOLD_TIMEOUT);
-    runs("upper", "x", PINFOLD_OK); /* a worker is up */
+    runs("upper", "x", PINFOLD_OK); /* a worker has started */
     for (int i = 0; i < 20; i++)
         ends(submit("spin", "", 1), PINFOLD_TIMEOUT);
     runs("upper", "x", PINFOLD_OK);
@@ -310,7 +310,8 @@ static void test_a_flood_of_output_keeps_head_and_tail(void **state)
     pinfold_result_free(result);
 }
 
-/* What a program leaves behind is gone before its end is told, but for a value that came without a word of it. */
+/* What a program leaves behind is gone before its result is delivered, except behind a value whose worker did
+ * not report it. */
 static void test_what_a_program_leaves_behind_is_swept_before_its_end_is_told(void **state)
 {
     (void)state;
@@ -330,7 +331,7 @@ static void test_what_a_program_leaves_behind_is_swept_before_its_end_is_told(vo
         }
     }
     pid_t daemon = 0;
-    for (int64_t time_ns = SECOND / 4; daemon == 0; time_ns *= 2) { /* until it got that far */
+    for (int64_t time_ns = SECOND / 4; daemon == 0; time_ns *= 2) { /* until the call got that far */
         assert_true(time_ns < BOUND);
         pinfold_result *result = take(submit("leave_and", "spin", time_ns));
         assert_outcome(result, PINFOLD_TIMEOUT);
@@ -393,7 +394,7 @@ static void test_segments_of_every_size_go_both_ways(void **state)
             if (segments[k + 1].iov_len) {
                 assert_memory_equal(result->segments[k].iov_base, segments[k + 1].iov_base,
                                     segments[k + 1].iov_len);
-                memset(result->segments[k].iov_base, 1, result->segments[k].iov_len); /* it is ours to write */
+                memset(result->segments[k].iov_base, 1, result->segments[k].iov_len); /* ours to write */
             }
         }
         pinfold_result_free(result);
@@ -466,7 +467,7 @@ static void test_workers_are_used_again_only_if_they_are_to_be(void **state)
         assert_string_equal(next_event(PINFOLD_EVENT_WORKER_EXIT).reason, "call done");
 }
 
-/* The look at it must not go down as deep as that on the stack of the one who looks. */
+/* The look must not recurse as deep as the tree on the stack of the looking thread. */
 static void test_a_deep_tree_of_processes_is_counted_to_its_end(void **state)
 {
     (void)state;

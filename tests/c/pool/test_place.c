@@ -1,4 +1,4 @@
-/* Places: each worker that lives has one of its own, and what a call waited for is told. */
+/* CPU slots: each living worker has its own, and a result contains what its call waited for. */
 #include "rig.h"
 
 #include <sched.h>
@@ -66,7 +66,7 @@ static void test_a_place_is_free_when_its_worker_is_gone(void **state)
     }
     ends(first, PINFOLD_OK);
     assert_int_equal(place_of(take(second)), 1);
-    /* However they end. */
+    /* However the calls end. */
     runs("exit", "3", PINFOLD_EXITED);
     runs("crash", "11", PINFOLD_SIGNALLED);
     ends(submit("spin", "", SECOND / 10), PINFOLD_TIMEOUT);
@@ -97,7 +97,7 @@ static void test_the_time_that_a_call_waited_for_a_cpu_is_told(void **state)
     for (size_t cpu = 0; CPU_COUNT(&one) == 0; cpu++)
         if (CPU_ISSET(cpu, &all))
             CPU_SET(cpu, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0); /* the template and its workers share it */
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0); /* the template and its workers share that CPU */
     open_with_places(PINFOLD_REUSE, 2);
     assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
     uint64_t spinner = submit("spin", "", PINFOLD_FOREVER);
@@ -111,11 +111,11 @@ static void test_the_time_that_a_call_waited_for_a_cpu_is_told(void **state)
         pinfold_result_free(result);
     }
     cancel(spinner);
-    pinfold_result *result = take(submit("spin", "", SECOND / 10)); /* of one that was killed, too */
+    pinfold_result *result = take(submit("spin", "", SECOND / 10)); /* of a killed call, too */
     assert_outcome(result, PINFOLD_TIMEOUT);
     assert_true(result->flags & PINFOLD_HAS_WAITS);
     pinfold_result_free(result);
-    result = take(submit("exit", "3", BOUND)); /* of one that is gone nobody knows */
+    result = take(submit("exit", "3", BOUND)); /* unknown for a worker that is gone */
     assert_outcome(result, PINFOLD_EXITED);
     assert_false(result->flags & PINFOLD_HAS_WAITS);
     pinfold_result_free(result);

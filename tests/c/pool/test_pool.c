@@ -1,4 +1,5 @@
-/* The functions of pinfold.h, one by one: what they take, what they refuse, who is woken, who owns what. */
+/* The functions of pinfold.h, one by one: what they accept, what they refuse, which threads they wake, and
+ * ownership. */
 #include "pool/pool.h"
 #include "rig.h"
 
@@ -22,7 +23,7 @@ static void wait_readable(int fd)
     assert_int_equal(RETRY_EINTR(poll(&watched, 1, (int)(BOUND / NS_PER_MS))), 1);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------------ */
 
 static void refused(const pinfold_config *config, int code, const char *word)
 {
@@ -179,7 +180,7 @@ static void test_every_descriptor_of_a_pool_is_closed_on_exec(void **state)
     pinfold_queue_close(queue);
 }
 
-/* ---- submitting ----------------------------------------------------------------------------------------------- */
+/* ---- submitting --------------------------------------------------------------------------------------------- */
 
 static void test_a_wrong_call_is_refused_by_the_name_of_its_field(void **state)
 {
@@ -278,7 +279,7 @@ static void test_calls_start_in_the_order_of_their_submits(void **state)
         ends(ids[i], PINFOLD_OK);
 }
 
-/* ---- waiting -------------------------------------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------------------------------------------ */
 
 static void test_waiting_for_what_is_not_there_says_so(void **state)
 {
@@ -311,7 +312,7 @@ struct waiting {
 static void *wait_in_thread(void *data)
 {
     struct waiting *waiting = data;
-    do /* busy: the test was faster, and looks whether this thread waits already */
+    do /* busy: the test was faster, and is checking whether this thread waits */
         waiting->r = waiting->queue ? pinfold_queue_wait(waiting->queue, PINFOLD_FOREVER, &waiting->result)
                                     : pinfold_pool_wait(pool, waiting->id, PINFOLD_FOREVER, &waiting->result);
     while (waiting->r == -EBUSY);
@@ -323,7 +324,7 @@ static void start_waiting(struct waiting *waiting)
     assert_int_equal(pthread_create(&waiting->thread, NULL, wait_in_thread, waiting), 0);
 }
 
-/* As long as nobody waits for the call, this thread may. */
+/* Return once another thread waits for the call: until then this thread may wait. */
 static void wait_until_waited_for(uint64_t id)
 {
     pinfold_result *result;
@@ -375,7 +376,7 @@ static void test_one_thread_waits_for_a_call_and_another_is_turned_away(void **s
     rig_open_plain(PINFOLD_FRESH, 1);
     waits_until_cancelled("spin", "");
     pinfold_result *result;
-    assert_int_equal(pinfold_pool_next(pool, &result), -EAGAIN); /* it was told to the waiter only */
+    assert_int_equal(pinfold_pool_next(pool, &result), -EAGAIN); /* only the waiter got it */
 }
 
 static void test_whoever_waits_learns_of_a_cancel_that_nothing_else_comes_of(void **state)
@@ -426,7 +427,7 @@ static void test_a_signal_handler_interrupts_a_wait(void **state)
     start_waiting(&waiting);
     wait_until_waited_for(waiting.id);
     pinfold_result *result;
-    do { /* it waits, or is about to sleep, when the signal comes: again, until it is hit */
+    do { /* the thread waits or is about to sleep when the signal comes: repeat until it is hit */
         pthread_kill(waiting.thread, SIGUSR1);
     } while (pinfold_pool_wait(pool, waiting.id, NS_PER_MS, &result) == -EBUSY);
     pthread_join(waiting.thread, NULL);
@@ -457,11 +458,11 @@ static void test_the_descriptor_is_readable_exactly_while_results_wait(void **st
     assert_int_equal(pinfold_pool_next(pool, &result), -EAGAIN);
     for (size_t i = 0; i < COUNT_OF(ids); i++)
         assert_int_equal(pinfold_pool_wait(pool, ids[i], 0, &result), -ENOENT);
-    runs("upper", "x", PINFOLD_OK); /* and waiting for a call takes it from the queue as well */
+    runs("upper", "x", PINFOLD_OK); /* waiting for a call takes it from the queue, too */
     assert_false(readable(fd));
 }
 
-/* ---- queues --------------------------------------------------------------------------------------------------- */
+/* ---- queues ------------------------------------------------------------------------------------------------- */
 
 static void test_results_go_to_the_queue_of_their_call(void **state)
 {
@@ -510,7 +511,7 @@ static void test_an_interrupt_wakes_who_waits_on_a_queue_after_the_results(void 
     for (long i = 0; i < 100; i++) {
         assert_int_equal(pinfold_queue_open(pool, &waiting.queue), 0);
         start_waiting(&waiting);
-        nanosleep(&(struct timespec){.tv_nsec = i * 10000}, NULL); /* before it sleeps, or after, as it may be */
+        nanosleep(&(struct timespec){.tv_nsec = i * 10000}, NULL); /* before it sleeps, or after */
         pinfold_queue_interrupt(waiting.queue);
         pthread_join(waiting.thread, NULL);
         assert_int_equal(waiting.r, -ESHUTDOWN);
@@ -546,7 +547,7 @@ static void test_calls_of_a_closed_queue_end_unseen(void **state)
     pinfold_queue_close(queue);
     assert_int_equal(pinfold_pool_wait(pool, done, BOUND, &result), -ENOENT);
     assert_int_equal(pinfold_pool_wait(pool, running, BOUND, &result), -ENOENT);
-    runs("upper", "y", PINFOLD_OK); /* behind the others, which have ended, then */
+    runs("upper", "y", PINFOLD_OK); /* behind the others, which have ended then */
     assert_int_equal(stats().outcomes[PINFOLD_OK], 4);
     assert_int_equal(pinfold_pool_cancel(pool, waiting), -ENOENT);
 }
@@ -566,7 +567,7 @@ static void test_who_waits_for_a_call_of_a_queue_that_is_closed_is_let_go(void *
     assert_int_equal(waiting.r, -ENOENT);
 }
 
-/* ---- events and stats ----------------------------------------------------------------------------------------- */
+/* ---- events and stats --------------------------------------------------------------------------------------- */
 
 static void test_events_come_in_order_and_before_the_result(void **state)
 {
@@ -659,7 +660,7 @@ static void test_stats_count_what_there_is(void **state)
     assert_int_equal(kill(now.template_pid, 0), 0);
 }
 
-/* ---- closing -------------------------------------------------------------------------------------------------- */
+/* ---- closing ------------------------------------------------------------------------------------------------ */
 
 static void test_closing_a_null_pool_is_nothing(void **state)
 {
@@ -691,7 +692,7 @@ static void test_a_pool_is_closed_at_any_moment_of_its_start(void **state)
         struct timespec moment = {.tv_nsec = i * 100000};
         if (i % 2)
             submit("upper", "x", BOUND);
-        nanosleep(&moment, NULL); /* to be at another moment each time, not to wait for one */
+        nanosleep(&moment, NULL); /* to vary the moment, not to wait for one */
         pinfold_pool_close(pool);
         pool = NULL;
     }
@@ -797,7 +798,7 @@ static void test_the_memory_of_the_processes_is_told_when_asked_for(void **state
     rig_open_plain(PINFOLD_REUSE, 4);
     char *path = make_fifo("gate");
     uint64_t id = submit("gate", path, PINFOLD_FOREVER);
-    runs("upper", "x", PINFOLD_OK); /* one is busy, one idle */
+    runs("upper", "x", PINFOLD_OK); /* one worker is busy, one idle */
     pinfold_memory memory = {.size = sizeof(memory)};
     assert_int_equal(pinfold_pool_memory(pool, &memory), 0);
     assert_int_equal(memory.workers, 2);

@@ -1,6 +1,7 @@
-/* Sixteen threads at three pools, which do whatever the interface allows at once: submit, cancel, wait, watch, use
- * queues of their own and shared ones, shut a pool down under the others, close it and open the next. A test under any
- * compiler, and what ThreadSanitizer is for: `make test-tsan`. PINFOLD_RACES is how much each thread does. */
+/* Sixteen threads at three pools that do everything the interface allows at once: submit, cancel, wait, watch,
+ * use queues of their own and shared ones, shut a pool down under the others, close it and open the next. A
+ * test under any compiler, and meant for ThreadSanitizer: `make test-tsan`. PINFOLD_RACES is how much each
+ * thread does. */
 #include "rig.h"
 
 #include <pthread.h>
@@ -10,15 +11,15 @@
 #define THREADS 16
 #define POOLS 3
 #define WORKERS 3
-#define STEPS 24 /* of each thread, unless PINFOLD_RACES says otherwise */
+#define STEPS 24 /* of each thread, unless PINFOLD_RACES is set */
 
-/* A pool and a queue of it that all threads share. Whoever uses them holds the lock for reading, which orders no two
- * of the readers; whoever closes them, for writing. */
+/* A pool and one of its queues, shared by all threads. Users hold the lock for reading, which orders no two
+ * readers; a thread that closes them holds it for writing. */
 static struct place {
     pthread_rwlock_t lock;
     pinfold_pool *pool;
     pinfold_queue *queue;
-    atomic_ulong accepted, told; /* calls of which each result must come */
+    atomic_ulong accepted, told; /* calls whose results must come */
 } places[POOLS];
 
 static pinfold_config usual;
@@ -33,7 +34,8 @@ static void open_place(struct place *place, uint32_t isolation)
     place->accepted = place->told = 0;
 }
 
-/* A call that ends by itself, or by its deadline. 0, or -ESHUTDOWN; counted if its result will be taken. */
+/* Submit a call that ends by itself or by its deadline. Return 0 or -ESHUTDOWN. Counted if its result will be
+ * taken. */
 static int ask(struct place *place, pinfold_queue *queue, uint64_t *seed, bool counted, uint64_t *ret_id)
 {
     static const struct {
@@ -91,7 +93,7 @@ static void wait_for_one(struct place *place, uint64_t *seed)
         told(place, result);
 }
 
-/* What other threads did not wait for, or are about to. */
+/* Take results that other threads did not wait for, or are about to wait for. */
 static void empty_the_pools_queue(struct place *place)
 {
     pinfold_result *result;
@@ -106,7 +108,7 @@ static void use_an_own_queue(struct place *place, uint64_t *seed)
     uint64_t ids[3];
     int n = 0;
     EXPECT(pinfold_queue_open(place->pool, &queue) == 0);
-    bool seen = random_below(seed, 2); /* else it is closed while calls run */
+    bool seen = random_below(seed, 2); /* otherwise it is closed while calls run */
     while (n < 3 && ask(place, queue, seed, seen, &ids[n]) == 0)
         n++;
     if (n > 0 && random_below(seed, 2))
@@ -146,7 +148,7 @@ static void look_on(struct place *place)
     EXPECT(pinfold_pool_watch(place->pool) == 0);
 }
 
-/* The next template, which takes over while calls run. */
+/* Renew the template, while calls run. */
 static void renew(struct place *place)
 {
     int r = pinfold_pool_renew(place->pool, usual.argv, NULL);
@@ -155,7 +157,7 @@ static void renew(struct place *place)
     EXPECT(r == 0 || r == -EINPROGRESS || r == -ESHUTDOWN);
 }
 
-/* After a shutdown every call that was accepted has its end, and each is told once. */
+/* Replace a pool. After its shutdown every accepted call has ended, and each result is delivered once. */
 static void replace(struct place *place, uint32_t isolation)
 {
     pinfold_result *result;

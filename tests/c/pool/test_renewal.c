@@ -19,7 +19,7 @@ static void renew(const char *argument)
         fail_msg("%s", error.text);
 }
 
-/* Waits for the end of the renewal. */
+/* Wait for the end of the renewal. */
 static int renewed(pinfold_error *error)
 {
     int r;
@@ -48,7 +48,7 @@ static void dropped(const char *word)
         fail_msg("no %s in: %s", word, error.text);
 }
 
-/* The argument of the command that the template was started with. */
+/* Check the argument of the command that started the template. */
 static void assert_template_of(pid_t pid, const char *argument)
 {
     char path[32], command[4096];
@@ -100,7 +100,7 @@ static void test_a_call_of_the_old_template_finishes_before_it_ends(void **state
         pid_t old = stats().template_pid;
         int pidfd = open_process(old);
         renew_well("next");
-        for (int i = 0; i < 5; i++) /* beside it, from the next one */
+        for (int i = 0; i < 5; i++) /* beside it, from the next template */
             runs("upper", "x", PINFOLD_OK);
         assert_true(exists(old));
         open_gate(path);
@@ -189,7 +189,7 @@ static void test_a_next_template_that_cannot_start_is_dropped(void **state)
     ends(waiting, PINFOLD_OK);
     assert_int_equal(stats().template_pid, template);
     assert_int_equal(stats().generation, 1);
-    renew_well("next"); /* a failure is no obstacle to the one after it */
+    renew_well("next"); /* a failure does not prevent the next one */
     assert_int_equal(stats().generation, 2);
 }
 
@@ -214,7 +214,7 @@ static void test_the_template_that_serves_may_die_meanwhile(void **state)
     char *path = make_fifo("gate");
     renew(path);
     ends(submit("kill_template", "", BOUND), PINFOLD_LOST);
-    runs("upper", "x", PINFOLD_OK); /* by one like it */
+    runs("upper", "x", PINFOLD_OK); /* by a template like it */
     assert_template_of(stats().template_pid, "");
     int replacement = open_process(stats().template_pid);
     char *argument = strdup(path);

@@ -1,5 +1,5 @@
-/* Without descriptors or disk space a call ends with an error of ours, nothing is lost, and the pool goes on as soon
- * as there is room again. */
+/* Without descriptors or disk space a call ends with an error of ours, nothing is lost, and the pool continues
+ * as soon as there is room again. */
 #include "rig.h"
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static int submit_large(uint64_t *ret_id, pinfold_error *error)
     return pinfold_pool_submit(pool, &call, ret_id, error);
 }
 
-/* Takes the result, which is a value or an error of ours. 1 for a value. */
+/* Take the result, which is a value or an error of ours. Return 1 for a value. */
 static int ok_or_internal(uint64_t id)
 {
     pinfold_result *result = take(id);
@@ -110,7 +110,7 @@ static void test_many_workers_start_with_descriptors_for_few(void **state)
     }
 }
 
-/* Last, as it changes the whole process. */
+/* Must be last: it changes the whole process. */
 static void test_a_full_disk_is_told_and_lost_by_nobody(void **state)
 {
     (void)state;
@@ -133,7 +133,7 @@ static void test_a_full_disk_is_told_and_lost_by_nobody(void **state)
         pinfold_result_free(result);
         runs("upper", "x", PINFOLD_OK);
 
-        /* There is room when the worker of that result is gone, too. */
+        /* There is room once the worker of that result is gone, too. */
         pinfold_result_free(held);
         int64_t end = now_ns() + BOUND;
         bool ok;
@@ -149,7 +149,7 @@ static void test_a_full_disk_is_told_and_lost_by_nobody(void **state)
     assert_int_equal(umount2(spill_dir, MNT_DETACH), 0);
 }
 
-/* None is to be had, whatever is closed meanwhile; until plenty_descriptors. */
+/* Leave no descriptor free, whatever is closed meanwhile, until plenty_descriptors. */
 static void no_descriptors(void)
 {
     struct rlimit limit;
@@ -205,7 +205,7 @@ static void test_a_spill_directory_that_was_removed_is_made_again(void **state)
         runs("big", "1000000", PINFOLD_OK);
         assert_int_equal(rmdir(spill_dir), 0);
         uint64_t id;
-        if (isolation != PINFOLD_SPAWN) { /* by who submits a large call, or by a worker that has a large result */
+        if (isolation != PINFOLD_SPAWN) { /* found by a large call's submitter, or a worker with a large result */
             assert_int_equal(submit_large(&id, NULL), 0);
             pinfold_result_free(take(id));
         }
@@ -224,7 +224,7 @@ static void test_a_spill_directory_that_was_removed_is_made_again(void **state)
     }
 }
 
-/* A socket that takes no frame of that size, as where the administrator has made all of them small. */
+/* A socket that takes no frame of that size, as if the administrator had made all socket buffers small. */
 static void test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_worker(void **state)
 {
     (void)state;
@@ -244,7 +244,7 @@ static void test_a_call_that_no_worker_can_be_handed_is_internal_and_costs_no_wo
     assert_int_equal(stats().workers_started, 1);
 }
 
-/* SIGXFSZ, which a process that writes beyond it gets, would be the end of this one. */
+/* A process that writes beyond the limit gets SIGXFSZ, which would end this one. */
 static void test_an_argument_larger_than_this_process_may_write_is_refused(void **state)
 {
     (void)state;

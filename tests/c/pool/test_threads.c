@@ -1,4 +1,4 @@
-/* Many threads at one pool. Meant for ThreadSanitizer as well: `meson setup -Db_sanitize=thread`. */
+/* Many threads at one pool. Meant for ThreadSanitizer, too: `meson setup -Db_sanitize=thread`. */
 #include "rig.h"
 
 #include <pthread.h>
@@ -30,7 +30,7 @@ static void check(const pinfold_result *result, size_t kind)
                 result->reason);
 }
 
-/* Each call in turn, by pinfold_pool_wait. */
+/* Run one call after another with pinfold_pool_wait. */
 static void *wait_for_each(void *data)
 {
     uint64_t seed = (uintptr_t)data + 1;
@@ -48,7 +48,7 @@ static void *wait_for_each(void *data)
     return NULL;
 }
 
-/* A dozen at a time through a queue of its own; the tag says what should come. */
+/* Run a dozen at a time through a queue of its own; the tag says what should come. */
 static void *take_from_a_queue(void *data)
 {
     uint64_t seed = (uintptr_t)data + 1;
@@ -82,7 +82,7 @@ static void *take_from_a_queue(void *data)
     return NULL;
 }
 
-/* Calls that never end, cancelled while they wait or run, by this thread or by their deadline. */
+/* Submit endless calls and cancel them while they wait or run, by this thread or by their deadline. */
 static void *cancel_each(void *data)
 {
     uint64_t seed = (uintptr_t)data + 1;
@@ -93,7 +93,7 @@ static void *cancel_each(void *data)
         EXPECT(try_submit(NULL, quick ? "upper" : "spin", "x", BOUND, &id, NULL) == 0);
         accepted++;
         for (uint32_t k = random_below(&seed, 2000); k > 0; k--)
-            atomic_signal_fence(memory_order_seq_cst); /* to be at another moment each time */
+            atomic_signal_fence(memory_order_seq_cst); /* to vary the moment */
         int r = pinfold_pool_cancel(pool, id);
         EXPECT(r == 0 || (r == -ENOENT && quick));
         EXPECT(wait_for(pool, id, BOUND, &result) == 0);
@@ -151,7 +151,7 @@ static void test_threads_share_a_pool_and_each_gets_its_own_results(void **state
     }
 }
 
-/* Until the pool is shut down under it; every call that was accepted still has its end. */
+/* Submit until the pool is shut down; every accepted call still ends. */
 static void *submit_until_refused(void *data)
 {
     (void)data;

@@ -32,7 +32,7 @@ static void test_random_operations_agree_with_a_list(void **state)
     struct deadline_heap heap = {0};
     assert_int_equal(deadline_reserve(&heap, MOST), 0);
     for (int step = 0; step < 60000; step++) {
-        /* By turns it grows and shrinks, so that it is full and empty now and then. */
+        /* The heap alternately grows and shrinks, so that it is full and empty at times. */
         uint32_t i = random_below(&seed, MOST), choice = random_below(&seed, 10);
         bool growing = step / 3000 % 2 == 0;
         if (choice < (growing ? 8 : 2)) {

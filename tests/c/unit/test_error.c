@@ -74,7 +74,7 @@ static void test_a_cut_does_not_split_a_character(void **state)
             assert_true(strlen(error.text) > sizeof(error.text) - 1 - width);
         }
     }
-    /* Bytes that are no UTF-8 at all are kept as they are. */
+    /* Bytes that are not UTF-8 are kept as they are. */
     memset(text, '\x80', sizeof(text));
     pinfold_error error;
     error_text(&error, -EIO, text, sizeof(text));

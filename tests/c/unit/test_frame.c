@@ -1,4 +1,4 @@
-/* The frame decoder takes exactly the frames of docs/design.md, and keeps no descriptor of any other. */
+/* The frame decoder accepts exactly the frames of docs/design.md, and keeps no descriptor of any other. */
 #include "check.h"
 #include "wire/frame.h"
 
@@ -9,11 +9,11 @@
 
 #define ALL_PEERS (FRAME_FROM_POOL | FRAME_FROM_GUARD | FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER)
 
-/* A whole message of each kind, by its bytes. */
+/* A whole message of each kind, as bytes. */
 struct message {
     uint8_t kind;
     uint8_t senders;
-    uint8_t body;  /* size, as docs/design.md has it */
+    uint8_t body;  /* size from docs/design.md */
     uint8_t n_fds; /* exact */
     uint32_t tail;
     uint32_t tail_max;
@@ -62,7 +62,7 @@ static struct frame_started *started_body(void)
     return (struct frame_started *)(void *)(bytes + sizeof(struct frame_head));
 }
 
-/* Lays the message out in `bytes`; its size. */
+/* Lay the message out in `bytes`, and return its size. */
 static size_t lay_out(const struct message *message, uint32_t tail)
 {
     size_t size = sizeof(struct frame_head) + message->body + tail;
@@ -103,7 +103,7 @@ static void send_bytes(size_t size, int n_fds)
     assert_int_equal(sendmsg(ends[0], &sent, MSG_NOSIGNAL), size);
 }
 
-/* Sends `size` bytes with so many descriptors and has them received: -EPROTO, and no descriptor is left. */
+/* Send `size` bytes with n_fds descriptors and receive them: -EPROTO, and no descriptor is left. */
 static void refused(const char *what, size_t size, int n_fds, enum frame_peer peer)
 {
     struct frame frame;
@@ -255,7 +255,7 @@ static void test_a_message_larger_than_a_frame_is_refused(void **state)
     struct message stack = good[10];
     refused("larger than FRAME_MAX", lay_out(&stack, FRAME_MAX - 15), 0, FRAME_FROM_WORKER);
     refused("larger, with descriptors", lay_out(&stack, FRAME_MAX - 15), 3, FRAME_FROM_WORKER);
-    /* The kernel cuts it to the buffer: only MSG_TRUNC tells, when the head says the size of what is left. */
+    /* The kernel cuts it to the buffer. Only MSG_TRUNC shows that if the head names the size of what is left. */
     lay_out(&stack, FRAME_MAX - 15);
     head()->size = FRAME_MAX;
     refused("larger, and the head says it fits", FRAME_MAX + 1, 0, FRAME_FROM_WORKER);
@@ -289,7 +289,7 @@ static void test_descriptors_that_find_no_room_are_told_from_damage(void **state
         assert_int_equal(frame.head.kind, FRAME_START);
         frame_release(&frame);
         assert_same_fds(fds_before);
-        /* A frame that is no good besides is damaged, not unlucky. */
+        /* A frame that is also invalid is damaged, not unlucky. */
         send_bytes(lay_out(&good[4], 1), 3);
         setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)(lowest + room), before.rlim_max});
         r = frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame);
@@ -425,7 +425,7 @@ static void test_what_a_peer_sent_is_read_although_it_left_something_unread(void
     struct frame frame;
     assert_int_equal(send(ends[1], "unread", 6, 0), 6);
     send_bytes(lay_out(&good[10], 9), 0);
-    close_fd(&ends[0]); /* resets the connection, which the receiver is told before it gets the frame */
+    close_fd(&ends[0]); /* resets the connection, which the receiver learns before it gets the frame */
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_WORKER, buffer, &frame), 1);
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_WORKER, buffer, &frame), 0);
 }
@@ -526,7 +526,7 @@ static void test_a_frame_that_cannot_be_sent_says_why(void **state)
     assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EPIPE);
 }
 
-/* Random damage to good frames, in memory that ends where the message ends: what is taken keeps the rules. */
+/* Random damage to good frames, in memory that ends with the message: accepted frames keep the rules. */
 static void test_random_bytes_are_refused_or_keep_every_rule(void **state)
 {
     (void)state;
@@ -556,7 +556,7 @@ static void test_random_bytes_are_refused_or_keep_every_rule(void **state)
         }
         free(copy);
     }
-    assert_true(taken > 1000); /* else the rest of this test saw nothing */
+    assert_true(taken > 1000); /* otherwise the rest of this test checked nothing */
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* The guard: it starts a template, tells of it, and leaves nothing behind when anybody dies. This program is the
- * pool, the caller and, started with a word, the template. */
+/* The guard: it starts a template, reports it, and leaves nothing behind after any death. This program is the
+ * pool, the caller and, if started with a word, the template. */
 #include "check.h"
 
 #include <fcntl.h>
@@ -18,10 +18,10 @@
 #include "wire/frame.h"
 
 #define PATIENCE_MS 30000
-#define ALARM_S 60 /* what a failed test leaves behind ends by itself */
+#define ALARM_S 60 /* leftovers of a failed test end by themselves */
 
 static const char *self;                         /* the path of this program */
-static const char *spill_dir = "/no/such/place"; /* which only a template would miss */
+static const char *spill_dir = "/no/such/place"; /* only a template would need it */
 
 struct guard {
     pid_t pid;
@@ -36,7 +36,7 @@ static void become_guard(const int *lifeline, const int *control, pid_t caller, 
     snprintf(number, sizeof(number), "%d:0:0", caller);
     for (int i = 0; command[i]; i++)
         argv[3 + i] = command[i];
-    /* Out of the way of 3 and 4, and then there; a stray descriptor and an odd signal state come along. */
+    /* Move them away from 3 and 4, and then there. A stray descriptor and an odd signal state come along. */
     int high_lifeline = fcntl(lifeline[1], F_DUPFD, 50), high_control = fcntl(control[1], F_DUPFD, 50);
     dup2(high_lifeline, 3);
     dup2(high_control, 4);
@@ -78,7 +78,7 @@ static void wait_readable(int fd)
     assert_int_equal(RETRY_EINTR(poll(&ready, 1, PATIENCE_MS)), 1);
 }
 
-/* The guard's report of its template: its pid; *ret_pidfd is the test's. */
+/* Return the pid of the template that the guard reports; *ret_pidfd is the test's. */
 static pid_t template_of(const struct guard *guard, int *ret_pidfd)
 {
     _Alignas(8) static uint8_t buffer[FRAME_MAX];
@@ -90,7 +90,7 @@ static pid_t template_of(const struct guard *guard, int *ret_pidfd)
     return ((const struct frame_template *)frame.body)->pid;
 }
 
-/* A line that the template wrote to its control socket. */
+/* Receive a line that the template wrote to its control socket. */
 static void line_from(const struct guard *guard, char *line, size_t size)
 {
     wait_readable(guard->control);
@@ -99,7 +99,7 @@ static void line_from(const struct guard *guard, char *line, size_t size)
     line[got] = '\0';
 }
 
-/* The daemon that the template has started. */
+/* Return a pidfd of the daemon that the template started. */
 static int daemon_of(const struct guard *guard)
 {
     char line[32];
@@ -183,7 +183,7 @@ static void test_a_descriptor_that_is_sent_to_the_guard_is_closed(void **state)
         assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
         assert_int_equal(frame_send(guard.lifeline, FRAME_DROP, 0, NULL, NULL, 0, &ends[1], 1), 0);
         close(ends[1]);
-        wait_readable(ends[0]); /* at its end */
+        wait_readable(ends[0]); /* end-of-file */
         close(ends[0]);
     }
     assert_int_equal(poll(&(struct pollfd){guard.pidfd, POLLIN, 0}, 1, 0), 0);
@@ -203,13 +203,13 @@ static void test_daemons_of_a_killed_template_are_swept(void **state)
     assert_dies(daemon);
     assert_dies(template);
     assert_ends(&guard, 0);
-    /* The lifeline tells the pool. */
+    /* The lifeline's end-of-file informs the pool. */
     char byte;
     assert_int_equal(recv(guard.lifeline, &byte, 1, 0), 0);
     close(guard.lifeline);
 }
 
-/* Opened; *ret_path is the caller's. */
+/* Make the directory and return it opened. The caller frees *ret_path. */
 static int make_in(const char *directory, const char *name, char **ret_path)
 {
     assert_true(asprintf(ret_path, "%s/%s", directory, name) > 0);
@@ -261,6 +261,34 @@ static void test_what_a_template_left_in_the_spill_directory_is_removed(void **s
     remove_directory(directory);
 }
 
+/* A guard that is killed just after it has killed its template leaves no directory for others to find. */
+static void test_a_base_is_removed_before_its_template_is_killed(void **state)
+{
+    (void)state;
+    char *directory = make_directory(), *base;
+    int lock = make_in(directory, BASE_NAME "0123456789ab", &base);
+    for (int i = 0; i < 2000; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "%d", i);
+        close(openat(lock, name, O_WRONLY | O_CREAT, 0600));
+    }
+    close(lock);
+    spill_dir = directory;
+    char *const command[] = {(char *)self, (char *)"hold", base, NULL};
+    struct guard guard = start_as(getpid(), command);
+    char line[32];
+    line_from(&guard, line, sizeof(line));
+    int pidfd;
+    template_of(&guard, &pidfd);
+    close(guard.lifeline);
+    assert_dies(pidfd);
+    assert_int_equal(count_entries(directory), 0);
+    assert_ends(&guard, 0);
+    spill_dir = "/no/such/place";
+    free(base);
+    remove_directory(directory);
+}
+
 static void test_a_template_that_ends_by_itself_ends_the_guard(void **state)
 {
     (void)state;
@@ -287,7 +315,7 @@ static void test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeli
             for (;;)
                 pause();
         }
-        struct frame_start any = {.worker_id = ""}; /* the kind of frame that carries three descriptors */
+        struct frame_start any = {.worker_id = ""}; /* the only kind of frame that carries three descriptors */
         struct iovec tail = {&holder, sizeof(holder)};
         frame_send(pidfds[1], FRAME_START, (uint64_t)holder, &any, &tail, 0, told, 3);
         for (;;)
@@ -303,7 +331,7 @@ static void test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeli
     for (int i = 0; i < 3; i++)
         assert_dies(TAKE_FD(frame.fds[i]));
     kill((pid_t)frame.head.id, SIGKILL);
-    while (waitpid(-1, NULL, 0) > 0) /* we are a subreaper: the guard and the holder fell to us */
+    while (waitpid(-1, NULL, 0) > 0) /* we are a subreaper: the guard and the holder became our children */
         continue;
     close(pidfds[0]);
 }
@@ -340,7 +368,8 @@ static void test_a_guard_that_a_person_starts_explains_itself(void **state)
     close(told[0]);
 }
 
-/* The template's side. */
+/* ---- the template's side
+ * ---------------------------------------------------------------------------------------- */
 
 static _Noreturn void last(void)
 {
@@ -362,7 +391,7 @@ static _Noreturn void look(void)
     for (int number = 1; number <= SIGRTMAX; number++) {
         struct sigaction action;
         if (sigaction(number, NULL, &action) == 0)
-            ignored += action.sa_handler == SIG_IGN; /* a handler does not outlive exec */
+            ignored += action.sa_handler == SIG_IGN; /* a handler does not survive exec */
         blocked += sigismember(&mask, number) == 1;
     }
     char line[512];
@@ -372,6 +401,14 @@ static _Noreturn void look(void)
                  getppid(), getsid(0), major(null.st_rdev), minor(null.st_rdev), S_ISSOCK(socket.st_mode), highest,
                  blocked, ignored, environ[0]);
     send(3, line, (size_t)size, 0);
+    last();
+}
+
+static _Noreturn void hold(const char *base)
+{
+    int lock = open(base, O_RDONLY | O_DIRECTORY);
+    flock(lock, LOCK_EX);
+    send(3, "held", strlen("held"), 0);
     last();
 }
 
@@ -397,6 +434,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "look") == 0)
         look();
+    if (argc > 2 && strcmp(argv[1], "hold") == 0)
+        hold(argv[2]);
     if (argc > 1 && strcmp(argv[1], "daemonise") == 0)
         daemonise();
     if (argc > 1)
@@ -413,6 +452,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_descriptor_that_is_sent_to_the_guard_is_closed),
         cmocka_unit_test(test_daemons_of_a_killed_template_are_swept),
         cmocka_unit_test(test_what_a_template_left_in_the_spill_directory_is_removed),
+        cmocka_unit_test(test_a_base_is_removed_before_its_template_is_killed),
         cmocka_unit_test(test_a_template_that_ends_by_itself_ends_the_guard),
         cmocka_unit_test(test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeline),
         cmocka_unit_test(test_a_guard_whose_caller_died_first_starts_nothing),

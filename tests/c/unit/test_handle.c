@@ -1,4 +1,4 @@
-/* Handles find their objects, and nothing any more after they were dropped. */
+/* Handles find their objects, and nothing after they were dropped. */
 #include "base/handle.h"
 #include "check.h"
 
@@ -22,7 +22,7 @@ static void test_random_use_agrees_with_a_list(void **state)
         } else if (random_below(&seed, 2)) {
             stale[n_stale++ % STALE] = live[i];
             handle_drop(&table, live[i]);
-            handle_drop(&table, live[i]); /* once more changes nothing */
+            handle_drop(&table, live[i]); /* a second time changes nothing */
             live[i] = 0;
             n--;
         }

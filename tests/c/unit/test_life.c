@@ -1,5 +1,5 @@
-/* The two tables of lib/pool/call.c and lib/pool/worker.c: each cell as docs/design.md lists it, and what must hold for any
- * table of that kind. */
+/* The tables in lib/pool/call.c and lib/pool/worker.c: each cell as docs/design.md lists it, and what must hold
+ * for any such table. */
 #include "check.h"
 #include "pool/call.h"
 #include "pool/worker.h"
@@ -74,7 +74,7 @@ static void test_every_cell_of_a_calls_life_is_the_documented_one(void **state)
     (void)state;
     for (uint8_t at = 0; at < CALL_STATES; at++) {
         for (uint8_t event = 0; event < CALL_EVENTS; event++) {
-            struct call_cell wanted = {at, event, at, 0, KEEP}; /* unlisted: it stays as it is */
+            struct call_cell wanted = {at, event, at, 0, KEEP}; /* unlisted: the state stays */
             for (size_t i = 0; i < COUNT_OF(call_cells); i++)
                 if (call_cells[i].state == at && call_cells[i].event == event)
                     wanted = call_cells[i];
@@ -114,7 +114,7 @@ static void test_a_call_is_told_on_the_step_into_done_and_no_other(void **state)
     }
 }
 
-/* Whether the outcome is decided when a call is in a state: the same on every way into it. */
+/* Return whether the outcome of a call in this state is decided: the same on every path to it. */
 static bool decided(int at)
 {
     return at == CALL_LATE || at == CALL_ENDING || at == CALL_DONE;
@@ -149,11 +149,11 @@ static void test_from_every_state_of_a_call_a_way_leads_to_its_end(void **state)
     }
     for (int at = 0; at < CALL_STATES; at++)
         assert_true(reaches[at] && reached[at]);
-    /* And what can be relied on to come brings it about: the clock alone, in a few steps; the caller's cancel; once
+    /* Events that are certain to come lead to DONE: the clock alone, in a few steps; the caller's cancel; once
      * a worker has the call, the loss of the template. */
     for (int at = 0; at < CALL_STATES; at++) {
         int now =
-            at == CALL_AHEAD ? call_life[at][CALL_RECALL].next : at; /* which comes before the two (call_end) */
+            at == CALL_AHEAD ? call_life[at][CALL_RECALL].next : at; /* call_end recalls before both events */
         assert_int_equal(call_life[now][CALL_CANCEL].next, CALL_DONE);
         for (int steps = 0; steps < CALL_STATES; steps++)
             now = call_life[now][CALL_DUE].next;
@@ -217,7 +217,7 @@ static void test_a_worker_ends_by_being_reported_and_is_forgotten_once(void **st
         for (int event = 0; event < WORKER_EVENTS; event++) {
             const struct worker_step *step = &worker_life[at][event];
             assert_int_equal(!!(step->actions & WORKER_FORGET), step->next == WORKER_GONE);
-            /* A worker that is only lost may live; one that exited is reaped, and there is nothing to kill. */
+            /* A worker that is only lost may be alive; one that exited is reaped, so there is nothing to kill. */
             if (step->next == WORKER_GONE)
                 assert_int_equal(!!(step->actions & WORKER_KILL), event == WORKER_LOST);
             if (step->next == WORKER_ENDING && at != WORKER_ENDING)

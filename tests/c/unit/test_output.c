@@ -1,5 +1,5 @@
-/* What a call prints is kept whole up to its limit; beyond it, the head, a line that says how much is missing, and
- * the tail, never more than the limit together. */
+/* What a call prints is kept whole up to its limit. Beyond that: the head, a notice of how much is missing, and
+ * the tail, together never more than the limit. */
 #include "base/output.h"
 #include "check.h"
 
@@ -17,11 +17,11 @@ static char chunk[MOST];
 static void fill(uint64_t *seed)
 {
     for (size_t i = 0; i < MOST; i++)
-        printed[i] = (char)('a' + random_below(seed, 26)); /* no character of the mark, which starts with '\n' */
+        printed[i] = (char)('a' + random_below(seed, 26)); /* no character of the notice, which starts with '\n' */
 }
 
-/* Compares with what should have been kept of the first `n` bytes of `text`, which have no newline. A character of at
- * most `widest` bytes may be missing at the cuts. */
+/* Compare with what should have been kept of the first `n` bytes of `text`, which have no newline. A character
+ * of at most `widest` bytes may be missing at the cuts. */
 static void assert_kept_of(const char *text, size_t widest, const char *taken, size_t size, bool truncated,
                            size_t n, size_t limit)
 {
@@ -86,7 +86,7 @@ static void test_random_chunks_and_limits_agree_with_the_whole_text(void **state
         char *taken = output_take(&output, &size, &truncated);
         assert_kept(taken, size, truncated, n, limit);
         free(taken);
-        assert_int_equal(output.total, 0); /* and the next call starts anew */
+        assert_int_equal(output.total, 0); /* the next call starts afresh */
     }
     output_reset(&output, 1);
     free(output.bytes);
@@ -112,7 +112,7 @@ static void test_the_exact_limit_is_not_truncated_and_one_more_byte_is(void **st
     }
 }
 
-/* No cut is inside a character, however wide they are and however the limit falls. */
+/* No cut splits a character, however wide the characters are and wherever the limit falls. */
 static void test_characters_of_utf8_are_kept_whole(void **state)
 {
     (void)state;
@@ -141,7 +141,7 @@ static void test_characters_of_utf8_are_kept_whole(void **state)
     }
 }
 
-/* Bytes that are no UTF-8 are nobody's middle. */
+/* Bytes that are not UTF-8 belong to no character. */
 static void test_bytes_that_are_no_characters_are_kept(void **state)
 {
     (void)state;
@@ -181,7 +181,7 @@ static void test_a_pipe_is_read_as_far_as_it_goes(void **state)
     output_reset(&output, MOST);
     assert_int_equal(output_read(&output, ends[0], 1000), -EAGAIN);
     assert_int_equal(write(ends[1], printed, 30000), 30000);
-    assert_int_equal(output_read(&output, ends[0], 1000), 1); /* it may take more than asked, but stops */
+    assert_int_equal(output_read(&output, ends[0], 1000), 1); /* it may read more than asked for, but stops */
     assert_int_equal(output_read(&output, ends[0], 1 << 20), -EAGAIN);
     assert_int_equal(output.total, 30000);
     close(ends[1]);
@@ -191,12 +191,12 @@ static void test_a_pipe_is_read_as_far_as_it_goes(void **state)
     output_reset(&output, 1);
 }
 
-/* What is told of a text for which there was no memory is what was printed, and nothing that lay in memory. */
+/* Without memory, the result contains only bytes that were printed, and nothing else that lay in memory. */
 static void test_without_memory_less_is_kept_and_nothing_else(void **state)
 {
     (void)state;
 #ifdef __SANITIZE_ADDRESS__
-    skip(); /* it reserves more than the limit below */
+    skip(); /* ASan reserves more than the limit below */
 #endif
     static char much[64 << 20];
     memset(much, 'b', sizeof(much));

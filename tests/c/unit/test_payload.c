@@ -1,10 +1,10 @@
-/* A payload comes out as it went in, and no damage to it makes the reader leave its bytes. */
+/* A payload is read as it was written, and no damage to it makes the reader leave its bytes. */
 #include "check.h"
 #include "wire/payload.h"
 
 #define ROUNDS 400
 
-/* At most so many random segments, of sizes around the alignment; the caller frees each and the array. */
+/* Return up to `most` random segments, of sizes around the alignment. The caller frees each and the array. */
 static struct iovec *random_segments(uint64_t *seed, uint32_t most, uint32_t *ret_n)
 {
     uint32_t n = 1 + random_below(seed, most);
@@ -29,7 +29,7 @@ static void free_segments(struct iovec *segments, uint32_t n)
     free(segments);
 }
 
-/* The payload in memory that ends where it ends, so that a sanitizer sees a read beyond it. */
+/* Return the payload in memory that ends with it, so that a sanitizer sees a read beyond it. */
 static uint8_t *lay_out(const struct iovec *segments, uint32_t n, uint64_t *ret_size)
 {
     assert_int_equal(payload_size(segments, n, ret_size), 0);
@@ -179,7 +179,7 @@ static void test_lengths_that_overflow_are_refused(void **state)
         memcpy(bytes + 8, &lengths[i], 8);
         assert_int_equal(payload_parse(bytes, size, &got, &n), -EBADMSG);
     }
-    /* Around the end of all numbers and back: the second segment would end where the payload does. */
+    /* A length that wraps around 2^64: the second segment would end where the payload does. */
     const uint64_t around[] = {-(uint64_t)64, size};
     struct iovec *got;
     uint32_t n;

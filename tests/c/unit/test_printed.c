@@ -1,5 +1,5 @@
-/* What waits in the memory that a worker shares with the pool is added to what came through its pipes, once; and whatever
- * else a worker writes there, the pool reads no more than there is. */
+/* The printed buffer's contents are added once to what came through the pipes. Whatever else a worker writes
+ * there, the pool reads within the bounds. */
 #include "check.h"
 #include "wire/printed.h"
 
@@ -73,7 +73,7 @@ static void test_a_piece_that_went_through_the_pipe_is_not_told_again(void **sta
     for (int limit = 1; limit < 3000; limit += 7) {
         struct world world;
         open_world(&world, 4000);
-        /* The piece under way when the worker died, and what was behind it. */
+        /* The piece being written when the worker died, and what followed it. */
         wait_in(&world, PRINTED_OUT, "piece\nrest\n", 8);
         world.printed->streams[PRINTED_OUT].writing = 6;
         for (int i = 0; i < limit; i++)
@@ -88,7 +88,7 @@ static void test_a_piece_that_went_through_the_pipe_is_not_told_again(void **sta
     }
 }
 
-/* The end is looked for in a ring, and as far as that reaches. */
+/* The end is looked for in a ring, as far as that reaches. */
 static void test_the_end_of_an_output_that_was_cut_is_known(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Spills of every kind carry payloads whole; what can still be written to, or is no spill, is not mapped. */
+/* Spills of every kind carry payloads whole. A file that can still be written to, or is not a spill, is not
+ * mapped. */
 #include "check.h"
 #include "wire/payload.h"
 #include "wire/spill.h"
@@ -35,7 +36,7 @@ static int close_spills(void **state)
     return left == 0 && fds_after == fds_before ? 0 : -1;
 }
 
-/* A file of the spill directory's file system, with some bytes, open for writing too. */
+/* Return a file on the spill directory's file system, with some bytes, open for writing. */
 static int open_file(void)
 {
     int fd = openat(spills.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -76,7 +77,7 @@ static void assert_segments(void *base, uint64_t size, const struct iovec *wante
 static void test_every_kind_carries_segments_whole(void **state)
 {
     (void)state;
-    enum { N = 3000 }; /* more than one writev takes */
+    enum { N = 3000 }; /* more than one writev(2) takes */
     static char bytes[N];
     struct iovec segments[N];
     for (size_t i = 0; i < N; i++) {
@@ -216,7 +217,7 @@ static void test_what_is_no_spill_is_refused(void **state)
         open("/dev/zero", O_RDWR | O_CLOEXEC),
         open(directory, O_RDONLY | O_CLOEXEC),
         open(directory, O_PATH | O_CLOEXEC),
-        open("/proc/self/status", O_RDONLY | O_CLOEXEC), /* a regular file, of another file system */
+        open("/proc/self/status", O_RDONLY | O_CLOEXEC), /* a regular file on another file system */
         socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
     };
     for (size_t i = 0; i < COUNT_OF(others); i++) {
@@ -262,7 +263,7 @@ static void test_a_directory_that_cannot_be_used_says_why(void **state)
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
     assert_int_equal(spill_dir_open(path, &other, &error), -ENAMETOOLONG);
-    int r = spill_dir_open("/proc", &other, &error); /* a file system that takes no files, from nobody */
+    int r = spill_dir_open("/proc", &other, &error); /* a file system on which nobody can make files */
     assert_true(r == -ENOENT || r == -EACCES || r == -EPERM || r == -EROFS);
     if (geteuid() != 0) {
         assert_int_equal(spill_dir_open("/", &other, &error), -EACCES);
@@ -278,7 +279,7 @@ static void test_a_file_size_limit_is_an_error_and_leaves_nothing(void **state)
     const struct iovec segment = {bytes, sizeof(bytes)};
     struct rlimit before, low;
     getrlimit(RLIMIT_FSIZE, &before);
-    low = (struct rlimit){50000, before.rlim_max}; /* in the middle of a write: it is cut short, then fails */
+    low = (struct rlimit){50000, before.rlim_max}; /* in the middle of a write: that is cut short, then fails */
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &low);
     int fd = 4242;
@@ -292,7 +293,7 @@ static void test_a_file_size_limit_is_an_error_and_leaves_nothing(void **state)
     assert_true(fd == 4242 && size == 4242);
 }
 
-/* As an ordinary user: root may open whatever it likes. */
+/* As an ordinary user: root may open anything. */
 static void test_a_mask_that_lets_nobody_read_does_not_keep_a_spill_from_being_read(void **state)
 {
     (void)state;
@@ -382,7 +383,7 @@ static void test_a_sealed_spill_needs_no_directory(void **state)
     void *base;
     assert_int_equal(spill_write(&memory, &segment, 1, &fd, &size, NULL), 0);
     assert_int_equal(spill_prove_sealed(fd), 0);
-    int writer = open_again(fd, O_RDWR); /* which is granted, and is of no use */
+    int writer = open_again(fd, O_RDWR); /* granted, but useless */
     assert_true(writer >= 0);
     assert_int_equal(pwrite(writer, "x", 1, 0), -1);
     assert_int_equal(ftruncate(writer, 0), -1);
@@ -409,7 +410,7 @@ static void test_a_file_with_a_name_is_no_spill(void **state)
     close(reader);
 }
 
-/* Whose breaking would else be waited for, as long as proc(5) says in lease-break-time. */
+/* Without O_NONBLOCK, open(2) would wait for the lease's holder, as long as lease-break-time says (proc(5)). */
 static void test_no_proof_of_a_file_under_a_lease_and_no_waiting_for_it(void **state)
 {
     (void)state;
@@ -479,7 +480,7 @@ static void test_without_descriptors_nothing_is_left(void **state)
     }
 }
 
-/* Last, as it changes the whole process. */
+/* Must be last: it changes the whole process. */
 static void test_a_full_file_system_is_an_error_and_small_spills_go_on(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The sweep: whatever a subreaper's children started is found and killed, and nothing else. */
+/* The sweep: everything that a subreaper's children started is found and killed, and nothing else. */
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -18,9 +18,9 @@
 #include "process/sweep.h"
 
 #define PATIENCE_NS (15 * NS_PER_S) /* less than ALARM_S, which would hide a failure */
-#define ALARM_S 20                  /* a process that a failed test leaves behind ends by itself */
+#define ALARM_S 20                  /* leftovers of a failed test end by themselves */
 
-/* Lets a child tell when it stands where the test wants it. */
+/* Report to the test that a child has got where the test wants it. */
 static void tell(int fd)
 {
     if (write(fd, "x", 1) != 1)
@@ -144,7 +144,7 @@ static void test_more_children_than_one_read_returns_are_all_seen(void **state)
     no_child_is_left();
 }
 
-/* Daemons by the book: fork, setsid, fork. */
+/* Make a daemon by the book: fork, setsid, fork. */
 static void daemonise(int pipe)
 {
     pid_t first = fork();
@@ -176,7 +176,7 @@ static void test_what_is_below_a_subreaper_dies_before_it(void **state)
     close(pipes[1]);
     assert_int_equal(waitpid(child, &status, WUNTRACED), child);
     sweep_below(child, PATIENCE_NS);
-    /* No daemon holds the pipe any more, but the child does: it is stopped, and has reaped none of them. */
+    /* No daemon holds the pipe any more. The child still does: it is stopped, and has reaped none of them. */
     char byte;
     struct pollfd watched = {.fd = pipes[0], .events = POLLIN};
     assert_int_equal(poll(&watched, 1, 0), 0);
@@ -236,7 +236,7 @@ static void test_a_deep_tree_in_sessions_of_their_own_dies_to_the_last(void **st
     }
     hear(pipes[0], 61);
     close(pipes[1]);
-    /* Nobody reaps: each look finds what fell to us by the deaths that the one before brought about. */
+    /* Nobody reaps. Each look finds the processes that became our children by the deaths of the look before. */
     struct pollfd last = {pipes[0], POLLIN, 0};
     for (int64_t end = now_ns() + PATIENCE_NS; now_ns() < end && poll(&last, 1, 1) == 0;)
         sweep_children(kill_one, &(pid_t){0});
@@ -249,7 +249,7 @@ static void test_a_deep_tree_in_sessions_of_their_own_dies_to_the_last(void **st
 static void test_a_kill_spares_siblings_and_ourselves(void **state)
 {
     (void)state;
-    pid_t spared = sleeper(); /* in our own process group, as the victim is */
+    pid_t spared = sleeper(); /* in our own process group, like the victim */
     pid_t victim = sleeper();
     sweep_kill_tree(victim, &(pid_t){0});
     int status;
@@ -259,7 +259,7 @@ static void test_a_kill_spares_siblings_and_ourselves(void **state)
     assert_int_equal(sweep_all(PATIENCE_NS), 0);
 }
 
-/* How many processes a bomb may make in all: enough to be lost in, and an end if the sweep fails. */
+/* The most processes that a bomb makes: enough to get lost in, and an end if the sweep fails. */
 #define BOMB_MAX 1500
 
 static _Noreturn void explode(atomic_int *made, bool sessions)
@@ -305,9 +305,9 @@ static void test_a_fork_bomb_whose_every_process_leads_a_session_is_beaten(void 
     sweep_a_bomb(true);
 }
 
-/* ---- marks ---------------------------------------------------------------------------------------------------- */
+/* ---- marks -------------------------------------------------------------------------------------------------- */
 
-/* Becomes a shell without an environment, which nothing but the kernel knows to be a descendant. */
+/* Become a shell without an environment: only the kernel knows it as a descendant. */
 static _Noreturn void become_another(int tell_to)
 {
     char command[64];
@@ -317,7 +317,7 @@ static _Noreturn void become_another(int tell_to)
     _exit(127);
 }
 
-/* A child that carries the mark, if it is not 0, and leaves another program behind in a session of its own. */
+/* Start a child that carries the mark, if nonzero, and leaves another program behind in a session of its own. */
 static void start_marked(uint64_t mark, int tell_to)
 {
     if (fork() != 0)

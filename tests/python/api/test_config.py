@@ -21,7 +21,7 @@ from pinfold import (
     LocalBackend,
     WorkerConfig,
 )
-from pinfold._host import cpus
+from pinfold._host import cpus as host_cpus
 
 NAMES = (
     "MAX_WORKERS",
@@ -353,7 +353,7 @@ def test_the_cpus_are_those_of_the_affinity() -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert cpus.usable_cpus() == 1
+        assert host_cpus.usable_cpus() == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -363,7 +363,7 @@ V1_PERIOD = "cpu/a/cpu.cfs_period_us"
 
 
 @pytest.mark.parametrize(
-    ("line", "files", "usable"),
+    ("line", "files", "cpus"),
     [
         ("0::/a/b", {"a/b/cpu.max": "150000 100000"}, 2),
         ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "100000 100000"}, 1),
@@ -375,16 +375,16 @@ V1_PERIOD = "cpu/a/cpu.cfs_period_us"
     ],
 )
 def test_the_cpus_are_bounded_by_the_quota_of_the_cgroups(
-    line: str, files: dict[str, str], usable: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: str, files: dict[str, str], cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "own").write_text(f"{line}\n")
-    monkeypatch.setattr(cpus, "_OWN", tmp_path / "own")
-    monkeypatch.setattr(cpus, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(host_cpus, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(host_cpus, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert cpus.usable_cpus() == usable
+    assert host_cpus.usable_cpus() == cpus
 
 
 @pytest.mark.parametrize("python", ["/nonexistent/python", "no-such-python", "/tmp", "/etc/passwd"])

@@ -417,11 +417,11 @@ def test_a_result_is_still_there_when_memory_ran_out_as_it_was_taken(
     testcapi = pytest.importorskip("_testcapi")
     backend._engine.prepare()
     pool = backend._engine.pool()
-    segments = backend._engine.request_of(SQUARE, "data", Limits())
+    segments = backend._engine.calls.request_of(SQUARE, "data", Limits())
     queue = pool.queue() if way.endswith("queue") else None
     for failing in range(12):
         asked = Asked()
-        pool.submit(asked, segments, queue, 1000 + failing, FOREVER, 0, 0, 0, FOREVER, 0, 0)
+        pool.submit(asked, segments, queue, 1000 + failing, FOREVER, 0, (0, 0, 0, FOREVER, 0, 0))
         until_ended(backend, failing + 1)
         take: Callable[..., Any]
         if queue is not None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
@@ -129,6 +129,66 @@ def test_a_killed_caller_leaves_nothing_of_its_boxes(
         select.select([], [], [], 0.01)
     _kill_after(caller, 0.3, *{"": (), "guard": (guard,), "template": (template,)}[victim])
     leftovers()
+
+
+IDLE = """
+import sys, pinfold
+spill_dir, isolation, sandbox = sys.argv[1:]
+config = pinfold.WorkerConfig(
+    spill_dir=spill_dir, isolation=isolation, sandbox=sandbox, preload=["decimal"]
+)
+backend = pinfold.LocalBackend(config)
+backend.submit(pinfold.WorkerCall("def f(): pass", "f")).result()
+print("idle", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def _idle_caller(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    caller = subprocess.Popen(
+        [sys.executable, "-c", IDLE, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with caller:
+        yield caller
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_caller_and_its_guard_killed_as_the_template_starts_leave_nothing_behind(
+    spill_dir: Path, leftovers: Callable[[], None], isolation: str
+) -> None:
+    with _idle_caller(spill_dir, isolation, "none") as caller:
+        while not list(spill_dir.glob(".pinfold-box-*")):
+            pass
+        guard, template = _guard_and_template(caller.pid)
+        os.kill(template, signal.SIGSTOP)  # most often before it serves
+        os.kill(caller.pid, signal.SIGKILL)
+        os.kill(guard, signal.SIGKILL)
+    leftovers()
+
+
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+@pytest.mark.parametrize("level", ["none", "standard", "strict"])
+def test_what_stays_when_nobody_is_left_to_clear_up_goes_with_the_next_pool(
+    spill_dir: Path, make_backend: MakeBackend, isolation: str, level: str
+) -> None:
+    if level != "none" and not level_is_there(level):
+        pytest.skip("not to be had here")
+    with _idle_caller(spill_dir, isolation, level) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "idle\n"
+        guard, template = _guard_and_template(caller.pid)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (template, guard, caller.pid):  # one that dies wakes up those below it
+                os.kill(pid, number)
+    left = list(spill_dir.glob(".pinfold-box-*"))
+    assert len(left) == 1
+    with make_backend() as backend:
+        assert backend.submit(WorkerCall("def f(): return 1", "f")).result().value == 1
+        assert not left[0].exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives up root")

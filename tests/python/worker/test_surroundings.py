@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ import pytest
 
 from boxes import level_is_there
 from conftest import MakeBackend
-from pinfold import LocalBackend, WorkerCall
+from pinfold import LocalBackend, WorkerCall, WorkerResult
 from pinfold.config import DEFAULT_ENV_WHITELIST
+from programs import answers
 
 MODES = ("fresh", "reuse", "spawn")
 
@@ -289,8 +293,6 @@ def test_a_module_that_shadows_one_breaks_neither_values_nor_errors(
         "def f(x): return [x, date(2000, 1, 1)]\n"
         "def g(): raise ValueError('told')\n"
     )
-    import datetime
-
     today = datetime.datetime(2026, 1, 2)
     got = value(backend, code, today, python_path=[tmp_path])
     assert got == [today, datetime.date(2000, 1, 1)]
@@ -298,6 +300,76 @@ def test_a_module_that_shadows_one_breaks_neither_values_nor_errors(
     error = backend.submit(call, deadline_s=60).result().error
     assert error is not None
     assert 'File "user_code.py", line 3, in g' in error.stderr
+
+
+# Each tells that it is the user's; that of `decimal` has the library's names, too.
+USERS_OWN = {
+    "random": "HERE = 1\n",
+    "token": "HERE = 1\n",
+    "decimal": "from _decimal import *\nHERE = 1\n",
+    "datetime": "HERE = 1\n",
+    "traceback": "HERE = 1\n",
+    "linecache": "HERE = 1\n",
+    "logging": "HERE = 1\n",
+    "warnings": "HERE = 1\n",
+    "contextlib": "HERE = 1\n",
+}
+
+
+@pytest.mark.parametrize("preloads", [True, False])
+@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+def test_a_pools_own_module_named_as_one_of_the_library_is_what_calls_find(
+    make_backend: MakeBackend, tmp_path: Path, isolation: str, preloads: bool
+) -> None:
+    for name, text in USERS_OWN.items():
+        write(tmp_path / "pools" / f"{name}.py", text)
+    write(tmp_path / "calls/token.py", "HERE = 2\n")
+    write(tmp_path / "calls/heapq.py", "HERE = 2\n")
+    setup = f"import {', '.join(USERS_OWN)}\ndef after_fork():\n    import token; token.HERE"
+    backend = make_backend(
+        isolation=isolation,
+        max_workers=1,
+        python_path=[tmp_path / "pools"],
+        preload=list(USERS_OWN) if preloads else [],
+        setup=setup if preloads else None,
+    )
+    code = f"""
+from importlib import import_module
+from _datetime import date
+from fractions import Fraction
+from _decimal import Decimal
+def f(x):
+    found = {{name: getattr(import_module(name), "HERE", 0) for name in {[*USERS_OWN, "heapq"]}}}
+    return found, [x, date(2000, 1, 1), Fraction(1, 3), Decimal("1.5")]
+async def coroutine(): return 1
+def told(): raise ValueError("told")
+def replaces():
+    import sys, types
+    sys.modules["random"] = sys.modules["bisect"] = types.ModuleType("another")
+"""
+    today = datetime.datetime(2026, 1, 2)
+    carried = [today, datetime.date(2000, 1, 1), Fraction(1, 3), Decimal("1.5")]
+    pools = {**dict.fromkeys(USERS_OWN, 1), "heapq": 0}
+    calls = {**pools, "token": 2, "heapq": 2}
+    pids = set()
+    for _ in range(3):
+        for path, found in (([], pools), ([tmp_path / "calls"], calls)):
+
+            def run(name: str, *args: object) -> WorkerResult:
+                call = WorkerCall(code, name, args=list(args), python_path=path)  # noqa: B023
+                return backend.submit(call, deadline_s=60).result()
+
+            result = run("f", today)
+            assert result.unwrap() == (found, carried)
+            assert result.metrics is not None
+            pids.add(result.metrics.worker_pid)
+            error = run("told").error
+            assert error is not None
+            assert "\nValueError: told\n" in error.stderr
+            assert 'raise ValueError("told")' in error.stderr
+            assert run("coroutine").unwrap() == 1
+            assert run("replaces").unwrap() is None
+    assert isolation == "fresh" or len(pids) == 1
 
 
 ALIASES = """
@@ -467,10 +539,10 @@ def test_a_process_of_a_boxed_call_imports_its_source(
 
 
 def test_a_stack_and_a_chain_name_the_file_alone(either: LocalBackend) -> None:
-    result = either.submit(WorkerCall("def f():\n    while True: pass\n", "f"), deadline_s=0.3)
-    error = result.result().error
-    assert error is not None
-    assert error.stack.count('File "user_code.py", line 2 in f\n') == 1
+    hangs = WorkerCall("def f():\n    while True: pass\n", "f")
+    *_, result = answers(lambda: either.submit(hangs, deadline_s=0.3).result())
+    assert result.error is not None
+    assert result.error.stack.count('File "user_code.py", line 2 in f\n') == 1
     told = text(
         either, "def f():\n    try: 1 / 0\n    except Exception as e: raise KeyError from e\n"
     )

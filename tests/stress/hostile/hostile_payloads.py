@@ -99,7 +99,7 @@ os._exit(0)
     Program(
         "one_hole_many_times",
         "refers to one segment many times",
-        "item = items([tag(OURS + 4, integer(1))] * 1000)\ndeliver(laid_out([item, bytes(100000)]))",
+        "item = items([tag(OURS + 4, integer(1))] * 1000)\ndeliver(laid_out([item, bytes(100000)]))\nos._exit(0)",
         kind="H",
         sent=120_000,
         check=fine,

@@ -3,8 +3,13 @@ those that the sweep does not catch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hostile_base import MIB, Program, changes, harmless, kept
-from pinfold import Limits
+from pinfold import Limits, WorkerResult
+
+Check = Callable[[WorkerResult, dict[str, Any]], bool]
 
 # Processes that share one memory and live for some 30 microseconds each: the next is there before
 # anybody has seen the last. All end at a time, and then open a file to cut it (Landlock knows a right to truncate, and none to collapse).
@@ -40,108 +45,102 @@ def hops(chains, seconds, path=b""):
 """
 
 
-def linger(make: str, *, then: str = "") -> str:
-    """Sends a spill, and changes it when it has long been taken, if it is let live so long."""
-    return f"""
-data = array(1 << 20)
-{make}
-send_spill(reader, len(data))
-time.sleep(0.4)
-fd = open_again()
-os.pwrite(fd, b"b" * 4096, len(data) - 4096)
-time.sleep(0.3)
-cut(fd)
-time.sleep(0.3)
-os._exit(0)
-"""
+EXIT = "os._exit(0)"
+STAY = "time.sleep(2)"
 
 
-NAMED = """
-fd, name = named(w, data)
-reader = reader_of(fd)
-os.close(fd)
-"""
+def sends(
+    name: str,
+    tries: str,
+    make: str,
+    *,
+    fd: str = "reader",
+    size: str = "len(data)",
+    end: str = EXIT,
+    check: Check = changes,
+    **others: Any,
+) -> Program:
+    """One that sends `fd` as the spill of its result when it has made it of `data`, an array."""
+    body = f"data = array(1 << 20)\n{make}\nsend_spill({fd}, {size})\n{end}"
+    return Program(name, tries, body, kind="C", check=check, **others)
 
-SENT = "send_spill(reader, len(data))\nos._exit(0)"
+
+WRITE = 'os.pwrite(fd, b"b" * 4096, len(data) - 4096)'
+
+
+def lingers(name: str, tries: str, make: str, write: str = WRITE) -> Program:
+    """One that changes its spill when that has long been taken, if it is let live so long."""
+    change = f"time.sleep(0.4)\nfd = open_again()\n{write}\ntime.sleep(0.3)\ncut(fd)"
+    end = f"{change}\ntime.sleep(0.3)\n{EXIT}"
+    return sends(name, tries, make, end=end, neighbours=False)
+
+
+def scribbles(name: str, tries: str, make: str, fd: str) -> Program:
+    """One that writes to its spill by a mapping, `view`."""
+    write = "for _ in range(10):\n    time.sleep(0.1)\n    view[-4096:] = b'b' * 4096"
+    make = f"import mmap\n{make}"
+    return sends(name, tries, make, fd=fd, end=f"{write}\n{EXIT}", neighbours=False)
+
+
+NAMED = "fd, name = named(w, data)\nreader = reader_of(fd)\nos.close(fd)"
+UNNAMED = "fd = unnamed(w, data)\nreader = reader_of(fd)\nos.close(fd)"
+LEASE = "fcntl.fcntl(reader, 1024, 1)"
+OPEN_PLANTED = "fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\n"
+CUT_PLANTED = OPEN_PLANTED + "cut(fd)\nreturn 'cut'"
+
+
+def memfd(seals: int | None = None) -> str:
+    made = "memfd(data)" if seals is None else f"memfd(data, {seals})"
+    return f"fd = {made}\nreader = reader_of(fd)"
+
 
 PROGRAMS: list[Program] = [
-    Program(
+    sends(
         "outrun_sweep",
         "outlasts the sweep by forking faster than it kills, then cuts the spill that was sent",
-        HOPS
-        + "data = array(1 << 20)\n"
-        + NAMED
-        + "hops(24, 1.5, name.encode())\nsend_spill(reader, len(data))\ntime.sleep(2)",
-        kind="C",
+        f"{HOPS}{NAMED}\nhops(24, 1.5, name.encode())",
+        end=STAY,
         neighbours=False,
-        check=changes,
         times=3,
     ),
-    Program(
+    sends(
         "outrun_sweep_quietly",
         "the same, with few processes in sessions of their own",
-        HOPS
-        + "data = array(1 << 20)\n"
-        + NAMED
-        + "hops(6, 1.5, name.encode())\nsend_spill(reader, len(data))\ntime.sleep(2)",
-        kind="C",
+        f"{HOPS}{NAMED}\nhops(6, 1.5, name.encode())",
+        end=STAY,
         neighbours=False,
-        check=changes,
         times=2,
     ),
-    Program(
+    sends(
         "outrun_sweep_memfd",
         "the same, with a memfd that is not sealed, open in those processes",
-        HOPS
-        + """
-data = array(1 << 20)
-fd = memfd(data, 0)
-reader = reader_of(fd)
-hops(16, 1.3, b"/proc/self/fd/%d" % fd)
-send_spill(reader, len(data))
-time.sleep(2)
-""",
-        kind="C",
+        f"{HOPS}{memfd(0)}\nhops(16, 1.3, b'/proc/self/fd/%d' % fd)",
+        end=STAY,
         neighbours=False,
-        check=changes,
     ),
-    Program(
-        "named_spill",
-        "sends a file with a name; a later call cuts it",
-        "data = array(1 << 20)\n" + NAMED + SENT,
-        then="fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\ncut(fd)\nreturn 'cut'",
-        kind="C",
-        check=changes,
-    ),
-    Program(
+    sends("named_spill", "sends a file with a name; a later call cuts it", NAMED, then=CUT_PLANTED),
+    sends(
         "named_spill_written",
         "sends a file with a name; a later call writes to it",
-        "data = array(1 << 20)\n" + NAMED + SENT,
-        then="fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\nreturn os.pwrite(fd, b'b' * 4096, 1 << 19)",
-        kind="C",
-        check=changes,
+        NAMED,
+        then=OPEN_PLANTED + "return os.pwrite(fd, b'b' * 4096, 1 << 19)",
     ),
-    Program(
+    sends(
         "linked_spill",
         "sends a file without a name, gives it one; a later call cuts it",
         """
-data = array(1 << 20)
 fd = unnamed(w, data)
 reader = reader_of(fd)
 if libc.linkat(fd, b"", -100, (spills(w) + "/" + w["planted"]).encode(), 0x1000) < 0:
     raise OSError(ctypes.get_errno(), "linkat")
 os.close(fd)
-send_spill(reader, len(data))
-os._exit(0)
 """,
-        then="fd = os.open(spills(w) + '/' + w['planted'], os.O_RDWR)\ncut(fd)\nreturn 'cut'",
-        kind="C",
-        check=changes,
+        then=CUT_PLANTED,
     ),
-    Program(
+    sends(
         "break_lease",
         "opens a neighbour's spill over and over while the pool has a lease on it",
-        "data = array(1 << 20)\n" + NAMED + SENT,
+        NAMED,
         accomplice="""
 name = spills(w) + "/" + w["planted"]
 end = time.monotonic() + 3.5
@@ -151,149 +150,79 @@ while time.monotonic() < end:
         try: os.close(os.open(name, os.O_RDWR | os.O_NONBLOCK))
         except OSError: pass
 """,
-        kind="C",
         times=30,
         check=harmless,
     ),
-    Program(
+    sends(
         "leased_spill",
         "holds a write lease on the spill that it sends",
-        """
-data = array(1 << 20)
-fd = unnamed(w, data)
-reader = reader_of(fd)
-os.close(fd)
-fcntl.fcntl(reader, 1024, 1)
-send_spill(reader, len(data))
-os._exit(0)
-""",
-        kind="C",
+        f"{UNNAMED}\n{LEASE}",
         check=harmless,
     ),
-    Program(
+    sends(
         "leased_named_spill",
         "the same with a file that has a name, and lives on",
-        """
-data = array(1 << 20)
+        f"""
 fd, name = named(w, data)
 os.close(fd)
 reader = os.open(name, os.O_RDONLY)
 for n in (29, 10): signal.signal(n, signal.SIG_IGN)
-fcntl.fcntl(reader, 1024, 1)
-send_spill(reader, len(data))
-time.sleep(3)
+{LEASE}
 """,
-        kind="C",
+        end="time.sleep(3)",
         neighbours=False,
         check=harmless,
     ),
-    Program(
+    sends(
         "leased_memfd",
         "holds a lease on a memfd",
-        """
-data = array(1 << 20)
-fd = memfd(data, 0)
-reader = reader_of(fd)
-os.close(fd)
-fcntl.fcntl(reader, 1024, 1)
-send_spill(reader, len(data))
-os._exit(0)
-""",
-        kind="C",
+        f"{memfd(0)}\nos.close(fd)\n{LEASE}",
         check=harmless,
     ),
-    Program(
+    lingers(
         "lingering_spill",
         "sends its result, goes on, and changes what it sent",
-        linger(
-            "fd = unnamed(w, data)\nreader = reader_of(fd)\nos.close(fd)\n"
-            "open_again = lambda: os.open('/proc/self/fd/%d' % reader, os.O_RDWR)"
-        ),
-        kind="C",
-        neighbours=False,
-        check=changes,
+        f"{UNNAMED}\nopen_again = lambda: os.open('/proc/self/fd/%d' % reader, os.O_RDWR)",
     ),
-    Program(
+    lingers(
         "lingering_named_spill",
         "the same with a file that has a name",
-        linger(NAMED + "open_again = lambda: os.open(name, os.O_RDWR)"),
-        kind="C",
-        neighbours=False,
-        check=changes,
+        f"{NAMED}\nopen_again = lambda: os.open(name, os.O_RDWR)",
     ),
-    Program(
+    lingers(
         "lingering_scratch_spill",
         "the same with a file of its scratch directory",
-        linger(
-            "fd = os.open('own', os.O_CREAT | os.O_RDWR, 0o600)\nos.write(fd, data)\nos.close(fd)\n"
-            "reader = os.open('own', os.O_RDONLY)\nopen_again = lambda: os.open('own', os.O_RDWR)"
-        ),
-        kind="C",
-        neighbours=False,
-        check=changes,
+        "fd = os.open('own', os.O_CREAT | os.O_RDWR, 0o600)\nos.write(fd, data)\nos.close(fd)\n"
+        "reader = os.open('own', os.O_RDONLY)\nopen_again = lambda: os.open('own', os.O_RDWR)",
     ),
-    Program(
+    lingers(
         "lingering_memfd",
         "the same with a memfd that is not sealed",
-        linger("fd = memfd(data, 0)\nreader = reader_of(fd)\nopen_again = lambda: fd"),
-        kind="C",
-        neighbours=False,
-        check=changes,
+        f"{memfd(0)}\nopen_again = lambda: fd",
     ),
-    Program(
+    lingers(
         "lingering_memfd_half_sealed",
         "the same with a memfd that is sealed against growing and writing alone",
-        linger("fd = memfd(data, 12)\nreader = reader_of(fd)\nopen_again = lambda: fd").replace(
-            'os.pwrite(fd, b"b" * 4096, len(data) - 4096)', "pass"
-        ),
-        kind="C",
-        neighbours=False,
-        check=changes,
+        f"{memfd(12)}\nopen_again = lambda: fd",
+        write="pass",
     ),
-    Program(
+    scribbles(
         "lingering_memfd_mapped",
         "the same with one that is sealed against later writers, and mapped by an earlier one",
-        """
-import mmap
-data = array(1 << 20)
-fd = memfd(data, 0)
-view = mmap.mmap(fd, len(data))
-fcntl.fcntl(fd, 1033, 1 | 2 | 4 | 16)
-send_spill(fd, len(data))
-for _ in range(10):
-    time.sleep(0.1)
-    view[-4096:] = b"b" * 4096
-os._exit(0)
-""",
-        kind="C",
-        neighbours=False,
-        check=changes,
+        "fd = memfd(data, 0)\nview = mmap.mmap(fd, len(data))\nfcntl.fcntl(fd, 1033, 1 | 2 | 4 | 16)",
+        fd="fd",
     ),
-    Program(
+    scribbles(
         "mapped_spill",
         "keeps its spill mapped for writing, and no descriptor",
-        """
-import mmap
-data = array(1 << 20)
-fd = unnamed(w, data)
-reader = reader_of(fd)
-view = mmap.mmap(fd, len(data))
-os.close(fd)
-send_spill(reader, len(data))
-for _ in range(10):
-    time.sleep(0.1)
-    view[-4096:] = b"b" * 4096
-os._exit(0)
-""",
-        kind="C",
-        neighbours=False,
-        check=changes,
+        "fd = unnamed(w, data)\nreader = reader_of(fd)\nview = mmap.mmap(fd, len(data))\nos.close(fd)",
+        fd="reader",
     ),
-    Program(
+    sends(
         "memfd_with_a_hole",
         "sends a sealed memfd of which nothing was written",
-        "fd = os.memfd_create('planted', 3)\ndata = array(1 << 20)\nos.write(fd, data[:4096])\nos.ftruncate(fd, len(data))\nfcntl.fcntl(fd, 1033, 15)\nsend_spill(fd, len(data))\nos._exit(0)",
-        kind="C",
+        "fd = os.memfd_create('planted', 3)\nos.write(fd, data[:4096])\nos.ftruncate(fd, len(data))\nfcntl.fcntl(fd, 1033, 15)",
+        fd="fd",
         check=kept,
     ),
     Program(
@@ -324,11 +253,10 @@ os._exit(0)
         kind="C",
         check=kept,
     ),
-    Program(
+    sends(
         "locked_spill",
         "sends a spill on which it holds all locks that there are",
-        "data = array(1 << 20)\n" + NAMED + "import fcntl as f\nf.flock(reader, f.LOCK_EX)\n" + SENT,
-        kind="C",
+        f"{NAMED}\nimport fcntl as f\nf.flock(reader, f.LOCK_EX)",
         check=harmless,
     ),
     Program(
@@ -395,32 +323,33 @@ os._exit(0)
         "x = bytearray(60 << 20)\nfor _ in range(5):\n    if os.fork() == 0:\n        signal.alarm(5)\n        for at in range(0, len(x), 4096): x[at] = 1\n        time.sleep(4)\n        os._exit(0)\ntime.sleep(0.5)\nreturn None",
         kind="H",
     ),
-    Program(
+    sends(
         "memfd_write_only",
         "sends a sealed memfd by a descriptor that cannot be read",
-        "data = array(1 << 20)\nfd = memfd(data, 0)\nwriter = os.open('/proc/self/fd/%d' % fd, os.O_WRONLY)\nos.close(fd)\nfcntl.fcntl(writer, 1033, 15)\nsend_spill(writer, len(data))\nos._exit(0)",
-        kind="C",
+        "fd = memfd(data, 0)\nwriter = os.open('/proc/self/fd/%d' % fd, os.O_WRONLY)\nos.close(fd)\nfcntl.fcntl(writer, 1033, 15)",
+        fd="writer",
         check=kept,
     ),
-    Program(
+    sends(
         "memfd_by_path",
         "sends one by a descriptor that only names it",
-        "data = array(1 << 20)\nfd = memfd(data)\nsend_spill(os.open('/proc/self/fd/%d' % fd, os.O_PATH), len(data))\nos._exit(0)",
-        kind="C",
+        "fd = memfd(data)",
+        fd="os.open('/proc/self/fd/%d' % fd, os.O_PATH)",
         check=kept,
     ),
-    Program(
+    sends(
         "memfd_smaller",
         "sends a sealed memfd that is smaller than it says",
-        "data = array(1 << 20)\nsend_spill(memfd(data), len(data) + (1 << 22))\nos._exit(0)",
-        kind="C",
+        "fd = memfd(data)",
+        fd="fd",
+        size="len(data) + (1 << 22)",
         check=kept,
     ),
-    Program(
+    sends(
         "memfd_larger",
         "sends a sealed memfd that is larger than it says",
-        "data = array(1 << 20)\nsend_spill(memfd(data + bytes(1 << 20)), len(data))\nos._exit(0)",
-        kind="C",
+        "fd = memfd(data + bytes(1 << 20))",
+        fd="fd",
         check=kept,
     ),
     Program(

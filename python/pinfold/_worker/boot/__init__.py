@@ -1,1 +1,1 @@
-"""Before the first call: a template starts, loads what the pool asks for, and forks."""
+"""Before the first call: start a template, load the pool's modules, and fork."""

@@ -1,9 +1,9 @@
-"""A template's own directory: what its workers write.
+"""The base directory of a template, which holds the files that its workers write.
 
-A *base* is a directory in the spill directory, made by one template and locked by it for as long as
-it lives: ``sources`` in it has the files of calls' sources (`source`); with a box, ``scratch``
-holds what calls write, ``trash`` what is left of that, ``root`` is where a view of the file system
-is built. Spills of boxes are memfds: no box has a directory for them.
+It is a directory in the spill directory. One template makes it and locks it for as long as the
+template lives. ``sources`` in it has the files of calls' sources (`code.source`). With a box,
+``scratch`` holds the scratch directories, ``trash`` their remains, and ``root`` is where a view is
+built. A boxed worker's spills are memfds, so they need no directory.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from pinfold._worker.ext import _runtime
 
 
 def make_base(spill_dir: str) -> tuple[str, int]:
-    """Make a base, and clear away those that nobody holds any more. Returns it and its lock."""
+    """Make a base directory, and remove those that no template locks any more.
+
+    Return its path and the descriptor that locks it.
+    """
     _runtime.clear_bases(spill_dir)
     while True:
         base = f"{spill_dir}/.pinfold-box-{os.urandom(6).hex()}"  # lib/process/scratch.h
         os.mkdir(base, 0o700)
         try:
             lock = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # another has cleared it away: it was not held yet
+        except FileNotFoundError:  # another template removed it before it was locked
             continue
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink > 0:

@@ -1,4 +1,4 @@
-"""What the runtime imports of others, cbor2 and cloudpickle, and where it looks for them."""
+"""Imports of the runtime's third-party libraries: cbor2 and cloudpickle."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def besides(places: Sequence[str]) -> Iterator[None]:
-    """Look in these directories, too, for what this interpreter lacks; and not in the working
-    directory, where anything may have the name of what is ours."""
+    """Import from these directories as well, and not from the working directory.
+
+    The working directory may hold files with the names of the runtime's modules.
+    """
     before = list(sys.path)
     sys.path[:] = [*(entry for entry in before if entry), *places]
     try:
@@ -20,8 +22,10 @@ def besides(places: Sequence[str]) -> Iterator[None]:
 
 
 def import_pickle(places: Sequence[str]) -> None:
-    """Import what the codec ``pickle`` needs. It takes longer than all else of this runtime, and
-    most calls do without."""
+    """Import the modules of the codec ``pickle``.
+
+    This takes longer than importing the rest of the runtime, and most calls do not need it.
+    """
     if "pinfold.codec.pickled" not in sys.modules:
         with besides(places):
             import pinfold.codec.pickled  # noqa: F401

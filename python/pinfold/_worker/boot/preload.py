@@ -1,4 +1,4 @@
-"""What a template loads before it serves, and how it becomes one that can be forked."""
+"""Start a template: load modules and the set-up, then fork workers. Start spawned workers, too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn, TypedDict
+from typing import TYPE_CHECKING, NoReturn
 
 from pinfold._worker.boot.base import make_base
 from pinfold._worker.boot.libraries import besides, import_pickle
@@ -22,8 +22,10 @@ from pinfold._worker.ext import _runtime
 from pinfold._worker.reset import generators, printed
 
 if TYPE_CHECKING:
-    from pinfold._worker.box.box import Box, Plan
+    from pinfold._wire.plan import TemplateConfig
+    from pinfold._worker.box.box import Box
     from pinfold._worker.call.worker import Worker
+    from pinfold._worker.code.search import Shadows
 
 SOCKET = 3
 ISOLATIONS = ("fresh", "reuse", "spawn")  # enum pinfold_isolation
@@ -31,59 +33,34 @@ ISOLATIONS = ("fresh", "reuse", "spawn")  # enum pinfold_isolation
 SETUP_MODULE = "pinfold_setup"
 SETUP_FILE = "pinfold_setup.py"
 
-# Extension modules, beside the interpreter itself.
+# The extension modules whose code every call runs, besides the interpreter's own.
 EVERY_CALL_RUNS = ("cbor2._cbor2", "pinfold._worker.ext._runtime", "pinfold._worker.reset._state")
 
 GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/")
 
 
-class Settings(TypedDict):
-    """What the pool's Python side tells; see template.py."""
-
-    package: str
-    path: list[str]
-    modules: list[str]
-    """Where the caller imports from, but for what is installed."""
-    preload: list[str]
-    setup: str | None
-    python_path: list[str]
-    """What comes first on ``sys.path``, but for a call's own."""
-    cwd: str | None
-    """Where the caller was when the backend was made."""
-    node_id: str
-    identity: list[str]
-    """The names of the variables with the worker's id and `node_id`, if there shall be any."""
-    box: Plan | None
-    cgroup: str | None
-    """The directory of the pool's control groups, one for each worker, by its id."""
-    learned: list[str] | None
-    threads: list[str]
-    """Names of threads, and of libraries, that the template may have when it is forked."""
-    cpu_slots: list[list[int]] | None
-
-
 class CannotLoad(Exception):
-    """Why there is no template, in a text for people."""
+    """The reason why the template cannot start, as text for people."""
 
 
-def template(settings: Settings, command: list[str]) -> NoReturn:
-    """Be a template. In each process that it forks: be a worker.
+def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
+    """Serve as a template. In each process that it forks, serve as a worker.
 
-    `command` starts the same script again, for a worker that is not to be forked.
+    `command` starts the same script again, for spawned workers.
     """
     try:
         number, flags, spill_dir = _runtime.open_template(SOCKET)
         unmask_owner()
         isolation = ISOLATIONS[number]
         go_to(settings.get("cwd"))
-        faulthandler.enable(2)  # the pool shows what was printed when a template dies of a preload
+        faulthandler.enable(2)  # the pool reports this output if a preload kills the template
         printed.take_over()
         if isolation == "spawn":
             base = use_base(settings, spill_dir)
             parent = str(os.getpid() if flags & 1 else 0)
             _runtime.serve(flags, [*command, spill_dir, base, parent], None)
         worker_type = import_worker(settings, isolation)
-        load(settings, forks=True)
+        shadows = load(settings, forks=True)
         groups = open_groups(settings)
         base = use_base(settings, spill_dir)
         box = None
@@ -97,20 +74,20 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
                 pass
         gc.freeze()
         worker_id = _runtime.serve(flags, None, lambda: next(steps, False))
-        # A worker.
+        # From here on, this is a forked worker.
         join_group(groups, worker_id)
         generators.renew_copied()
-        after_fork(box)
-        worker = worker_type(worker_id, settings, isolation, base, box)
+        after_fork(shadows, box)
+        worker = worker_type(worker_id, settings, isolation, base, shadows, box)
     except BaseException as error:
         give_up(error)
     worker.work()
 
 
 def spawned_worker(
-    settings: Settings, spill_dir: str, base: str, template: str, number: str, worker_id: str
+    settings: TemplateConfig, spill_dir: str, base: str, template: str, number: str, worker_id: str
 ) -> NoReturn:
-    """Be a worker in a process of its own making."""
+    """Serve as a worker in a process that was started by exec, not forked."""
     try:
         spills = spill_dir if settings.get("box") is None else None
         _runtime.open_worker(SOCKET, int(template), spills)
@@ -118,16 +95,16 @@ def spawned_worker(
         faulthandler.enable(2)
         printed.take_over()
         worker_type = import_worker(settings, "spawn")
-        load(settings, forks=False)
+        shadows = load(settings, forks=False)
         from pinfold._worker.reset import leftovers
 
-        leftovers.end_children()  # a call would be taken to have left them
+        leftovers.end_children()  # otherwise they are taken for processes that a call left
         settle()
         join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, base)
         generators.renew()
-        after_fork(box)
-        worker = worker_type(worker_id, settings, "spawn", base, box)
+        after_fork(shadows, box)
+        worker = worker_type(worker_id, settings, "spawn", base, shadows, box)
         _runtime.ready(int(number))
     except BaseException as error:
         give_up(error)
@@ -135,20 +112,23 @@ def spawned_worker(
 
 
 def go_to(directory: str | None) -> None:
-    """Be where the caller was: a later template starts where the caller is by then."""
+    """Change to the working directory that the caller had when the backend was made.
+
+    A later template is started in the caller's current directory, which may be another.
+    """
     if directory is not None:
-        with suppress(OSError):  # it was removed since
+        with suppress(OSError):  # it may have been removed
             os.chdir(directory)
 
 
-def open_groups(settings: Settings) -> int:
-    """The directory of the control groups, which a box hides; -1: there is none."""
+def open_groups(settings: TemplateConfig) -> int:
+    """Open the directory of the control groups before a box hides it. Return -1 without one."""
     path = settings.get("cgroup")
     return -1 if path is None else os.open(path, os.O_PATH | os.O_DIRECTORY)
 
 
 def join_group(groups: int, worker_id: str) -> None:
-    """Move this process to its own, before it takes a call."""
+    """Move this worker to its own control group before it takes a call. Closes `groups`."""
     if groups < 0:
         return
     fd = os.open(f"{worker_id}/cgroup.procs", os.O_WRONLY, dir_fd=groups)
@@ -157,19 +137,19 @@ def join_group(groups: int, worker_id: str) -> None:
     os.close(groups)
 
 
-def is_plain(settings: Settings) -> bool:
-    """Whether nothing but this runtime is loaded, and the first worker can be forked at once."""
+def is_plain(settings: TemplateConfig) -> bool:
+    """Return whether only the runtime is loaded, so that the first fork needs no preparation."""
     loads = settings["preload"] or settings["setup"] is not None or settings.get("python_path")
     return not loads and settings.get("learned") is None and settings.get("box") is None
 
 
 def unmask_owner() -> None:
-    """What this process makes, it can use, whatever the caller's umask."""
+    """Let this process use the files that it makes, whatever the caller's umask is."""
     os.umask(os.umask(0o077) & 0o077)
 
 
-def import_worker(settings: Settings, isolation: str) -> type[Worker]:
-    """Import our own part, with a look at the caller's packages for what this interpreter lacks."""
+def import_worker(settings: TemplateConfig, isolation: str) -> type[Worker]:
+    """Import the runtime, and take libraries that this interpreter lacks from the caller's path."""
     with besides(settings["path"]):
         from pinfold._worker.call.worker import Worker
         from pinfold._worker.code import search
@@ -183,10 +163,14 @@ def import_worker(settings: Settings, isolation: str) -> type[Worker]:
     return Worker
 
 
-def use_base(settings: Settings, spill_dir: str) -> str:
-    """Make the directory of what this template's workers write, and go where they shall be. "": on
-    a full disk there is none, and only a box needs it."""
+def use_base(settings: TemplateConfig, spill_dir: str) -> str:
+    """Make the base directory, and with namespaces enter the view. Return its path.
+
+    If it cannot be made (a full disk), return "", since only a box requires it. With a box, raise
+    OSError.
+    """
     plan = settings.get("box")
+    _runtime.outlive_guard()  # with which it would die, and the base stay
     try:
         base, lock = make_base(spill_dir)
     except OSError:
@@ -203,7 +187,7 @@ def use_base(settings: Settings, spill_dir: str) -> str:
     return base
 
 
-def make_box(settings: Settings, base: str) -> Box:
+def make_box(settings: TemplateConfig, base: str) -> Box:
     from pinfold._worker.box import box
 
     plan = settings.get("box")
@@ -211,46 +195,51 @@ def make_box(settings: Settings, base: str) -> Box:
     return box.Box(plan, base, needed(settings))
 
 
-def needed(settings: Settings) -> tuple[str, ...]:
-    """What a box must let workers read besides the interpreter and what it has loaded."""
+def needed(settings: TemplateConfig) -> tuple[str, ...]:
+    """Return the paths that a box must let workers read besides the interpreter and its modules."""
     return (settings["package"], *settings["path"], *settings.get("python_path", ()))
 
 
 def give_up(error: BaseException) -> NoReturn:
     try:
-        if _loader in (0, os.getpid()):  # else a process that a set-up forked, and that is not ours
+        if _loader in (0, os.getpid()):  # otherwise this is a process that a set-up forked
             text = str(error) if isinstance(error, CannotLoad) else traceback_of(error)
             _runtime.fail(text.encode("utf-8", "backslashreplace"))
     finally:
         os._exit(1)
 
 
-# What the interpreter had imported before this program's first line.
+# The modules that the interpreter had imported before the first line of template.py.
 started_with: list[str] = []
 
-# The process that loads; 0: none does.
+# The pid of the process that runs load(); 0 outside of it.
 _loader = 0
 
 
-def load(settings: Settings, *, forks: bool) -> None:
-    """Import the modules, and run the set-up. Raises `CannotLoad`."""
+def load(settings: TemplateConfig, *, forks: bool) -> Shadows:
+    """Import the modules, and run the set-up.
+
+    Return the shadows of `python_path`, with the library's own modules in place. Raises
+    `CannotLoad`.
+    """
     global _loader
     _loader = os.getpid()
     plan = settings.get("box")
     if plan is not None and not plan["namespaces"]:
-        # Semaphores need /dev/shm, which calls do not have. joblib looks when it is imported, and
-        # would find them here.
+        # Semaphores need /dev/shm, which boxed calls do not have. joblib tests for them when it is
+        # imported, and would find them in the template.
         os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
     dispositions = {number: signal.getsignal(number) for number in signal.valid_signals()}
     threads = Threads(settings.get("threads", ()))
     switches = [name for name in SWITCHES if forks and name not in os.environ]
     os.environ.update((name, SWITCHES[name]) for name in switches)
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        sys.path.insert(0, "")  # for what the user names: nothing of ours is looked for there
-    if settings.get("python_path"):
-        from pinfold._worker.code import search
+        sys.path.insert(0, "")  # for the user's modules; the runtime's are imported already
+    from pinfold._worker.code import search
 
-        search.drop_shadowed(search.put_first(settings["python_path"]))
+    shadows = search.NO_SHADOWS
+    if settings.get("python_path"):
+        shadows = search.drop_shadowed(search.put_first(settings["python_path"]))
 
     def look(since: str) -> None:
         threads.note(since)
@@ -262,10 +251,10 @@ def load(settings: Settings, *, forks: bool) -> None:
 
     for name in settings["preload"]:
         try:
-            # Not importlib.import_module: its own frames would stand in the traceback.
+            # importlib.import_module would add its own frames to the traceback.
             __import__(name)
         except BaseException as error:
-            raise CannotLoad(f"preload {name!r} failed:\n{sentence_of(error)}") from None
+            raise CannotLoad(f"preload {name!r} failed:\n{sentence_of(error, shadows)}") from None
         look(f"preload {name!r}")
     for name in settings.get("learned") or ():
         from pinfold._worker.code.imports import load as load_learned
@@ -274,21 +263,21 @@ def load(settings: Settings, *, forks: bool) -> None:
             load_learned(name)
         except BaseException as error:
             raise CannotLoad(
-                f"preload {name!r}, which was learned, failed:\n{sentence_of(error)}"
+                f"preload {name!r}, which was learned, failed:\n{sentence_of(error, shadows)}"
             ) from None
         look(f"preload {name!r}, which was learned,")
     if settings["setup"] is not None:
         try:
             set_up(settings["setup"])
         except BaseException as error:
-            raise CannotLoad(f"setup failed:\n{sentence_of(error)}") from None
+            raise CannotLoad(f"setup failed:\n{sentence_of(error, shadows)}") from None
         look("setup")
-        gc.collect()  # it may have worked for long, with the collector off
+        gc.collect()  # the set-up may have run for long with the collector off
     for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
         signal.setitimer(timer, 0)
     faulthandler.cancel_dump_traceback_later()
     if forks and threads.any():
-        # OpenBLAS, for one, stops its threads at a fork and starts new ones at need; others do not.
+        # Some libraries (OpenBLAS) stop their threads at a fork and restart them on demand.
         _runtime.rehearse()
         if told_of := threads.unwanted():
             raise CannotLoad(
@@ -299,31 +288,34 @@ def load(settings: Settings, *, forks: bool) -> None:
     for number, handler in dispositions.items():
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if os.getpid() != _loader:  # a set-up forked, and this is the child
+    if os.getpid() != _loader:  # the set-up forked, and this is the child
         os._exit(0)
     for name in switches:
         os.environ.pop(name, None)
-    if "" in sys.path:  # a worker puts it back
+    if "" in sys.path:  # each worker inserts it again
         sys.path.remove("")
+    shadows.__enter__()
     _loader = 0
+    return shadows
 
 
-def sentence_of(error: BaseException) -> str:
-    """The traceback without this file's own frame at its top."""
+def sentence_of(error: BaseException, shadows: Shadows) -> str:
+    """Return the traceback without this file's own frame, which is the outermost."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
-    return traceback_of(error)
+    with shadows:
+        return traceback_of(error)
 
 
 def traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # a SyntaxError of somebody's own making, say
+    except Exception:  # such as a hand-made SyntaxError with odd fields
         return f"{type(error).__name__}: {'; '.join(map(repr, error.args))}"
 
 
 def set_up(source: str) -> None:
-    """Run the source as a module that candidates can import."""
+    """Run the set-up's source as a module that programs can import."""
     source = source.removeprefix(BOM)
     module = ModuleType(SETUP_MODULE)
     module.__file__ = SETUP_FILE
@@ -332,30 +324,35 @@ def set_up(source: str) -> None:
     exec(compile(source, SETUP_FILE, "exec", dont_inherit=True), module.__dict__)
 
 
-def after_fork(box: Box | None) -> None:
-    """Call the set-up's function of that name, if it has one, in a new worker. Raises
-    `CannotLoad`."""
+def after_fork(shadows: Shadows, box: Box | None) -> None:
+    """Call the set-up's `after_fork` function in a new worker, if it defines one.
+
+    Raises `CannotLoad`.
+    """
     function = getattr(sys.modules.get(SETUP_MODULE), "after_fork", None)
     if function is None:
         return
     pid, threads = os.getpid(), len(os.listdir("/proc/self/task"))
+    shadows.__exit__()
     try:
         function()
     except BaseException as error:
         if os.getpid() == pid:
-            raise CannotLoad(f"after_fork of the setup failed:\n{sentence_of(error)}") from None
-    if os.getpid() != pid:  # it forked, and this is the child
+            sentence = sentence_of(error, shadows)
+            raise CannotLoad(f"after_fork of the setup failed:\n{sentence}") from None
+    shadows.__enter__()
+    if os.getpid() != pid:  # the function forked, and this is the child
         os._exit(0)
     if box is not None and len(os.listdir("/proc/self/task")) > threads:
         raise CannotLoad("after_fork of the setup started a thread, which a box does not hold")
 
 
 def gpu() -> str | None:
-    """A device of a GPU that this process has open."""
+    """Return the path of a GPU device that this process has open, or None."""
     for fd in os.listdir("/proc/self/fd"):
         try:
             path = os.readlink(f"/proc/self/fd/{fd}")
-        except OSError:  # the listing's own
+        except OSError:  # the descriptor of the listing itself
             continue
         if path.startswith(GPUS):
             return path
@@ -363,7 +360,7 @@ def gpu() -> str | None:
 
 
 def settle() -> None:
-    """Make the streams and the crash handlers what a worker wants; costs a forked one nothing."""
+    """Set up the streams and the crash handlers for workers, so that forked ones inherit them."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     printed.settle()
     _runtime.flush()
@@ -374,12 +371,12 @@ def settle() -> None:
     _runtime.arm(True)
 
 
-def warm_up(settings: Settings, sources: str) -> Iterator[bool]:
-    """What makes calls faster, in steps; True: there are more.
+def warm_up(settings: TemplateConfig, sources: str) -> Iterator[bool]:
+    """Make calls faster, in steps. Yield True while steps remain.
 
-    What is written now is written once, and shared by all workers that are forked from then on. A
-    plain template serves first, so that the first value does not wait for this: it takes the steps
-    while it has nothing else to do. No call needs them.
+    Pages written here are shared by all workers forked later. A plain template (`is_plain`) serves
+    first and takes the steps while it is idle, so that the first value does not wait for them. No
+    call depends on them.
     """
     import_pickle(settings["path"])
     yield True

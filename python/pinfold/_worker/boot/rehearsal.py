@@ -1,8 +1,8 @@
-"""A few calls in the template itself, before the first fork, or beside the first calls.
+"""Rehearsals: calls that a template runs before it forks, or between its first forks.
 
-The interpreter adapts code to what it does (PEP 659), fills its caches of attributes, and makes
-things when they are first used. What the template has done already, no worker does that is forked
-from then on: it neither pays the time, nor a page of its own for every page that is written to.
+The interpreter specialises code (PEP 659), fills attribute caches and creates objects on first use.
+A worker forked after a rehearsal inherits the results. It saves the time, and the copies of the
+pages that it would have written.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import signal
 import sys
 
 from pinfold._wire import pack_request
-from pinfold._worker.call.execute import RESULT_OK, Executor
+from pinfold._worker.call.execute import Executor
 from pinfold._worker.code.program import FILE, NAME
 from pinfold._worker.code.source import slot
+from pinfold._worker.ext._runtime import RESULT_OK
 
-TIMES = 24  # code is adapted after some eight runs, and its callees' later
+TIMES = 24  # code is specialised after about eight runs, and the functions that it calls later
 
 SOURCE = """
 import math
@@ -35,7 +36,7 @@ def f(a, b, c=None):
 
 
 def rehearse(sources: str) -> None:
-    """Run calls as a worker would, and leave nothing of them behind."""
+    """Run calls as a worker does, then remove their traces."""
     arguments: list[object] = [1, [1.5, 2.5]]
     numpy = sys.modules.get("numpy")
     if numpy is not None:
@@ -44,7 +45,7 @@ def rehearse(sources: str) -> None:
 
 
 def play_once(sources: str) -> None:
-    """Run what every call runs, and nothing else."""
+    """Run one call that does only what every call does."""
     play("def f(x):\n    return x\n", [1], {}, 1, sources)
 
 
@@ -70,8 +71,8 @@ def play(
             file.take_again()
         status, _, _ = executor.run(segments, 0)
         if status != RESULT_OK:
-            break  # a preload has changed what a call needs: the calls will tell
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a fresh worker hears nothing after its call
+            break  # a preload has broken what calls need; real calls will report it
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a fresh call leaves signals blocked
     sys.modules.pop(NAME, None)
     linecache.cache.pop(FILE if file is None else file.path, None)
     if file is not None:

@@ -1,18 +1,17 @@
-"""The script that a template, and a spawned worker, is started with.
+"""The script that starts a template or a spawned worker.
 
     python template.py N SETTINGS... [SPILL_DIR BASE TEMPLATE NUMBER WORKER_ID]
 
-SETTINGS is JSON text, in N pieces because the kernel bounds the size of one argument (execve(2)):
-``package``, the directory that pinfold lies in; ``path``, more directories, in which its
-dependencies may be found when this interpreter has none; ``preload``, names of modules; ``setup``,
-a source text or null; ``node_id``; and what preload.Settings has besides. What follows is for a
-spawned worker: the spill directory, the pid of the template that it shall not outlive (or 0), its
-number and its id.
+SETTINGS is JSON text, split into N arguments because the kernel bounds the size of one
+(execve(2)). Its fields are those of TemplateConfig (_wire/plan.py); ``package`` is the directory
+that contains pinfold, and ``path`` has directories for dependencies that this interpreter lacks. A
+spawned worker has five more arguments: the spill directory, the base directory, the pid of the
+template that it must not outlive (or 0), its number and its id.
 
-The script makes the interpreter what a candidate expects to run in: one that was started without a
-script. Descriptor 3 is the socket to the pool; a failure to start is told there (lib/wire/frame.h,
-FRAME_FAILED). It is short, because scripts are compiled at every start, and it must parse on any
-Python 3, to say that it is the wrong one.
+The script makes the interpreter look as if it had been started without a script, as programs
+expect. Descriptor 3 is the socket to the pool; the script reports a failure to start there
+(lib/wire/frame.h, FRAME_FAILED). It is short because scripts are compiled at every start. It must
+parse on any Python 3, so that it can report an unsuitable version.
 """
 
 import sys
@@ -27,7 +26,7 @@ SOCKET = 3
 
 
 def main() -> None:
-    # Not before the first fork: a collection writes to every object, and so would unshare it.
+    # A collection writes to every object, which would unshare its page in forked workers.
     gc.disable()
     end = 2 + int(sys.argv[1])
     own, rest = sys.argv[1:end], sys.argv[end:]
@@ -50,9 +49,9 @@ def main() -> None:
 
 
 def name_package(directory: str) -> None:
-    """Make ``pinfold._worker`` importable without what ``import pinfold`` brings along.
+    """Make ``pinfold._worker`` importable without the imports of ``import pinfold``.
 
-    The package itself is there for a candidate that asks for it: it loads at the first use.
+    The package itself loads when a program first uses one of its names.
     """
     from importlib.util import module_from_spec, spec_from_file_location
 
@@ -78,7 +77,7 @@ def name_package(directory: str) -> None:
 
 
 def clear_main() -> None:
-    """Put an empty ``__main__`` in the place of this file, as an interactive Python has it."""
+    """Replace this script's ``__main__`` by an empty one, as an interactive Python has it."""
     new = type(sys)("__main__")
     new.__dict__.update(
         __builtins__=sys.modules["builtins"], __loader__=sys.__loader__, __annotations__={}
@@ -87,7 +86,7 @@ def clear_main() -> None:
 
 
 def explain(package: str) -> str:
-    """The sentence about an interpreter that cannot load the runtime."""
+    """Return the text that says why this interpreter cannot load the runtime."""
     import traceback
 
     here = f"{sys.implementation.name}-{sys.version_info[0]}{sys.version_info[1]}"
@@ -104,7 +103,7 @@ def explain(package: str) -> str:
 
 
 def fail(text: str) -> None:
-    """Tell the pool why there is no template, and end."""
+    """Report to the pool why the template cannot start, and exit."""
     tail = text.encode("utf-8", "backslashreplace")[-60000:]
     size = 16 + len(tail)
     os.write(SOCKET, b"PF\x01\x04" + size.to_bytes(4, "little") + bytes(8) + tail)

@@ -1,4 +1,7 @@
-"""Which threads a template has, and whose they are. It is forked with one."""
+"""Find the threads of a template and the libraries that started them.
+
+A template may fork only with one thread, or with threads that are known to be safe.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,30 @@ import time
 from bisect import bisect_right
 from collections.abc import Collection
 
-# A thread that was joined is listed until the kernel has done with it.
+# The kernel lists a joined thread until it has removed it; wait so long for that.
 LINGERS_S = 1.0
 
-# Libraries that make their pools of threads anew in a fork, and have handlers that see to it that
-# no lock of theirs is held when it is made.
+# Libraries that make new thread pools in the forked process, and whose at-fork handlers make sure
+# that none of their locks is held at the fork.
 HANDLE_FORKS = frozenset({"libarrow"})
 
-# They belong to every thread, and say nothing.
+# Mappings whose code is on every thread's stack, so that they do not identify a library.
 _COMMON = ("libc.so", "libc-", "libpthread", "libstdc++", "libgcc_s", "libm.so", "ld-linux", "[")
 _STACK_BYTES = 1 << 14
 PYTHON = "(Python)"
 
-# Set while a template loads, and only then: with them these libraries start no threads.
+# Environment variables that keep libraries from starting threads; set only while a template loads.
 SWITCHES = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 class Threads:
-    """The threads of this process, and since when they are there."""
+    """The threads of this process, and the loading step after which each was first seen."""
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
-        """`allowed` are names of threads, as proc(5) has them in `comm`, and of libraries: whose
-        they are may stay."""
+        """Allow the threads that are named in `allowed`, by their name (`comm` in proc(5)) or by
+        the name of their library."""
         self._allowed = HANDLE_FORKS.union(allowed)
-        # Not getpid(): in a namespace of pids, /proc may be that of another one.
+        # In a PID namespace, /proc may show another namespace's pids, so getpid() does not do.
         self._own = os.readlink("/proc/self")
         self._since: dict[str, str] = {self._own: ""}
 
@@ -44,8 +47,10 @@ class Threads:
         return len(self._since) > 1
 
     def unwanted(self) -> str | None:
-        """A sentence about a thread that is there and is not allowed; it waits for those that end.
-        None: there is none."""
+        """Return a sentence about a thread that is not allowed, or None.
+
+        Waits up to `LINGERS_S` for threads that are ending.
+        """
         patience = time.monotonic() + LINGERS_S
         while left := self._unwanted():
             if time.monotonic() > patience:
@@ -75,8 +80,8 @@ def name_of(thread: str) -> str:
 
 
 def library_of(thread: str, code: list[tuple[int, int, str]]) -> str:
-    """The library whose code a sleeping thread stands in, without what is behind its first dot;
-    "" if that cannot be told, or is Python. Its stack has the addresses to which it will return."""
+    """Return the library whose code a sleeping thread executes, without its name's first dot and
+    what follows; "" if that is unknown, or Python. The return addresses on its stack show it."""
     try:
         with open(f"/proc/self/task/{thread}/syscall") as file:
             fields = file.read().split()
@@ -84,21 +89,21 @@ def library_of(thread: str, code: list[tuple[int, int, str]]) -> str:
         with open("/proc/self/mem", "rb", buffering=0) as memory:
             memory.seek(stack)
             data = memory.read(_STACK_BYTES)
-    except (OSError, OverflowError, ValueError, IndexError):  # it runs, it ended, no such files
+    except (OSError, OverflowError, ValueError, IndexError):  # running, ended, or files missing
         return ""
     found = ""
     for (word,) in struct.iter_unpack("@P", data[: len(data) & ~7]):
         at = bisect_right(code, (word, sys.maxsize, "")) - 1
         if at < 0 or not code[at][0] <= word < code[at][1]:
             continue
-        if code[at][2] == PYTHON:  # which called the library
+        if code[at][2] == PYTHON:  # Python called the library
             return ""
         found = found or code[at][2]
     return found
 
 
 def _code() -> list[tuple[int, int, str]]:
-    """Where code is mapped: the first address, that behind the last, the name of the library."""
+    """Return the mappings of code: first address, end address (exclusive), name of the library."""
     python = os.path.basename(os.path.realpath(sys.executable))
     found = []
     with open("/proc/self/maps", errors="surrogateescape") as file:

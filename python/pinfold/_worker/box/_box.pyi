@@ -1,9 +1,24 @@
+"""Types of `box.c`."""
+
 from typing import NewType
+
+READ: int
+DEVICE: int
+ALL: int
+VIEW_READ: int
+VIEW_DEVICE: int
+VIEW_STILL: int
+STANDARD: int
+STRICT: int
+STRICT_FIRST: int
+STRICT_REST: int
+STANDARD_FIRST: int
+STANDARD_REST: int
+OUTSIDE: str
 
 Filter = NewType("Filter", object)
 Held = NewType("Held", object)
 
-def probe() -> dict[str, int]: ...
 def compile(kind: int, network: bool, abi: int, reused: bool, /) -> Filter: ...
 def load(filter: Filter, /) -> None: ...
 def hold(rules: list[tuple[str, int]], descriptors: int, /) -> Held: ...

@@ -1,4 +1,4 @@
-/* pinfold._worker.box._box: the walls around a worker, as Python builds and closes them. */
+/* box.c - the extension module pinfold._worker.box._box, with which Python builds and closes a worker's box. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -29,15 +29,6 @@ static PyObject *none_or(int r, const char *doing)
     if (r < 0)
         return failed(r, doing);
     Py_RETURN_NONE;
-}
-
-static PyObject *probe(PyObject *module, PyObject *unused)
-{
-    (void)module, (void)unused;
-    int step = 0;
-    int spaces = probe_namespaces(&step);
-    return Py_BuildValue("{sisisisi}", "landlock", landlock_abi(), "seccomp", filter_probe(), "namespaces", spaces,
-                         "namespaces_step", step);
 }
 
 static void forget_filter(PyObject *capsule)
@@ -75,7 +66,7 @@ static PyObject *load_filter(PyObject *module, PyObject *capsule)
     return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
 }
 
-/* A right that cannot be given, because there is no such thing here, is one less. */
+/* Return whether the path does not exist here. The box then grants one right less. */
 static bool is_missing(int r)
 {
     return r == -ENOENT || r == -EACCES || r == -ENOTDIR;
@@ -87,7 +78,7 @@ static int allow(int ruleset, int abi, const char *path, unsigned right)
     return is_missing(r) ? 0 : r;
 }
 
-#define HELD_AT 320 /* above the seats (reserved_fd.c), in a part of the table that a fork copies anyway or soon */
+#define HELD_AT 320 /* above the reserved descriptors, in a part of the table that forks copy anyway */
 
 static void forget_held(PyObject *capsule)
 {
@@ -207,7 +198,7 @@ static PyObject *close_box(PyObject *module, PyObject *arguments)
     return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
 }
 
-/* False: an exception is set. */
+/* Fill ret_paths. False: an exception is set. */
 static bool paths_of(PyObject *list, const char *ret_paths[PATHS_MAX])
 {
     Py_ssize_t n = PyList_GET_SIZE(list);
@@ -275,33 +266,67 @@ static PyObject *clear(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
-    {"probe", probe, METH_NOARGS, "probe() -> {name: number, or a negative errno}"},
     {"compile", compile_filter, METH_VARARGS, "compile(kind, network, Landlock's ABI, reused) -> filter"},
-    {"load", load_filter, METH_O, "load(filter)\n\nFor this process and all that come of it."},
+    {"load", load_filter, METH_O,
+     "load(filter)\n\n"
+     "Load it for this process and its descendants."},
     {"hold", py_hold, METH_VARARGS,
-     "hold([(path, right), ...], descriptors) -> held\n\nIn a template, for all of its workers."},
+     "hold([(path, right), ...], descriptors) -> held\n\n"
+     "Look the paths up in a template, for all of its workers."},
     {"allow", allow_more, METH_VARARGS, "allow(ruleset, abi, [(path, right), ...])"},
-    {"draft", draft, METH_VARARGS, "draft(abi, network, held, path) -> ruleset\n\nThat path may be read, too."},
-    {"drop", drop, METH_NOARGS, "drop()\n\nNo privileges for this process, and all that come of it."},
+    {"draft", draft, METH_VARARGS,
+     "draft(abi, network, held, path) -> ruleset\n\n"
+     "Draft a ruleset that allows to read `path`, too."},
+    {"drop", drop, METH_NOARGS,
+     "drop()\n\n"
+     "Drop the privileges of this process and its descendants."},
     {"close", close_box, METH_VARARGS,
-     "close(ruleset or -1, abi, [(path, right), ...], held, filter or None)\n\nFor good; with one thread."},
+     "close(ruleset or -1, abi, [(path, right), ...], held, filter or None)\n\n"
+     "Close the box for good, in a process with one thread."},
     {"view", build_view, METH_VARARGS,
-     "view(root, [(path, kind), ...], [name in /proc, ...])\n\nBuilds a root, and makes it this one's."},
+     "view(root, [(path, kind), ...], [name in /proc, ...])\n\n"
+     "Build a root, and make it this process's."},
     {"part", part, METH_VARARGS,
-     "part(back or -1, [path, ...], scratch, bytes)\n\nA mount namespace of this worker's own, made from the "
-     "one that it is in, or from `back`."},
+     "part(back or -1, [path, ...], scratch, bytes)\n\n"
+     "Enter a mount namespace of this worker's own, made from its current one, or from `back`."},
     {"clear", clear, METH_VARARGS, "clear(directory, budget) -> whether more is left"},
     {NULL, NULL, 0, NULL},
 };
 
+static int add_constants(PyObject *module)
+{
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"READ", LANDLOCK_READ},
+        {"DEVICE", LANDLOCK_DEVICE},
+        {"ALL", LANDLOCK_ALL},
+        {"VIEW_READ", VIEW_READ},
+        {"VIEW_DEVICE", VIEW_DEVICE},
+        {"VIEW_STILL", VIEW_STILL},
+        {"STANDARD", FILTER_STANDARD},
+        {"STRICT", FILTER_STRICT},
+        {"STRICT_FIRST", FILTER_STRICT_FIRST},
+        {"STRICT_REST", FILTER_STRICT_REST},
+        {"STANDARD_FIRST", FILTER_STANDARD_FIRST},
+        {"STANDARD_REST", FILTER_STANDARD_REST},
+    };
+    for (size_t i = 0; i < COUNT_OF(constants); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    return PyModule_AddStringConstant(module, "OUTSIDE", VIEW_OUTSIDE);
+}
+
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)add_constants},
     {0, NULL},
 };
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pinfold._worker.box._box",
-    .m_doc = "The walls around a worker.",
+    .m_doc = "The sandbox inside a worker.",
     .m_methods = methods,
     .m_slots = slots,
 };

@@ -1,4 +1,4 @@
-"""The box around a worker: what its template builds once, and how each worker closes it."""
+"""The box around a worker. Its template prepares it once; each worker closes its own."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 from pinfold._worker.box import _box
 from pinfold._worker.code.source import Source, slot
 from pinfold._worker.ext import _runtime
 
-READ, DEVICE, ALL = range(3)  # enum landlock_right of box.h
-VIEW_READ, VIEW_DEVICE, VIEW_STILL = range(3)  # enum view_kind
-STANDARD, STRICT, STRICT_FIRST, STRICT_REST, STANDARD_FIRST, STANDARD_REST = range(6)
-"""enum filter_kind"""
+if TYPE_CHECKING:
+    from pinfold._wire.plan import Plan
 
-TASKS = 8192  # of all calls of a strict template: a quarter of a machine's pids by default
-OUTSIDE = "/.outside"  # VIEW_OUTSIDE of box.h
-SCRATCH_BYTES = 1 << 30  # of a strict call's scratch directory, which lies in memory
+TASKS = 8192  # bound for all calls of a strict template: a quarter of Linux's default pid_max
+SCRATCH_BYTES = 1 << 30  # bound for a strict call's scratch directory, which lies in memory
 
-# Of the directories that programs and libraries are installed below, what these read: nobody's
-# configuration, sources or data that happen to lie beside it.
+# The parts of an installation prefix that programs and libraries read. The rest of a prefix may
+# hold configuration, sources or data that no call should see.
 OF_PREFIX = ("bin", "include", "lib", "lib32", "lib64", "libexec", "pyvenv.cfg", "share")
 OF_CONDA = ("etc/fonts", "ssl")
 
@@ -46,22 +43,9 @@ PROC = (
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
-class Plan(TypedDict):
-    """What the pool's Python side wants of the box; see `pinfold._host.sandbox`."""
-
-    level: str
-    network: bool
-    landlock: int
-    """The ABI; 0: there is none, and the configuration lets that pass."""
-    seccomp: bool
-    namespaces: bool
-    descriptors: int
-    """How many a process in it may have, at most."""
-
-
 def readable(more: Iterable[str]) -> list[str]:
-    """What an interpreter like this one reads: itself, packages, what it has mapped, the system's
-    libraries."""
+    """Return the paths that an interpreter like this one reads, and `more`: the interpreter, its
+    packages, the files that it has mapped, the system's libraries."""
     places = {
         *_of_prefixes(), sys.executable, *sys.path, *more,
         *os.environ.get("LD_LIBRARY_PATH", "").split(":"), *_mapped(), *SYSTEM,
@@ -80,7 +64,7 @@ def _of_prefixes() -> Iterable[str]:
 
 
 def _chain(path: str) -> Iterable[str]:
-    """The links that lead to a file, one to the other."""
+    """Yield the path, and each path that it leads to by symbolic links."""
     for _ in range(40):  # path_resolution(7)
         yield path
         if not os.path.islink(path):
@@ -89,12 +73,14 @@ def _chain(path: str) -> Iterable[str]:
 
 
 def _mapped() -> set[str]:
-    """The libraries that are loaded, and the names that lead to them from the same directory: by
-    these other programs load them."""
+    """Return the loaded libraries, and the symbolic links to them in the same directory.
+
+    Other programs load them by those links.
+    """
     with open("/proc/self/maps", errors="surrogateescape") as file:
         paths = {line.split(None, 5)[5].strip() for line in file if line.count("/")}
-    # In a view, what was mapped before bears the name of the old root, and lies in the new one too.
-    own = (path.removeprefix(OUTSIDE) for path in paths)
+    # In a view, earlier mappings have names below the old root; the new root has the same files.
+    own = (path.removeprefix(_box.OUTSIDE) for path in paths)
     files = {path for path in own if ".so" in path and path.startswith("/")}
     names = set()
     for directory in {os.path.dirname(path) for path in files}:
@@ -110,7 +96,7 @@ def _mapped() -> set[str]:
 
 
 def _topmost(places: Iterable[str]) -> list[str]:
-    """Those that lie in none of the others. A link hides nothing: it is only a name."""
+    """Return the paths that lie below none of the others. A symbolic link covers nothing."""
     kept: list[str] = []
     for place in sorted(places):
         if not covers(kept, place):
@@ -130,47 +116,56 @@ def covers(places: Iterable[str], path: str) -> bool:
 
 
 class Box:
-    """What all workers of a template have in common, and then one worker's box."""
+    """The box: in a template, the parts that all its workers share; in a worker, its own box."""
 
     def __init__(self, plan: Plan, base: str, more: Iterable[str]) -> None:
-        """In the template, when all is loaded that is to be loaded; or in a spawned worker."""
+        """Prepare the box, in a template or a spawned worker that has loaded its modules.
+
+        `more` are further paths that calls may read.
+        """
         self._plan = plan
         self._base = base
         self._strict = plan["namespaces"]
         self.readable = readable(more)
-        # A rule is for what a name leads to, and each costs every worker something.
-        # In a view the directories around a place name what other calls have on their path.
+        # A Landlock rule applies to the file that a link leads to, so links need none: each rule
+        # costs every worker time. Directories above a path could show what other calls read.
         places = _topmost({os.path.realpath(place) for place in self.readable})
         proc = ["/.proc"] if self._strict else [f"/proc/{name}" for name in PROC]
-        rules = [(place, READ) for place in (*places, *proc)]
-        rules += [(device, DEVICE) for device in DEVICES]
+        rules = [(place, _box.READ) for place in (*places, *proc)]
+        rules += [(device, _box.DEVICE) for device in DEVICES]
         self._held = _box.hold(rules if plan["landlock"] else [], plan["descriptors"])
         self._filter: _box.Filter | None = None
         self._filtered = False
         self._ruleset = -1
         self._has_slot = False
-        """Whether the ruleset, and the scratch directory, were another's before."""
+        """Whether the ruleset and the scratch directory are those of a box slot."""
         self._shared = -1
-        """The mount namespace of all workers, until a call's own is certain."""
+        """The mount namespace that all workers share, until this worker's own is final."""
         self._scratch = ""
         self._left: tuple[int, ...] = ()
-        """What the file system tells of `_home` when nothing is in it."""
+        """The status of `_scratch` when it is empty (`_clear`)."""
         self.source: Source | None = None
         self._reused = False
         self.entered = False
-        """Whether a call of a worker that is used again has a scratch directory."""
+        """Whether a call of a reused worker is in the scratch directory."""
 
     def share(self, *, fresh: bool) -> None:
-        """In a template that forks: what is loaded here, its workers have. It must not need any
-        more what the filter refuses."""
+        """In a template that forks, load the filter and prepare the box slots for its workers.
+
+        The template must not need the refused system calls after this.
+        """
         abi, network = self._plan["landlock"], self._plan["network"]
         strict = self._plan["level"] == "strict"
         if not strict:
             _box.drop()
         if self._plan["seccomp"]:
-            # Workers of a strict box have mounts to make first, and privileges to make them; those
-            # of the other leave directories that only a change of their mode opens.
-            first, rest = (STRICT_FIRST, STRICT_REST) if strict else (STANDARD_FIRST, STANDARD_REST)
+            # Strict workers must mount first, and need their privileges for that. Programs in a
+            # standard box may leave directories that can be removed only after a chmod(2).
+            first, rest = (
+                (_box.STRICT_FIRST, _box.STRICT_REST)
+                if strict
+                else (_box.STANDARD_FIRST, _box.STANDARD_REST)
+            )
             _box.load(_box.compile(first, network, abi, not fresh))
             self._filter = _box.compile(rest, network, abi, not fresh)
         self._filtered = True
@@ -180,7 +175,7 @@ class Box:
             forget_temporary_directory()
 
     def draft(self, *, reused: bool) -> None:
-        """In a worker, before its first call. One that is used again closes its box now."""
+        """Prepare the box in a worker, before its first call. A reused worker closes it now."""
         box_slot = _runtime.own_box_slot()
         name = box_slot[1] if box_slot is not None else ""
         if not self._strict and (name or reused):
@@ -189,11 +184,11 @@ class Box:
                 _box.allow(box_slot[0], self._plan["landlock"], self._own_source())
         if _runtime.draft_box_slot():
             return
-        if self._plan["seccomp"] and not self._filtered:  # it was not forked
-            kind = STRICT if self._plan["level"] == "strict" else STANDARD
+        if self._plan["seccomp"] and not self._filtered:  # the worker was spawned
+            kind = _box.STRICT if self._plan["level"] == "strict" else _box.STANDARD
             self._filter = _box.compile(kind, self._plan["network"], self._plan["landlock"], reused)
         self._scratch = f"{self._base}/scratch"
-        if self._strict:  # the kernel takes its time over that: now, not when the call is there
+        if self._strict:  # mounting is slow, so do it before a call comes
             self._shared = os.open("/proc/self/ns/mnt", os.O_RDONLY)
             _box.part(-1, [], self._scratch, SCRATCH_BYTES)
         else:
@@ -204,7 +199,7 @@ class Box:
         if box_slot is not None:
             self._has_slot = True
             self._ruleset = box_slot[0]
-            own = (self._scratch, ALL) if self._strict else ("/proc/self", READ)
+            own = (self._scratch, _box.ALL) if self._strict else ("/proc/self", _box.READ)
             _box.allow(self._ruleset, self._plan["landlock"], [own])
         elif self._plan["landlock"]:
             self._ruleset = self._draft()
@@ -215,14 +210,17 @@ class Box:
             self._left = self._clear()
 
     def enter(self, python_path: list[str]) -> None:
-        """A call begins: close the box, if it is open, and go to the scratch directory."""
+        """At the start of a call, close the box if it is open, and enter the scratch directory.
+
+        Raises RuntimeError if a reused worker would need a path that its closed box does not have.
+        """
         outside = python_path
         if python_path:
             outside = [path for path in python_path if not covers(self.readable, path)]
-        environ = getattr(os.environ, "_data", None)  # None: a set-up put something else there
+        environ = getattr(os.environ, "_data", None)  # None: a set-up replaced os.environ
         if not outside and environ is not None and _runtime.enter_box_slot(environ):
             return
-        if not self._scratch:  # it has a slot, but needs rules of its own
+        if not self._scratch:  # the worker has a box slot, but the call needs rules of its own
             box_slot = _runtime.own_box_slot()
             assert box_slot is not None
             self._ruleset = box_slot[0]
@@ -238,7 +236,7 @@ class Box:
         else:
             self.entered = True
         directory = self._scratch
-        if self.source is not None and not self._own_source():  # its file lies there as well
+        if self.source is not None and not self._own_source():  # the source's file lies there, too
             directory = f"{self._scratch}/work"
             os.mkdir(directory, 0o700)
         os.chdir(directory)
@@ -247,9 +245,11 @@ class Box:
         forget_temporary_directory()
 
     def leave(self) -> None:
-        """A call of a worker that is used again has ended: what is in its scratch directory goes.
-        Raises OSError if something stays, such as a mapping that keeps a file, or if the directory
-        itself tells of the call."""
+        """At the end of a call in a reused worker, empty the scratch directory.
+
+        Raises OSError if something stays, such as a file that is still mapped, or if the status of
+        the directory itself shows traces of the call.
+        """
         self.entered = False
         if self._strict:
             os.chmod(self._scratch, 0o700)
@@ -262,7 +262,7 @@ class Box:
             _box.clear(fd, 0xFFFFFFFF)
             status = os.fstat(fd)
             left: tuple[int, ...] = (status.st_mode, status.st_size)
-            if self._strict:  # a file system of its own
+            if self._strict:  # the scratch directory is a file system of its own
                 for name in os.listxattr(fd):
                     os.removexattr(fd, name)
                 os.utime(fd, ns=(0, 0))
@@ -273,22 +273,26 @@ class Box:
             os.close(fd)
 
     def _own_source(self) -> list[tuple[str, int]]:
-        """The rule for its file, if that does not lie in the scratch directory."""
+        """Return the rule for the source's directory, or none if that is below the scratch one."""
         source = self.source
         outside = source is not None and source.directory.startswith(f"{self._base}/sources/")
-        return [(source.directory, READ)] if source is not None and outside else []
+        return [(source.directory, _box.READ)] if source is not None and outside else []
 
     def _draft(self) -> int:
         return _box.draft(self._plan["landlock"], self._plan["network"], self._held, "/proc/self")
 
     def _close(self, more: list[str]) -> None:
         if self._strict:
-            if more:  # its own mounts were made without them
+            if more:  # draft() made the mounts without these paths
                 _box.part(self._shared, more, self._scratch, SCRATCH_BYTES)
             os.close(self._shared)
-        rules = [*((path, READ) for path in more), (self._scratch, ALL), *self._own_source()]
+        rules = [
+            *((path, _box.READ) for path in more),
+            (self._scratch, _box.ALL),
+            *self._own_source(),
+        ]
         if self._has_slot and more:
-            self._ruleset = self._draft()  # what this call may read, the next may not
+            self._ruleset = self._draft()  # the slot's ruleset must not let the next call read more
         elif self._has_slot:
             rules = []
         _box.close(self._ruleset, self._plan["landlock"], rules, self._held, self._filter)
@@ -301,11 +305,10 @@ def forget_temporary_directory() -> None:
 
 
 def leave_tasks() -> None:
-    """Have at most so many processes and threads in this namespace that the machine has some left,
-    whatever a call starts, and whoever runs it.
+    """Bound the tasks (processes and threads) of this PID namespace, to leave the machine some.
 
-    The setting is the namespace's own since Linux 6.14 (pid_namespaces(7)). Before, it is the
-    machine's, and would be changed for all.
+    The bound holds for root, too. `pid_max` belongs to the namespace since Linux 6.14
+    (pid_namespaces(7)). Before, it belongs to the machine, so it stays unchanged.
     """
     release = os.uname().release.split(".")
     minor = "".join(filter(str.isdigit, release[1][:2]))
@@ -320,15 +323,18 @@ def leave_tasks() -> None:
 
 
 def enter_view(base: str, more: Iterable[str]) -> None:
-    """In a template that is in namespaces of its own: see from now on only what is needed."""
-    with contextlib.suppress(OSError):  # a /proc that is not to be written to
+    """In a template with its own namespaces, replace the root by the view: the needed paths only.
+
+    `more` are needed paths besides `readable`'s own.
+    """
+    with contextlib.suppress(OSError):  # /proc may be read-only
         leave_tasks()
     installed = _topmost(os.path.realpath(place) for place in (*_of_prefixes(), *SYSTEM))
     shown = [
-        (place, VIEW_STILL if covers(installed, place) and on_disk(place) else VIEW_READ)
+        (place, _box.VIEW_STILL if covers(installed, place) and on_disk(place) else _box.VIEW_READ)
         for place in readable(more)
     ]
-    shown += [(device, VIEW_DEVICE) for device in DEVICES]
+    shown += [(device, _box.VIEW_DEVICE) for device in DEVICES]
     _box.view(f"{base}/root", shown, list(PROC))
     os.makedirs(f"{base}/scratch", exist_ok=True)
     own = "/proc/self/fd"

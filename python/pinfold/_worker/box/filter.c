@@ -1,4 +1,4 @@
-/* Which system calls a boxed worker may make (seccomp(2)), compiled once by libseccomp. */
+/* filter.c - the system calls that a boxed worker may make (seccomp(2)), compiled once by libseccomp. */
 #include "box.h"
 
 #include <errno.h>
@@ -24,8 +24,8 @@
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |  \
      0x80 /* CLONE_NEWTIME */)
 
-/* Refused with EPERM at both levels: they reach other processes, the kernel's own state, or parts of it with a
- * history of holes, and no computation needs them. */
+/* Refused with EPERM at both levels. They reach other processes or the kernel's own state, or have a history of
+ * vulnerabilities, and no computation needs them. */
 static const char *const refused[] = {
     "acct",
     "add_key",
@@ -104,20 +104,21 @@ static const char *const mounting[] = {
     "move_mount", "open_tree", "pivot_root", "umount", "umount2",
 };
 
-/* What a worker in a strict box does before its call, to have mounts of its own and then no privileges: the template's
- * filter leaves it, and the worker's takes it away. A short filter, because the kernel compiles one at each load. */
+/* A worker in a strict box calls these before its call, to get its own mounts and then drop its privileges. The
+ * template's filter allows them, and the worker's refuses them. That second filter is short, because the kernel
+ * compiles it at each load. */
 static const char *const entering[] = {
     "capset", "mount", "mount_setattr", "move_mount", "open_tree", "setns", "umount2", "unshare",
 };
 
-/* As if the kernel were too old to have them: libraries then take another way. */
+/* Refused with ENOSYS, as on an older kernel: libraries then use another call. */
 static const char *const unknown[] = {
-    /* What they do lies in memory, where no filter sees it. */
+    /* Their arguments lie in memory, which a filter cannot read. */
     "clone3",
     "io_uring_enter",
     "io_uring_register",
     "io_uring_setup",
-    /* What they use up is counted for the user, or for the machine, and not for the process. */
+    /* They use up resources that are counted per user or machine, not per process. */
     "inotify_add_watch",
     "inotify_init",
     "inotify_init1",
@@ -131,8 +132,8 @@ static const char *const unknown[] = {
     "memfd_secret",
 };
 
-/* What cannot be undone, and would be the next call's as well, in a worker that is used again: a call narrows its own box
- * in "fresh" alone. As if the kernel were too old. */
+/* Refused with ENOSYS in a reused worker: they cannot be undone, and would restrict the next call as well. Only in
+ * "fresh" may a call narrow its own box. */
 static const char *const narrowing[] = {
     "landlock_add_rule",
     "landlock_create_ruleset",
@@ -140,23 +141,24 @@ static const char *const narrowing[] = {
     "seccomp",
 };
 
-/* Do nothing, successfully: what a scratch directory holds need not survive a crash of the machine, and others would
- * wait for all that is written there. */
+/* Succeed without effect. A scratch directory need not survive a crash of the machine, and other processes would
+ * wait for everything that is written there. */
 static const char *const soothed[] = {"sync", "syncfs"};
 
-/* Landlock knows no right to change what is known of a file, by its path or a descriptor of one that may be read only.
- * In "standard" nobody's files change; programs that copy files do so in passing, and go on. */
+/* Succeed without effect in "standard", where files outside scratch must not change. Landlock has no right for
+ * metadata, which these change by path or through a read-only descriptor. Programs that copy files set metadata in
+ * passing, and go on. */
 static const char *const futile[] = {
     "chmod", "fchmod", "fchmodat", "fchmodat2", "futimesat", "utime", "utimensat", "utimes",
 };
 
-/* As a file system says that has none. */
+/* Refused with EOPNOTSUPP, as by a file system without extended attributes. */
 static const char *const attributes[] = {
     "fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "setxattr",
 };
 
-/* Not among them: leases (F_SETLEASE, F_SETDELEG), which stop who opens the file; owners of SIGIO (F_SETOWN, F_SETOWN_EX,
- * F_SETSIG) and F_NOTIFY; hints of the lifetime of what is written (F_SET_RW_HINT), kept at the inode. */
+/* Left out: leases (F_SETLEASE, F_SETDELEG), which block others that open the file; owners of SIGIO (F_SETOWN,
+ * F_SETOWN_EX, F_SETSIG) and F_NOTIFY; hints of a write's lifetime (F_SET_RW_HINT), kept in the inode. */
 static const uint32_t of_descriptors[] = {
     F_DUPFD,
     F_GETFD,
@@ -184,7 +186,7 @@ static const uint32_t of_descriptors[] = {
     F_GET_FILE_RW_HINT,
 };
 
-/* What files, pipes and sockets are asked in passing, and what a terminal is recognised by. */
+/* Common requests to files, pipes and sockets, and those that detect a terminal. */
 static const uint32_t of_devices[] = {
     TCGETS,     0x802c542a /* TCGETS2 */,
     TIOCGWINSZ, TIOCGPGRP,
@@ -242,16 +244,16 @@ static const uint32_t of_processes[] = {
     0x53564d41, /* PR_SET_VMA */
 };
 
-static const uint32_t of_personalities[] = {0xffffffff}; /* tells which it is */
+static const uint32_t of_personalities[] = {0xffffffff}; /* queries the current one */
 
-/* Calls that are many in one: the kernel grows new commands in them, so those that may be are listed. An argument is
- * compared by its lower half, as the kernel takes it. */
+/* Calls with many commands. The kernel adds commands over time, so these are allowlists. The filter compares the
+ * lower half of an argument, as the kernel reads it. */
 static const struct choice {
     const char *name;
     const uint32_t *values;
     size_t n;
     unsigned argument;
-    int code; /* as a kernel says that does not know the command */
+    int code; /* the kernel's errno for an unknown command */
 } choices[] = {
     {"fcntl", of_descriptors, COUNT_OF(of_descriptors), 1, EINVAL},
     {"ioctl", of_devices, COUNT_OF(of_devices), 1, ENOTTY},
@@ -259,18 +261,18 @@ static const struct choice {
     {"prctl", of_processes, COUNT_OF(of_processes), 0, EINVAL},
 };
 
-/* With a network. */
+/* Added with a network. */
 static const struct choice interfaces = {"ioctl", of_interfaces, COUNT_OF(of_interfaces), 1, ENOTTY};
 
-#define PIPE_BYTES 65536 /* as the kernel makes them; pages in larger ones are the user's, not the process's */
+#define PIPE_BYTES 65536 /* the kernel's default; pages of larger pipes count per user, not per process */
 
 static const char *const owners[] = {"chown", "fchown", "fchownat", "lchown"};
 
-/* Newer than what is listed here, some of them of the kinds above: as if the kernel were older. Their numbers are the
- * same on all architectures. */
+/* Numbers newer than these lists, some of them of the kinds above: ENOSYS, as on an older kernel. New numbers are
+ * the same on all architectures. */
 enum { UNHEARD_OF = 452, UNHEARD_OF_END = 512 };
 
-/* All that "strict" leaves. What is not here is as unknown as a call of a newer kernel. */
+/* The allowlist of "strict". Any other call gets ENOSYS, like a call of a newer kernel. */
 static const char *const allowed[] = {
     "access",
     "alarm",
@@ -513,7 +515,8 @@ static const char *const allowed[] = {
     "accept4",
 };
 
-/* A rule for a call by name; one that this architecture or libseccomp does not know cannot be made either. */
+/* Add a rule for a call by name. Skips names unknown to libseccomp or this architecture: no program can call
+ * them by name either. */
 static int rule(scmp_filter_ctx context, uint32_t action, const char *name, unsigned n,
                 const struct scmp_arg_cmp *compared)
 {
@@ -549,15 +552,15 @@ static int rule_2(scmp_filter_ctx context, uint32_t action, const char *name, st
     return rule(context, action, name, COUNT_OF(compared), compared);
 }
 
-#define SOCKET_TYPE 0xf /* of the second argument: the rest are flags */
+#define SOCKET_TYPE 0xf /* the type bits of the second argument; the rest are flags */
 
 static bool is_connected(uint64_t type)
 {
     return type == SOCK_STREAM || type == SOCK_SEQPACKET;
 }
 
-/* AF_UNIX of any type but the two that send to nobody but whom they are connected with: a datagram goes to any name,
- * and a raw one is a datagram. */
+/* Refuse AF_UNIX sockets except stream and seqpacket, which send only where they are connected. A datagram goes to
+ * any name, and a raw socket is a datagram socket. */
 static int refuse_datagrams(scmp_filter_ctx context, const char *name)
 {
     int r = 0;
@@ -578,7 +581,7 @@ static int allow_connected(scmp_filter_ctx context, const char *name)
     return r;
 }
 
-/* Every family but these few, by the call's first argument. */
+/* Refuse all families but the permitted ones, by the call's first argument. */
 static int refuse_families(scmp_filter_ctx context, const char *name, bool network, bool local)
 {
     int r = 0;
@@ -590,12 +593,12 @@ static int refuse_families(scmp_filter_ctx context, const char *name, bool netwo
     return r == 0 ? rule_1(context, SCMP_ACT_ERRNO(EACCES), name, SCMP_A0_64(SCMP_CMP_GE, 64)) : r;
 }
 
-/* Sockets are refused by family and type, for a rule cannot look at an address. */
+/* Filter sockets by family and type, because a filter cannot read an address. */
 static int sockets(scmp_filter_ctx context, bool strict, bool network)
 {
     static const uint32_t internet[] = {AF_INET, AF_INET6};
     int r = 0;
-    if (strict) { /* what is not refused is not allowed by that */
+    if (strict) { /* "strict" needs allow rules, too */
         for (size_t i = 0; network && r == 0 && i < COUNT_OF(internet); i++)
             r = rule_1(context, SCMP_ACT_ALLOW, "socket", SCMP_A0_64(SCMP_CMP_EQ, internet[i]));
         if (r == 0)
@@ -620,7 +623,7 @@ static bool is_chosen(const struct choice *choice, uint32_t prefix, unsigned bit
     return false;
 }
 
-/* All values but the chosen ones: a rule for each group of them that share their upper bits. */
+/* Refuse all values but the chosen ones, with a rule for each group of them that share their upper bits. */
 static int refuse_others(scmp_filter_ctx context, const struct choice *choice, const struct choice *more,
                          uint32_t prefix, unsigned bits)
 {
@@ -652,8 +655,8 @@ static int allow_chosen(scmp_filter_ctx context, const struct choice *choice)
     return r;
 }
 
-/* Whoever started this worker, and not its call, says what it shall not outlive. Programs that say so of their own
- * children go on. */
+/* Make PR_SET_PDEATHSIG succeed without effect. The template, not the call, decides with which process the worker
+ * dies. Programs that set it in their own children go on. */
 static int keep_death_signal(scmp_filter_ctx context)
 {
     return rule_1(context, SCMP_ACT_ERRNO(0), "prctl", is(0, PR_SET_PDEATHSIG));
@@ -665,7 +668,7 @@ static int refuse_narrowing(scmp_filter_ctx context)
     return r == 0 ? rule_1(context, SCMP_ACT_ERRNO(EINVAL), "prctl", is(0, PR_SET_SECCOMP)) : r;
 }
 
-/* `first`: of a template's filter, whose workers are to set what calls may not. */
+/* `first`: for a template's filter, whose workers still set what calls may not. */
 static int by_command(scmp_filter_ctx context, bool strict, bool network, bool first)
 {
     int r = 0;
@@ -680,7 +683,8 @@ static int by_command(scmp_filter_ctx context, bool strict, bool network, bool f
     if (r == 0)
         r = rule_2(context, SCMP_ACT_ERRNO(EPERM), "fcntl", is(1, F_SETPIPE_SZ),
                    SCMP_A2_64(SCMP_CMP_GT, PIPE_BYTES));
-    /* Its orphans would be another's children, and what nobody may look at is not counted. */
+    /* Without the subreaper flag a call's orphans would go to another process. A process that is not dumpable
+     * cannot be inspected, and is not counted. */
     static const uint32_t nonzero[] = {PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE};
     for (size_t i = 0; r == 0 && i < COUNT_OF(nonzero); i++) {
         r = rule_2(context, SCMP_ACT_ERRNO(EPERM), "prctl", is(0, nonzero[i]), SCMP_A1_64(SCMP_CMP_EQ, 0));
@@ -698,8 +702,8 @@ static int by_command(scmp_filter_ctx context, bool strict, bool network, bool f
     return r == 0 && strict ? rule_1(context, SCMP_ACT_ALLOW, "prctl", is(0, PR_SET_SECCOMP)) : r;
 }
 
-/* RLIMIT_LOCKS, which the kernel has no use for, carries the guard's mark and a worker's tag (lib/process/sweep.h). The template
- * reads tags, and its workers are to have one: its own filter leaves that. */
+/* Protect RLIMIT_LOCKS, which the kernel does not use: it carries the guard's mark and a worker's tag
+ * (lib/process/sweep.h). The template's filter lets it pass: the template reads tags, and workers set theirs. */
 static int keep_mark(scmp_filter_ctx context)
 {
     int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "setrlimit", is(0, RLIMIT_LOCKS));
@@ -714,18 +718,19 @@ static int keep_limits(scmp_filter_ctx context)
     return r == 0 ? keep_mark(context) : r;
 }
 
-/* Another process of this user: the limits, the place and the priority of the caller itself, say. */
+/* These could change another process of this user, the caller say: its CPUs and its priority. */
 static const char *const others[] = {"sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"};
 
-/* Which kind of number the first argument says that the second is: 0 of a process means the calling one. */
+/* The value of the first argument by which the second is a process, where 0 means the calling one. */
 static const struct {
     const char *name;
     uint32_t process;
 } priorities[] = {{"ioprio_set", 1}, {"setpriority", 0}};
 
-#define OUTSIDE_OF_THE_CALL (NEW_NAMESPACES | CLONE_PARENT) /* that: in the template's care, and nobody's count */
+/* CLONE_PARENT makes a child of the template, which is not counted. */
+#define OUTSIDE_OF_THE_CALL (NEW_NAMESPACES | CLONE_PARENT)
 
-/* What depends on an argument, as what is refused. */
+/* Refuse calls by their arguments. */
 static int by_argument(scmp_filter_ctx context, uint32_t action, bool first)
 {
     int r = 0;
@@ -733,7 +738,7 @@ static int by_argument(scmp_filter_ctx context, uint32_t action, bool first)
         if (!(OUTSIDE_OF_THE_CALL & bit))
             continue;
         struct scmp_arg_cmp flag = SCMP_A0_64(SCMP_CMP_MASKED_EQ, bit, bit);
-        if (bit != 0x80) /* in clone(2) it is a bit of the signal's number */
+        if (bit != 0x80) /* in clone(2) a bit of the signal number */
             r = rule_1(context, action, "clone", flag);
         if (r == 0 && (NEW_NAMESPACES & bit))
             r = rule_1(context, action, "unshare", flag);
@@ -749,7 +754,7 @@ static int by_argument(scmp_filter_ctx context, uint32_t action, bool first)
     return r == 0 && !first ? keep_limits(context) : r;
 }
 
-/* The same, as what is allowed. */
+/* Allow the arguments that by_argument() does not refuse. */
 static int by_argument_allowed(scmp_filter_ctx context, bool first)
 {
     int r =
@@ -776,7 +781,7 @@ static int by_argument_allowed(scmp_filter_ctx context, bool first)
     return r == 0 ? keep_mark(context) : r;
 }
 
-/* As the whole filter refuses them: those that it does not list are unknown. */
+/* Refuse with the errors of the whole filter: EPERM for calls in its lists of refused ones, ENOSYS for others. */
 static int refuse_entering(scmp_filter_ctx context)
 {
     int r = 0;
@@ -787,7 +792,7 @@ static int refuse_entering(scmp_filter_ctx context)
     return r;
 }
 
-/* A file that may be read must not be cut: by its path, or by an open that asks for no right to write. */
+/* Refuse to truncate a file that may only be read: by path, or with an open that requests no write access. */
 static int refuse_truncation(scmp_filter_ctx context)
 {
     static const uint64_t modes[] = {O_TRUNC | O_RDONLY, O_TRUNC | O_ACCMODE};
@@ -828,7 +833,7 @@ static bool is_among(const char *name, const char *const *names, size_t n)
     return false;
 }
 
-/* `first`: as above. */
+/* `first`: as in by_command(). */
 static int allow_listed(scmp_filter_ctx context, bool first)
 {
     int r = 0;
@@ -838,15 +843,15 @@ static int allow_listed(scmp_filter_ctx context, bool first)
     return r;
 }
 
-/* Whole filters, of one part, are those of workers that were not forked, and so are used again. */
+/* Add the rules. Undivided filters (FILTER_STANDARD, FILTER_STRICT) are for spawned workers, which are reused. */
 static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, int abi, bool reused)
 {
     const uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
     const bool strict = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
-    /* Calls of another architecture (32 bits, x32) have other numbers: nobody here makes them by accident. */
+    /* System calls of other architectures (32 bits, x32) have other numbers; no program makes them by accident. */
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
-        r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
+        r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree, not a list */
     if (r == 0 && (kind == FILTER_STRICT_REST || kind == FILTER_STANDARD_REST)) {
         r = kind == FILTER_STRICT_REST ? refuse_entering(context) : refuse_changes(context, abi);
         if (r == 0)
@@ -885,15 +890,15 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
     return r == 0 ? by_argument(context, refuse, first) : r;
 }
 
-/* What libseccomp leaves of the memory that it works in is many small pieces, far apart. A template would hand them out
- * again, and have a page copied for each in every worker that writes to it: so it works in another process. */
+/* Compile in a child process. libseccomp frees many small pieces of memory, far apart. A template would allocate
+ * them again, and every worker that writes to them would get a page copied for each. */
 static int compile_apart(enum filter_kind kind, bool network, int abi, bool reused, int fd)
 {
     pid_t pid = fork();
     if (pid < 0)
         return -errno;
     if (pid == 0) {
-        /* What is allowed, not what is refused. */
+        /* An allowlist refuses by default. */
         bool lists = kind == FILTER_STRICT || kind == FILTER_STRICT_FIRST;
         scmp_filter_ctx context = seccomp_init(lists ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW);
         int r = context ? fill(context, kind, network, abi, reused) : -ENOMEM;
@@ -916,7 +921,7 @@ void filter_free(struct filter *filter)
 
 int filter_new(enum filter_kind kind, bool network, int abi, bool reused, struct filter **ret_filter)
 {
-    _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC); /* libseccomp writes to files */
+    _cleanup_close_ int fd = memfd_create("pinfold-filter", MFD_CLOEXEC); /* libseccomp writes to files only */
     if (fd < 0)
         return -errno;
     int r = compile_apart(kind, network, abi, reused, fd);
@@ -940,11 +945,4 @@ int filter_new(enum filter_kind kind, bool network, int abi, bool reused, struct
     filter->program.len = (unsigned short)(size / sizeof(struct sock_filter));
     *ret_filter = filter;
     return 0;
-}
-
-int filter_probe(void)
-{
-    /* The kernel looks at the program first, and finds no memory there: -EFAULT is the answer of one that could. */
-    long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL);
-    return r < 0 && errno == EFAULT ? 0 : -errno;
 }

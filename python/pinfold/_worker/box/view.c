@@ -1,4 +1,4 @@
-/* A root that holds only what Python needs, made of what is there (mount_namespaces(7), open_tree(2)). */
+/* view.c - the view, a root with only what Python needs, made of mounts (mount_namespaces(7), open_tree(2)). */
 #include "box.h"
 
 #include <dirent.h>
@@ -22,8 +22,8 @@
 #define MS_PRIVATE_ (1u << 18)
 #define MNT_DETACH_ 2
 
-#define VIEW_PROC "/.proc"     /* the workers', until each has it in the place of the template's */
-#define VIEW_COPIES "/.copies" /* what covers the rest of it */
+#define VIEW_PROC "/.proc"     /* the workers' /proc, until each moves it over the template's */
+#define VIEW_COPIES "/.copies" /* mounted over the hidden parts of VIEW_PROC */
 #define VIEW_NOTHING VIEW_COPIES "/directory"
 
 int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
@@ -41,7 +41,7 @@ static int make_parents(char *path, size_t from)
     return 0;
 }
 
-/* The path of `name` below root, with its directory. */
+/* Make the path of `name` below root, with its parent directories. */
 static int place_of(const char *root, const char *name, char mount_point[PATH_MAX])
 {
     if (snprintf(mount_point, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
@@ -80,7 +80,7 @@ static int copy_link(const char *path, char *mount_point, size_t root_length)
     return r < 0 ? r : symlink(target, mount_point) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-/* A copy of what is mounted at `source`, and below it, at `place`. */
+/* Mount a copy of the mounts at `source` and below it on `mount_point`. */
 static int attach(const char *source, const char *mount_point, uint64_t attributes)
 {
     _cleanup_close_ int tree =
@@ -93,23 +93,25 @@ static int attach(const char *source, const char *mount_point, uint64_t attribut
     return syscall(SYS_move_mount, tree, "", AT_FDCWD, mount_point, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-/* The directory at `source` as an overlay of it alone, which has inodes of its own. A socket in it is nobody's there,
- * and a lock on a file is not one on the file below. But a name that was looked up once leads to the same file for good.
- * Negative where that cannot be had: another mount lies below it, or the file system is none to lay something over. */
+/* Mount the directory at `source` as an overlay of itself, which has inodes of its own. A socket in it then leads
+ * to no process outside, and a lock on a file is not one on the original. But a name that was looked up once leads
+ * to the same file for good. Negative where the kernel cannot: another mount lies below it, or the file system
+ * cannot be a lower layer. */
 static int overlay(const char *source, const char *root, const char *mount_point)
 {
     char empty[PATH_MAX], options[80];
     if (snprintf(empty, sizeof(empty), "%s" VIEW_NOTHING, root) >= (int)sizeof(empty))
         return -ENAMETOOLONG;
     _cleanup_close_ int lower = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_close_ int lowest = open(empty, O_PATH | O_DIRECTORY | O_CLOEXEC); /* it wants two */
+    _cleanup_close_ int lowest =
+        open(empty, O_PATH | O_DIRECTORY | O_CLOEXEC); /* overlayfs requires two lower layers */
     if (lower < 0 || lowest < 0)
         return -errno;
     snprintf(options, sizeof(options), "lowerdir=/proc/self/fd/%d:/proc/self/fd/%d", lower, lowest);
     return mount("pinfold", mount_point, "overlay", MS_RDONLY_ | MS_NOSUID_ | MS_NODEV_, options) < 0 ? -errno : 0;
 }
 
-/* `source` (which `path` names inside) at `root` + `path`. */
+/* Show `source`, which is called `path` inside, at `root` + `path`. */
 static int show(const char *source, const char *root, const char *path, enum view_kind kind)
 {
     char mount_point[PATH_MAX];
@@ -155,7 +157,6 @@ static int mount_proc(const char *root, const char *name, unsigned long flags, c
                                                                                                         : 0;
 }
 
-/* What has this name, and not what is below it. */
 static bool is_among(const char *name, const char *const *shown, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -164,7 +165,7 @@ static bool is_among(const char *name, const char *const *shown, size_t n)
     return false;
 }
 
-/* Mounts what is at `source` below root, and all that is below that, read-only on `name`. */
+/* Mount `source` below root, with all mounts below it, read-only on `name`. */
 static int cover(const char *root, const char *source, const char *name)
 {
     char from[PATH_MAX], to[PATH_MAX];
@@ -174,7 +175,7 @@ static int cover(const char *root, const char *source, const char *name)
     return attach(from, to, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
-/* A file with the text that one of /proc has now, or for a directory a mount of it. */
+/* Copy a file of /proc with its present text; mount a directory. */
 static int copy_setting(const char *root, const char *name)
 {
     char from[PATH_MAX], to[PATH_MAX], text[4096];
@@ -183,7 +184,7 @@ static int copy_setting(const char *root, const char *name)
         return -ENAMETOOLONG;
     struct stat status;
     if (lstat(from, &status) < 0)
-        return errno == ENOENT ? 0 : -errno; /* this kernel has no such thing */
+        return errno == ENOENT ? 0 : -errno; /* this kernel does not have the setting */
     int r = place_of(root, text, to);
     if (r < 0)
         return r;
@@ -200,8 +201,8 @@ static int copy_setting(const char *root, const char *name)
     return size < 0 || out < 0 || write(out, text, (size_t)size) != size ? -errno : 0;
 }
 
-/* Covers all of /proc that is no process's but `shown`: there is no mounting a file where there is none, so it has to be
- * in this order. */
+/* Cover all of /proc but processes and `shown`. A file can only be mounted on an existing one, hence the order:
+ * the copies are complete before they cover the originals. */
 static int cover_proc(const char *root, const char *const *shown, size_t n)
 {
     char mount_point[PATH_MAX];
@@ -264,12 +265,12 @@ int view_part(int back, const char *const *paths, size_t n, const char *scratch,
         return -errno;
     if (syscall(SYS_unshare, CLONE_NEWNS) < 0)
         return -errno;
-    /* Its own root's tmpfs is all workers': what one makes there for its own mounts, the others find empty. */
+    /* All workers share the root's tmpfs. A mount point that one of them makes is empty for the others. */
     for (size_t i = 0; i < n; i++) {
         char source[PATH_MAX];
         if (snprintf(source, sizeof(source), VIEW_OUTSIDE "%s", paths[i]) >= (int)sizeof(source))
             return -ENAMETOOLONG;
-        int r = show(source, "", paths[i], VIEW_STILL); /* for one call */
+        int r = show(source, "", paths[i], VIEW_STILL); /* its files stay the same during the call */
         if (r < 0 && r != -ENOENT)
             return r;
     }
@@ -277,7 +278,7 @@ int view_part(int back, const char *const *paths, size_t n, const char *scratch,
         return -errno;
     if (syscall(SYS_move_mount, AT_FDCWD, VIEW_PROC, AT_FDCWD, "/proc", 0) < 0)
         return -errno;
-    /* All else is so from the start. The template's mount of it stays as it is. */
+    /* Make the root read-only; all other mounts are so already. The template's mount of it stays writable. */
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
     if (syscall(SYS_mount_setattr, AT_FDCWD, "/", 0, &attributes, sizeof(attributes)) < 0)
         return -errno;

@@ -1,4 +1,4 @@
-"""One call inside a worker: from the segments of its request to those of its result."""
+"""Run one call in a worker: read the request's segments, call the function, write the result's."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from pinfold._worker.call.rlimits import RLimits
 from pinfold._worker.code import lookup, search
 from pinfold._worker.code.program import FILE, Program, Programs
 from pinfold._worker.code.search import NO_SHADOWS, Shadows
+from pinfold._worker.ext._runtime import (
+    PAYLOAD_ALIGN,
+    RESULT_BAD,
+    RESULT_EXCEPTION,
+    RESULT_INTERNAL,
+    RESULT_OK,
+    RESULT_RETIRE,
+    RESULT_TOO_LARGE,
+)
 from pinfold._worker.reset._state import shield
-
-# lib/wire/frame.h: enum result_status, and the one flag that is set here.
-RESULT_OK = 0
-RESULT_EXCEPTION = 1
-RESULT_BAD = 2
-RESULT_TOO_LARGE = 3
-RESULT_INTERNAL = 4
-RESULT_RETIRE = 4
 
 if TYPE_CHECKING:
     from pinfold._worker.box.box import Box
@@ -34,13 +35,11 @@ if TYPE_CHECKING:
     from pinfold._worker.code.source import Source
     from pinfold._worker.reset.reset import Reset
 
-PAYLOAD_ALIGN = 64  # lib/wire/payload.h
-
 IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
 
 Outcome = tuple[int, Segments]
 
-# Made now, for when the candidate left nothing to make it with.
+# Made at import, for programs that leave no memory to make it with.
 _NO_REPORT = pack_failure(report.without_report())
 
 
@@ -55,20 +54,23 @@ class Executor:
         isolation: str,
         identity: Sequence[str] = IDENTITY,
         python_path: Sequence[str] = (),
+        shadows: Shadows = NO_SHADOWS,
         box: Box | None = None,
         imports: Imports | None = None,
         libraries: Sequence[str] = (),
         modules: Sequence[str] = (),
         source: Source | None = None,
     ) -> None:
-        """Make the process ready for its first call. `isolation` is "fresh", "reuse" or "spawn";
-        all but "fresh" are put back after each call to what they were before the first. `identity`
-        are the names of the variables with the two ids, if there shall be any. `python_path` comes
-        first on `sys.path`, resolved already, but for what a call puts before it. With `imports`,
-        `note` says after each call what it imported. `libraries` are directories in which
-        cloudpickle may be found when this interpreter has none; `modules`, where what pickled
-        arguments name is looked for last. `source` is the file of the calls' sources; None: they
-        have none."""
+        """Make the process ready for its first call.
+
+        `isolation` is "fresh", "reuse" or "spawn"; all but "fresh" put the process back after each
+        call. `identity` has the names of the variables for the two ids, if any. `python_path` has
+        resolved directories; on `sys.path`, only a call's own come before them. `shadows` are those
+        of `python_path`. With `imports`, `note` reports after each call what it imported.
+        `libraries` are directories for cloudpickle if this interpreter has none. `modules` are
+        directories that end the path of calls with pickled arguments. `source` is the file of the
+        calls' sources; None: there is none.
+        """
         for name, value in zip(identity, (worker_id, node_id), strict=False):
             os.environ[name] = value
         self._source = source
@@ -80,7 +82,7 @@ class Executor:
             self._reset = Reset(boxed=box is not None)
         self._program: Program | None = None
         self._python_path = python_path
-        self._shadows = NO_SHADOWS
+        self._pools = self._shadows = shadows
         search.leave_no_byte_code()
         self._entries = search.prepend((), python_path)
         if source is not None:
@@ -95,19 +97,19 @@ class Executor:
 
     @property
     def bounds_files(self) -> bool:
-        """Whether the call that ended bounds the size of files still."""
+        """Whether the limit that the last call set on the size of files still holds."""
         return self._limits.bounds("file_bytes")
 
     @property
     def looked_closely(self) -> bool:
-        """Whether the call that ended gave reason to look at what costs more than itself."""
+        """Whether the last call gave reason for the comparisons that cost more than a call."""
         return self._reset is not None and self._reset.thorough
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
         """Run one call and return (status, segments, flags) of its result (lib/wire/frame.h).
 
-        `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: whatever
-        the candidate raises, wherever it makes it come up, is an outcome.
+        `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: every
+        exception from the program becomes a result, wherever it surfaces.
         """
         reset = self._reset
         if reset is None:
@@ -115,22 +117,23 @@ class Executor:
         else:
             try:
                 context = reset.before()
-            except Exception as broken:  # a set-up left nothing to begin with
+            except Exception as broken:  # a set-up broke what a call needs
                 return RESULT_INTERNAL, pack_failure(report.raised(broken, None)), RESULT_RETIRE
             pid = getpid()
             outcome, error = shield(context.run, self._call, segments, result_max)
-            if getpid() != pid:  # a process that the call forked, and that came back here
+            if getpid() != pid:  # a process that the call forked has returned to here
                 return (outcome or (RESULT_EXCEPTION, _NO_REPORT))[0], [], 0
             shield(reset.flush)
             reset.rebind()
         if error is not None:
-            # A signal handler or a trace function of the candidate's raised in our own code.
+            # A signal handler or a trace function of the program raised in the runtime's code.
             outcome, _ = shield(_interrupted, error)
         if self._imports is not None:
             self.note = shield(self._imports.note, self._entries)[0] or b""
         status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT)
         flags = 0
         if reset is not None:
+            shield(self._pools.end)
             _, unlimited = shield(self._limits.restore)
             payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
@@ -140,8 +143,8 @@ class Executor:
             unclean = None
             if self._box is not None and self._box.entered:
                 _, unclean = shield(self._box.leave)
-            # No reasons at all, not even none: something went wrong, and was not put back. And
-            # where this call could not be run, the next one might fare no better.
+            # `reasons` is None if Reset.after itself failed. After RESULT_INTERNAL the worker
+            # ends because the next call would probably fail, too.
             if unclean or unlimited or reasons != [] or status == RESULT_INTERNAL:
                 flags = RESULT_RETIRE
             else:
@@ -152,19 +155,22 @@ class Executor:
         self._program = None
         try:
             request = unpack_request(segments)
-            if request.codec == "pickle":  # before anything of the call's own is on the path
+            if request.codec == "pickle":  # before the call's own modules are on the path
                 import_pickle(self._libraries)
             _set_environment(request.env)
             if request.python_path:
                 self._entries = search.prepend(request.python_path, self._python_path)
-            else:  # the path is what it was made at the start, or put back to
+            else:  # sys.path is as it was made at the start, or put back
                 self._entries = []
                 sys.path_importer_cache.pop(self._cwd, None)
             if request.codec == "pickle":
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
-            self._shadows = search.drop_shadowed(self._entries) if self._entries else NO_SHADOWS
+            self._pools.begin()
+            self._shadows = self._pools
+            if self._entries:
+                self._shadows = search.drop_shadowed(self._entries, self._pools)
         except Exception as error:
             return RESULT_INTERNAL, pack_failure(report.raised(error, None))
 
@@ -184,7 +190,7 @@ class Executor:
             decoding = False
             value = function(*args, **kwargs)
             if type(value) is CoroutineType:
-                # What calling an `async def` gives is of no use outside of this process.
+                # A coroutine is of no use outside of this process.
                 with self._shadows:
                     import asyncio
                 value = asyncio.run(value)
@@ -206,7 +212,8 @@ class Executor:
         return RESULT_OK, result
 
     def _own(self, codec: str) -> Shadows:
-        """The context to read and write values in. Those of a pickle are of the call's modules."""
+        """Return the context in which to read or write values. Pickled values need the call's own
+        modules, so they get no context."""
         return NO_SHADOWS if codec == "pickle" else self._shadows
 
 
@@ -221,7 +228,7 @@ def _set_environment(changes: Mapping[str, str | None]) -> None:
 
 
 def payload_size(segments: Sequence[bytes | memoryview]) -> int:
-    """As payload_size() of lib/wire/payload.c has it."""
+    """Return the size of the payload in bytes, as payload_size() of lib/wire/payload.c does."""
     size = 8 + 8 * len(segments)
     for segment in segments:
         nbytes = segment.nbytes if isinstance(segment, memoryview) else len(segment)

@@ -1,8 +1,8 @@
-"""What a person is told about a call that brought no value.
+"""The text that explains to a person why a call has no value.
 
-The text made here is the traceback, then the source around the failing line. What the call printed
-goes before it under a heading. That is for the caller's side to put there, because the worker's
-streams are the pool's pipes: so each text stands on its own and starts on a line of its own.
+The text is the traceback, followed by the source around the failing line. The caller's side puts
+the output of the call before it, under a heading, because only the pool reads the worker's pipes.
+Each text therefore stands on its own and starts on a new line.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from pinfold._wire import Failure
 from pinfold._worker.code.program import FILE, Program
 from pinfold.codec.refusals import CannotDecode, NotCarried, name_of
 
-# Characters. A longer text keeps its head and its tail, where a traceback says most.
+# In characters. A longer text keeps its head and its tail, the most useful parts of a traceback.
 TEXT_MAX = 1 << 20
 MESSAGE_MAX = 1 << 16
 LINE_MAX = 200
 
 CONTEXT_LINES = 3
 
-# Who stands between the worker and the candidate: its frames at the top of a traceback are left
-# out. Further down the candidate called them itself.
+# The code between the worker and the program. Its frames at the top of a traceback are left out;
+# further down, the program called it itself.
 _HERE = os.path.abspath(f"{__file__}/../../..") + os.sep
 _BETWEEN = ("asyncio", "cbor2", "cloudpickle", "pickle", "importlib")
 
 
 def raised(error: BaseException, program: Program | None, heading: str = "") -> Failure:
-    """The candidate raised `error`. Never raises, whatever the exception's own methods do.
+    """Return the failure of a program that raised `error`. Never raises, whatever the methods of
+    the exception do.
 
     `heading` is a sentence that goes before the traceback.
     """
@@ -44,7 +45,7 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
     try:
         text = _text(error, trace, lines, file)
     except BaseException as second:
-        # The exception's own code ran (__str__, __dir__, a property) and did not behave.
+        # The exception's own code (__str__, __dir__, a property) raised.
         text = "".join(format_tb(trace)).replace(f'"{file}"', f'"{FILE}"') + (
             f"{kind}: {message}\n(telling it as usual raised {_kind(second)})\n"
         )
@@ -54,26 +55,32 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
 
 
 def briefly(error: BaseException) -> tuple[str, str]:
-    """The type and the text of `error`."""
+    """Return the type and the text of `error`."""
     return _kind(error), _message(error)
 
 
 def not_found(message: str) -> Failure:
-    """The source has no such function."""
+    """Return the failure of a call whose source has no such function."""
     message = cut(message, MESSAGE_MAX)
     return Failure("AttributeError", message, message, 1)
 
 
 def undecodable(error: BaseException, program: Program) -> Failure:
-    """Reading the arguments raised `error`: their own code's exception, or the codec's refusal."""
+    """Return the failure of a call whose arguments could not be read.
+
+    `error` was raised by the codec, or by the arguments' own code.
+    """
     if type(error) is CannotDecode and error.__cause__ is not None:
         error = error.__cause__
     return raised(error, program, "The arguments could not be decoded:")
 
 
 def unencodable(error: BaseException, program: Program) -> Failure:
-    """Writing the value raised `error`: the codec's refusal, or an exception of the value's own
-    code, which the codec may have turned into a refusal."""
+    """Return the failure of a call whose value could not be written.
+
+    `error` was raised by the codec, or by the value's own code. The codec may have chained the
+    latter's exception to its own.
+    """
     if type(error) is not NotCarried:
         return raised(error, program, "The result could not be encoded:")
     message = _message(error)
@@ -84,19 +91,19 @@ def unencodable(error: BaseException, program: Program) -> Failure:
 
 
 def too_large(size: int, most: int) -> Failure:
-    """The encoded value takes `size` bytes, and at most `most` are wanted."""
+    """Return the failure of a call whose encoded value takes `size` bytes, more than `most`."""
     message = f"the result takes {size} bytes, and at most {most} are accepted"
     return Failure("OverflowError", message, message, 1, 0)
 
 
 def without_report() -> Failure:
-    """There was an exception, and telling of it raised another."""
-    message = "an exception was raised that cannot be told"
+    """Return the failure to send when describing an exception raised another one."""
+    message = "an exception was raised that cannot be reported"
     return Failure("BaseException", message, message, 1, 0)
 
 
 def cut(text: str, most: int) -> str:
-    """`text`, without its middle if it has more than `most` characters."""
+    """Return `text`, without its middle if it has more than `most` characters."""
     if len(text) <= most:
         return text
     half = most // 2
@@ -113,7 +120,7 @@ def _text(error: BaseException, trace: TracebackType | None, lines: list[str], f
 
 
 def _rename(told: TracebackException, file: str) -> None:
-    """Let the file be known by its name: where it lies says nothing to anybody."""
+    """Show the source's file by its name alone, because its directory means nothing to people."""
     left, seen = [told], set()
     while left:
         one = left.pop()
@@ -130,7 +137,7 @@ def _rename(told: TracebackException, file: str) -> None:
 
 
 def _field(error: BaseException, kind: type[BaseException], name: str) -> Any:
-    """What the interpreter itself keeps in an exception, past all that its class may define."""
+    """Return the interpreter's own field of an exception, past what its class may override."""
     return kind.__dict__[name].__get__(error)
 
 
@@ -149,7 +156,7 @@ def _between(frame: FrameType, own: str) -> bool:
 
 
 def _complete(error: BaseException, lines: list[str], own: str) -> None:
-    # Some of the compiler's errors take their text from the file, and there is none.
+    # The compiler reads the text of some errors from the file, which may not exist.
     line = _line_of_syntax(error, own)
     if 0 < line <= len(lines) and _field(error, SyntaxError, "text") is None:
         SyntaxError.__dict__["text"].__set__(error, lines[line - 1])
@@ -161,7 +168,7 @@ def _line_of_syntax(error: BaseException, own: str) -> int:
 
 
 def _failing_line(error: BaseException, trace: TracebackType | None, own: str) -> int:
-    """The innermost line of the source, from 1, or 0."""
+    """Return the number of the innermost line of the source, from 1, or 0."""
     line = _line_of_syntax(error, own) if issubclass(type(error), SyntaxError) else 0
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == own:
@@ -198,8 +205,10 @@ def _message(error: BaseException) -> str:
 
 
 def _returncode(error: BaseException) -> int:
-    """As a Python that ended with this exception would be seen to have ended, but never 0: there is
-    no value."""
+    """Return the exit status of a Python that this exception ended, as subprocess reports it.
+
+    Never 0, because there is no value.
+    """
     if type(error) is KeyboardInterrupt:
         return -signal.SIGINT
     if not issubclass(type(error), SystemExit):
@@ -207,6 +216,6 @@ def _returncode(error: BaseException) -> int:
     code = _field(error, SystemExit, "code")
     if not issubclass(type(code), int):
         return 1
-    if int.bit_length(code) > 63:  # what the interpreter makes of what is no C long
+    if int.bit_length(code) > 63:  # the interpreter exits with -1 for what does not fit a C long
         return 255
     return int.__and__(code, 0xFF) or 1

@@ -1,11 +1,11 @@
-"""The limits of a call that the kernel keeps by itself, getrlimit(2)."""
+"""The limits of a call that the kernel enforces, getrlimit(2)."""
 
 from __future__ import annotations
 
 import resource
 import signal
 from collections.abc import Mapping
-from resource import setrlimit  # as it was before `Reset` watches over it
+from resource import setrlimit  # before `Reset` wraps it
 
 _KINDS = {
     "address_space_bytes": resource.RLIMIT_AS,
@@ -15,13 +15,14 @@ _KINDS = {
     "processes": resource.RLIMIT_NPROC,
 }
 
-# RLIMIT_NPROC counts the threads of the whole user, so it cannot be a call's own number. It is the
-# wall behind the pool's sampler: what the machine runs now, what the call may start, and threads.
+# RLIMIT_NPROC counts the threads of the whole user, so it cannot be the call's own number. It backs
+# up the pool's sampler: the machine's current tasks, those that the call may start, and this many.
 _THREADS = 512
 
 
 class RLimits:
-    """Sets them for a call, and takes them back. `lasting`: the hard limits, too, for good."""
+    """Sets limits for a call, and lifts them after it. `lasting`: sets the hard limits, too, and
+    lifts none."""
 
     __slots__ = ("_before", "_lasting")
 
@@ -30,14 +31,14 @@ class RLimits:
         self._before: dict[int, tuple[int, int]] = {}
 
     def set(self, wanted: Mapping[str, int]) -> None:
-        """Bounds what comes next. A bound above the hard limit is that limit."""
+        """Set these limits. One above the hard limit becomes the hard limit."""
         for name, most in wanted.items():
             kind = _KINDS[name]
             soft, hard = resource.getrlimit(kind)
             if name == "processes":
                 most += _tasks() + _THREADS
             elif name == "file_bytes":
-                # Python ignores it, and so turns what the kernel says into an OSError like others.
+                # Python ignores SIGXFSZ, so that the limit would be an OSError like any other.
                 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             if hard != resource.RLIM_INFINITY:
                 most = min(most, hard)
@@ -45,11 +46,11 @@ class RLimits:
             setrlimit(kind, (most, most if self._lasting else hard))
 
     def bounds(self, name: str) -> bool:
-        """Whether that one was set, and not lifted since."""
+        """Return whether the limit was set, and not lifted since."""
         return _KINDS[name] in self._before
 
     def restore(self) -> None:
-        """Lifts what was set, unless it is lasting."""
+        """Lift the limits that were set, unless they are lasting."""
         if not self._lasting:
             for kind, limits in self._before.items():
                 setrlimit(kind, limits)
@@ -57,7 +58,7 @@ class RLimits:
 
 
 def _tasks() -> int:
-    """How many threads there are on this machine, proc(5), /proc/loadavg."""
+    """Return the number of threads on this machine (/proc/loadavg, proc(5))."""
     try:
         with open("/proc/loadavg", "rb") as file:
             return int(file.read().split()[3].partition(b"/")[2])

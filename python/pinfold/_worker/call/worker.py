@@ -1,4 +1,4 @@
-"""A worker: takes a call from its channel, has it run, and sends what came of it."""
+"""The loop of a worker: receive a call from the channel, run it, send its result."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pinfold._wire import Segments, pack_failure
 from pinfold._worker.call import report
-from pinfold._worker.call.execute import (
-    IDENTITY,
+from pinfold._worker.call.execute import IDENTITY, Executor, payload_size
+from pinfold._worker.code.imports import Imports
+from pinfold._worker.code.source import slot
+from pinfold._worker.ext import _runtime
+from pinfold._worker.ext._runtime import (
     RESULT_BAD,
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
     RESULT_OK,
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
-    Executor,
-    payload_size,
 )
-from pinfold._worker.code.imports import Imports
-from pinfold._worker.code.source import slot
-from pinfold._worker.ext import _runtime
 
 if TYPE_CHECKING:
-    from pinfold._worker.boot.preload import Settings
+    from pinfold._wire.plan import TemplateConfig
     from pinfold._worker.box.box import Box
+    from pinfold._worker.code.search import Shadows
 
 CANNOT_BE_SENT = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    errno.EMFILE,  # even with our descriptors: the program has lowered its limit
-    errno.EBADF,  # it has closed descriptors that are not its own
-    errno.EFAULT,  # the value has memory that is not there: a mapping of a file cut short
+    errno.EMFILE,  # in spite of reserved descriptors: the program has lowered its limit
+    errno.EBADF,  # the program has closed descriptors that are not its own
+    errno.EFAULT,  # the value has memory that is not there: a mapping of a truncated file
 )
 
 
 class Worker:
-    """One worker, in its own process. All that can be done before a call comes is done here."""
+    """One worker, in its own process. Its constructor does all work that needs no call."""
 
     def __init__(
         self,
         worker_id: str,
-        settings: Settings,
+        settings: TemplateConfig,
         isolation: str,
         base: str,
+        shadows: Shadows,
         box: Box | None = None,
     ) -> None:
         self._cpu_slots = settings.get("cpu_slots")
-        # What a call waited for, and what one in a box has used, the pool reads from a worker that
-        # lives; then it kills it.
+        # The pool reads a call's scheduling statistics (CPU slots) and a boxed call's resource use
+        # from the living worker. Such a worker does not exit; it waits for the pool to kill it.
         self._last = isolation == "fresh" and self._cpu_slots is None and box is None
         self._pid = getpid()
         self._channel = _runtime.open_channel(isolation != "fresh")
@@ -67,6 +67,7 @@ class Worker:
             node_id=settings["node_id"],
             identity=settings.get("identity", IDENTITY),
             python_path=settings.get("python_path", ()),
+            shadows=shadows,
             isolation=isolation,
             box=box,
             imports=None if settings.get("learned") is None else Imports(),
@@ -77,7 +78,7 @@ class Worker:
         gc.enable()
 
     def work(self) -> NoReturn:
-        """Run calls until the pool wants no more. Ends the process."""
+        """Run calls until the pool closes the channel. Ends the process."""
         try:
             while self._one():
                 pass
@@ -85,7 +86,7 @@ class Worker:
             if getpid() == self._pid:
                 give_up(error)
         finally:
-            # Never the interpreter's own end: exit handlers are those of the template's modules.
+            # Exit handlers are those of the template's modules, so never exit by the interpreter.
             _exit(0)
 
     def _unsendable(self, error: BaseException) -> int:
@@ -110,14 +111,14 @@ class Worker:
                 flags |= RESULT_RETIRE
         except BaseException as error:
             if not channel.call:
-                # A signal that came between two calls; or a channel that cannot be read any more.
+                # A signal handler raised between two calls, or (OSError) the channel is broken.
                 return not isinstance(error, OSError)
             ours = isinstance(error, (OSError, MemoryError))
             status, result, flags = failed(error, RESULT_INTERNAL if ours else RESULT_EXCEPTION)
-            flags |= RESULT_RETIRE if ours else 0  # the next one would find no more
+            flags |= RESULT_RETIRE if ours else 0  # the next call would meet the same shortage
             result_max = 0
         if getpid() != self._pid:
-            # A process that the call forked, and that came back here.
+            # A process that the call forked has returned to here.
             flush()
             _runtime.flush()
             _exit(status != RESULT_OK)
@@ -136,10 +137,12 @@ class Worker:
 
 
 def give_up(error: BaseException) -> None:
-    """There is no answer, not even that there is none: tell the pool so as one that cannot start
-    does, for an end alone would be the program's."""
+    """Report to the pool that this worker cannot send a result, by the frame of a failed start.
+
+    If the worker only exited, the pool would take that for the program's doing.
+    """
     text = b"the worker cannot answer"
-    with suppress(BaseException):  # no memory for the words
+    with suppress(BaseException):  # there may be no memory for the text
         kind, message = report.briefly(error)
         text += f": {kind}: {message}".encode("utf-8", "backslashreplace")
     with suppress(BaseException):
@@ -147,10 +150,10 @@ def give_up(error: BaseException) -> None:
 
 
 def pin(cpus: list[int]) -> None:
-    """Have this process run on these CPUs, and what it starts from now on.
+    """Pin this process, and what it starts later, to these CPUs.
 
-    A worker keeps its place, so that its threads are where they should be after its first call;
-    a spawned one may have some before, of a preload. Only a box keeps us from reaching those.
+    A worker keeps its CPU slot, so this moves threads only before the first call: a spawned worker
+    may have some of a preload. In a box, /proc may refuse access to them.
     """
     os.sched_setaffinity(0, cpus)
     for thread in os.listdir("/proc/self/task"):
@@ -159,7 +162,7 @@ def pin(cpus: list[int]) -> None:
 
 
 def flush() -> None:
-    """Write out what is printed so far. Nothing that the call did to its streams matters here."""
+    """Flush the standard streams, and ignore whatever the call has done to them."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()  # type: ignore[union-attr]
@@ -168,11 +171,11 @@ def flush() -> None:
 
 
 def too_big_a_file(error: BaseException, result: Segments) -> BaseException:
-    """An EFBIG as what it is, of a limit and not of the disk; else the error itself."""
+    """Return an EFBIG of RLIMIT_FSIZE with a text that names the limit, any other error as is."""
     if not isinstance(error, OSError) or error.errno != errno.EFBIG:
         return error
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    if most == resource.RLIM_INFINITY:  # it is the file system's own
+    if most == resource.RLIM_INFINITY:  # the bound is the file system's
         return error
     size = payload_size(result)
     text = f"the result takes {size} bytes, and RLIMIT_FSIZE lets a file have {most}"

@@ -1,1 +1,1 @@
-"""The candidate's source: its file, its module, and where its imports look."""
+"""The program's source: its file, its module, and the search path of its imports."""

@@ -1,4 +1,4 @@
-"""What calls import, told to a pool that learns what to preload, and what it has learned."""
+"""Learned modules: report the imports of calls to the pool, and import what it has learned."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Collection
 from pinfold._worker.code import search
 from pinfold._worker.ext import _runtime
 
-NOTE_MAX = 4096  # lib/wire/frame.h, FRAME_NOTE_MAX
-
 
 class Imports:
     """The imports of the calls of one worker."""
@@ -18,9 +16,11 @@ class Imports:
         self._installed = search.installed()
 
     def note(self, entries: Collection[str]) -> bytes:
-        """What was imported since the last time, a line for each module: its name and the
-        nanoseconds that it took. Only installed modules are told of: none that came from `entries`,
-        which the call put on `sys.path`, from the working directory, or out of the call itself."""
+        """Return the imports since the last note, a line for each module: name and nanoseconds.
+
+        Reports installed modules only. None is from `entries` (the call's own on `sys.path`), from
+        the working directory or from the call itself.
+        """
         taken = _runtime.take_imports()
         if taken is None:
             return b""
@@ -30,14 +30,17 @@ class Imports:
             for name, took in taken
             if search.is_installed(search.top(name), places)
         ]
-        while sum(map(len, lines)) > NOTE_MAX:
+        while sum(map(len, lines)) > _runtime.NOTE_MAX:
             lines.pop()
         return b"".join(lines)
 
 
 def load(name: str) -> None:
-    """Import what was learned. The name is the word of a candidate, so that nothing is looked for
-    where one may write: a module that the working directory has is an ImportError."""
+    """Import a learned module.
+
+    A program chose the name, so do not search where a program may write. Raises ImportError if the
+    working directory has such a module.
+    """
     before = list(sys.path)
     places = search.installed()
     sys.path[:] = [entry for entry in before if entry in places]

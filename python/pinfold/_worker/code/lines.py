@@ -8,11 +8,12 @@ BOM = "\ufeff"
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines as linecache has those of a file: each with "\\n" at its end.
+    """Return the lines as linecache has those of a file: each ends with "\\n".
 
-    A form feed or U+2028 ends none (`str.splitlines` thinks they do); "\\r\\n" and "\\r" do.
+    "\\n", "\\r\\n" and "\\r" end a line; a form feed or U+2028 does not (for `str.splitlines` both
+    do).
     """
     lines = StringIO(text, newline=None).readlines()
     if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"  # tracebacks count on it for their carets
+        lines[-1] += "\n"  # tracebacks need it for their carets
     return lines

@@ -1,4 +1,4 @@
-"""From the name that a caller gave to the function that is called."""
+"""Find the function to call by the name that the caller gave."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ _UNBOUND = (staticmethod, classmethod, ClassMethodDescriptorType, type)
 
 
 class NotFound(Exception):
-    """The source has no such function; the text says what it lacks."""
+    """The source has no such function; the text says which part is missing."""
 
 
 def find(module: ModuleType, name: str) -> Callable[..., Any]:
-    """The function of that name, or the method of that dotted name. Raises `NotFound`, and what a
-    class raises of which an instance is made."""
+    """Return the function, or for a dotted name the method.
+
+    Makes an instance of a class if the method needs one. Raises `NotFound`, and any exception of
+    the class's constructor.
+    """
     if "." in name:
         found = _method(module, name)
         if not callable(found):
@@ -49,8 +52,10 @@ def _part(owner: Any, part: str, name: str, owner_name: str) -> Any:
 
 
 def _needs_instance(owner: type, name: str) -> bool:
-    """Whether the class has this for its instances: a method, a property. What it only holds, a
-    nested class or an object that can be called, is the same by way of the class."""
+    """Return whether the name needs an instance: a method, a property.
+
+    Nested classes and callable objects are the same through the class.
+    """
     for base in type.__dict__["__mro__"].__get__(owner):
         if name in vars(base):
             own = vars(base)[name]

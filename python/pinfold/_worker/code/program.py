@@ -1,4 +1,4 @@
-"""The candidate's source as the module ``user_code``."""
+"""The program's source as the module ``user_code``."""
 
 from __future__ import annotations
 
@@ -9,57 +9,58 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
 from pinfold._worker.code.lines import BOM, lines_of
-from pinfold.codec import USER_MODULE
+from pinfold.codec.tags import USER_MODULE
 
 NAME = USER_MODULE
 FILE = "user_code.py"
 
 _DECLARED = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
 
-# What a reused worker keeps compiled: sources in the order of their last use, bounded in number
-# and in characters, because a code object takes a few times the memory of its source.
+# A reused worker keeps compiled sources in the order of their last use. Their number and their
+# characters are bounded, because a code object takes a few times the memory of its source.
 KEPT_SOURCES = 128
 KEPT_CHARACTERS = 4 << 20
 
 
-# What these do cannot be put back, or costs more to look for than a new worker.
+# Names whose effects cannot be put back, or cost more to detect than a new worker.
 LINGERING = (
     *("free_tool_id", "set_local_events", "register_at_fork", "unshare", "setns", "reconfigure"),
     *("importer_cache", "environ._data", "addLevelName", "lastResort", "_set_running_loop"),
     *("main_thread", "faulthandler.register"),
 )
 
-# By these it reaches what is looked at only then.
+# Names by which a source reaches state that is compared only for sources with such a name.
 REACHING = ("ctypes", "cffi", "dup2", "closerange", "F_DUPFD", "fileno=", "fcntl(", "ionice")
 
 
 class Program:
-    """One source: its text, its lines, and what it compiles to."""
+    """One source: its text, its lines and its code object."""
 
     __slots__ = ("compiled", "file", "lines", "lingers", "reaches_c", "seeds", "text", "touches")
 
     def __init__(self, text: str, file: str = FILE) -> None:
-        """`file`: the name that its code has; the path of a file, if there is one of the source."""
-        self.text = text.removeprefix(BOM)  # which a file may begin with
+        """`file` is the file name of the code: the path of the source's file, if there is one."""
+        self.text = text.removeprefix(BOM)  # a file may begin with it
         self.file = file
         self.lines = lines_of(self.text)
         self.compiled: CodeType | None = None
-        # What is worth a second look after a call, in a worker that is used again.
+        # The further comparisons that a reused worker makes after the call.
         self.reaches_c = any(name in text for name in REACHING)
         self.lingers = next((name for name in LINGERING if name in text), None)
         self.touches = any(name in text for name in ("__file__", "user_code", "filename", "source"))
         self.seeds = "seed" in text or "setstate" in text or "set_state" in text
 
     def execute(self) -> ModuleType:
-        """Compile the source, if need be, and run it as the module ``user_code``.
+        """Compile the source, if it is not yet compiled, and run it as the module ``user_code``.
 
-        The module is in sys.modules, and its lines in linecache, before its first line runs:
-        dataclasses, inspect, pickle and tracebacks look there. Raises what the source raises.
+        The module is in sys.modules and its lines are in linecache before its first line runs,
+        because dataclasses, inspect, pickle and tracebacks look there. Raises the source's own
+        exceptions.
         """
-        # Without a time of change, linecache never compares the entry with a file of that name.
+        # Without a modification time, linecache never compares the entry with a file of that name.
         linecache.cache[self.file] = (len(self.text), None, self.lines, self.file)
         if self.compiled is None:
-            # dont_inherit: the __future__ imports of this file are not the candidate's.
+            # dont_inherit: this file's __future__ imports must not apply to the program.
             self.compiled = compile(self.text, self.file, "exec", dont_inherit=True)
         module = ModuleType(NAME)
         loader = Loader(self.text, self.file)
@@ -69,16 +70,16 @@ class Program:
         module.__spec__ = ModuleSpec(NAME, loader, origin=self.file)
         sys.modules[NAME] = module
         exec(self.compiled, module.__dict__)
-        # The source may have put another object in its place, as an import would allow it.
+        # The source may have replaced its own module, as in an import.
         return sys.modules.get(NAME, module)
 
     def encoded(self) -> str | bytes:
-        """What an interpreter shall find in a file of the source; text is meant in UTF-8."""
+        """Return the contents for a file of the source; a str is to be written in UTF-8."""
         return encoded(self.text) if "coding" in self.text[:1000] else self.text
 
 
 def encoded(text: str) -> str | bytes:
-    """In the encoding that the first two lines declare (PEP 263), if there is such a one."""
+    """Return the text in the encoding that its first two lines declare (PEP 263), else as it is."""
     for line in lines_of(text[:1000])[:2]:
         declared = _DECLARED.match(line)
         if declared is not None:
@@ -92,10 +93,10 @@ def encoded(text: str) -> str | bytes:
 
 
 class Loader(SourceFileLoader):
-    """The module's: who asks it for the source gets that of the call, whatever became of the file.
+    """The loader of ``user_code``. It returns the call's source, whatever became of the file.
 
-    Not derived from importlib.abc.InspectLoader: that would import tempfile and random, whose
-    at-fork hook then costs every fork of the template a quarter of a millisecond.
+    Deriving from importlib.abc.InspectLoader would import tempfile and random, and random's at-fork
+    hook costs every fork of the template a quarter of a millisecond.
     """
 
     def __init__(self, text: str, file: str) -> None:
@@ -110,7 +111,7 @@ class Loader(SourceFileLoader):
 
 
 class Programs:
-    """The sources that were run last, found by their text."""
+    """The most recently used programs, found by their text."""
 
     def __init__(self, file: str = FILE) -> None:
         """`file` as in `Program`."""

@@ -1,4 +1,4 @@
-"""Where the candidate's imports look, and what they leave in ``sys.modules``."""
+"""The search path of a program's imports, and the modules that they leave in ``sys.modules``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from types import ModuleType
 
 from pinfold._worker.code.program import NAME
 
-# Never dropped for a module of the same name on a call's path: what this runtime runs on, and what
-# encodes a call's values. A second copy of them beside the first would break both.
+# No module on a call's path replaces these: the runtime runs on them, or encodes values with them.
+# A second copy beside the first would break both.
 _KEPT = frozenset({"__main__", "cbor2", "cloudpickle", "pinfold", "pinfold_setup", NAME})
 
-# What an interpreter has imported before it looks at any path of a program's.
+# The modules that an interpreter imports before it searches any path of a program.
 _started_with = frozenset(
     """
     abc codecs encodings genericpath io os posixpath site stat _abc _codecs _collections_abc _io
@@ -33,7 +33,7 @@ _started_with = frozenset(
     """.split()
 )
 
-# A change of a source within a second of the last one leaves no trace in its byte code (PEP 3147).
+# Byte code records the time of its source in seconds (PEP 3147), which hides a change within one.
 BYTE_CODE_YOUNGER_NS = 2_000_000_000
 
 _STDLIB = os.path.dirname(os.path.realpath(os.__file__))
@@ -42,15 +42,20 @@ _source: list[str] = []
 
 
 def started_with(names: Iterable[str]) -> None:
-    """The interpreter had these modules when it began with this program. In any other program that
-    is started so, a module of such a name on the path loses as well."""
+    """Set the names of the modules that the interpreter had imported when its script began.
+
+    In any Python program, they win over modules of the same name on the path.
+    """
     global _started_with
     _started_with = frozenset(map(top, names))
 
 
 class UserLoader(SourceFileLoader):
-    """Imports a source that somebody may be writing: it leaves no byte code beside it, and trusts
-    only such as was written when the source had not been touched for 2 seconds."""
+    """Imports sources that the user may be editing.
+
+    It writes no byte code, and trusts byte code only if that is at least 2 seconds younger than
+    the source.
+    """
 
     def get_data(self, path: str) -> bytes:
         if path.endswith(tuple(BYTECODE_SUFFIXES)):
@@ -64,8 +69,7 @@ class UserLoader(SourceFileLoader):
 
 
 def _finder(path: str) -> FileFinder:
-    """A path hook (PEP 302) for the directories of the user: of calls' python_path, and the working
-    directory."""
+    """Path hook (PEP 302) for the user's directories: calls' python_path, the working directory."""
     if not _is_users(path) or not os.path.isdir(path):
         raise ImportError
     return FileFinder(
@@ -83,53 +87,55 @@ def _is_users(path: str) -> bool:
 
 
 def is_below(path: str, place: str) -> bool:
-    """Whether the path is that of the place, or lies in it."""
+    """Return whether the path is `place` or lies below it."""
     return path.startswith(place) and path[len(place) : len(place) + 1] in ("", "/")
 
 
 def use_source(directory: str) -> None:
-    """Let the source be importable from its file: last, since this process has its module."""
+    """Append the directory of the source's file to `sys.path`, for processes that a call starts."""
     _source[:] = [directory]
     sys.path.append(directory)
 
 
 def installed() -> frozenset[str]:
-    """The directories on `sys.path` that no call writes to: not the working directory, nor that of
-    the source."""
+    """Return the directories on `sys.path` without those that calls write to: the working
+    directory and that of the source."""
     return frozenset(sys.path).difference(("", working_directory()), _source)
 
 
 def leave_no_byte_code() -> None:
-    """Import through `UserLoader` from now on what lies in the user's directories."""
+    """Import modules in the user's directories through `UserLoader` from now on."""
     if _finder not in sys.path_hooks:
         sys.path_hooks.insert(0, _finder)
         sys.path_importer_cache.clear()
 
 
 def prepend(python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
-    """Make `sys.path` the entries of `python_path`, resolved and once each, then those of `then`,
-    then the working directory, then what it was. Returns the entries of `python_path`."""
+    """Put `python_path`, then `then`, then the working directory at the front of `sys.path`.
+
+    Return the entries of `python_path`, resolved and without duplicates.
+    """
     entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
     _users[:] = [*entries, *then]
     cwd = working_directory()
-    # '' is the working directory wherever the candidate changes it to, as in `python -c`.
+    # '' is the current working directory, also after the program changes it, as in `python -c`.
     first = [*entries, *(entry for entry in then if entry not in entries), ""]
     sys.path[:] = first + [entry for entry in sys.path if entry not in first and entry != cwd]
-    # Their listings may be older than the files that the caller wrote for this call.
+    # The cached listings may be older than the files that the caller wrote for this call.
     for entry in (*entries, cwd):
         sys.path_importer_cache.pop(entry, None)
     return entries
 
 
 def put_first(entries: Sequence[str]) -> Sequence[str]:
-    """Make `sys.path` begin with these, in a template that has no call yet. Returns them."""
+    """In a template, put these entries at the front of `sys.path`. Return them."""
     _users[:] = entries
     sys.path[:] = [*entries, *(entry for entry in sys.path if entry not in entries)]
     return entries
 
 
 def working_directory() -> str:
-    """Its path; '' if it was removed."""
+    """Return the path of the working directory; '' if that was removed."""
     try:
         return os.getcwd()
     except OSError:
@@ -137,33 +143,60 @@ def working_directory() -> str:
 
 
 class Shadows:
-    """Names of the standard library that a call's path has modules of. As a context: with the
-    library's own ones, which this runtime, and what it calls, import by these names."""
+    """The shadows on a path, a call's or the pool's: modules with names of the standard library.
 
-    def __init__(self, names: Collection[str], entries: Collection[str]) -> None:
+    As a context, it puts back the library's own modules, which the runtime imports by these names.
+    The pool's shadows lie `beneath` a call's.
+    """
+
+    def __init__(
+        self, names: Collection[str], entries: Collection[str], beneath: Shadows | None = None
+    ) -> None:
         self._names = names
         self._entries = entries
+        self._beneath = beneath
         self._own = {name: sys.modules.pop(name) for name in self._loaded()}
         self._calls: dict[str, ModuleType] = {}
+        self._preloaded: dict[str, ModuleType] | None = None
 
     def __enter__(self) -> None:
         if self._names:
             self._calls = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._own)
             sys.meta_path.insert(0, self)
+        if self._beneath is not None:
+            self._beneath.__enter__()
 
     def __exit__(self, *_: object) -> None:
+        if self._beneath is not None:
+            self._beneath.__exit__()
         if self._names:
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
             self._own = {name: sys.modules.pop(name) for name in self._loaded()}
             sys.modules.update(self._calls)
 
+    def begin(self) -> None:
+        """Of the pool's: a call comes, and finds the modules of its path as they were preloaded."""
+        if not self._names:
+            return
+        if self._preloaded is None:
+            self._preloaded = self._calls
+        self._calls = dict(self._preloaded)
+        self.__exit__()
+
+    def end(self) -> None:
+        """Of the pool's: the call is over, wherever it was left. The library's own are there until
+        the next one."""
+        if self._names and self not in sys.meta_path:
+            self.__enter__()
+
     def find_spec(self, name: str, path: object = None, _: object = None) -> ModuleSpec | None:
-        """As a finder of `sys.meta_path`: pass over the call's path."""
+        """As a finder on `sys.meta_path`, pass over the call's and the pool's entries."""
         if path is not None or name not in self._names:
             return None
-        return PathFinder.find_spec(name, [p for p in sys.path if p and p not in self._entries])
+        passed = {"", *self._entries, *_users}
+        return PathFinder.find_spec(name, [p for p in sys.path if p not in passed])
 
     def _loaded(self) -> list[str]:
         names = self._names
@@ -173,9 +206,9 @@ class Shadows:
 NO_SHADOWS = Shadows((), ())
 
 
-def drop_shadowed(entries: Sequence[str]) -> Shadows:
-    """Take those modules out of `sys.modules` that a new process would find in `entries`, but that
-    came from elsewhere, with their submodules."""
+def drop_shadowed(entries: Sequence[str], beneath: Shadows = NO_SHADOWS) -> Shadows:
+    """Remove modules from `sys.modules`, with their submodules, that a new process would import
+    from `entries` but that came from elsewhere. Return the shadows among them, over `beneath`."""
     loaded = {top(name) for name in sys.modules}
     present = {top(name) for entry in entries for name in _listing(entry)} - _KEPT - _started_with
     shadowed = {
@@ -184,27 +217,27 @@ def drop_shadowed(entries: Sequence[str]) -> Shadows:
         if not is_inside(name) and is_shadowed(name, entries)
     }
     if not shadowed:
-        return NO_SHADOWS
+        return beneath
     for name in [name for name in sys.modules if top(name) in shadowed]:
         if top(name) not in sys.stdlib_module_names:
             del sys.modules[name]
     names = shadowed & sys.stdlib_module_names
-    return Shadows(names, entries) if names else NO_SHADOWS
+    return Shadows(names, entries, beneath) if names else beneath
 
 
 def is_inside(name: str) -> bool:
-    """Whether the interpreter has the module in itself: it is looked for there first."""
+    """Return whether the module is built in or frozen, so that no path is searched for it."""
     return name in sys.builtin_module_names or _imp.is_frozen(name)
 
 
 def tidy(
     before: dict[str, ModuleType], installed: Collection[str]
 ) -> tuple[int, dict[str, ModuleType]]:
-    """Make `sys.modules` what it was before the call, but for the installed modules that the call
-    imported: they stay, so that the next call finds them warm.
+    """Put `sys.modules` back, but keep installed modules that the call imported.
 
-    `before` is a copy of `sys.modules`, `installed` are the directories that modules may stay from.
-    Returns how many stayed, and those that were dropped.
+    They stay so that the next call finds them imported. `before` is a copy of `sys.modules` from
+    before the call; modules may stay if they are from the directories `installed`. Return how many
+    stayed, and the dropped ones.
     """
     modules = sys.modules
     new = [name for name in modules if name not in before]
@@ -230,10 +263,10 @@ def tidy(
 
 
 def is_piece(name: str, installed: Collection[str]) -> bool:
-    """Whether a module of a package that was there before is what its name says, and installed."""
+    """Return whether a new submodule of an old package is what its name says, and installed."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
-    if spec is None:  # C code makes some that have none
+    if spec is None:  # C code makes some modules without a spec
         parent, _, last = name.rpartition(".")
         return getattr(sys.modules.get(parent), last, sys) is module
     if getattr(spec, "name", None) != name:
@@ -245,7 +278,7 @@ def is_piece(name: str, installed: Collection[str]) -> bool:
 
 
 def is_lasting(module: object) -> bool:
-    """Whether it is a C extension: few of those can be imported a second time."""
+    """Return whether the module is a C extension; few of those can be imported a second time."""
     spec = getattr(module, "__spec__", None)
     return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
 
@@ -257,14 +290,14 @@ def top(name: str) -> str:
 def _listing(entry: str) -> list[str]:
     try:
         return os.listdir(entry)
-    except OSError:  # a zip archive, or nothing at all
+    except OSError:  # a zip archive, or nothing
         return []
 
 
 def is_shadowed(name: str, entries: Sequence[str]) -> bool:
-    """Whether a new process would find the module in `entries`, and this one has another."""
+    """Return whether a new process would import the module from `entries`, and not this one's."""
     found = PathFinder.find_spec(name, list(entries))
-    # A plain directory gives way to a module further down the path, as in any import.
+    # Any import prefers a module further down the path to a plain directory.
     if found is None or found.loader is None:
         return False
     module = sys.modules.get(name)
@@ -272,7 +305,7 @@ def is_shadowed(name: str, entries: Sequence[str]) -> bool:
 
 
 def is_installed(name: str, installed: Collection[str]) -> bool:
-    """Whether the module came from one of these directories, or with the interpreter itself."""
+    """Return whether the module is from one of these directories, or part of the interpreter."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     if name == NAME or getattr(spec, "name", None) != name:
@@ -289,8 +322,10 @@ def is_installed(name: str, installed: Collection[str]) -> bool:
 
 
 def is_part(name: str, installed: Collection[str]) -> bool:
-    """Whether it is a C module that lies in an installed package. Some of those import others by a
-    name of their own: scipy's ``_cyutility``."""
+    """Return whether this is a C module inside an installed package.
+
+    Some packages import such modules by a top-level name, such as scipy's ``_cyutility``.
+    """
     module = sys.modules.get(name)
     if not is_lasting(module):
         return False

@@ -1,9 +1,8 @@
-"""The file of a call's source: for whoever opens it, and for processes that import it, which are
-not forks of the worker.
+"""The file of a call's source, for code that opens it and processes that import it without a fork.
 
-Each worker has a directory to itself with that file alone, which is on its `sys.path`. To make one
-and remove it costs a tenth of a call on a disk, so that directories are passed on: who holds one
-has locked it by flock(2), for as long as he lives, and writes the file anew.
+Each worker has a directory on its `sys.path` with that file alone. Making and removing one costs a
+tenth of a call on a disk, so workers pass directories on. A worker locks its directory by flock(2)
+for as long as the worker lives, and overwrites the file.
 """
 
 from __future__ import annotations
@@ -22,12 +21,14 @@ class Source:
     """The directory, and the file in it, of one worker's calls."""
 
     def __init__(self, directory: str, lock: int = -1, file: int = -1) -> None:
-        """The file is open, and the directory locked, if others may want it; or there is neither
-        before there is a call. Owns the descriptors."""
+        """Take ownership of the descriptors `lock` (of the locked directory) and `file`.
+
+        `lock` is -1 if no other worker may take the directory; `file` is -1 if `put` makes both.
+        """
         self.directory = directory
         self.path = f"{directory}/{FILE}"
         self.touched = True
-        """Whether a call since may have changed the file, or what is beside it."""
+        """Whether a call may have changed the file or its directory since it was written."""
         self._lock = lock
         self._file = file
         self._shared = file >= 0
@@ -36,9 +37,9 @@ class Source:
         self._known: tuple[int, ...] = ()
 
     def put(self, program: Program, *, last: bool) -> None:
-        """Make the file hold the source. `last`: no other call comes after this one.
+        """Write the source to the file. `last`: this worker runs no other call.
 
-        Where that is not possible there is none: few calls need it.
+        If that fails, the call runs without the file, which few calls need.
         """
         try:
             if last and self._file >= 0:
@@ -55,14 +56,17 @@ class Source:
             self._program = None
 
     def close(self) -> None:
-        """Let another have the directory."""
+        """Close the descriptors, so that another worker may take the directory."""
         for fd in (self._lock, self._file):
             if fd >= 0:
                 os.close(fd)
         self._file = self._lock = -1
 
     def take_again(self) -> None:
-        """A call has put something beside the file, or in its place, or has removed it all."""
+        """Open the directory and the file anew, after a call changed or removed them.
+
+        Raises OSError if another worker has taken the directory.
+        """
         self.close()
         above, name = os.path.split(self.directory)
         taken = _runtime.source_slot(above, name, self._locked)
@@ -91,7 +95,10 @@ class Source:
 
 
 def slot(sources: str, name: str = "") -> Source | None:
-    """One in this directory: that of the name, or one that nobody holds. None: there is none."""
+    """Take the directory `name` below `sources`; without a name, any that no worker has locked.
+
+    Return None if there is none.
+    """
     taken = _runtime.source_slot(sources, name, not name)
     if taken is None:
         return None

@@ -1,3 +1,5 @@
+"""Types of `runtime.c`."""
+
 from collections.abc import Callable, Sequence
 from io import FileIO, TextIOWrapper
 from typing import Any
@@ -5,6 +7,14 @@ from typing import Any
 from pinfold._worker.box._box import Filter, Held
 
 STACK_ASK_SIGNAL: int
+RESULT_OK: int
+RESULT_EXCEPTION: int
+RESULT_BAD: int
+RESULT_TOO_LARGE: int
+RESULT_INTERNAL: int
+RESULT_RETIRE: int
+NOTE_MAX: int
+PAYLOAD_ALIGN: int
 
 class Channel:
     @property
@@ -43,6 +53,7 @@ def use_base(base: str, lock: int, outside: int, swept: bool, needed: bool, /) -
 def source_make(directory: str, text: str | bytes, /) -> None: ...
 def source_slot(sources: str, name: str, locked: bool, /) -> tuple[str, int, int] | None: ...
 def source_write(file: int, text: str | bytes, /) -> None: ...
+def outlive_guard() -> None: ...
 def clear_bases(spill_dir: str, /) -> None: ...
 def fail(text: bytes, /) -> None: ...
 def flush() -> None: ...

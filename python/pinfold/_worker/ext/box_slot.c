@@ -1,3 +1,4 @@
+/* box_slot.c - hands out box slots before a fork, and takes them back from dead workers. */
 #include "box_slot.h"
 
 #include <errno.h>
@@ -14,28 +15,28 @@
 #include "process/scratch.h"
 #include "runtime.h"
 
-#define STILL_NS 20000000 /* longer than a file system's clock stands still: 10 ms at most */
-#define STILL_MAX 16      /* that lie still at a time, so that no more are made than are needed */
-#define WORKERS_MAX 16    /* that add to one ruleset */
+#define STILL_NS 20000000 /* longer than one step of a file system's clock, which is at most 10 ms */
+#define STILL_MAX 16      /* slots lying still at a time, which bounds how many are made */
+#define WORKERS_MAX 16    /* workers per ruleset: each adds rules to it */
 
 enum state { NONE, FREE, TAKEN, LEFT };
 
 struct box_slot {
     enum state state;
-    pid_t pid;             /* TAKEN, LEFT: whose it is */
-    bool ruleset;          /* whether there is one, at its number */
-    unsigned workers;      /* that had this ruleset */
-    int64_t ready_ns;      /* FREE: when it has lain still for long enough */
-    struct stat directory; /* as it shall be found */
+    pid_t pid;             /* TAKEN, LEFT: the slot's worker */
+    bool ruleset;          /* whether the slot's descriptor (box_slot_fd) holds a ruleset */
+    unsigned workers;      /* workers that have had this ruleset */
+    int64_t ready_ns;      /* FREE: when the directory has lain still long enough */
+    struct stat directory; /* its state when the slot was laid out */
 };
 
 static struct {
-    const struct held *held; /* NULL: there are no items */
+    const struct held *held; /* NULL: there are no slots */
     int abi;
     bool network;
     const struct filter *filter;
     char scratch[PATH_MAX]; /* "": no directories */
-    int mine;               /* of the worker that is made; -1: none */
+    int mine;               /* the next worker's, during a fork; -1: none */
     struct box_slot items[BOX_SLOTS];
 } slots = {.mine = -1};
 
@@ -44,7 +45,7 @@ static void name_of(int i, char name[16])
     snprintf(name, 16, "b%d", i);
 }
 
-/* A network's file system, or one of a program, may have another clock, or not tell all changes. */
+/* Network and FUSE file systems may use another clock, or miss changes. */
 static bool has_true_times(const char *path)
 {
     static const long kinds[] = {BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
@@ -77,13 +78,13 @@ static int slot_look(int i, struct stat *ret_status)
     return fstatat(reserved_fd(RESERVED_SCRATCH), name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* Takes note of how the directory is; from now on it lies still. */
+/* Note the directory's state. From now on it lies still. */
 static int lay(int i)
 {
     struct box_slot *slot = &slots.items[i];
     int r = slot_look(i, &slot->directory);
     if (r == 0 && slot->directory.st_ctim.tv_nsec == 0)
-        r = -EOPNOTSUPP; /* whole seconds, it seems: a change would not be seen */
+        r = -EOPNOTSUPP; /* the file system keeps whole seconds only, it seems, and would hide a change */
     slot->ready_ns = now_ns() + STILL_NS;
     return r;
 }
@@ -93,7 +94,7 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* Whether nothing was done to the directory, but that it may have been listed: that is undone. */
+/* Return whether nothing was done to the directory but listing, whose trace is undone here. */
 static bool is_untouched(int i)
 {
     struct box_slot *slot = &slots.items[i];
@@ -118,7 +119,7 @@ static void drop_ruleset(int i)
     slot->ruleset = false;
 }
 
-/* True: the directory is in the trash now. */
+/* Return true if the directory is in the trash now. */
 static bool drop(int i)
 {
     drop_ruleset(i);
@@ -254,7 +255,7 @@ int box_slot_draft(void)
     if (!is_all_of_the_box())
         return 0;
     int r = landlock_allow(box_slot_fd(slots.held, slots.mine), slots.abi, "/proc/self", LANDLOCK_READ);
-    if (r == 0 || r == -ENOENT) /* where there is no such thing it is one right less */
+    if (r == 0 || r == -ENOENT) /* without /proc the worker lacks one right, no more */
         r = slots.filter ? filter_load(slots.filter) : 0;
     return r < 0 ? r : 1;
 }

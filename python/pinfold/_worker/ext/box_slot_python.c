@@ -1,5 +1,5 @@
-/* box_slot_python.c - a worker's berth (box_slot.h), as Python uses it: where a call is at home. Little of Python runs for it in a
- * worker, because each object and each cache that is touched there for the first time is a page copied for the call. */
+/* box_slot_python.c - a worker's box slot (box_slot.h) for Python. It runs as little Python as it can: each object
+ * or cache first touched in a worker is a page copied for the call. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ PyObject *py_use_box_slots(PyObject *module, PyObject *arguments)
     const struct filter *filter = rest == Py_None ? NULL : PyCapsule_GetPointer(rest, "filter");
     if (PyErr_Occurred())
         return NULL;
-    Py_INCREF(capsule); /* for as long as this process is a template */
+    Py_INCREF(capsule); /* both live as long as this template */
     Py_INCREF(rest);
     box_slots_use(held, abi, network, scratch, filter);
     Py_RETURN_NONE;
@@ -45,7 +45,7 @@ PyObject *py_draft_box_slot(PyObject *module, PyObject *unused)
     return r < 0 ? raise_errno(r, "cannot make a Landlock rule") : PyBool_FromLong(r);
 }
 
-/* As `environ[name] = value` does it, but that the C library's part is not copied: it may point here for good. */
+/* Set the variables as `environ[name] = value` does, but putenv(3) gets no copy: `room` is its for good. */
 static int point(PyObject *data, const char *directory)
 {
     static const char *const names[] = {"HOME=", "TMPDIR=", "TEMP=", "TMP="};

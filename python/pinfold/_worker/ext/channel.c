@@ -1,4 +1,4 @@
-/* A worker's end of its socket to the pool: takes calls, gives results. */
+/* channel.c - the channel, a worker's end of its socket to the pool: receives calls, sends results. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -21,19 +21,19 @@
 #include "wire/printed.h"
 #include "wire/slate.h"
 
-/* Before the tail of a FRAME_CALL: so placed, its segments are as aligned in the buffer as in the payload. */
+/* Precedes the tail of a FRAME_CALL. With this offset the segments are aligned in the buffer as in the payload. */
 #define BEFORE_TAIL (sizeof(struct frame_head) + sizeof(struct frame_call))
 #define BUFFER_OFFSET (PAYLOAD_ALIGN - BEFORE_TAIL % PAYLOAD_ALIGN)
 
-#define SHORT_MS 5 /* before the kernel, which is short of memory, is asked again */
+#define SHORT_MS 5 /* pause before a retry when the kernel is short of memory */
 
-#define OPTIONS 84 /* of sockets: SO_PASSRIGHTS is 83 */
+#define OPTIONS 84 /* socket options, up to SO_PASSRIGHTS, which is 83 */
 
-/* What the kernel keeps of the worker's socket and pipes, beside the status flags. A table of what may not differ, and
- * not of what is known to matter: options come with kernels. */
+/* The state that the kernel keeps of the worker's socket and pipes, besides the status flags. It covers every
+ * option, not only those known to matter, because new kernels bring new options. */
 struct keeping {
     struct {
-        int code; /* the error; 0: it has a value */
+        int code; /* errno of getsockopt(2); 0: it has a value */
         socklen_t size;
         uint8_t value[16];
     } options[OPTIONS];
@@ -52,23 +52,23 @@ struct payload {
 
 struct channel {
     PyObject ob_base;
-    pid_t pid; /* whose channel it is: what the program forks may not speak on it */
+    pid_t pid; /* the channel's owner: a process that the program forked must not use it */
     bool reused;
-    uint64_t call;               /* that was received and not answered; 0: none */
-    uint32_t cpu_slot;           /* the worker's, as the last call told */
+    uint64_t call;               /* received and not answered; 0: none */
+    uint32_t cpu_slot;           /* the worker's, as its last call gave it */
     struct rusage own, children; /* at the start of the call */
     struct slate *slate;         /* NULL: no call is handed ahead */
-    int held;                    /* the spill that the pool takes from here; or -1 */
-    bool answered;               /* a call, or more */
-    int no_slate;                /* why there is none, though the pool sent one; or 0 */
+    int held;                    /* the spill that the pool takes from this process; -1: none */
+    bool answered;               /* whether it has answered a call */
+    int no_slate;                /* negative errno of mapping the slate that the pool sent; or 0 */
     uint32_t reads;              /* on the slate, at the start of the call */
-    struct printed *printed;     /* that came, and is not used yet */
+    struct printed *printed;     /* received and not yet in use */
     int modes[3];                /* the status flags of the descriptors in kept[] */
-    struct keeping *keeping;     /* at the start; NULL: it is not used again */
+    struct keeping *keeping;     /* at the start; NULL: the worker is not reused */
     uint8_t *buffer;
 };
 
-/* Whose status flags a program may change, for all calls after it. */
+/* Descriptors whose status flags a program may change for all later calls. */
 static const enum reserved_fd kept[] = {RESERVED_CHANNEL, RESERVED_OUT, RESERVED_ERR};
 
 static void payload_dealloc(PyObject *self)
@@ -96,8 +96,7 @@ PyType_Spec payload_spec = {
     .slots = payload_slots,
 };
 
-/* A process that the program forked, and that came back to where only the worker should: it has done what it was
- * made for. */
+/* Exit in a process that the program forked and that returned to the worker's own code: its work is done. */
 static void only_the_worker(const struct channel *channel)
 {
     if (getpid() != channel->pid)
@@ -112,7 +111,7 @@ static int payload_take(struct payload *payload, struct frame *frame, uint64_t s
         payload->mapped = r < 0 ? 0 : size;
         return r;
     }
-    /* A copy, for the buffer takes the next call while the program may still hold views of this one. */
+    /* Copy it: the next call overwrites the buffer while the program may still hold views of this one. */
     payload->base = aligned_alloc(PAYLOAD_ALIGN, (size + PAYLOAD_ALIGN - 1) & ~(uint64_t)(PAYLOAD_ALIGN - 1));
     if (!payload->base)
         return -ENOMEM;
@@ -138,17 +137,18 @@ static PyObject *request_views(PyObject *module, struct frame *frame)
     return views;
 }
 
-/* The peak since now, and not since the start of the process: proc(5), clear_refs. */
+/* Make the peak count from now, not from the start of the process: proc(5), clear_refs. */
 static void reset_peak(const struct channel *channel)
 {
     if (channel->reused && pwrite(reserved_fd(RESERVED_CLEAR_REFS), "5", 1, 0) < 0)
-        return; /* then the peak is that of the worker's life, an upper bound */
+        return; /* the peak is then that of the worker's life, an upper bound */
 }
 
-/* The next call that this worker may begin. As frame_receive; what went wrong with a slate is told of the first call.
+/* Receive the next call that this worker may begin. Returns as frame_receive; an error with the slate is returned
+ * with the first call.
  *
- * It waits in poll, and not in recvmsg, which takes a message even as the process is killed: a call that is handed to a
- * worker that is being killed stays in the socket, where the pool learns of it. */
+ * It waits in poll, because recvmsg would take a message even while the process is being killed. This way a call
+ * handed to a dying worker stays in the socket, where the pool finds it. */
 static int next_call(struct channel *channel, struct frame *frame)
 {
     for (;;) {
@@ -156,7 +156,7 @@ static int next_call(struct channel *channel, struct frame *frame)
                               channel->buffer + BUFFER_OFFSET, frame);
         if (r == -EAGAIN) {
             struct pollfd call = {reserved_fd(RESERVED_CHANNEL), POLLIN, 0};
-            if (!channel->answered) /* a worker of one call waits for its end */
+            if (!channel->answered) /* after its answer a fresh worker only waits for its end */
                 pages_copy(call.fd);
             poll(&call, 1, -1);
             continue;
@@ -168,19 +168,19 @@ static int next_call(struct channel *channel, struct frame *frame)
             channel->no_slate = r < 0 ? r : slate_map(frame->fds[0], &channel->slate);
             r = 1;
         } else if (frame->head.kind == FRAME_PRINTED) {
-            if (r > 0) /* else what is not flushed is lost with this process, and nothing else */
+            if (r > 0) /* else the process's unflushed output is lost with it, and nothing more */
                 (void)printed_map(frame->fds[0], &channel->printed);
             r = 1;
         } else if (frame->head.kind != FRAME_CALL)
             r = -EPROTO;
         else if (!(call->flags & CALL_OFFERED)) {
-            close_fd(&channel->held); /* which the pool has: it handed on */
+            close_fd(&channel->held); /* the pool has it, since it sent the next call */
             if (channel->slate)
                 slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
         } else if (channel->slate && slate_begin(channel->slate, call->slot))
             return 1;
-        frame_release(frame); /* the slate, the printed; or a call that was taken back */
+        frame_release(frame); /* a slate, a printed buffer, or a call that the pool took back */
         if (r < 0)
             return r;
     }
@@ -189,9 +189,9 @@ static int next_call(struct channel *channel, struct frame *frame)
 PyDoc_STRVAR(
     receive_doc,
     "receive() -> (call, segments, result_max) or None\n\n"
-    "Waits for the next call. None: the pool wants no more of this worker. The segments are writable\n"
-    "memoryviews, aligned to 64 bytes; result_max counts bytes, 0 is no bound. OSError: the request cannot\n"
-    "be read; `call` tells which.");
+    "Wait for the next call. None: the pool has no more calls for this worker. The segments are writable\n"
+    "memoryviews, aligned to 64 bytes. result_max counts bytes; 0: no bound. OSError: the request cannot\n"
+    "be read; `call` is its number.");
 
 static PyObject *channel_receive(PyObject *self, PyObject *unused)
 {
@@ -207,8 +207,8 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
         printed_share(TAKE_PTR(channel->printed));
     if (r == 0)
         Py_RETURN_NONE;
-    if (r == -EMFILE ||
-        (r < 0 && channel->no_slate < 0)) { /* it is here, and something that belongs to it is not */
+    /* The call has arrived, but a descriptor or a mapping that belongs to it has not. */
+    if (r == -EMFILE || (r < 0 && channel->no_slate < 0)) {
         channel->call = frame.head.id;
         frame_release(&frame);
     }
@@ -249,8 +249,8 @@ static void measure(const struct channel *channel, struct frame_result *result)
     result->peak_kb = (uint64_t)own.ru_maxrss;
 }
 
-/* The worker is a subreaper: as long as it has no child, nothing that the call started is left. The dead ones
- * that nobody waited for are no reason to wait for a sweep. */
+/* The worker is a subreaper: while it has no child, the call has left no process behind. Reap unwaited zombies
+ * here, since they need no sweep. */
 static bool has_children(void)
 {
     for (;;) {
@@ -262,8 +262,8 @@ static bool has_children(void)
     }
 }
 
-/* Whether the pool can take the spill from this process: when the user has too many descriptors under way, others' calls
- * may keep them there. It has what this call has left, before it gives the next: none can be begun ahead. */
+/* Return whether the pool can take the spill from this process. ETOOMANYREFS: the user has too many descriptors in
+ * flight, and other calls may keep them there. No call handed ahead may begin until the pool has the spill. */
 static bool can_hold(const struct channel *channel, struct frame_result *result)
 {
     if (runtime_spills.kind != SPILL_MEMFD)
@@ -274,7 +274,7 @@ static bool can_hold(const struct channel *channel, struct frame_result *result)
     return true;
 }
 
-/* Waits for room: the pool reads, but it may be busy, and the kernel may be short of memory. */
+/* Send the result, waiting for room: the pool may be slow to read, and the kernel may be short of memory. */
 static int send_patiently(struct channel *channel, struct frame_result *result, void *inlined, int *spill)
 {
     struct iovec tail = {inlined, inlined ? result->payload_size : 0};
@@ -293,7 +293,7 @@ static int send_patiently(struct channel *channel, struct frame_result *result, 
     }
 }
 
-/* Whether the call printed nothing: its pipes are empty, and nobody has read from them. */
+/* Return whether the call printed nothing: its pipes are empty, and nobody has read from them. */
 static bool is_quiet(const struct channel *channel)
 {
     int out = 1, err = 1;
@@ -302,8 +302,8 @@ static bool is_quiet(const struct channel *channel)
            slate_is_quiet(channel->slate, channel->reads);
 }
 
-/* A program that made them not to wait, or to raise signals, did so for itself. Before the answer: what it makes come
- * after that is the next call. */
+/* Undo O_NONBLOCK and O_ASYNC, which a program sets for its own use only. This precedes the answer, because the
+ * next event on the socket is the next call. */
 static void restore_modes(const struct channel *channel)
 {
     for (size_t i = 0; i < COUNT_OF(kept); i++) {
@@ -313,8 +313,8 @@ static void restore_modes(const struct channel *channel)
     }
 }
 
-/* Options that are no setting: they change by themselves, or to ask for them is to change something (SO_PEERPIDFD makes
- * a descriptor). */
+/* Return false for options that are not settings: they change by themselves, or reading them has an effect
+ * (SO_PEERPIDFD makes a descriptor). */
 static bool is_setting(int option)
 {
     static const int others[] = {SO_ERROR, SO_PEERSEC, 49, 55, 56, 57, 77};
@@ -331,7 +331,7 @@ static void read_keeping(struct keeping *keeping)
     for (int option = 1; option < OPTIONS; option++) {
         if (!is_setting(option))
             continue;
-        /* Of a filter only its length: a size counts its instructions. */
+        /* Of a filter read the length only: a nonzero size counts instructions. */
         socklen_t size = option == SO_GET_FILTER ? 0 : sizeof(keeping->options[option].value);
         if (getsockopt(channel, SOL_SOCKET, option, keeping->options[option].value, &size) < 0)
             keeping->options[option].code = errno;
@@ -347,9 +347,10 @@ static void read_keeping(struct keeping *keeping)
     }
 }
 
-PyDoc_STRVAR(is_intact_doc, "is_intact()\n--\n\n"
-                            "Whether the socket and the pipes are as they were before the first call, in all but "
-                            "the status flags, which send() puts back.");
+PyDoc_STRVAR(is_intact_doc,
+             "is_intact()\n--\n\n"
+             "Return whether the socket and the pipes are as before the first call, in all but the status flags,\n"
+             "which send() puts back.");
 
 static PyObject *channel_is_intact(PyObject *self, PyObject *unused)
 {
@@ -362,14 +363,14 @@ static PyObject *channel_is_intact(PyObject *self, PyObject *unused)
     return PyBool_FromLong(memcmp(&now, channel->keeping, sizeof(now)) == 0);
 }
 
-/* proc(5), /proc/[pid]/timers: a line for each of timer_create(2). Nobody knows by which library. */
+/* proc(5), /proc/[pid]/timers: one line for each timer of timer_create(2). No library records who made them. */
 static bool has_timers(void)
 {
     char line;
     return pread(reserved_fd(RESERVED_TIMERS), &line, 1, 0) > 0;
 }
 
-/* The next call may be one that was handed ahead only if nothing of this one is left. */
+/* Let a call handed ahead begin only if nothing of this one is left. */
 static void go_on_or_wait(const struct channel *channel, struct frame_result *result)
 {
     if (!channel->slate)
@@ -387,8 +388,8 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
     if (r < 0 && runtime_restore_spills())
         r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
     if (r == -EMFILE) {
-        /* The program has used up its descriptors. These are ours, and stand there for this; where the limit is so
-         * low that they lie above it, the standard streams have served their time. */
+        /* The program has used up its descriptors. Closing RESERVED_OUT and RESERVED_ERR frees two for the spill.
+         * If the limit is so low that they lie above it, closing standard streams, no longer needed, does. */
         reserved_close(RESERVED_OUT, RESERVED_ERR);
         close(STDIN_FILENO);
         close(STDOUT_FILENO);
@@ -398,7 +399,7 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
     return r;
 }
 
-/* The next call finds its descriptors, whatever this one did to them. */
+/* Point the standard streams where the next call expects them, whatever this call did to them. */
 static void restore_streams(void)
 {
     dup2(reserved_fd(RESERVED_IN), STDIN_FILENO);
@@ -406,7 +407,7 @@ static void restore_streams(void)
     dup2(reserved_fd(RESERVED_ERR), STDERR_FILENO);
 }
 
-/* 0; or -1 with an exception set, and the call is not answered. */
+/* Send the result. 0; or -1 with an exception set, and the call is not answered. */
 static int send_segments(struct channel *channel, struct frame_result *result, const struct iovec *segments,
                          uint32_t n, uint64_t result_max)
 {
@@ -456,7 +457,7 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
     return 0;
 }
 
-/* What the pool is to take from here, it has when it kills this process, or hangs up. */
+/* End the process once the pool has taken the held spill: it then kills this process or hangs up. */
 static _Noreturn void end(const struct channel *channel)
 {
     struct pollfd pool = {reserved_fd(RESERVED_CHANNEL), POLLRDHUP, 0};
@@ -468,9 +469,9 @@ static _Noreturn void end(const struct channel *channel)
 PyDoc_STRVAR(
     send_doc,
     "send(call, status, segments, flags, result_max, last)\n\n"
-    "Answers the call. `segments` is a list of contiguous buffers; a value (status 0) that takes more than\n"
-    "result_max bytes is an OverflowError, one that does not fit on the disk an OSError: the call is then\n"
-    "not answered yet. If `last`, the process ends here, at once.");
+    "Answer the call. `segments` is a list of contiguous buffers. OverflowError: a value (status 0) takes\n"
+    "more than result_max bytes. OSError: it does not fit on the disk. After either the call is not\n"
+    "answered yet. If `last`, the process ends here, at once.");
 
 static PyObject *channel_send(PyObject *self, PyObject *arguments)
 {
@@ -516,10 +517,11 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(note_doc,
-             "note(text)\n\n"
-             "Tells the caller something besides the result that follows, in at most 4096 bytes. It is lost\n"
-             "when it cannot be taken at once.");
+PyDoc_STRVAR(
+    note_doc,
+    "note(text)\n\n"
+    "Send the caller at most 4096 bytes besides the result that follows. The note is lost if it cannot be\n"
+    "sent at once.");
 
 static PyObject *channel_note(PyObject *self, PyObject *text)
 {
@@ -569,7 +571,8 @@ static PyMethodDef channel_methods[] = {
 
 static PyGetSetDef channel_attributes[] = {
     {"call", channel_call, NULL, "The call that was received and not answered yet; 0: none.", NULL},
-    {"cpu_slot", channel_cpu_slot, NULL, "The worker's place, from 1, as the last call told; 0: none.", NULL},
+    {"cpu_slot", channel_cpu_slot, NULL, "The worker's CPU slot, from 1, as the last call gave it; 0: none.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -600,7 +603,7 @@ PyObject *channel_new(PyObject *module, bool reused)
     channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
     int r = channel->buffer ? reserved_renew() : -ENOMEM;
     if (r == 0 && reused) {
-        /* RESERVED_IN holds /dev/null since the seats were taken. */
+        /* RESERVED_IN already holds /dev/null. */
         r = reserved_copy(RESERVED_OUT, STDOUT_FILENO);
         if (r == 0)
             r = reserved_copy(RESERVED_ERR, STDERR_FILENO);

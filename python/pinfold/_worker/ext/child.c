@@ -1,3 +1,4 @@
+/* child.c - turns a process that was just forked into a worker. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 
 enum { CHANNEL, OUT, ERR };
 
-/* Whoever waits for this worker is told why there is none. */
+/* Report to the pool, which waits for this worker, why it cannot start; then exit. */
 static _Noreturn void give_up(int channel, const char *what, const char *which, int code)
 {
     char text[4608];
@@ -24,9 +25,9 @@ static _Noreturn void give_up(int channel, const char *what, const char *which, 
     _exit(127);
 }
 
-/* The order: first what makes this process mortal, so that no failure further on can leave a stray; then what
- * makes its descendants findable; then the descriptors, the template's closed before anything of the program's
- * own (an at-fork hook of a preload, say) can run and reach them. */
+/* The order matters. First comes PDEATHSIG, so that no later failure can leave an orphan; then what lets the
+ * sweep find descendants; then the descriptors. The template's are closed before any code of the program's
+ * own (a preload's at-fork hook, say) can run and reach them. */
 void child_settle(const struct child *child)
 {
     if (child->template) {
@@ -47,13 +48,13 @@ void child_settle(const struct child *child)
 
 void child_exec(const struct child *child, char *const *command)
 {
-    /* What Python ignores, exec would keep ignored; what has a handler, exec resets by itself. */
+    /* exec would keep ignored what Python ignores. It resets signals that have a handler. */
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     sigprocmask(SIG_SETMASK, &child->mask, NULL);
     int channel = reserved_fd(RESERVED_CHANNEL);
     if (dup2(channel, 3) == 3) {
-        /* All others are close-on-exec: those of this file's doing, and those that a library opened. */
+        /* All other descriptors are close-on-exec, those of this extension and those that a library opened. */
         execv(command[0], command);
     }
     give_up(channel, "cannot execute", command[0], errno);

@@ -1,8 +1,8 @@
-/* What a call imports, and how long that takes.
+/* imports.c - records which modules a call imports, and how long that takes.
  *
- * For a module that is in sys.modules already the interpreter looks no further. For any other it calls
- * importlib._bootstrap._find_and_load, by that name (Python/import.c, import_find_and_load): there this file stands
- * in between. A call that imports nothing new pays nothing; no frame of ours is in a traceback.
+ * If a module is in sys.modules already, the interpreter looks no further. Otherwise it calls
+ * importlib._bootstrap._find_and_load by that name (Python/import.c, import_find_and_load), and this file wraps
+ * that function. A call that imports nothing new pays nothing, and no frame of this file appears in a traceback.
  */
 #include "runtime.h"
 
@@ -10,13 +10,13 @@
 
 #include "base/util.h"
 
-#define NOTED_MAX 64    /* modules a call */
-#define SHORTEST 100000 /* nanoseconds; what is faster is not noted */
+#define NOTED_MAX 64    /* modules per call */
+#define SHORTEST 100000 /* nanoseconds; faster imports are not noted */
 
-static PyObject *find_and_load; /* importlib's own */
+static PyObject *find_and_load; /* importlib's own function */
 static PyObject *noted;         /* a list of (name, nanoseconds) */
-static unsigned long thread;    /* whose imports are noted */
-static bool inside;             /* what is imported now is imported by a module that is noted */
+static unsigned long thread;    /* the thread whose imports are noted */
+static bool inside;             /* during an outermost import: the modules that it imports are not noted */
 
 static int note(PyObject *name, long long took)
 {

@@ -1,13 +1,14 @@
 /* pages.c - spares a worker page faults, of which a call in a new fork has some five hundred.
  *
- * A fork copies the page table of anonymous memory, but not that of a file's mapping: the child faults the code that
- * it runs in again, some eighty times before its first call is done. The kernel makes one exception (mm/memory.c,
- * vma_needs_copy()): a mapping of which any page was ever written to privately. So one byte of each is written here,
- * with what it holds already. Only for what every call runs: each page in the table costs a fork and an exit, too.
+ * A fork copies the page table of anonymous memory, but not that of file mappings. The child therefore faults the
+ * code that it runs in again, some eighty times before its first call is done. The kernel makes one exception
+ * (mm/memory.c, vma_needs_copy()): a mapping of which any page was ever written to privately. So this file
+ * rewrites one byte of each with its own value. It does so only for code that every call runs, because each
+ * page-table entry costs time at a fork and at an exit.
  *
- * The other four hundred are pages that a call writes to, mostly reference counts, and they are the same for every
- * worker. So one is forked to run a call that counts for nothing, and tells which pages became its own; all others
- * have the kernel copy these while they wait for a call. */
+ * The other four hundred faults are on pages that a call writes to, mostly reference counts, and they are the same
+ * for every worker. So the template forks a child that runs a rehearsal and reports which pages became its own.
+ * Each worker has the kernel copy these pages while it waits for a call. */
 #include "pages.h"
 
 #include <fcntl.h>
@@ -27,10 +28,10 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define PAGES_MOST 1024 /* that are copied for a worker: 4 MiB */
+#define PAGES_MOST 1024 /* copied per worker: 4 MiB */
 #define RANGES_MOST 512
 #define PAGEMAP_OWN (UINT64_C(1) << 56)  /* mapped by this process alone; proc(5), /proc/[pid]/pagemap */
-#define MAPPING_MOST (UINT64_C(4) << 30) /* what is larger is reserved, not used, and takes long to read */
+#define MAPPING_MOST (UINT64_C(4) << 30) /* a larger mapping is reserved, not used, and slow to read */
 
 struct mapping {
     uintptr_t start, end;
@@ -40,7 +41,7 @@ struct mapping {
 
 typedef bool visit_mapping(const struct mapping *mapping, void *data);
 
-/* Calls visit for the private mappings, until it returns false. */
+/* Call visit for each private mapping, until it returns false. */
 static void each_mapping(visit_mapping *visit, void *data)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
@@ -84,8 +85,8 @@ static bool keep(const struct mapping *mapping, void *data)
     void *start = (void *)mapping->start;
     size_t size = mapping->end - mapping->start;
     int rights = mapping->rights[2] == 'x' ? PROT_READ | PROT_EXEC : PROT_READ;
-    /* Still executable while it is writable, for this may be the page that runs. Where that is forbidden (SELinux
-     * does it) the mapping stays as it is. */
+    /* Keep it executable while it is writable, because it may hold the running code. Where that is forbidden (by
+     * SELinux) the mapping stays as it is. */
     if (mprotect(start, size, rights | PROT_WRITE) == 0) {
         volatile char *byte = start;
         *byte = *byte;
@@ -156,7 +157,7 @@ static bool add_own(const struct mapping *mapping, void *data)
     return true;
 }
 
-/* In the child: runs what a worker runs, and tells which pages it wrote to. */
+/* In the child: run a worker's code, and report which pages it wrote to. */
 static void report_written(PyObject *play, int to)
 {
     static struct written_pages pages;
@@ -195,7 +196,7 @@ int pages_learn(PyObject *play)
 void pages_copy(int channel)
 {
     struct pollfd call = {.fd = channel, .events = POLLIN};
-    /* EINVAL: the kernel does not know how; ENOMEM: the mapping was the other process's own */
+    /* EINVAL: the kernel lacks MADV_POPULATE_WRITE. ENOMEM: only the child had that mapping. */
     for (size_t i = 0; i < n_written; i++) {
         if (i % 16 == 0 && poll(&call, 1, 0) != 0)
             break;
@@ -204,4 +205,51 @@ void pages_copy(int channel)
             break;
     }
     n_written = 0;
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* A fork copies the page table of anonymous memory, and an exit tears it down. 1 GiB in pages of 4 KiB has 262,144
+ * entries, tens of milliseconds for every call; in pages of 2 MiB it has 512. numpy asks the kernel for huge pages.
+ * Other large memory of the preloads and the set-up is moved into them once, when all is loaded (madvise(2),
+ * MADV_COLLAPSE, since Linux 6.1). The mappings get no lasting advice, which would affect what a call allocates. */
+#define HUGE_PAGE (UINT64_C(2) << 20)
+#define LEAST (4 * HUGE_PAGE) /* smaller mappings are not worth it */
+
+struct area {
+    uint64_t start, end, resident_kb, huge_kb;
+    bool anonymous; /* private and writable, too */
+};
+
+static void gather(const struct area *area)
+{
+    /* What is hardly touched would cost the memory that it does not have yet. */
+    uint64_t size_kb = (area->end - area->start) / 1024;
+    if (!area->anonymous || area->end - area->start < LEAST || area->resident_kb < size_kb - size_kb / 8 ||
+        area->huge_kb > area->resident_kb / 2)
+        return;
+    uint64_t start = (area->start + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), end = area->end & ~(HUGE_PAGE - 1);
+    (void)madvise((void *)(uintptr_t)start, end - start, MADV_COLLAPSE);
+}
+
+void pages_gather(void)
+{
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    char line[4352], rights[5];
+    struct area area = {0};
+    while (maps && fgets(line, sizeof(line), maps)) {
+        uint64_t start, end, inode;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %*s %" SCNu64, &start, &end, rights, &inode) == 4)
+            area = (struct area){start, end, .anonymous = inode == 0 && strcmp(rights, "rw-p") == 0};
+        else if (sscanf(line, "Rss: %" SCNu64, &area.resident_kb) == 1)
+            continue;
+        else if (sscanf(line, "AnonHugePages: %" SCNu64, &area.huge_kb) == 1)
+            continue;
+        else if (strncmp(line, "VmFlags:", 8) == 0) /* the last of an area */
+            gather(&area);
+    }
+    if (maps)
+        fclose(maps);
 }

@@ -1,4 +1,4 @@
-/* pages.h - what a fork of the template finds in its page table. */
+/* pages.h - prepares the page tables of workers, to spare them page faults. */
 #ifndef PINFOLD_PAGES_H
 #define PINFOLD_PAGES_H
 
@@ -7,15 +7,18 @@
 
 #include <stddef.h>
 
-/* From now on a fork finds the code of the interpreter, of the C library and of these files in its page table, as
- * far as it is there now. `files` are paths as proc(5), /proc/[pid]/maps, shows them. What cannot be had is left. */
+/* Make forks find the code of the interpreter, of the C library and of these files in their page table, as far as
+ * it is resident now. `files`: paths as in proc(5), /proc/[pid]/maps. Skips mappings that cannot be prepared. */
 void pages_keep_code(const char *const *files, size_t n_files);
 
-/* Forks, and has the child call `play`, to learn which pages a worker writes to. A negative errno if it cannot fork;
- * what goes wrong in the child means that nothing is learned. */
+/* Call `play` in a fork, to learn which pages a worker writes to. A negative errno: it cannot fork. Learns nothing
+ * if the child fails. */
 int pages_learn(PyObject *play);
 
-/* In a worker: makes copies of those pages, until there is something to read from `channel`. Once. */
+/* In a worker: copy those pages, once, until `channel` is readable. */
 void pages_copy(int channel);
+
+/* Gathers what large anonymous memory there is into huge pages. What cannot be had is left as it is. */
+void pages_gather(void);
 
 #endif

@@ -1,3 +1,4 @@
+/* pids.c - an open-addressing hash table from the pids of workers to their numbers. */
 #include "pids.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@ static uint32_t wanted(const struct pids *pids, pid_t pid)
     return ((uint32_t)pid * UINT32_C(2654435769) >> 7) & (pids->capacity - 1); /* Knuth's multiplicative hash */
 }
 
-/* Where the pid is, or where it would go. There is always a free place. */
+/* Return the pid's entry, or the free one where it belongs. The table always has a free entry. */
 static struct pids_entry *entry_of(const struct pids *pids, pid_t pid)
 {
     uint32_t at = wanted(pids, pid);
@@ -52,7 +53,7 @@ bool pids_take(struct pids *pids, pid_t pid, uint64_t *ret_number)
     *ret_number = gone->number;
     gone->pid = 0;
     pids->used--;
-    /* What was pushed past this place by collisions moves up, so that no search ends at the gap. */
+    /* Move up the entries that collisions pushed past this one, so that no search ends at the gap. */
     uint32_t mask = pids->capacity - 1, gap = (uint32_t)(gone - pids->entries);
     for (uint32_t at = (gap + 1) & mask; pids->entries[at].pid; at = (at + 1) & mask) {
         if (((at - wanted(pids, pids->entries[at].pid)) & mask) < ((at - gap) & mask))

@@ -1,4 +1,4 @@
-/* pids.h - which worker a pid is: found, added and removed in a time that does not grow with their number. */
+/* pids.h - maps a worker's pid to its number; lookup, insertion and removal take constant time. */
 #ifndef PINFOLD_PIDS_H
 #define PINFOLD_PIDS_H
 
@@ -17,13 +17,13 @@ struct pids {
     uint32_t used;
 };
 
-/* Makes room for one more, so that the next pids_add cannot fail. -ENOMEM. */
+/* Make room for one more entry, so that the next pids_add cannot fail. 0 or -ENOMEM. */
 int pids_reserve(struct pids *pids);
 void pids_add(struct pids *pids, pid_t pid, uint64_t number);
 
 bool pids_has(const struct pids *pids, pid_t pid);
 
-/* Forgets the pid. False if it is not there. */
+/* Remove the pid. False: it is not in the table. */
 bool pids_take(struct pids *pids, pid_t pid, uint64_t *ret_number);
 
 #endif

@@ -1,15 +1,15 @@
-/* Where a worker's output waits until it is written: in a memory that the pool shares (printed.h), so that none of it is
- * lost with the process.
+/* printed.c - keeps a worker's unflushed output in the printed buffer (printed.h), memory shared with the pool, so
+ * that none of it is lost with the process.
  *
- * sys.stdout and sys.stderr are a TextIOWrapper that hands on at once, over a BufferedWriter whose buffer lies there. That
- * costs a print two calls more than usual, so the text layer has a short cut: text that is its own encoding goes straight
- * to the buffer.
+ * sys.stdout and sys.stderr are each a write-through TextIOWrapper over a BufferedWriter whose buffer is the
+ * printed buffer. That costs a print two calls more than usual. So the text layer has a shortcut: text whose
+ * encoded form is in the str already goes straight to the buffer.
  *
- * A fork of the program's has a buffer of its own, in its own memory, and writes each line: what it prints would be lost
- * with it otherwise.
+ * A process that the program forks uses a buffer in its own memory, and writes at each line, because its unflushed
+ * output would be lost with it.
  *
- * C's stdio stays as it is, because programs give its buffer away (freopen, setvbuf): what waits in it is copied before a
- * death that is seen coming. Nothing is called for that which takes a lock, as the program may be inside of stdio.
+ * C's stdio stays as it is, because programs replace its buffer (freopen, setvbuf). Its buffered bytes are copied
+ * before a foreseeable death. That copy takes no lock, because the program may be inside stdio.
  */
 #include "runtime.h"
 
@@ -26,8 +26,8 @@
 #include "base/util.h"
 #include "wire/printed.h"
 
-/* What our types add to the structs of their bases, whose sizes only the interpreter knows. Of each there are two or three
- * objects in a process; what these own they never give back. */
+/* Our types append these to the structs of their bases, whose sizes only the interpreter knows. A process has two
+ * or three objects of each type and never frees what they own. */
 struct writer {
     int stream;
     bool detached;
@@ -37,17 +37,17 @@ struct writer {
 
 struct text {
     PyObject *writer;
-    bool direct;  /* ASCII needs no encoding, and lines end as they are */
-    bool utf8;    /* no text does */
+    bool direct;  /* the shortcut applies: no encoding needed for ASCII, no newline translation */
+    bool utf8;    /* the shortcut applies to all text */
     bool by_line; /* line_buffering */
-    bool odd;     /* lines may end in another way */
+    bool odd;     /* newlines may be translated */
 };
 
-static struct printed own; /* of the template, and of a fork of the program's */
+static struct printed own; /* for the template, and for processes that the program forks */
 static struct printed *printed = &own;
 static bool by_line;
 
-/* Held around each write(2), with no GIL; and taken with none, so that a writer gets on. */
+/* Held during each write(2), which runs without the GIL. Waiters release the GIL, so that the holder proceeds. */
 static pthread_mutex_t locks[PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
 
 static void in_fork(void)
@@ -87,8 +87,8 @@ static ssize_t write_now(int stream, const char *bytes, size_t n)
     Py_END_ALLOW_THREADS return got < 0 ? -code : got;
 }
 
-/* How much of it a pipe takes whole or not at all: so much at any time, and all that there can be when it is empty. The
- * more it is, the less often the pool is woken. */
+/* Return how much of `left` a pipe takes whole or not at all: PRINTED_PIECE at any time, all of it when the pipe
+ * is empty. Larger writes wake the pool less often. */
 static uint32_t whole(int stream, uint32_t left)
 {
     int unread;
@@ -97,7 +97,7 @@ static uint32_t whole(int stream, uint32_t left)
     return PRINTED_PIECE;
 }
 
-/* Writes what waits, with the lock. */
+/* Write the buffered bytes. The caller holds the lock. */
 static int drain(int stream)
 {
     struct printed_stream *now = &printed->streams[stream];
@@ -110,12 +110,12 @@ static int drain(int stream)
         if (got < 0)
             return (int)got;
     }
-    now->end = 0; /* first: what ends before it begins is nothing */
+    now->end = 0; /* before `begin`: a stream that ends before it begins is empty */
     now->begin = 0;
     return 0;
 }
 
-/* As the interpreter's own: a signal's handler may run, and raise. 0, or -1 with an exception set. */
+/* Handle a failed write as the interpreter does: signal handlers may raise. 0, or -1 with an exception set. */
 static int after(int stream, int r)
 {
     (void)stream;
@@ -145,7 +145,7 @@ static int flush_stream(int stream)
     return r < 0 ? -1 : 0;
 }
 
-/* More than the buffer takes: not by way of it. */
+/* Write, past the buffer, bytes that do not fit in it. */
 static int write_through(int stream, const char *bytes, size_t n)
 {
     while (n > 0) {
@@ -166,7 +166,7 @@ static int stream_put(int stream, const char *bytes, size_t n)
 {
     if (n >= PRINTED_BYTES)
         return write_through(stream, bytes, n);
-    uint32_t end; /* which only a thread with the GIL moves on */
+    uint32_t end; /* moved on only by threads with the GIL */
     while (n > PRINTED_BYTES - (end = atomic_load_explicit(&printed->streams[stream].end, memory_order_relaxed)))
         if (flush_stream(stream) < 0)
             return -1;
@@ -194,7 +194,7 @@ static PyObject *writer_closed(PyObject *self, void *unused)
     return writer->closed->get(writer->raw, writer->closed->closure);
 }
 
-/* 0, or -1 with an exception set. */
+/* Raise ValueError unless the stream is open. 0, or -1 with an exception set. */
 static int expect_open(PyObject *self, const char *doing)
 {
     PyObject *closed = writer_closed(self, NULL);
@@ -209,7 +209,7 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
     const int stream = writer_of(self)->stream;
     if (expect_open(self, "write to") < 0)
         return NULL;
-    if (PyBytes_CheckExact(data)) { /* what the text layer gives */
+    if (PyBytes_CheckExact(data)) { /* what the text layer passes */
         const Py_ssize_t n = PyBytes_GET_SIZE(data);
         return stream_put(stream, PyBytes_AS_STRING(data), (size_t)n) < 0 ? NULL : PyLong_FromSsize_t(n);
     }
@@ -301,7 +301,7 @@ static PyObject *text_of_base(PyObject *self, const char *name, PyObject *argume
     return result;
 }
 
-/* The text as it is written, or NULL: the base knows. Never with an exception set. */
+/* Return the text as it is to be written, or NULL if the base must encode it. Never sets an exception. */
 static const char *encoded(const struct text *text, PyObject *string, Py_ssize_t *ret_n)
 {
     if (!text->direct || !PyUnicode_CheckExact(string))
@@ -310,7 +310,7 @@ static const char *encoded(const struct text *text, PyObject *string, Py_ssize_t
         *ret_n = PyUnicode_GET_LENGTH(string);
         return PyUnicode_DATA(string);
     }
-    if (!text->utf8 || PyUnicode_GET_LENGTH(string) > PRINTED_PIECE) /* the string keeps what is made of it here */
+    if (!text->utf8 || PyUnicode_GET_LENGTH(string) > PRINTED_PIECE) /* the string would cache its encoded form */
         return NULL;
     const char *bytes = PyUnicode_AsUTF8AndSize(string, ret_n);
     if (!bytes)
@@ -350,7 +350,7 @@ static bool is_true(PyObject *self, const char *name)
     return truth;
 }
 
-/* What it is told to be, it is: only then does the short cut do the same. */
+/* Use the shortcut only if the stream's attributes say that it does the same as the base. */
 static void look_at_text(PyObject *self)
 {
     static const char *const supersets[] = {"utf-8",   "utf8",       "ascii",    "us-ascii",
@@ -411,7 +411,7 @@ static PyType_Slot text_slots[] = {
     {0, NULL},
 };
 
-/* Under the name of its base, which repr() shows. */
+/* Make a subclass under the name of its base, which repr() shows. */
 static PyTypeObject *derive(PyObject *module, const char *name, size_t more, PyType_Slot *slots)
 {
     PyObject *io = PyImport_ImportModule("_io");
@@ -475,7 +475,7 @@ PyObject *printed_open(PyObject *module, PyObject *arguments)
     PyObject *writer = make_writer(runtime->writer_type, raw, fd);
     if (!writer)
         return NULL;
-    /* As the interpreter opens them, but for the last. */
+    /* The interpreter's own arguments, except write_through, the last. */
     PyObject *given = Py_BuildValue("(OOOsOO)", writer, encoding, errors, "\n",
                                     fd == STDERR_FILENO ? Py_True : Py_False, Py_True);
     PyObject *text = make(runtime->text_type, given);
@@ -511,7 +511,8 @@ static void drain_all(bool last)
         do {
             lock(stream);
             r = drain(stream);
-            if (r < 0 && r != -EINTR && last) { /* nobody takes it, and the next call shall not either */
+            /* It cannot be written. Drop it, so that the next call does not write it. */
+            if (r < 0 && r != -EINTR && last) {
                 printed->streams[stream].end = 0;
                 printed->streams[stream].begin = 0;
             }
@@ -526,7 +527,7 @@ void printed_flush(bool last)
     fflush(NULL);
 }
 
-/* C's stdout alone, and only if no thread is at it: one that waits for input holds the lock of stdin. */
+/* Flush C's stdout alone, and only if no thread uses it: fflush(NULL) would wait for a reader of stdin. */
 PyObject *printed_before_fork(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
@@ -561,7 +562,7 @@ static PyObject *leave(PyObject *self, PyObject *arguments, PyObject *keywords)
     _exit(status);
 }
 
-/* As the interpreter's own, which it stands in for. */
+/* os._exit's own docstring, since this function replaces it. */
 PyDoc_STRVAR(leave_doc, "_exit($module, /, status)\n--\n\n"
                         "Exit to the system with specified status, without normal exit processing.");
 

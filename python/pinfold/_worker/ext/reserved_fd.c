@@ -1,3 +1,4 @@
+/* reserved_fd.c - the descriptor numbers that a template or worker keeps for itself. */
 #include "runtime.h"
 
 #include <fcntl.h>
@@ -9,8 +10,8 @@
 
 #include "base/util.h"
 
-/* Above what programs open or close by number (os.closerange(3, 64) is common), and below 256: the kernel copies
- * the table of descriptors at every fork, up to the highest one in use. */
+/* Above the numbers that programs open or close by counting (os.closerange(3, 64) is common). Below 256, because
+ * at every fork the kernel copies the descriptor table up to the highest one in use. */
 #define RESERVED_FROM 224
 
 static int base = -1;
@@ -61,12 +62,12 @@ static bool is_null(int fd)
     return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
 }
 
-/* What was opened before would be shared: its flags with the other workers, and through the mount that it was opened on,
- * which is not that of a box, the mode and the times of the machine's device. */
+/* Open /dev/null anew for this worker. A descriptor opened earlier shares its flags with the other workers. It
+ * also shares the mode and times of the machine's device, through a mount that is not the box's. */
 int reserved_renew(void)
 {
     _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0) /* ENOENT: a set-up put a /dev of its own there, which none can in a box */
+    if (null < 0) /* ENOENT: a set-up has its own /dev there, which cannot happen in a box */
         return errno == ENOENT ? 0 : -errno;
     for (int which = RESERVED_CHANNEL; which < RESERVED_FDS; which++)
         if (is_null(base + which) && dup3(null, base + which, O_CLOEXEC) < 0)

@@ -1,4 +1,4 @@
-/* pinfold._worker.ext._runtime: what Python calls inside a template and its workers. */
+/* runtime.c - the extension module pinfold._worker.ext._runtime, for Python in a template and its workers. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -12,7 +12,6 @@
 
 #include "../../_wire/segment.h"
 #include "base/util.h"
-#include "huge.h"
 #include "pages.h"
 #include "process/scratch.h"
 #include "wire/frame.h"
@@ -26,7 +25,7 @@ bool runtime_has_base;
 bool runtime_needs_base;
 bool runtime_has_scratch;
 
-static int to_pool = -1; /* the descriptor to which a failure to start is told */
+static int to_pool = -1; /* receives the report of a failure to start */
 
 struct runtime *runtime_of(PyObject *module)
 {
@@ -50,7 +49,7 @@ static PyObject *none_or(int r, const char *doing)
     Py_RETURN_NONE;
 }
 
-/* A crash is told, not dumped, unless a call asks for it. */
+/* Keep a crash, which is reported, from dumping core unless a call asks for it. */
 static void dump_no_core(void)
 {
     struct rlimit limit;
@@ -62,7 +61,7 @@ static void dump_no_core(void)
 
 static char spills_path[4096];
 
-/* NULL: into no directory, but sealed memfds. */
+/* Open the spill directory. NULL: there is none, and spills are sealed memfds. */
 static int open_spills(const char *path)
 {
     if (!path) {
@@ -87,8 +86,8 @@ bool runtime_restore_spills(void)
 
 PyDoc_STRVAR(open_template_doc,
              "open_template(control) -> (isolation, flags, spill_dir)\n\n"
-             "Makes this process a template: takes its seats, the socket `control` among them, and receives what\n"
-             "the pool has set up.");
+             "Make this process a template. Takes the reserved descriptors, the socket `control` among them, and\n"
+             "receives the pool's set-up.");
 
 static PyObject *open_template(PyObject *module, PyObject *argument)
 {
@@ -98,8 +97,8 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
         return NULL;
     to_pool = control;
     int r = reserved_open();
-    /* The one above may die from now on: its pidfd tells, once PDEATHSIG does not any more. */
-    if (r == 0 && getppid() != 0) { /* in a namespace of pids the kernel sees to it */
+    /* The guard may die from now on. Its pidfd reports that once PDEATHSIG no longer kills (serve_run). */
+    if (r == 0 && getppid() != 0) { /* in a pid namespace the guard's death ends this process anyway */
         int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
         r = guard < 0 ? -errno : reserved_put(RESERVED_GUARD, guard);
     }
@@ -128,10 +127,26 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
 }
 
-PyDoc_STRVAR(open_worker_doc,
-             "open_worker(channel, template, spill_dir)\n\n"
-             "Makes this process, which the template exec'd, a worker. `template` is the pid of the one that it\n"
-             "shall not outlive, or 0. `spill_dir`: None if spills are sealed memfds.");
+/* The end that follows, a sweep and the removal of the base, must not be cut short by a signal, nor wait for a process that
+ * has stopped this one. In a pid namespace the kernel leaves no time for it. */
+void runtime_outlive_guard(void)
+{
+    if (getppid() != 0)
+        prctl(PR_SET_PDEATHSIG, SIGCONT);
+}
+
+static PyObject *outlive_guard(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    runtime_outlive_guard();
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    open_worker_doc,
+    "open_worker(channel, template, spill_dir)\n\n"
+    "Make this process, which the template exec'd, a worker. `template`: the pid of the template that it\n"
+    "must not outlive, or 0. `spill_dir`: None if spills are sealed memfds.");
 
 static PyObject *open_worker(PyObject *module, PyObject *arguments)
 {
@@ -170,9 +185,9 @@ static int sit(enum reserved_fd which, const char *base, const char *name)
 PyDoc_STRVAR(
     use_base_doc,
     "use_base(base, lock, outside, swept, needed)\n\n"
-    "If `swept`, what workers leave in its directory `scratch` is removed when they are dead, by way of\n"
-    "`trash`. Takes the descriptors: `lock`, of the base, and `outside`, of the directory that it lies in.\n"
-    "`needed`: without it there are no workers.");
+    "Take the descriptors `lock`, of the base directory, and `outside`, of the directory that contains it.\n"
+    "If `swept`, dead workers' entries in its directory `scratch` are removed, by way of `trash`.\n"
+    "`needed`: no worker starts without the base directory.");
 
 static PyObject *use_base(PyObject *module, PyObject *arguments)
 {
@@ -253,10 +268,10 @@ static PyObject *rehearse(PyObject *module, PyObject *unused)
 PyDoc_STRVAR(
     serve_doc,
     "serve(flags, command, step) -> worker_id\n\n"
-    "Tells the pool that the template is ready, and makes workers until the pool or the guard is gone; the\n"
-    "template then ends. Returns in each worker. `command`: None, or a list of str that a worker executes,\n"
-    "to which its number and its id are added; then this does not return at all. `step`: None, or what is\n"
-    "called, until it does not return True, when there is nothing else to do, or some workers were made.");
+    "Report to the pool that the template is ready, and make workers until the pool or the guard is gone;\n"
+    "the template then exits. Returns in each worker. `command`: None, or a list of str that each worker\n"
+    "executes, with its number and its id appended; then serve() does not return in them. `step`: None, or a\n"
+    "function to call when the template is idle or has made some workers, until it does not return True.");
 
 static PyObject *py_serve(PyObject *module, PyObject *arguments)
 {
@@ -290,10 +305,11 @@ static PyObject *py_serve(PyObject *module, PyObject *arguments)
     return worker_id;
 }
 
-PyDoc_STRVAR(keep_code_doc,
-             "keep_code(files)\n\n"
-             "Workers find the code of the interpreter, the C library and these files (a list of str)\n"
-             "in their page tables, and need not fault it in.");
+PyDoc_STRVAR(
+    keep_code_doc,
+    "keep_code(files)\n\n"
+    "Spare workers the page faults on the code of the interpreter, the C library and these files (a list of\n"
+    "str): forks copy its page-table entries.");
 
 static PyObject *keep_code(PyObject *module, PyObject *files)
 {
@@ -309,9 +325,8 @@ static PyObject *keep_code(PyObject *module, PyObject *files)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(learn_pages_doc,
-             "learn_pages(play)\n\n"
-             "Calls play() in a fork, and from now on spares workers the page faults that it had.");
+PyDoc_STRVAR(learn_pages_doc, "learn_pages(play)\n\n"
+                              "Call play() in a fork, and from now on spare workers the page faults that it had.");
 
 static PyObject *learn_pages(PyObject *module, PyObject *play)
 {
@@ -322,7 +337,7 @@ static PyObject *learn_pages(PyObject *module, PyObject *play)
 static PyObject *gather_memory(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    huge_gather();
+    pages_gather();
     Py_RETURN_NONE;
 }
 
@@ -358,56 +373,73 @@ static PyMethodDef methods[] = {
     {"open_template", open_template, METH_O, open_template_doc},
     {"open_worker", open_worker, METH_VARARGS, open_worker_doc},
     {"arm", arm, METH_O,
-     "arm(above) -> fd\n\nInstalls the handlers that tell stacks, beneath or above faulthandler's, which shall "
-     "write to fd."},
+     "arm(above) -> fd\n\n"
+     "Install the handlers that send stacks, beneath or above faulthandler's, which must write to fd."},
     {"flush", flush, METH_NOARGS,
-     "flush()\n\nWrites out what waits in the buffers of open_printed(), and in those of the C library."},
+     "flush()\n\n"
+     "Write out the buffers of open_printed() and of the C library."},
     {"open_printed", printed_open, METH_VARARGS,
-     "open_printed(raw, fd, encoding, errors) -> TextIOWrapper\n\nOver the FileIO `raw` of stdout or stderr, with "
-     "a buffer "
-     "that outlives a worker."},
+     "open_printed(raw, fd, encoding, errors) -> TextIOWrapper\n\n"
+     "Wrap the FileIO `raw` of stdout or stderr, with a buffer that outlives a worker."},
     {"before_fork", printed_before_fork, METH_NOARGS,
-     "before_fork()\n\nWrites out what waits: a fork begins without it."},
+     "before_fork()\n\n"
+     "Write out the buffers, so that a fork begins with empty ones."},
     {"exit_function", exit_function, METH_NOARGS,
-     "exit_function() -> callable\n\nAs os._exit; what C code has printed is not lost by it."},
+     "exit_function() -> callable\n\n"
+     "Return a replacement for os._exit that keeps C's unflushed output."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
+    {"outlive_guard", outlive_guard, METH_NOARGS,
+     "outlive_guard()\n\nFrom now on a dead guard does not end this template at once: `serve` does, when it has "
+     "cleared\n"
+     "up. To be called before there is something to clear up."},
     {"clear_bases", clear_bases, METH_O,
-     "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
+     "clear_bases(spill_dir)\n\n"
+     "Remove the base directories in it that no process locks any more (flock(2))."},
     {"source_slot", source_slot, METH_VARARGS,
      "source_slot(sources, name or \"\", locked) -> (name, lock, file), or None\n\n"
-     "Takes a directory in `sources`: that of the name, or one that nobody else holds, and opens the file in it.\n"
-     "Not `locked`: the lock is -1, since nobody else uses that name."},
+     "Take a directory in `sources`, by name or any that no other process holds, and open the file in it.\n"
+     "Not `locked`: no other process uses that name, and the lock is -1."},
     {"source_make", source_make, METH_VARARGS,
-     "source_make(directory, str or bytes)\n\nThe directory, if it is not there, and the file in it."},
-    {"source_write", source_write, METH_VARARGS, "source_write(file, str or bytes)\n\nAll that it holds then."},
+     "source_make(directory, str or bytes)\n\n"
+     "Make the directory, if it does not exist, and write the file in it."},
+    {"source_write", source_write, METH_VARARGS,
+     "source_write(file, str or bytes)\n\n"
+     "Replace the file's contents."},
     {"use_box_slots", py_use_box_slots, METH_VARARGS,
      "use_box_slots(held, abi, network, scratch or None, filter or None)\n\n"
-     "Workers may take over rulesets, and directories in `scratch`, from those before them. They load "
-     "`filter`."},
+     "Let workers take over rulesets, and directories in `scratch`, from earlier workers, and load `filter`."},
     {"own_box_slot", py_own_box_slot, METH_NOARGS,
      "own_box_slot() -> (ruleset, name of the directory or \"\"), or None"},
     {"draft_box_slot", py_draft_box_slot, METH_NOARGS,
-     "draft_box_slot()\n\nPrepares enter_box_slot(), ahead of the call. False: this worker has no berth for "
-     "that."},
+     "draft_box_slot()\n\n"
+     "Prepare enter_box_slot(), ahead of the call. False: this worker has no box slot for it."},
     {"enter_box_slot", py_enter_box_slot, METH_O,
-     "enter_box_slot(bytes of the environment)\n\nCloses the box, goes to its directory, and makes that HOME and "
-     "TMPDIR.\n"
-     "False: as above."},
-    {"fail", fail, METH_O, "fail(text)\n\nTells the pool, in UTF-8 bytes, why this process cannot start."},
-    {"rehearse", rehearse, METH_NOARGS, "rehearse()\n\nForks once, so that libraries stop what they stop then."},
+     "enter_box_slot(bytes of the environment)\n\n"
+     "Close the box, change to its directory, and point HOME and TMPDIR there. False: as draft_box_slot()."},
+    {"fail", fail, METH_O,
+     "fail(text)\n\n"
+     "Report to the pool, in UTF-8 bytes, why this process cannot start."},
+    {"rehearse", rehearse, METH_NOARGS,
+     "rehearse()\n\n"
+     "Fork once, so that libraries stop the threads that they stop at a fork."},
     {"keep_code", keep_code, METH_O, keep_code_doc},
     {"learn_pages", learn_pages, METH_O, learn_pages_doc},
     {"gather_memory", gather_memory, METH_NOARGS,
-     "gather_memory()\n\nPuts the large memory of this process into huge pages, for forks to be fast."},
+     "gather_memory()\n\n"
+     "Move the large memory of this process into huge pages, which makes forks fast."},
     {"serve", py_serve, METH_VARARGS, serve_doc},
-    {"open_channel", open_channel, METH_O, "open_channel(reused) -> Channel\n\nOf this worker."},
+    {"open_channel", open_channel, METH_O,
+     "open_channel(reused) -> Channel\n\n"
+     "Open this worker's channel."},
     {"watch_imports", watch_imports, METH_NOARGS,
-     "watch_imports()\n\nNotes from now on what is imported in this thread."},
+     "watch_imports()\n\n"
+     "Record imports in this thread from now on."},
     {"take_imports", take_imports, METH_NOARGS,
-     "take_imports() -> list of (name, nanoseconds), or None\n\nWhat was imported, and had to be loaded for it, "
-     "since "
-     "the last\ntime: the outermost modules, with the time of all that they import in turn."},
-    {"ready", ready, METH_O, "ready(number)\n\nTells the pool that this exec'd worker can take a call."},
+     "take_imports() -> list of (name, nanoseconds), or None\n\n"
+     "Return the outermost modules loaded since the last time, with the time of all that they import in turn."},
+    {"ready", ready, METH_O,
+     "ready(number)\n\n"
+     "Report to the pool that this exec'd worker can take a call."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -422,6 +454,22 @@ static int execute(PyObject *module)
     if (PyModule_AddType(module, runtime->channel_type) < 0 ||
         PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
         return -1;
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"RESULT_OK", RESULT_OK},
+        {"RESULT_EXCEPTION", RESULT_EXCEPTION},
+        {"RESULT_BAD", RESULT_BAD},
+        {"RESULT_TOO_LARGE", RESULT_TOO_LARGE},
+        {"RESULT_INTERNAL", RESULT_INTERNAL},
+        {"RESULT_RETIRE", RESULT_RETIRE},
+        {"NOTE_MAX", FRAME_NOTE_MAX},
+        {"PAYLOAD_ALIGN", PAYLOAD_ALIGN},
+    };
+    for (size_t i = 0; i < COUNT_OF(constants); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
     return 0;
 }
 

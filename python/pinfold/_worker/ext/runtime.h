@@ -1,12 +1,12 @@
-/* runtime.h - what the files of the extension share: it runs inside a template and its workers.
+/* runtime.h - shared by the files of the extension _runtime, which runs inside a template and its workers.
  *
- * Theory of operation. template.py starts a clean interpreter, receives the pool's FRAME_SETUP, loads what it is
- * told to load, and calls serve(). That loop (serve.c) forks a worker for each FRAME_START and returns in the
- * worker only; there, worker.py sits between a Channel (channel.c), which speaks to the pool, and the code that
- * runs a call. In spawn mode the new process execs template.py again, which comes to the same Channel.
+ * Theory of operation. template.py starts a clean interpreter, receives the pool's FRAME_SETUP, loads the
+ * preloads, and calls serve(). That loop (serve.c) forks a worker for each FRAME_START and returns in the worker
+ * only. There, worker.py connects a Channel (channel.c), which speaks to the pool, with the code that runs a call.
+ * In spawn mode the new process execs template.py again, which opens the same kind of Channel.
  *
- * What is told to a process that it must not lose (its channel, say) lies in a *seat*: a descriptor number far
- * above those that a program uses, or closes, by counting up from 3.
+ * A descriptor that a process must not lose (its channel, say) gets a reserved number, far above those that a
+ * program uses, or closes, by counting up from 3.
  */
 #ifndef PINFOLD_RUNTIME_H
 #define PINFOLD_RUNTIME_H
@@ -19,20 +19,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "stack.h"
 #include "wire/spill.h"
 
 enum reserved_fd {
-    /* Of the template alone: a worker closes them, in one range. */
+    /* The template's: a worker closes them, in one range. */
     RESERVED_CONTROL,
     RESERVED_SIGNALS,
     RESERVED_GUARD,
     RESERVED_CHILDREN,
     RESERVED_SCRATCH,
     RESERVED_TRASH,
-    RESERVED_BASE,    /* by which it is held */
-    RESERVED_OUTSIDE, /* the spill directory, in which it lies */
+    RESERVED_BASE,    /* holds the lock on the base directory */
+    RESERVED_OUTSIDE, /* the spill directory, which contains the base directory */
     RESERVED_OOM,
-    /* Of a worker; the template keeps them taken, so that nothing else sits down there. */
+    /* A worker's. The template keeps them open, so that no other descriptor gets these numbers. */
     RESERVED_CHANNEL,
     RESERVED_IN,
     RESERVED_OUT,
@@ -44,70 +45,69 @@ enum reserved_fd {
     RESERVED_FDS
 };
 
-/* reserved_fd.c: where the seats are in this process; the first call decides. */
+/* reserved_fd.c: return the descriptor number, in this process. reserved_open() chooses the range. */
 int reserved_fd(enum reserved_fd which);
-int reserved_open(void); /* takes all of them, with /dev/null. 0 or a negative errno */
-int reserved_put(enum reserved_fd which,
-                 int fd); /* moves fd there and closes the old number. Closes it on failure, too */
-int reserved_copy(enum reserved_fd which, int fd); /* duplicates fd there */
-int reserved_renew(
-    void); /* in a worker: /dev/null, there and as its input, is opened for it alone. 0 or a negative errno */
+int reserved_open(void); /* opens all of them on /dev/null. 0 or a negative errno */
+/* Move fd to the reserved number. Closes the old number, on failure too. */
+int reserved_put(enum reserved_fd which, int fd);
+int reserved_copy(enum reserved_fd which, int fd); /* duplicates fd to the reserved number */
+/* In a worker: open /dev/null for it alone, at the reserved numbers and as its input. 0 or a negative errno. */
+int reserved_renew(void);
 void reserved_close(enum reserved_fd first, enum reserved_fd last);
 
-/* stack.c: a worker tells where the program stands, on request and before it dies of a crash. */
-#define STACK_ASK_SIGNAL (SIGRTMAX - 3)
+/* stack.c: report the program's stack, on request and before the worker dies of a crash. */
 int stack_arm_beneath(void);       /* before faulthandler.enable() and faulthandler.register() */
 int stack_arm_above(void);         /* after them */
-void stack_of_call(uint64_t call); /* what is told belongs to this call; 0: tell nothing */
-void stack_of_worker(void);        /* this process is a worker: it has a channel */
+void stack_of_call(uint64_t call); /* the call whose stacks are sent; 0: send none */
+void stack_of_worker(void);        /* call it in a worker once it has its channel */
 
-/* child.c: a process that was just forked becomes a worker. Async-signal-safe, all of it: in spawn mode the
- * interpreter of the template is still beneath. */
+/* child.c: make a process that was just forked a worker. All of it is async-signal-safe, because in spawn mode the
+ * process still runs on the template's interpreter. */
 struct child {
-    pid_t template; /* whose death ends it; 0: it outlives its template */
-    sigset_t mask;  /* for the program */
-    uint64_t tag;   /* of it and all that it starts (sweep.h) */
-    int fds[3];     /* channel, stdout, stderr, as they were received */
+    pid_t template; /* a worker dies with it; 0: it outlives its template */
+    sigset_t mask;  /* the program's signal mask */
+    uint64_t tag;   /* the worker's, and that of all that it starts (sweep.h) */
+    int fds[3];     /* channel, stdout, stderr, as received */
 };
-void child_settle(const struct child *child); /* tells the pool a failure, and ends the process then */
-pid_t child_fork(void);   /* as os.fork(), but PyOS_AfterFork_Child() is the caller's; a negative errno */
-int child_rehearse(void); /* forks one that does nothing, and waits for it */
-void child_exec(const struct child *child, char *const *command); /* does not return; tells the pool a failure */
+void child_settle(const struct child *child); /* on failure reports to the pool, and exits */
+pid_t child_fork(void);   /* like os.fork(), but the caller runs PyOS_AfterFork_Child(); a negative errno */
+int child_rehearse(void); /* forks a child that exits at once, and waits for it */
+void child_exec(const struct child *child, char *const *command); /* on failure the same; does not return */
 
-/* printed.c: sys.stdout and sys.stderr over a buffer that the pool has when this process is dead. */
+/* printed.c: sys.stdout and sys.stderr over the printed buffer, which outlives this process. */
 struct printed;
 int printed_init(PyObject *module); /* 0, or -1 with an exception set */
 PyObject *printed_open(PyObject *module, PyObject *arguments);
-PyObject *printed_exit_function(void);      /* what os._exit is from now on */
-void printed_share(struct printed *shared); /* the buffer is there, and this process a worker */
-void printed_flush(
-    bool last); /* writes out Python's and C's buffers, with the GIL; if `last`, drops what nobody takes */
+PyObject *printed_exit_function(void);      /* the replacement for os._exit */
+void printed_share(struct printed *shared); /* in a worker: uses this buffer from now on */
+/* Write out Python's and C's buffers, with the GIL. If `last`, drop bytes that cannot be written. */
+void printed_flush(bool last);
 PyObject *printed_before_fork(PyObject *module, PyObject *unused);
-void printed_keep_c(void); /* copies C's, for the pool to find. Async-signal-safe, and takes no lock */
+void printed_keep_c(void); /* copies C's buffer for the pool; async-signal-safe, takes no lock */
 
 /* channel.c */
 extern PyType_Spec channel_spec, payload_spec;
 PyObject *channel_new(PyObject *module, bool reused);
 
-/* Whether what calls write lies in a base of this template's (scratch.h): RESERVED_BASE, RESERVED_OUTSIDE. */
+/* Whether calls write below the template's base directory (scratch.h): RESERVED_BASE, RESERVED_OUTSIDE. */
 extern bool runtime_has_base;
-extern bool runtime_needs_base; /* and no worker is made without it */
+extern bool runtime_needs_base; /* no worker starts without it */
 
-/* Whether RESERVED_SCRATCH holds the directory with one of each worker, and RESERVED_TRASH the one for their remains. */
+/* Whether RESERVED_SCRATCH holds the parent of the scratch directories, RESERVED_TRASH that of their remains. */
 extern bool runtime_has_scratch;
 
-/* imports.c: which modules are imported from now on that were not loaded, and how long that takes. To be watched once
- * in a process. */
+/* imports.c: record the modules that are loaded from now on, and how long each takes. Watch once per process. */
 PyObject *imports_watch(void);
 PyObject *imports_take(void);
 
-/* serve.c: forks workers until the pool or the guard is gone, and then exits with everything below. Returns in a
- * worker, with its id; or NULL with an exception set, in the template before it served, or in a worker. `step` is
- * called meanwhile, until it does not return True; NULL: nothing is. */
+/* serve.c: fork workers until the pool or the guard is gone, then exit with all descendants. Returns in a worker,
+ * with its id; or NULL with an exception set, in a worker, or in the template before it served. Calls `step`,
+ * unless NULL, in between, until it does not return True. */
 PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step);
-#define COMMAND_MAX 96 /* words of `command`, before it adds its own */
+#define COMMAND_MAX 96 /* words of `command`, before serve_run adds its own */
 
 /* runtime.c */
+void runtime_outlive_guard(void); /* from now on a dead guard does not end this template, but serve_run() */
 struct runtime {
     PyTypeObject *channel_type;
     PyTypeObject *payload_type;
@@ -116,10 +116,10 @@ struct runtime {
     PyTypeObject *text_type;
 };
 struct runtime *runtime_of(PyObject *module);
-extern struct spill_dir runtime_spills; /* its descriptor is RESERVED_SPILLS, if it has one */
-bool runtime_restore_spills(void);      /* makes it again if somebody has removed it, and says if that was so */
+extern struct spill_dir runtime_spills; /* its descriptor, if any, is RESERVED_SPILLS */
+bool runtime_restore_spills(void);      /* makes a removed directory again; returns whether it was removed */
 
-/* box_slot_python.c */
+/* source.c, box_slot_python.c */
 PyObject *source_make(PyObject *module, PyObject *arguments);
 PyObject *source_slot(PyObject *module, PyObject *arguments);
 PyObject *source_write(PyObject *module, PyObject *arguments);
@@ -128,6 +128,6 @@ PyObject *py_own_box_slot(PyObject *module, PyObject *unused);
 PyObject *py_draft_box_slot(PyObject *module, PyObject *unused);
 PyObject *py_enter_box_slot(PyObject *module, PyObject *environ);
 
-PyObject *raise_errno(int code, const char *doing); /* OSError; code is a negative errno; returns NULL */
+PyObject *raise_errno(int code, const char *doing); /* sets OSError, or MemoryError for -ENOMEM; returns NULL */
 
 #endif

@@ -1,9 +1,9 @@
-/* The template's loop: it makes workers, reaps them, and sweeps what they leave behind. One thread, which sleeps
- * in poll(2) and nowhere else.
+/* serve.c - the template's loop: makes workers, reaps them, and sweeps their orphans. It has one thread, which
+ * sleeps in poll(2) and nowhere else.
  *
- * A worker is a subreaper while it lives, so a child of the template that is no worker can only be what a dead
- * worker left: an orphan. It is killed with all that is below it. Whose it was, its tag tells (sweep.h): so what one
- * call left, however long it takes to die, holds up the report of no other.
+ * A living worker is a subreaper. So any child of the template that is not a worker is a dead worker's orphan, and
+ * is killed with all its descendants. Its tag identifies the worker (sweep.h), so an orphan that takes long to die
+ * delays the report of its own call only.
  */
 #include "runtime.h"
 
@@ -29,16 +29,16 @@
 #include "wire/frame.h"
 
 #define OOM_FIRST "1000" /* proc(5), oom_score_adj: workers go before all others */
-#define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop as well */
-#define LOOK_NS 2000000  /* one look goes on for so long, at most, while there are new orphans */
-#define PAUSE_NS 50000   /* and until it has found no new one so many times, with so much time in between */
+#define LOOK_AGAIN_MS 5  /* while there are orphans; their deaths wake the loop, too */
+#define LOOK_NS 2000000  /* longest time of one look while new orphans appear */
+#define PAUSE_NS 50000   /* between looks; QUIET_LOOKS of them without a new orphan end the search */
 #define QUIET_LOOKS 3
-#define LOOK_MAX 256     /* orphans that are looked below in one look */
-#define REAP_MAX 1024    /* dead ones reaped before those that live are looked at again */
-#define QUIET_MS 5       /* with nothing to do, after which the next step is taken */
-#define COLD_MOST 8      /* workers made before a step is taken all the same */
-#define TRASH_BUDGET 128 /* entries removed before anything else has its turn */
-#define COMMAND_EXTRA 2  /* what is put behind the command of a spawned worker */
+#define LOOK_MAX 256     /* orphans per look whose descendants are looked at */
+#define REAP_MAX 1024    /* zombies reaped before the next look at living orphans */
+#define QUIET_MS 5       /* idle time before the next step */
+#define COLD_MOST 8      /* workers made after which a step is due without idle time */
+#define TRASH_BUDGET 128 /* entries removed per turn of the loop */
+#define COMMAND_EXTRA 2  /* words appended to the command of a spawned worker */
 
 /* A frame that waits until the control socket has room. */
 struct outgoing {
@@ -51,36 +51,36 @@ struct outgoing {
     } body;
 };
 
-/* A worker whose exit is, or was, reported. */
+/* A worker whose exit is being, or was, reported. */
 struct owed {
     uint64_t number;
-    bool left; /* orphans of it, at the last look */
+    bool left; /* it had orphans at the last look */
 };
 
 struct server {
     struct pids workers;
     struct outgoing *queue;
-    size_t first, used, capacity; /* of the queue */
+    size_t first, used, capacity; /* indices and size of `queue` */
     int n_orphans;                /* at the last look */
-    pid_t newest;                 /* of them */
-    bool growing;                 /* there were more and more of them */
-    bool no_list;                 /* the kernel does not list our children: they are looked for */
-    bool unread;                  /* there may be more dead ones than were reaped */
-    bool trash;                   /* remains of scratch directories wait to be removed */
-    struct owed *owed;            /* to these workers a FRAME_SWEPT, when none of its orphans is left */
+    pid_t newest;                 /* the newest orphan */
+    bool growing;                 /* the last look still found new orphans */
+    bool no_list;                 /* the kernel does not list children: find them in another way */
+    bool unread;                  /* more zombies may wait to be reaped */
+    bool trash;                   /* remains of scratch directories wait for removal */
+    struct owed *owed;            /* workers to report with FRAME_SWEPT once their orphans are gone */
     size_t n_owed, owed_capacity;
     uint64_t inherited_kb;
-    bool namespaced;      /* the guard is outside of our namespace, and its death is our own */
+    bool namespaced;      /* the guard is outside of our pid namespace, and its death ends us */
     char oom[8];          /* our own oom_score_adj; "": it cannot be set */
-    char *const *command; /* of a spawned worker; NULL: workers are forked */
-    PyObject *step;       /* what makes later workers faster, a part at a time; NULL: all is done */
+    char *const *command; /* a spawned worker's; NULL: workers are forked */
+    PyObject *step;       /* makes later workers faster, one part at a time; NULL: nothing is left to do */
     int n_cold;           /* workers made since the last step */
-    struct child child;   /* the next one */
+    struct child child;   /* describes the next worker */
     char worker_id[sizeof(struct frame_start) + 1];
     _Alignas(8) uint8_t buffer[FRAME_MAX];
 };
 
-/* What a fork of this process shares with it and counts as its own (proc(5), /proc/[pid]/statm). */
+/* Return the memory that a fork shares with this process yet counts as its own (proc(5), /proc/[pid]/statm). */
 static uint64_t anonymous_kb(void)
 {
     _cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -93,7 +93,7 @@ static uint64_t anonymous_kb(void)
     return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
-/* Room for `more` frames; whoever calls this before it changes anything cannot lose one. */
+/* Make room for `more` frames. A caller that does so before it changes anything cannot lose a frame. */
 static int queue_reserve(struct server *server, size_t more)
 {
     if (server->first > 0 && server->first == server->used)
@@ -109,7 +109,7 @@ static int queue_reserve(struct server *server, size_t more)
     return 0;
 }
 
-/* The same for one that is owed a frame. */
+/* Make room for n entries in `owed`. */
 static int owed_reserve(struct server *server, size_t n)
 {
     if (n <= server->owed_capacity)
@@ -134,7 +134,7 @@ static bool queue_waits(const struct server *server)
     return server->first < server->used;
 }
 
-/* 0, also when some have to wait; any other error means that the pool is gone. */
+/* Send queued frames. 0, even if some have to wait; any other error means that the pool is gone. */
 static int queue_flush(struct server *server)
 {
     for (; queue_waits(server); server->first++) {
@@ -142,7 +142,7 @@ static int queue_flush(struct server *server)
         int r = frame_send(reserved_fd(RESERVED_CONTROL), frame->kind, frame->id, &frame->body, NULL, 0,
                            &frame->fd, frame->fd >= 0);
         if (frame_may_yet_go(r)) {
-            if (r != -EAGAIN) /* there may be room in the socket, for which the loop would not wait */
+            if (r != -EAGAIN) /* the socket may have room, and the loop would not wait */
                 poll(NULL, 0, 1);
             return 0;
         }
@@ -156,10 +156,10 @@ static int queue_flush(struct server *server)
 static void oom_write(const char *value)
 {
     if (*value && pwrite(reserved_fd(RESERVED_OOM), value, strlen(value), 0) < 0)
-        return; /* nothing is lost but a hint to the kernel */
+        return; /* a lost hint to the kernel does no harm */
 }
 
-/* Forks; 0 in a worker that has settled, a negative errno if it cannot. */
+/* Fork a worker. Returns 0 in a worker that has settled, or a negative errno. */
 static pid_t make_worker(struct server *server, char *const *command)
 {
     bool forked = !command;
@@ -183,11 +183,11 @@ static void started(struct server *server, uint64_t number, pid_t pid)
 {
     struct outgoing *frame = queue_push(server, FRAME_STARTED, number);
     if (pid > 0) {
-        /* Our own child, not reaped: its pid is still its own. */
+        /* An unreaped child of ours: its pid is not reused. */
         frame->fd = (int)syscall(SYS_pidfd_open, pid, 0);
         if (frame->fd < 0) {
             frame->body.started.error = errno;
-            kill(pid, SIGKILL); /* not a worker, and so reaped without a report */
+            kill(pid, SIGKILL); /* unknown as a worker, it is reaped without a report */
             return;
         }
         pids_add(&server->workers, pid, number);
@@ -199,7 +199,7 @@ static void started(struct server *server, uint64_t number, pid_t pid)
     frame->body.started.error = -pid;
 }
 
-/* 1 in the new worker. */
+/* Start the worker that the frame asks for. Returns 1 in the new worker. */
 static int start(struct server *server, struct frame *frame)
 {
     const struct frame_start *body = frame->body;
@@ -218,7 +218,7 @@ static int start(struct server *server, struct frame *frame)
         command[n++] = text;
         command[n] = server->worker_id;
     }
-    /* One frame for the start, one for the end, and one for the sweep, of every worker there is. */
+    /* Every worker may need three frames: for its start, its end and its sweep. */
     int r = pids_reserve(&server->workers);
     if (r == 0)
         r = queue_reserve(server, 3 * ((size_t)server->workers.used + server->n_owed + 1));
@@ -239,8 +239,8 @@ struct look {
     int n_orphans;
     int n_new;
     pid_t last_group;
-    pid_t newest; /* orphan: the kernel lists children in the order in which they came */
-    bool past;    /* the one that was the newest before, on the way through the list */
+    pid_t newest; /* the newest orphan, because the kernel lists children oldest first */
+    bool past;    /* whether this pass through the list is past the previous newest orphan */
     int64_t until;
 };
 
@@ -264,12 +264,12 @@ static void kill_new(pid_t pid, void *data)
     look->newest = pid;
 }
 
-/* Kills the orphans that came since the last time; how many. */
+/* Kill the orphans that are new since the last time. Returns their number. */
 static int kill_once(struct server *server)
 {
     struct look look = {.server = server, .past = server->newest == 0};
     each_child(server, kill_new, &look);
-    if (!look.past && look.newest) { /* the newest of then was reaped */
+    if (!look.past && look.newest) { /* the previous newest was reaped */
         look.past = true;
         each_child(server, kill_new, &look);
     }
@@ -277,9 +277,9 @@ static int kill_once(struct server *server)
     return look.n_new;
 }
 
-/* Kills all orphans that there are, and those that they fork meanwhile, until no new ones come. A process that forks
- * and ends at once gets away from a look that takes longer than that; from this one, which takes less, it does not. It
- * comes before all else, for with each moment more of them are dead and in the way. */
+/* Kill all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks and
+ * exits at once escapes a look that takes longer than that, but not this short one. It comes before all else,
+ * because zombies accumulate and slow each look. */
 static void kill_orphans(struct server *server)
 {
     const int64_t until = now_ns() + LOOK_NS;
@@ -293,13 +293,13 @@ static void kill_orphans(struct server *server)
             quiet = 0;
         } else if (!server->growing || quiet == QUIET_LOOKS) {
             break;
-        } else { /* one that is forked, and whose parent is dying, is nobody's orphan yet */
+        } else { /* a process whose parent is dying is not an orphan yet */
             nanosleep(&pause, NULL);
         }
     }
 }
 
-/* Notes whose it is: the worker's by whose number it is tagged, or, if it has no tag, anybody's. */
+/* Mark the orphan's worker, the one numbered like its tag. An orphan without a tag may be any worker's. */
 static void note_owner(const struct look *look, pid_t pid)
 {
     const struct server *server = look->server;
@@ -327,7 +327,8 @@ static void server_look(struct server *server)
     server->n_orphans = look.n_orphans;
 }
 
-/* Those that are owed a frame and have no orphans any more get it. The first `told` of them were told of their orphans. */
+/* Send FRAME_SWEPT for workers without orphans left. The first n_before were reported as having orphans; the
+ * others are dropped from the list. */
 static void settle_owed(struct server *server, size_t n_before)
 {
     size_t kept = 0;
@@ -341,7 +342,7 @@ static void settle_owed(struct server *server, size_t n_before)
     server->n_owed = kept;
 }
 
-/* While a worker is a zombie nobody else has its pid, which is the name of its directory. */
+/* Drop a dead worker's scratch directory, named by its pid, which is not reused while the worker is a zombie. */
 static void drop_scratch(struct server *server, pid_t pid)
 {
     char name[16];
@@ -359,7 +360,7 @@ static void reap(struct server *server)
 {
     struct signalfd_siginfo news[8];
     ssize_t got = read(reserved_fd(RESERVED_SIGNALS), news, sizeof(news));
-    (void)got; /* they tell that something died, and may have been merged: which, wait4(2) knows */
+    (void)got; /* signals may have been merged; wait4(2) knows which children died */
 
     if (server->n_orphans == 0)
         sweep_begin();
@@ -373,7 +374,7 @@ static void reap(struct server *server)
             server->unread = false;
             break;
         }
-        /* While it is a zombie, its pid is that of its group, too, and nobody else's. */
+        /* While it is a zombie, its pid, which may also be its group's id, is not reused. */
         if (sweep_may_kill_groups())
             kill(-dead.si_pid, SIGKILL);
         if (pids_has(&server->workers, dead.si_pid) && !box_slot_left(dead.si_pid) && runtime_has_scratch)
@@ -409,19 +410,22 @@ static void kill_worker(pid_t pid, void *data)
         kill(pid, SIGKILL);
 }
 
-/* The pool or the guard is gone: nothing may be left when the template is. */
+/* End the template: the pool or the guard is gone. Nothing may outlive it. */
 static void end(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
     if (runtime_has_base) {
+        /* The base is held until it is gone: a guard that ends meanwhile stops and kills this process, and finds by the lock
+         * what is left. */
+        scratch_clear_base_of(reserved_fd(RESERVED_OUTSIDE), getpid());
         reserved_close(RESERVED_BASE, RESERVED_BASE);
         scratch_clear_bases(reserved_fd(RESERVED_OUTSIDE));
     }
     _exit(0);
 }
 
-/* A step that fails is told in the log, and is the last: calls do without. */
+/* Take the next step. One that fails is reported in the log and is the last, since calls can do without. */
 static void take_step(struct server *server)
 {
     PyObject *more = PyObject_CallNoArgs(server->step);
@@ -434,14 +438,14 @@ static void take_step(struct server *server)
     server->inherited_kb = anonymous_kb();
 }
 
-/* Somebody has removed it, a cleaner of /tmp say. */
+/* Return whether somebody, such as a cleaner of /tmp, has removed the base directory. */
 static bool base_is_gone(void)
 {
     struct stat status;
     return fstat(reserved_fd(RESERVED_BASE), &status) == 0 && status.st_nlink == 0;
 }
 
-/* Returns in a new worker only. */
+/* Run the loop. Returns in a new worker only. */
 static void server_loop(struct server *server)
 {
     for (;;) {
@@ -465,7 +469,7 @@ static void server_loop(struct server *server)
             reap(server);
         if (server->step && (n == 0 || server->n_cold >= COLD_MOST))
             take_step(server);
-        if (server->trash) /* a little at a time: forks come first */
+        if (server->trash) /* a few entries at a time: forks come first */
             server->trash = scratch_clear(reserved_fd(RESERVED_TRASH), TRASH_BUDGET) == 1;
         if (!watched[0].revents || full)
             continue;
@@ -479,14 +483,14 @@ static void server_loop(struct server *server)
         (void)runtime_restore_spills();
         if (runtime_needs_base && base_is_gone()) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
-            end(); /* the next template makes its own */
+            end(); /* the next template makes its own directory */
         }
         if (start(server, &frame))
             return;
     }
 }
 
-/* What a preload may have closed would else be given to the next descriptor that arrives. */
+/* Open 0 to 2 where a preload closed them. Otherwise the next received descriptor would get such a number. */
 static void fill_standard_fds(void)
 {
     int fd;
@@ -529,23 +533,21 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->step = step;
     server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
-    if (!runtime_needs_base) /* in a box there is no /dev/shm for anything to be left in */
+    if (!runtime_needs_base) /* a box has no /dev/shm where anything could be left */
         sweep_spare_trackers(SWEEP_TRACKER_NS);
     int r = prepare(server);
     if (r < 0) {
         free(server);
         return raise_errno(r, "cannot serve");
     }
-    /* From here on a dead guard is seen here, and the sweep that follows must not be cut short by a signal; nor may it
-     * wait for whoever has stopped this process. */
+    /* From here on poll() reports the guard's death. */
     pid_t guard = getppid();
     server->namespaced = guard == 0;
-    if (!server->namespaced)
-        prctl(PR_SET_PDEATHSIG, SIGCONT);
+    runtime_outlive_guard();
     if (getppid() != guard)
         end();
     queue_push(server, FRAME_READY, 0);
     server_loop(server);
-    /* In a worker the server's memory stays as it is: giving it back would write to pages that it shares. */
+    /* A worker does not free the server's memory, because that would write to shared pages. */
     return PyUnicode_FromString(server->worker_id);
 }

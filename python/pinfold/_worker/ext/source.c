@@ -1,5 +1,5 @@
-/* source.c - the file of a worker's source (source.py), taken and written with little of Python run for it: each object
- * that is touched in a fresh worker for the first time is a page copied for its call. */
+/* source.c - takes and writes the file of a worker's source (source.py). It runs as little Python as it can: each
+ * object first touched in a fresh worker is a page copied for its call. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #define SLOTS 256
 #define FILE_NAME "user_code.py"
 #define FILE_FLAGS (O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-#define KEPT_AT 200 /* above what programs open or close by number, and below the seats (reserved_fd.c) */
+#define KEPT_AT 200 /* between the numbers that programs use and the reserved ones (reserved_fd.c) */
 
 static int high(int fd)
 {
@@ -27,7 +27,7 @@ static int high(int fd)
     return kept < 0 ? -code : kept;
 }
 
-/* Whether there is nothing in it but perhaps the file. */
+/* Return whether the directory is empty but for the file. */
 static bool is_clean(int directory)
 {
     _Alignas(struct { uint64_t inode; }) char entries[512];
@@ -45,7 +45,7 @@ static bool is_clean(int directory)
     return size < (long)sizeof(entries) - 256;
 }
 
-/* The file, and nothing else that has come into its place, under another name too. */
+/* Open the file. Clears the directory if something else has its name, or if it has a second name. */
 static int open_file(int directory)
 {
     for (int tries = 0; tries < 2; tries++) {
@@ -71,7 +71,7 @@ static int open_slot(int sources, const char *name)
     return fd < 0 ? -errno : high(fd);
 }
 
-/* 0: the slot is this process's, for as long as it lives. */
+/* Take the directory for this process, until it exits. 0 or a negative errno. */
 static int source_take(int sources, const char *name, int *ret_lock, int *ret_file)
 {
     _cleanup_close_ int lock = open_slot(sources, name);
@@ -108,8 +108,8 @@ PyObject *source_slot(PyObject *module, PyObject *arguments)
     if (*name) {
         r = source_take(sources, name, &lock, &file);
     } else {
-        /* The pids of processes made one after another differ, and so do their first choices: among few, since each
-         * that is new takes its time. */
+        /* Consecutive pids differ, so processes made one after another first try different numbers. They try low
+         * numbers first, because a new directory takes time. */
         name = number;
         for (unsigned n = 0; n < 4 + 8 + SLOTS && r < 0; n++) {
             unsigned among = n < 4 ? 8 : n < 4 + 8 ? 64 : SLOTS;

@@ -1,13 +1,14 @@
-/* How a stack gets from a worker to the pool. The interpreter's faulthandler prints it, from a signal handler and
- * without the GIL, to RESERVED_STACK; ours lie around its handlers:
+/* stack.c - sends a worker's stack to the pool. The interpreter's faulthandler prints it, from a signal handler
+ * and without the GIL, to RESERVED_STACK. The handlers of this file wrap faulthandler's:
  *
- *     SIGSEGV ..   on_crash -> faulthandler: prints, puts back what was beneath it, raises again -> on_second:
- *                  sends what was printed -> the default: death by that signal
- *     the asking   on_ask -> faulthandler: prints -> on_ask: sends, and ends the process
+ *     SIGSEGV ..   on_crash -> faulthandler: prints, restores the handler beneath, raises again -> on_second:
+ *                  sends the printed stack -> the default: death by that signal
+ *     the request  on_ask -> faulthandler: prints -> on_ask: sends, and ends the process
  *
- * Who asks will kill: to wait for that would take another turn on a busy processor.
+ * The pool kills a worker whose stack it requests. on_ask does that at once, since waiting for the pool would take
+ * another turn on a busy processor.
  *
- * Everything here is async-signal-safe. The file is made when the first stack is told: most calls need none.
+ * Everything here is async-signal-safe. The file is made for the first stack, because most calls need none.
  */
 #include "runtime.h"
 
@@ -18,7 +19,7 @@
 
 #include "wire/frame.h"
 
-/* A signal's handler has no argument for state: hence these. */
+/* Signal handlers take no argument for state, so it is global. */
 static _Atomic uint64_t call_now;
 static _Atomic pid_t worker_pid;
 static atomic_flag reporting = ATOMIC_FLAG_INIT;
@@ -37,7 +38,7 @@ void stack_of_worker(void)
     atomic_store(&worker_pid, getpid());
 }
 
-/* A process that the program forked inherits the handlers, and must not speak for the worker. */
+/* Return whether this process may report. The program's own forks inherit the handlers, but must not. */
 static bool may_report(void)
 {
     return atomic_load(&call_now) != 0 && atomic_load(&worker_pid) == getpid();
@@ -76,7 +77,7 @@ static void on_ask(int number)
 static void on_crash(int number)
 {
     if (may_report()) {
-        while (atomic_flag_test_and_set(&reporting)) /* another thread crashed first: it ends this process */
+        while (atomic_flag_test_and_set(&reporting)) /* another thread crashed first, and ends this process */
             pause();
         open_file();
     }

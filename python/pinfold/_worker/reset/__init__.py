@@ -1,1 +1,1 @@
-"""What a worker puts back between calls, and renews after a fork."""
+"""Put a reused worker's state back between calls, and renew generators after a fork."""

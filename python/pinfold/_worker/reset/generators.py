@@ -1,4 +1,4 @@
-"""The global generators of random numbers that a fork copies, or a set-up seeds for all workers."""
+"""Renew the global random generators, which a fork copies and a set-up may have seeded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 
 def renew() -> None:
-    """Seed each of them from the system, as it is in a new process. Those that do so at every fork
-    by themselves (numba's, OpenSSL's) are left out, and generators that are somebody's objects."""
+    """Seed the global generators from the system, as in a new process.
+
+    Leaves out generators that renew themselves at every fork (numba's, OpenSSL's), and objects of
+    programs.
+    """
     random: Any = sys.modules.get("random")
     if random is not None:
         random.seed()
@@ -16,7 +19,7 @@ def renew() -> None:
 
 
 def renew_copied() -> None:
-    """The same in a process that was just forked, where `random` has done so by itself."""
+    """Do so in a process that was just forked, where `random` has renewed itself."""
     numpy: Any = sys.modules.get("numpy.random.mtrand")
     if numpy is not None:
         numpy.seed()
@@ -24,5 +27,5 @@ def renew_copied() -> None:
     if torch is not None:
         torch.default_generator.seed()
         cuda: Any = sys.modules.get("torch.cuda")
-        if cuda is not None and cuda.is_initialized():  # in spawned workers alone
+        if cuda is not None and cuda.is_initialized():  # only in spawned workers
             cuda.seed_all()

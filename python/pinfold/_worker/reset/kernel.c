@@ -1,10 +1,10 @@
-/* kernel.c - what a call can change in its process beside Python's own objects: saved before the first call of a
- * reused worker, put back after each.
+/* kernel.c - what a call can change in its process besides Python's objects: saved before the first call of a
+ * reused worker, restored after each.
  *
- * Each row of the table below is one thing that the kernel or the C library keeps. A row without a writer cannot be
- * put back: a worker in which it changed is not used again. Reading all rows is about a hundred system calls, 26 us
- * where a trivial call takes less; so only the rows that Python's own functions change in passing are read after
- * every call (4 us), and the others when the call gave reason to.
+ * Each row of the table below is one item of state of the kernel or the C library. A row without a writer cannot
+ * be restored: a worker in which it changed retires. Reading all rows takes about a hundred system calls, 26 us,
+ * where a trivial call takes less. So only rows that Python's own functions change in passing are read after every
+ * call (4 us), and the others when the call gave reason to.
  */
 #include "state.h"
 
@@ -28,7 +28,7 @@
 
 #define SIGNALS 65 /* 1 .. 64 */
 
-/* SA_RESTORER of the kernel, which glibc adds to every action it installs, and leaves out of its headers. */
+/* The kernel's SA_RESTORER. glibc adds it to every action that it installs, and its headers omit it. */
 #define KERNEL_RESTORER 0x04000000u
 
 struct action {
@@ -37,7 +37,7 @@ struct action {
     uint64_t flags;
 };
 
-#define GROUPS_MOST 64 /* of more, only their number is compared */
+#define GROUPS_MOST 64 /* of a longer list only the length is compared */
 
 struct identity {
     uid_t users[3];
@@ -53,7 +53,7 @@ struct privileges {
     struct __user_cap_data_struct capabilities[2];
 };
 
-/* What prctl(2) gives and takes as one number. Headers of a build machine may be older than its kernel. */
+/* Settings that prctl(2) reads and writes as one number. Build machines may have older headers than kernels. */
 static const struct {
     int get, set;
 } switches[] = {
@@ -61,24 +61,24 @@ static const struct {
     {PR_GET_THP_DISABLE, PR_SET_THP_DISABLE},
     {PR_GET_SECUREBITS, PR_SET_SECUREBITS},
     {58, 57}, /* PR_GET_IO_FLUSHER */
-    {66, 65}, /* PR_GET_MDWE: for good */
+    {66, 65}, /* PR_GET_MDWE, which cannot be undone */
     {68, 67}, /* PR_GET_MEMORY_MERGE */
     {51, 50}, /* PR_SVE_GET_VL */
     {64, 63}, /* PR_SME_GET_VL */
     {56, 55}, /* PR_GET_TAGGED_ADDR_CTRL */
 };
 
-/* Settings of a process that are a file each, proc(5). In a box nobody can write to them. */
+/* Settings of a process with a file each, proc(5). In a box they are not writable. */
 static const char *const settings[] = {"oom_score_adj", "coredump_filter", "autogroup"};
-#define HEXADECIMAL 1 /* of them */
+#define HEXADECIMAL 1 /* the index of the hexadecimal one */
 
-#define SPECULATIONS 3   /* PR_SPEC_STORE_BYPASS and those after it */
+#define SPECULATIONS 3   /* PR_SPEC_STORE_BYPASS and the next ones */
 #define GET_CPUID 0x1011 /* ARCH_GET_CPUID */
 #define SET_CPUID 0x1012
 #define IO_OF_PROCESS 1 /* IOPRIO_WHO_PROCESS */
-#define NODES 1024u     /* of memory, at most */
+#define NODES 1024u     /* the most memory nodes */
 
-struct schedule { /* sched_setattr(2), to its end in Linux 5.3 */
+struct schedule { /* sched_setattr(2), as of Linux 5.3 */
     uint32_t size, policy;
     uint64_t flags;
     int32_t nice;
@@ -131,7 +131,7 @@ struct state {
         size_t robust_size;
         int *tid;
     } at_exit;
-    int protection_key; /* the next one to be given out */
+    int protection_key; /* the next one to be allocated */
     char settings[COUNT_OF(settings)][32];
 };
 
@@ -178,7 +178,7 @@ static void write_mask(const struct state *state)
     umask(state->mask);
 }
 
-/* The kernel knows 64 signals, glibc's sigset_t has room for 1024; the first word holds those that exist. */
+/* The kernel has 64 signals, glibc's sigset_t holds 1024. The first word holds those that exist. */
 static uint64_t word_of(const sigset_t *set)
 {
     uint64_t word;
@@ -196,7 +196,7 @@ static void read_actions(struct state *state)
 {
     for (int number = 1; number < SIGNALS; number++) {
         struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0) /* not for the two that glibc keeps to itself */
+        if (sigaction(number, NULL, &action) == 0) /* fails for the two signals that glibc reserves */
             state->actions[number] = (struct action){
                 .handler = action.sa_handler,
                 .blocked = word_of(&action.sa_mask),
@@ -237,12 +237,12 @@ static void write_limits(const struct state *state)
 {
     for (int which = 0; which < (int)RLIM_NLIMITS; which++) {
         struct rlimit limit;
-        if (which == RLIMIT_LOCKS) /* it carries the guard's mark, and is nobody's to write */
+        if (which == RLIMIT_LOCKS) /* it carries the guard's mark and the worker's tag */
             continue;
         if (setrlimit((__rlimit_resource_t)which, &state->limits[which]) == 0 ||
             getrlimit((__rlimit_resource_t)which, &limit) != 0)
             continue;
-        /* The hard limit was lowered, for good; the soft one goes back as far as it lets it. */
+        /* The call lowered the hard limit for good. Raise the soft one as far as that allows. */
         limit.rlim_cur = limit.rlim_max;
         setrlimit((__rlimit_resource_t)which, &limit);
     }
@@ -265,7 +265,7 @@ static void read_policy(struct state *state)
 
 static void write_policy(const struct state *state)
 {
-    struct sched_param param = {.sched_priority = 0}; /* what all policies but the real-time ones take */
+    struct sched_param param = {.sched_priority = 0}; /* the only value for policies that are not real-time */
     sched_setscheduler(0, state->policy, &param);
 }
 
@@ -326,7 +326,7 @@ static void read_privileges(struct state *state)
     privileges->seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     syscall(SYS_capget, &header, privileges->capabilities);
-    /* Only who has a capability can drop one for its children. */
+    /* Only a process with a capability can drop one for its children. */
     for (int i = 0; privileges->capabilities[0].permitted && i < 64; i++) {
         const int bound = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
         if (bound < 0)
@@ -422,7 +422,7 @@ static void read_io_priority(struct state *state)
     state->io_priority = (int)syscall(SYS_ioprio_get, IO_OF_PROCESS, 0);
 }
 
-/* None at all first: the kernel then tells what follows from the niceness, which may be what was told before. */
+/* Clear the priority first: the kernel then derives one from the niceness, which may be the saved one. */
 static void write_io_priority(const struct state *state)
 {
     syscall(SYS_ioprio_set, IO_OF_PROCESS, 0, 0);
@@ -454,7 +454,7 @@ static void read_signal_stack(struct state *state)
 {
     stack_t stack = {0};
     sigaltstack(NULL, &stack);
-    state->signal_stack.ss_sp = stack.ss_sp; /* and not what lies between them */
+    state->signal_stack.ss_sp = stack.ss_sp; /* field by field, because the struct has padding */
     state->signal_stack.ss_flags = stack.ss_flags;
     state->signal_stack.ss_size = stack.ss_size;
 }
@@ -476,7 +476,7 @@ static void write_at_exit(const struct state *state)
     syscall(SYS_set_tid_address, state->at_exit.tid);
 }
 
-/* There are few, and which are in use nobody tells. */
+/* Read the next key to be allocated, because the kernel does not list those in use. */
 static void read_protection_key(struct state *state)
 {
     state->protection_key = pkey_alloc(0, 0);
@@ -495,7 +495,7 @@ static void read_settings(struct state *state)
     }
 }
 
-/* As the file takes it what it gave: "1000", "00000033", "/autogroup-17 nice 0". */
+/* Convert each value to the form that its file accepts. Files give "1000", "00000033", "/autogroup-17 nice 0". */
 static void write_settings(const struct state *state)
 {
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
@@ -528,17 +528,17 @@ static void read_streams(struct state *state)
     }
 
 static const struct row {
-    bool every_call; /* or only when put_back() is to be thorough */
+    bool every_call; /* else only if put_back() is thorough */
     const char *name;
     size_t offset;
     size_t size;
     void (*read)(struct state *state);
-    void (*write)(const struct state *state); /* NULL: nobody can put it back */
+    void (*write)(const struct state *state); /* NULL: it cannot be restored */
 } rows[] = {
     ROW(true, "working directory", directory, read_directory, write_directory),
     ROW(true, "locale", locale, read_locale, write_locale),
     ROW(true, "umask", mask, read_mask, write_mask),
-    /* Timers before handlers: a timer that fires in between must not meet the default action. */
+    /* Timers precede handlers: a timer that fires in between must not meet the default action. */
     ROW(true, "timers", timers, read_timers, write_timers),
     ROW(false, "signal handlers", actions, read_actions, write_actions),
     ROW(false, "resource limits", limits, read_limits, write_limits),
@@ -572,14 +572,14 @@ typedef struct {
     PyObject_HEAD struct state saved;
     struct state now;
     sigset_t blocked;
-    fenv_t arithmetic; /* rounding, and what libraries built with -ffast-math switch on when they load */
+    fenv_t arithmetic; /* rounding, and modes that libraries built with -ffast-math set when they load */
     uint16_t x87;
     uint32_t sse;
     char **environment;
     size_t n_environment;
 } State;
 
-/* How this thread computes. The C library's fesetenv(3) leaves the precision of x87 as it is. */
+/* Save the thread's floating-point environment. The C library's fesetenv(3) does not restore x87's precision. */
 static void save_arithmetic(State *self)
 {
     fegetenv(&self->arithmetic);
@@ -657,7 +657,8 @@ static void read_now(State *self, const struct row *row)
     row->read(&self->now);
 }
 
-PyDoc_STRVAR(save_doc, "save()\n--\n\nTake what is now as what put_back() goes back to.");
+PyDoc_STRVAR(save_doc, "save()\n--\n\n"
+                       "Save the present state, which put_back() restores.");
 
 static PyObject *state_save(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -665,7 +666,7 @@ static PyObject *state_save(PyObject *object, PyObject *Py_UNUSED(unused))
     memset(&self->saved, 0, sizeof(self->saved));
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         rows[i].read(&self->saved);
-    memset(self->saved.timers, 0, sizeof(self->saved.timers)); /* a timer that runs is never the same twice */
+    memset(self->saved.timers, 0, sizeof(self->saved.timers)); /* a running timer never reads the same twice */
     save_arithmetic(self);
     pthread_sigmask(SIG_SETMASK, NULL, &self->blocked);
     if (save_environment(self) < 0)
@@ -673,8 +674,9 @@ static PyObject *state_save(PyObject *object, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(put_back_doc, "put_back(thorough)\n--\n\n"
-                           "Make everything as it was saved. Returns a list of the names of what could not be.");
+PyDoc_STRVAR(put_back_doc,
+             "put_back(thorough)\n--\n\n"
+             "Restore the saved state. Returns a list of the names of rows that could not be restored.");
 
 static PyObject *state_put_back(PyObject *object, PyObject *argument)
 {
@@ -688,7 +690,7 @@ static PyObject *state_put_back(PyObject *object, PyObject *argument)
     put_back_arithmetic(self);
     uselocale(LC_GLOBAL_LOCALE);
     if (thorough)
-        munlockall(); /* which tells nobody whether it had to */
+        munlockall(); /* no interface reports whether anything is locked */
     if (!same_environment(self))
         put_back_environment(self);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -715,7 +717,7 @@ static PyObject *state_put_back(PyObject *object, PyObject *argument)
 }
 
 PyDoc_STRVAR(unblock_doc, "unblock()\n--\n\n"
-                          "Put back the signal mask: the last step, for what is pending may end the process.");
+                          "Restore the signal mask. Call it last, because a pending signal may end the process.");
 
 static PyObject *state_unblock(PyObject *object, PyObject *Py_UNUSED(unused))
 {
@@ -752,7 +754,7 @@ static PyMethodDef state_methods[] = {
 };
 
 static PyType_Slot state_slots[] = {
-    {Py_tp_doc, "What the kernel and the C library keep for this process, as it was when it was saved."},
+    {Py_tp_doc, "The state of the kernel and the C library for this process, as it was when saved."},
     {Py_tp_new, state_new},
     {Py_tp_dealloc, state_dealloc},
     {Py_tp_methods, state_methods},

@@ -1,4 +1,4 @@
-"""What a call leaves running, open or allocated in a reused worker."""
+"""Find and end what a call leaves running, open or allocated in a reused worker."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from pinfold._worker.reset._state import has_children, sweep
 
-# Seconds to kill and reap what a call left.
+# Seconds that a sweep may take.
 SWEEP = 10.0
 
-# /dev/null and its like, and terminals.
+# Major numbers of memory devices such as /dev/null, and of terminals.
 _COMMON_DEVICES = (1, 5)
-# null, zero, full, random, urandom: they keep nothing of what is written to them.
+# null, zero, full, random and urandom keep nothing that is written to them.
 _HARMLESS_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 
 
 def end_children() -> list[str]:
-    """Kill and reap all descendants. Returns why it is not done, if it is not."""
+    """Kill and reap all descendants. Return the reasons why some are left, or an empty list."""
     if not has_children():
         return []
     ended = sweep(SWEEP, _let_go_of_trackers())
@@ -28,9 +28,11 @@ def end_children() -> list[str]:
 
 
 def _let_go_of_trackers() -> bool:
-    """Close our ends of the pipes of resource trackers, multiprocessing's and loky's, as the end of
-    a program does. Each removes what is left of shared memory and semaphores when the processes
-    that hold the other ends are dead. Whether there are any."""
+    """Close the pipes to resource trackers (multiprocessing's, loky's), as a program's end does.
+
+    A tracker then removes leftover shared memory and semaphores, once all other processes with its
+    pipe are dead. Return whether there are trackers.
+    """
     found = False
     for name, module in list(sys.modules.items()):
         if not name.endswith(".resource_tracker"):
@@ -45,7 +47,7 @@ def _let_go_of_trackers() -> bool:
 
 
 def _forget_children() -> None:
-    # multiprocessing takes a child whose end somebody else has seen for alive.
+    # multiprocessing takes a child for alive that another part of the process has reaped.
     process: Any = sys.modules.get("multiprocessing.process")
     if process is not None:
         process._children.clear()
@@ -56,7 +58,8 @@ def _forget_children() -> None:
 
 
 def is_device(fd: int) -> bool:
-    """Whether a descriptor is a device of a library's: a GPU, not a terminal or /dev/null."""
+    """Return whether a descriptor is a library's device, such as a GPU; not a terminal or
+    /dev/null."""
     try:
         status = os.fstat(fd)
     except OSError:
@@ -65,7 +68,7 @@ def is_device(fd: int) -> bool:
 
 
 def is_harmless(fd: int) -> bool:
-    """Whether nobody can leave anything in a descriptor."""
+    """Return whether a descriptor's device keeps nothing that is written to it."""
     try:
         status = os.fstat(fd)
     except OSError:
@@ -75,8 +78,10 @@ def is_harmless(fd: int) -> bool:
 
 
 def own_memory_kb() -> int:
-    """Memory of this process that is in no file (proc(5), statm: resident less shared), in KiB; 0
-    where nobody may look: in a box, what a call starts."""
+    """Return this process's anonymous memory in KiB (proc(5), statm: resident less shared).
+
+    Return 0 if reading it is refused: in a box, in processes that a call starts.
+    """
     try:
         with open("/proc/self/statm", "rb") as file:
             fields = file.read().split()

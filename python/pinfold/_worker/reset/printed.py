@@ -1,5 +1,7 @@
-"""What a worker prints: streams that behave as the interpreter's own, and whose buffer the pool has
-when the worker is dead (`printed.c`)."""
+"""Standard streams that use the printed buffer (`printed.c`).
+
+They behave as the interpreter's own. The pool has their buffer when the worker is dead.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ NAMES = {1: "stdout", 2: "stderr"}
 
 
 def take_over() -> None:
-    """Put our streams in the place of the interpreter's, before anything holds on to those."""
+    """Replace the interpreter's streams by the runtime's, before any module keeps a reference."""
     for fd, name in NAMES.items():
         stream = getattr(sys, name)
         if is_buffered(stream):
@@ -28,13 +30,15 @@ def take_over() -> None:
 
 
 def is_buffered(stream: object) -> bool:
-    """False where the interpreter was told not to buffer (PYTHONUNBUFFERED), so that nothing can be
-    lost; and where there is no such stream."""
+    """Return whether the stream exists and is buffered, so that a death could lose output.
+
+    PYTHONUNBUFFERED makes it unbuffered.
+    """
     return isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedWriter)
 
 
 def open_stream(fd: int, encoding: str | None, errors: str | None) -> TextIOWrapper:
-    """As the interpreter opens it, but that the text layer hands on at once what it is given."""
+    """Open a stream as the interpreter does, but with a text layer that buffers nothing."""
     raw = FileIO(fd, "w", closefd=False)
     raw.name = f"<{NAMES[fd]}>"
     stream = _runtime.open_printed(raw, fd, encoding, errors)
@@ -43,7 +47,7 @@ def open_stream(fd: int, encoding: str | None, errors: str | None) -> TextIOWrap
 
 
 def settle() -> None:
-    """Undo what a set-up may have told our streams, and write out what they hold."""
+    """Flush the runtime's streams, and undo a set-up's `reconfigure`."""
     for fd, name in NAMES.items():
         stream = getattr(sys, name)
         if is_buffered(stream):

@@ -1,15 +1,15 @@
-"""What a call may change in a reused worker, and how it is put back.
+"""Put back the state that a call may change in a reused worker.
 
-What is watched stands in tables: values behind a getter and a setter in `settings`, lists and dicts
-in `watch`, what the kernel and the C library keep in `kernel.c`, what may be left over in
-`leftovers`. What cannot be put back ends the worker after its call: a thread, an audit hook, a
-closed descriptor, a lowered hard limit. What is in no table is not undone: what installed libraries
-keep inside, such as numpy's print options.
+Tables list that state: `saved_values` has values behind a getter and a setter, `watch` lists and
+dicts, `kernel.c` the state of the kernel and the C library. `leftovers` finds processes,
+descriptors and memory. State in no table stays changed, such as numpy's print options.
+Some state cannot be put back: a thread, an audit hook, a closed descriptor, a lowered hard limit.
+It retires the worker.
 
-After each call everything is compared, by identity where that is possible, and only what differs is
-touched. A few comparisons cost more than a trivial call. They are made when the call gave reason
-to: it took long, or imported something, or set a limit, or its source names the way there; and in a
-box always, for there a source may hide what it does.
+After each call everything is compared, by identity where possible, and only differences are put
+back. A few comparisons cost more than a trivial call. They are made if the call took long, imported
+something, set a limit, or has a source that names a way to that state. In a box they are always
+made, because a source may hide what it does.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from pinfold._worker.reset._state import (
 from pinfold._worker.reset.saved_values import SETTINGS
 from pinfold._worker.reset.watch import Watch, interpreter, library, loggers, names, put_back, watch
 
-# Seconds. A call that took longer can afford the comparisons that cost more.
+# Seconds. A call that took longer can afford the costly comparisons.
 LONG = 0.001
 
-# A worker whose own memory grew by so much, and to so many times what it was, is not used again.
+# A worker retires when its own memory grew by so much, and to so many times its old size.
 GROWTH_KB = 512 << 10
 GROWTH = 2
 
-# What is looked at after every call. A new descriptor is the lowest that is free; Python has no
-# names for the signals from 32 on but their numbers.
+# The ranges that are compared after every call. A new descriptor is the lowest free number. Python
+# has no names for signals from 32 on, only their numbers.
 DESCRIPTORS = 64
 SIGNALS = range(1, 32)
 ALL_SIGNALS = range(1, 65)
 
 
 class Reset:
-    """Makes a process that ran a call what it was before. There is one in a process."""
+    """Puts a process back to its state before a call. A process has one."""
 
     def __init__(self, *, boxed: bool = False) -> None:
         self._boxed = boxed
@@ -68,31 +68,31 @@ class Reset:
         self._limited = False
         self._collections = -1
         self.thorough = True
-        """Whether the last call gave reason to look at what costs more."""
+        """Whether the last call gave reason for the costly comparisons."""
         self._interpreter: tuple[Watch, ...] = ()
         self._library: tuple[Watch, ...] = ()
 
     def before(self) -> Context:
-        """A call begins. Returns the context (contextvars) to run it in."""
+        """At the start of a call, return the context (contextvars) to run it in."""
         if not self._saved:
             self._save()
         self._began = monotonic()
         context = copy_context()
         if self._decimal is not None:
-            # The variable is copied; the object that it holds would be shared.
+            # The context's copy would share the object that the variable holds.
             context.run(sys.modules["decimal"].setcontext, self._decimal.copy())
         return context
 
     def flush(self) -> None:
-        """Write out what is in streams that the candidate put in place of its own."""
+        """Flush `sys.stdout` and `sys.stderr`, which the program may have replaced."""
         for stream in (sys.stdout, sys.stderr):
             try:  # noqa: SIM105
                 stream.flush()
-            except BaseException:  # closed, or of the candidate's making
+            except BaseException:  # closed, or the program's own object
                 pass
 
     def rebind(self) -> None:
-        """The call is over: first make `builtins` and `sys` fit to work with."""
+        """Put back `builtins` and `sys` first, because all further work needs them."""
         rebind(self._interpreter)
 
     def after(
@@ -101,10 +101,11 @@ class Reset:
         entries: list[str],
         payload: Sequence[bytes | memoryview],
     ) -> list[str]:
-        """A call ended. Put everything back; returns what could not be, in words.
+        """Put everything back after a call. Return what could not be, in words.
 
-        `program` is what ran, if it came to that; `entries` are what the call put on `sys.path`;
-        `payload` are the segments of its arguments and its result, which are still there.
+        `program` is the call's program; None: the call failed before it had one. `entries` are the
+        call's own on `sys.path`. `payload` are the segments of its arguments and its result, which
+        still take memory.
         """
         thorough = self._boxed or program is None or program.reaches_c or self._limited
         self.thorough = thorough = thorough or monotonic() - self._began > LONG
@@ -120,7 +121,7 @@ class Reset:
         self.thorough = thorough
         self._collect()
 
-        # The candidate's finalisers have run: from here on nothing changes any more.
+        # The program's finalisers have run, so none of its code runs from here on.
         sys.path[:] = self._path
         if thorough:
             self._put_back_handlers(ALL_SIGNALS)
@@ -143,14 +144,14 @@ class Reset:
         if self._audited:
             reasons.append("an audit hook is left")
         if stayed and not reasons:
-            # What libraries made on their import lives on; no collection has to look at it again.
+            # Objects that libraries made on import stay; later collections need not visit them.
             gc.freeze()
             self._save_python()
             self._memory_kb = leftovers.own_memory_kb()
         return reasons
 
     def resume(self) -> None:
-        """All is put back: let signals through again, which were held up since the call ended."""
+        """Unblock signals, which `shield` blocked when the call ended, once all is put back."""
         self._state.unblock()
 
     def _save(self) -> None:
@@ -205,9 +206,9 @@ class Reset:
         sys.addaudithook = addaudithook
 
     def _guard_limits(self) -> None:
-        # Reading all limits after every call would take a tenth of a trivial one's time.
+        # Reading all limits after every call would take a tenth of a trivial call's time.
         def noting(change: Any) -> Any:
-            @wraps(change)  # cloudpickle finds it by its name, as it does the original
+            @wraps(change)  # cloudpickle must find it by its name, like the original
             def noted(*arguments: Any) -> Any:
                 self._limited = True
                 return change(*arguments)
@@ -222,8 +223,8 @@ class Reset:
         saved = self._handlers[: len(signals)]
         if not changed(((now, saved, None),)):
             return
-        # A signal of the candidate's timer must not meet the default action, not even one that is
-        # blocked and pending: ignoring it for a moment discards that.
+        # A signal of the program's timer, even a pending blocked one, must not meet the default
+        # action. Ignoring the signal for a moment discards it.
         for timer in (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF):
             _signal.setitimer(timer, 0)
         for number, handler, was in zip(signals, now, saved, strict=True):
@@ -249,8 +250,8 @@ class Reset:
         return stayed, len(dropped), [f"{name} cannot be imported again" for name in lasting]
 
     def _collect(self) -> None:
-        # What the call made is in the two young generations, unless a collection of the second one
-        # moved it on. The third generation counts those.
+        # The call's objects are in the two young generations, unless a collection of the second
+        # moved them on. The third generation's count shows such collections.
         if gc.get_count()[2] != self._collections:
             gc.collect()
         gc.collect(1)
@@ -264,7 +265,7 @@ class Reset:
             try:
                 if stream is None or not stream.closed:
                     continue
-            except ValueError:  # its buffer was detached
+            except ValueError:  # the stream's buffer was detached
                 pass
             encoding, errors = self._encodings[fd]
             if fd:
@@ -282,11 +283,11 @@ class Reset:
         before = self._loggers
         self._loggers = put_back(before)
         if self._loggers is not before:
-            # They keep in mind which levels they pass on.
+            # Loggers cache which levels they pass on.
             sys.modules["logging"].getLogger().manager._clear_cache()
 
     def _put_back_time(self) -> None:
-        # tzset() renames what the module time knows of the zone; the environment is what it was.
+        # The environment is put back already, so tzset() sets the zone's names in `time`.
         if changed(self._time):
             tzset()
             self._time[0].put_back()
@@ -309,7 +310,7 @@ class Reset:
     def _put_back_caches(self) -> None:
         _forget(linecache.cache, self._lines)
         _forget(sys.path_importer_cache, self._importers)
-        # Which warnings were shown is noted in every module; this makes all those notes void.
+        # Every module notes which warnings were shown; this invalidates the notes.
         warnings._filters_mutated()  # type: ignore[attr-defined]
         if atexit._ncallbacks() != self._exits:
             atexit._clear()  # a worker never calls them
@@ -327,17 +328,16 @@ class Reset:
             return []
         if identities() == self._descriptors:
             return []
-        gc.collect()  # an object in a cycle may own it
+        gc.collect()  # an object in a reference cycle may own the descriptor
         now = identities()
         opened = now.keys() - self._descriptors.keys()
         if any(fd not in now for fd in self._descriptors):
             return ["a descriptor was closed"]
         if self._boxed and any(now[fd] != is_ for fd, is_ in self._descriptors.items()):
             return ["a descriptor is another"]
-        # To close one is not for us: its owner, if it has one, would close the number once more
-        # when it belongs to something else. A library that was just imported may keep what it
-        # opened, and so may one that opened a device. In a box it may be the program that did, for
-        # later calls to read.
+        # Do not close new descriptors: an owner would close the number again when it belongs to
+        # something else. A library may keep what it opened if it was just imported, or if that is
+        # a device. In a box the program may have opened it, for later calls to read.
         if self._boxed:
             adopt &= all(map(leftovers.is_harmless, opened))
         elif not adopt:

@@ -1,4 +1,4 @@
-"""Values that a call may set for all calls after it, each behind a getter and a setter."""
+"""The saved values of `reuse`: process-wide values that a call may set, by getter and setter."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 
 class Setting(NamedTuple):
-    """A value behind a getter and a setter, in a module that may come to be loaded."""
+    """A value behind a getter and a setter, of a module that may be loaded later."""
 
     module: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
     initial: Any = None
-    """What it is when the module was just imported."""
+    """The value right after the module's import."""
 
 
 def loaded(name: str) -> Any:

@@ -1,5 +1,6 @@
-/* state.c - looks at what a call changed, and shields what comes after it from what it left. */
+/* state.c - finds what a call changed, and shields later code from what the call left. */
 #include "state.h"
+#include "../ext/stack.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,8 +17,8 @@
 #define BOXED_DESCRIPTORS 512
 #define DESCRIPTORS 256 /* the most that descriptors() looks at */
 
-/* A number that a dict gets anew with each change (PEP 509), gone in Python 3.14; 0: there is none. Not for the dict
- * of an instance: Python 3.13 changes that without a trace here. */
+/* Return a number that a dict gets anew with each change (PEP 509); 0: there is none (Python 3.14 removed it). Not
+ * for an instance's dict, which Python 3.13 changes without a new number. */
 static uint64_t version_of(PyObject *dict)
 {
 #if PY_VERSION_HEX < 0x030E0000
@@ -32,7 +33,7 @@ static uint64_t version_of(PyObject *dict)
 }
 
 PyDoc_STRVAR(version_doc, "version(mapping)\n--\n\n"
-                          "A number that is another one after every change of the dict; 0 if there is none.");
+                          "Return a number that is different after every change of the dict; 0 if there is none.");
 
 static PyObject *version(PyObject *Py_UNUSED(module), PyObject *mapping)
 {
@@ -43,7 +44,7 @@ static PyObject *version(PyObject *Py_UNUSED(module), PyObject *mapping)
     return PyLong_FromUnsignedLongLong(version_of(mapping));
 }
 
-/* Identity alone, and in order: calls no method of what a program may have put there. */
+/* Compare by identity and in order, which calls no method of a program's objects. */
 static bool same_items(PyObject *container, PyObject *items)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(items), place = 0, i = 0;
@@ -65,7 +66,7 @@ static bool same_items(PyObject *container, PyObject *items)
 PyDoc_STRVAR(
     changed_doc,
     "changed(watched)\n--\n\n"
-    "Which of the watches (container, items, version, ...) do not hold any more, by their index: items is the "
+    "Return the indices of the watches (container, items, version, ...) that no longer hold. `items` is the\n"
     "tuple of a list's objects, or of a dict's keys and values in turn, in order.");
 
 static PyObject *changed(PyObject *Py_UNUSED(module), PyObject *watched)
@@ -97,9 +98,11 @@ static PyObject *changed(PyObject *Py_UNUSED(module), PyObject *watched)
     return indices;
 }
 
-PyDoc_STRVAR(rebind_doc, "rebind(watched)\n--\n\n"
-                         "Give the keys of each watched dict their values again. In C, because code in Python can "
-                         "do nothing when it is the builtins that were changed. Leaves keys that are new.");
+PyDoc_STRVAR(
+    rebind_doc,
+    "rebind(watched)\n--\n\n"
+    "Give the keys of each watched dict their values again. New keys stay. It is written in C, because Python\n"
+    "code cannot run with changed builtins.");
 
 static PyObject *rebind(PyObject *module, PyObject *watched)
 {
@@ -120,7 +123,7 @@ static PyObject *rebind(PyObject *module, PyObject *watched)
 
 PyDoc_STRVAR(descriptors_doc,
              "descriptors(n)\n--\n\n"
-             "Which of the descriptors 0 .. n - 1 are open, a byte each: 0 or 1. n is at most 256.");
+             "Return a byte for each of the descriptors 0 .. n - 1: 1 if it is open, else 0. n is at most 256.");
 
 static PyObject *descriptors(PyObject *Py_UNUSED(module), PyObject *argument)
 {
@@ -139,10 +142,11 @@ static PyObject *descriptors(PyObject *Py_UNUSED(module), PyObject *argument)
     return PyBytes_FromStringAndSize(open, n);
 }
 
-PyDoc_STRVAR(identities_doc,
-             "identities()\n--\n\n"
-             "All descriptors that are open: a dict from each to bytes that tell what it is, and are others when "
-             "another takes its number.");
+PyDoc_STRVAR(
+    identities_doc,
+    "identities()\n--\n\n"
+    "Return a dict of all open descriptors. The value, in bytes, identifies the open file; it differs when\n"
+    "another file takes the number.");
 
 struct descriptor {
     uint64_t device, inode, special;
@@ -187,7 +191,8 @@ static PyObject *identities(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unu
             if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(directory))
                 r = add_identity(found, atoi(entry->d_name));
         closedir(directory);
-    } else { /* in a box, of a process that a call started: nobody may look there */
+        /* In a box /proc is closed to a process that a call started. */
+    } else {
         for (int fd = 0; r == 0 && fd < BOXED_DESCRIPTORS; fd++)
             if (fcntl(fd, F_GETFD) >= 0)
                 r = add_identity(found, fd);
@@ -197,9 +202,10 @@ static PyObject *identities(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unu
     return found;
 }
 
-PyDoc_STRVAR(has_children_doc,
-             "has_children()\n--\n\nWhether this process has a child, dead or alive. For a subreaper "
-             "that is: whether a descendant is left.");
+PyDoc_STRVAR(
+    has_children_doc,
+    "has_children()\n--\n\n"
+    "Return whether this process has a child, dead or alive. For a subreaper: whether a descendant is left.");
 
 static PyObject *has_children(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
@@ -207,10 +213,11 @@ static PyObject *has_children(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(u
     return PyBool_FromLong(RETRY_EINTR(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)) == 0);
 }
 
-PyDoc_STRVAR(sweep_doc,
-             "sweep(seconds, trackers)\n--\n\n"
-             "Kill and reap every descendant; if `trackers`, resource trackers last. False if that took longer\n"
-             "and some are left.");
+PyDoc_STRVAR(
+    sweep_doc,
+    "sweep(seconds, trackers)\n--\n\n"
+    "Kill and reap every descendant; if `trackers`, resource trackers last. Returns False if time ran out with\n"
+    "some left.");
 
 static PyObject *sweep(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
@@ -223,7 +230,8 @@ static PyObject *sweep(PyObject *Py_UNUSED(module), PyObject *arguments)
     Py_END_ALLOW_THREADS return PyBool_FromLong(result == 0);
 }
 
-PyDoc_STRVAR(peak_doc, "peak_kb()\n--\n\nThe largest resident size so far, in KiB (getrusage(2)).");
+PyDoc_STRVAR(peak_doc, "peak_kb()\n--\n\n"
+                       "Return the largest resident size so far, in KiB (getrusage(2)).");
 
 static PyObject *peak_kb(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
@@ -232,18 +240,18 @@ static PyObject *peak_kb(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused
     return PyLong_FromLong(usage.ru_maxrss);
 }
 
-/* Signals that never wait: a crash, and being asked for the stack (runtime.h). */
+/* Remove the signals that are never blocked: those of a crash, and the request for the stack (runtime.h). */
 static void keep_heard(sigset_t *set)
 {
     static const int heard[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     for (size_t i = 0; i < COUNT_OF(heard); i++)
         sigdelset(set, heard[i]);
-    sigdelset(set, SIGRTMAX - 3);
+    sigdelset(set, STACK_ASK_SIGNAL);
 }
 
-/* sys.monitoring, of Python 3.12 and later: the callbacks of a tool may raise at any line of ours. */
+/* sys.monitoring, since Python 3.12: a tool's callbacks may raise at any line of ours. */
 #define TOOLS 6
-static PyObject *get_tool, *set_events; /* NULL before */
+static PyObject *get_tool, *set_events; /* NULL before Python 3.12 */
 
 static void find_monitoring(void)
 {
@@ -266,13 +274,14 @@ static void end_monitoring(void)
     }
 }
 
-PyDoc_STRVAR(shield_doc,
-             "shield(function, *args) -> (value, error)\n--\n\n"
-             "Call the function; one of the two is None. From then on no signal handler of the program's "
-             "is called any more, for all signals are blocked, no trace or profile function is set, and no tool\n"
-             "of sys.monitoring has events.");
+PyDoc_STRVAR(
+    shield_doc,
+    "shield(function, *args) -> (value, error)\n--\n\n"
+    "Call the function; one of the two results is None. From its return on, none of the program's signal\n"
+    "handlers runs, because signals are blocked; no trace or profile function is set; and no tool of\n"
+    "sys.monitoring has events.");
 
-/* In C, because a handler that raises can do so between any two instructions of Python. */
+/* Written in C, because a handler that raises can do so between any two instructions of Python. */
 static PyObject *shield(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
 {
     if (n_args < 1) {
@@ -297,7 +306,7 @@ static PyObject *shield(PyObject *Py_UNUSED(module), PyObject *const *args, Py_s
     if (thread->c_profilefunc)
         PyEval_SetProfile(NULL, NULL);
     end_monitoring();
-    while (PyErr_CheckSignals() < 0) /* those that came before */
+    while (PyErr_CheckSignals() < 0) /* for signals that arrived before the block */
         PyErr_Clear();
     PyObject *pair = PyTuple_Pack(2, value ? value : Py_None, error ? error : Py_None);
     Py_XDECREF(value);
@@ -337,7 +346,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "pinfold._worker.reset._state",
-    .m_doc = "What a call changed, and a shield against what it left.",
+    .m_doc = "Finds what a call changed, and shields later code from what the call left.",
     .m_methods = functions,
     .m_slots = module_slots,
 };

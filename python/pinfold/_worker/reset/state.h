@@ -1,4 +1,4 @@
-/* state.h - what the files of the extension share: it watches over what a call changes in a reused worker. */
+/* state.h - shared by the files of the extension _state, which finds and undoes a call's changes in a worker. */
 #ifndef PINFOLD_STATE_H
 #define PINFOLD_STATE_H
 

@@ -1,4 +1,4 @@
-"""Lists and dicts that have to hold the same objects again after a call."""
+"""Lists and dicts that must hold the same objects again after a call."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from typing import Any, NamedTuple
 from pinfold._worker.code.search import top
 from pinfold._worker.reset._state import changed, version
 
-# Modules whose own names programs rebind: `time.sleep = ...`.
+# Modules whose names programs rebind (`random.random = ...`).
 _REBOUND = (
     "gc", "io", "logging", "math", "os", "random", "signal", "threading", "warnings",
 )  # fmt: skip
 
 
 class Watch(NamedTuple):
-    """A list or dict, and the objects that belong in it."""
+    """A list or dict, and the objects that it must hold after a call."""
 
     container: Any
     items: tuple[Any, ...]
-    """As `_state.changed` takes it: the list's objects, or the dict's keys and values."""
+    """The list's objects, or the dict's keys and values alternately, as `_state.changed` takes
+    them."""
     version: int | None
-    """Of the dict, when nothing changes it without a new one."""
+    """The dict's version, if every change makes a new one."""
     may_stay: Callable[[Any], bool] | None = None
-    """Which new element or key may stay. None: nothing that is new."""
+    """Returns whether a new element or key may stay. None: none may."""
 
     def put_back(self) -> Watch:
-        """Make it hold its objects, and hold on to it as it is then."""
+        """Put the objects back into the container, and return a watch of its contents then."""
         container, may_stay = self.container, self.may_stay
         if isinstance(container, list):
             ids = set(map(id, self.items))
@@ -52,7 +53,7 @@ class Watch(NamedTuple):
 def watch(
     container: Any, may_stay: Callable[[Any], bool] | None = None, versioned: bool = False
 ) -> Watch:
-    """Hold on to what a list or dict holds now."""
+    """Return a watch of a list's or dict's present contents."""
     if isinstance(container, list):
         return Watch(container, tuple(container), None, may_stay)
     items = tuple(chain.from_iterable(container.items()))
@@ -60,12 +61,12 @@ def watch(
 
 
 def names(module: str) -> Watch:
-    """Hold on to what the names of a module mean."""
+    """Return a watch of a module's names."""
     return watch(vars(sys.modules[module]), versioned=True)
 
 
 def put_back(watches: tuple[Watch, ...]) -> tuple[Watch, ...]:
-    """Put back those that changed."""
+    """Put back the containers that changed. Return the watches for the next call."""
     indices = changed(watches)
     if not indices:
         return watches
@@ -76,13 +77,13 @@ def put_back(watches: tuple[Watch, ...]) -> tuple[Watch, ...]:
 
 
 def interpreter() -> Iterator[Watch]:
-    """What everything else needs: `builtins` and `sys`."""
+    """Watch `builtins` and `sys`, which everything else needs."""
     yield names("builtins")
     yield names("sys")
 
 
 def library() -> Iterator[Watch]:
-    """What programs change in the standard library."""
+    """Watch the parts of the standard library that programs change."""
     for name in _REBOUND:
         if name in sys.modules:
             yield names(name)
@@ -91,7 +92,7 @@ def library() -> Iterator[Watch]:
     yield watch(sys.warnoptions)
     yield watch(sys.modules["warnings"].filters)
     yield watch(sys.modules["warnings"].onceregistry)
-    # What an installed module added to these on its import, it may need again.
+    # An installed module may still need what it added to these on import.
     yield watch(sys.meta_path, _is_installed)
     yield watch(sys.path_hooks, _is_installed)
     yield watch(gc.callbacks, _is_installed)
@@ -99,7 +100,7 @@ def library() -> Iterator[Watch]:
 
 
 def loggers() -> Iterator[Watch]:
-    """The loggers that there are, and how they are set."""
+    """Watch the existing loggers and their settings."""
     root = logging.getLogger()
     yield watch(vars(root.manager))
     yield watch(root.manager.loggerDict, _is_name_installed)
@@ -111,7 +112,7 @@ def loggers() -> Iterator[Watch]:
 
 
 def _is_installed(thing: object) -> bool:
-    """Whether it belongs to a module that is still there after the call."""
+    """Return whether the object belongs to a module that is still loaded after the call."""
     module = getattr(thing, "__module__", None)
     if not isinstance(module, str):
         module = type(thing).__module__

@@ -1,10 +1,10 @@
-/* array.c - reads numpy arrays and scalars: the description of their dtype, their shape and their memory. */
+/* array.c - reads numpy arrays and scalars: their dtype's description, their shape and their memory. */
 #include "reader.h"
 
 #include <endian.h>
 #include <string.h>
 
-/* Passes over the description of a dtype: ints, texts, nulls, and lists of such. */
+/* Skip the description of a dtype: ints, texts, nulls, and lists of them. */
 static PyObject *read_description(struct reader *r)
 {
     const char *start = (const char *)r->at;
@@ -19,7 +19,7 @@ static PyObject *read_description(struct reader *r)
             return PyErr_Occurred() ? NULL : reader_malformed(r, "not the description of a dtype");
     }
     uint64_t size = (uint64_t)((const char *)r->at - start);
-    /* Lists, dicts and numpy's own structures of a struct's fields, each of 10 bytes or more. */
+    /* Covers lists, dicts and numpy's structures for a struct's fields, of 10 bytes or more each. */
     return budget_spend(r, size < 16 ? 64 : 512 + 64 * size) ? PyBytes_FromStringAndSize(start, (Py_ssize_t)size)
                                                              : NULL;
 }
@@ -49,7 +49,7 @@ static PyObject *read_shape(struct reader *r)
     return shape;
 }
 
-/* What an array lies on: bytes of the stream, copied, or a segment. */
+/* Take the memory of an array: bytes of the stream, copied, or a segment. */
 static PyObject *read_memory(struct reader *r)
 {
     struct head head;
@@ -94,7 +94,7 @@ PyObject *array_scalar(struct reader *r)
     return value_make(r, SCALAR, description, content, NULL, NULL);
 }
 
-#define PLAIN_DEPTH 64u /* lists inside lists, in the description of a dtype */
+#define PLAIN_DEPTH 64u /* nested lists in the description of a dtype */
 
 static PyObject *plain_item(struct reader *r, unsigned depth)
 {

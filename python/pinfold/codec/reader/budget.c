@@ -1,4 +1,4 @@
-/* budget.c - the two budgets, of memory and of time, that a value is read within. */
+/* budget.c - the budgets of memory and of time for reading a value. */
 #include "reader.h"
 
 bool budget_overspent(struct reader *r)
@@ -21,7 +21,7 @@ bool budget_work(struct reader *r, uint64_t steps)
     return false;
 }
 
-/* That a list or a map is to have n items more. */
+/* Record that a list or a map needs n more items. */
 bool budget_owe(struct reader *r, uint64_t n)
 {
     uint64_t left = (uint64_t)(r->end - r->at);
@@ -34,7 +34,7 @@ bool budget_owe(struct reader *r, uint64_t n)
     return true;
 }
 
-/* The most that a dict of n keys takes, the table before its last growth included. */
+/* Return the most memory that a dict of n keys takes, including the table before its last growth. */
 uint64_t budget_of_dict(uint64_t n, bool text)
 {
     uint64_t entry = text && PY_VERSION_HEX >= 0x030B0000 ? 16 : 24;
@@ -62,7 +62,7 @@ uint64_t budget_of_set(uint64_t n)
     return 224 + 16 * size;
 }
 
-/* Lets signals and other threads have their turn. */
+/* Let signal handlers and other threads run. */
 bool budget_breathe(struct reader *r)
 {
     r->breath = BREATH;

@@ -1,10 +1,10 @@
-/* head.c - the heads of CBOR items: reads and checks one, and takes the bytes or the segment that it names. */
+/* head.c - reads and checks the heads of CBOR items, and takes the bytes or the segment that a head names. */
 #include "reader.h"
 
 #include <endian.h>
 #include <string.h>
 
-/* A head of more than a byte, or none. */
+/* Read a head of more than one byte, or fail at the end of the stream. */
 bool head_read_long(struct reader *r, struct head *head)
 {
     if (r->at >= r->end) {
@@ -15,7 +15,7 @@ bool head_read_long(struct reader *r, struct head *head)
     head->major = first >> 5;
     head->info = first & 31;
     if (head->info > 27) {
-        reader_malformed(r, head->info == 31 ? "a length that is not told" : "a reserved length");
+        reader_malformed(r, head->info == 31 ? "an indefinite length" : "a reserved length");
         return false;
     }
     unsigned size = 1u << (head->info - 24);
@@ -31,7 +31,7 @@ bool head_read_long(struct reader *r, struct head *head)
     return true;
 }
 
-/* The head of an item of this kind, or an error that names the tag. */
+/* Read the head of an item of this kind, or fail with an error that names `whose`. */
 bool head_expect(struct reader *r, enum major major, struct head *head, const char *whose)
 {
     if (!head_read(r, head))
@@ -53,7 +53,7 @@ bool head_expect_list(struct reader *r, uint64_t n, const char *whose)
     return false;
 }
 
-/* `n` bytes of the stream, or NULL. */
+/* Take `n` bytes of the stream. Returns NULL if it is shorter. */
 const char *head_chunk(struct reader *r, uint64_t n)
 {
     if (n > (uint64_t)(r->end - r->at)) {
@@ -65,7 +65,7 @@ const char *head_chunk(struct reader *r, uint64_t n)
     return bytes;
 }
 
-/* Whether the next item is null, which is read then. */
+/* Return whether the next item is null, and if so, consume it. */
 bool head_is_null(struct reader *r)
 {
     if (r->at >= r->end || *r->at != (SIMPLE << 5 | NIL))
@@ -74,7 +74,7 @@ bool head_is_null(struct reader *r)
     return true;
 }
 
-/* The memory of a segment, which may be taken once; NULL. */
+/* Take the memory of a segment, once. Returns NULL on failure. */
 PyObject *head_take_segment(struct reader *r, uint64_t index)
 {
     if (index == 0 || index >= (uint64_t)PyTuple_GET_SIZE(r->segments))

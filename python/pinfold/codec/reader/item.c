@@ -1,4 +1,4 @@
-/* item.c - reads an item of any kind: lists, tuples, dicts and sets here, all others through the function of their kind. */
+/* item.c - reads an item of any kind: lists, tuples, dicts and sets itself, others through their functions. */
 #include "reader.h"
 
 #include <string.h>
@@ -13,7 +13,8 @@ static bool enter(struct reader *r)
     return true;
 }
 
-/* A list, or a tuple. Garbage collection, and so other threads, see it when it is complete. */
+/* Read a list or a tuple. It is untracked until complete, so that garbage collection, and code that it runs,
+ * cannot see it. */
 static PyObject *read_sequence(struct reader *r, uint64_t n, bool is_tuple)
 {
     if (!enter(r) || !budget_owe(r, n) || !budget_spend(r, n || !is_tuple ? 64 + budget_rounded(8 * n) : 0))
@@ -21,7 +22,7 @@ static PyObject *read_sequence(struct reader *r, uint64_t n, bool is_tuple)
     PyObject *sequence = is_tuple ? PyTuple_New((Py_ssize_t)n) : PyList_New((Py_ssize_t)n);
     if (!sequence)
         return NULL;
-    if (n) /* there is one empty tuple for all */
+    if (n) /* the empty tuple is a shared object */
         PyObject_GC_UnTrack(sequence);
     for (Py_ssize_t i = 0; i < (Py_ssize_t)n; i++) {
         r->owed--;
@@ -54,7 +55,7 @@ static bool map_entry(struct reader *r, PyObject *map)
 
 static PyObject *read_map(struct reader *r, uint64_t n)
 {
-    if (n > (uint64_t)r->stream.len) { /* twice it is no overflow */
+    if (n > (uint64_t)r->stream.len) { /* keeps 2 * n from overflowing */
         r->at = r->end;
         return reader_malformed(r, "it ends too early");
     }
@@ -134,7 +135,7 @@ static PyObject *dict_of(struct reader *r, const struct keys *keys, const char *
     return dict;
 }
 
-/* Reads keys into a dict, each with None. */
+/* Read keys into a dict, each with None. */
 static PyObject *read_keyed(struct reader *r, struct keys *keys, const char *whose, bool is_set)
 {
     if (!enter(r) || !read_keys(r, keys, whose) || !table_check(r, keys, is_set) ||
@@ -183,7 +184,7 @@ static bool read_values(struct reader *r, PyObject *dict, const struct keys *key
     return true;
 }
 
-/* A dict that has other keys than text. */
+/* Read a dict whose keys are not all text. */
 static PyObject *read_pairs(struct reader *r)
 {
     struct keys keys = {NULL, NULL, 0, 0};

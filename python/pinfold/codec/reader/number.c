@@ -1,4 +1,4 @@
-/* number.c - reads ints of any size, floats and complex numbers, and the ranges and slices that ints make. */
+/* number.c - reads ints of any size, floats, complex numbers, ranges and slices. */
 #include "reader.h"
 
 #include <endian.h>
@@ -17,8 +17,8 @@ PyObject *number_negative(struct reader *r, uint64_t value)
     return negative;
 }
 
-/* What follows a bignum's tag: bytes, in the stream or in a segment. Only what no plain int can hold, for a shorter one
- * would cost more than its bytes. */
+/* Read a bignum's content: bytes, in the stream or in a segment. Refuse one that a plain int can hold, which would
+ * cost more than its bytes. */
 PyObject *number_bignum(struct reader *r, bool negative)
 {
     struct head head;
@@ -71,7 +71,7 @@ PyObject *number_int(struct reader *r, const char *whose)
     return reader_malformed(r, "not the fields of a %s", whose);
 }
 
-/* `n` ints that C holds. */
+/* Read `n` ints that fit in a C int. */
 bool number_small(struct reader *r, int *ints, int n, const char *whose)
 {
     for (int i = 0; i < n; i++) {
@@ -157,14 +157,14 @@ PyObject *number_complex(struct reader *r)
     return PyComplex_FromDoubles(real, imaginary);
 }
 
-/* Of two or three ints, or of ints and null. */
+/* Read a range of three ints, or a slice of three ints or nulls. */
 PyObject *number_span(struct reader *r, bool is_slice)
 {
     const char *whose = is_slice ? "slice" : "range";
     PyObject *part[3] = {NULL, NULL, NULL}, *span = NULL;
     if (!head_expect_list(r, 3, whose) || !budget_spend(r, 64))
         return NULL;
-    r->bounded += !is_slice; /* a range divides them */
+    r->bounded += !is_slice; /* range() divides by its step */
     int i = 0;
     while (i < 3 && (part[i] = is_slice && head_is_null(r) ? Py_NewRef(Py_None) : number_int(r, whose)))
         i++;

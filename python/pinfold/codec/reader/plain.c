@@ -1,12 +1,12 @@
-/* plain.c - whether to read a pickle is to run no code: it holds no opcode but those that make plain data. */
+/* plain.c - checks that reading a pickle runs no code: it has only opcodes that make plain data. */
 #include "plain.h"
 
 #include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
-/* What follows an opcode (Lib/pickletools.py): a number of bytes, or a count of that many bytes and then as many bytes as
- * it says. 0: the opcode is none of these. */
+/* The argument of each opcode (Lib/pickletools.py): FIXED, so many bytes; or COUNTED, a little-endian count of so
+ * many bytes, and then as many bytes as it says. 0: the opcode is not allowed. */
 #define FIXED(n) ((n) + 1)
 #define COUNTED(n) ((n) | 0x20)
 
@@ -30,7 +30,7 @@ static bool is_plain(const uint8_t *at, const uint8_t *end)
         if (rule == 0)
             return false;
         if (*at++ == '.')
-            return true; /* nothing behind it is read */
+            return true; /* the reader stops here */
         uint64_t size = rule & 0x1F;
         if (!(rule & 0x20)) {
             size--;

@@ -1,4 +1,4 @@
-/* plain.h - a look at a pickle. */
+/* plain.h - checks that reading a pickle runs no code. */
 #ifndef PINFOLD_PLAIN_H
 #define PINFOLD_PLAIN_H
 
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #define IS_PLAIN_PICKLE_DOC                                                                                       \
-    "is_plain_pickle(buffer)\n--\n\nWhether a pickle makes nothing but plain data: to read it calls nothing."
+    "is_plain_pickle(buffer)\n--\n\nReturn whether a pickle makes plain data only, and so calls nothing."
 
 PyObject *is_plain_pickle(PyObject *module, PyObject *buffer);
 

@@ -1,12 +1,12 @@
-/* reader.c - the module that reads the `data` codec: makes a value of one CBOR item (RFC 8949) that a hostile worker may
- * have written. The files that share `reader.h` read the kinds of items.
+/* reader.c - the extension module that reads the `data` codec: makes a value of one CBOR item (RFC 8949) that a
+ * hostile worker may have written. The other files that share reader.h read the kinds of items.
  *
- * Two budgets bound what that costs the process that reads, and both grow with the size of the bytes. Memory: nothing
- * is allocated that `budget_spend` has not paid for. Time: each item takes at least a byte, each tag that costs more than
- * its bytes is counted by `budget_work`, and so is each step that a table of keys will take (`table_check`).
+ * Two budgets, which grow with the number of bytes, bound the cost to the reading process. Memory: nothing is
+ * allocated before budget_spend() has paid for it. Time: each item takes at least a byte; budget_work() counts
+ * each tag that costs more than its bytes, and each step of filling a table of keys (table_check).
  *
- * Tags with contents of a fixed shape are read in C. Those that need a module of Python's are handed to the function
- * that `decoders` has for the tag, once the types of their contents are right. */
+ * C reads tags whose contents have a fixed shape. Tags that need a Python module go to the tag's function in
+ * `decoders`, once the types of their contents are checked. */
 #include "reader.h"
 #include "plain.h"
 
@@ -33,12 +33,13 @@ static bool all_used(struct reader *r)
     return !unused;
 }
 
-PyDoc_STRVAR(read_doc, "read()\n--\n\nThe value. To be called once.");
+PyDoc_STRVAR(read_doc, "read()\n--\n\n"
+                       "Return the value. Call it once.");
 
 static PyObject *reader_read(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct reader *r = (struct reader *)self;
-    /* A value is no garbage yet: to look for some, again and again, takes several times what it takes to read. */
+    /* The growing value is not garbage. Collections meanwhile would take several times as long as the read. */
     bool collects = r->stream.len >= (Py_ssize_t)COLLECTED && PyGC_Disable();
     PyObject *value = item_read(r);
     if (collects)
@@ -52,7 +53,8 @@ static PyObject *reader_read(PyObject *self, PyObject *Py_UNUSED(ignored))
     return value;
 }
 
-PyDoc_STRVAR(spend_doc, "spend(bytes)\n--\n\nPay for memory. Raises Malformed, or TooLarge.");
+PyDoc_STRVAR(spend_doc, "spend(bytes)\n--\n\n"
+                        "Spend memory of the budget. Raises Malformed, or TooLarge.");
 
 static PyObject *reader_spend(PyObject *self, PyObject *amount)
 {
@@ -62,7 +64,8 @@ static PyObject *reader_spend(PyObject *self, PyObject *amount)
     return Py_NewRef(Py_None);
 }
 
-PyDoc_STRVAR(work_doc, "work(steps)\n--\n\nPay for time, in steps of some 4 ns. Raises Malformed.");
+PyDoc_STRVAR(work_doc, "work(steps)\n--\n\n"
+                       "Spend time of the budget, in steps of some 4 ns. Raises Malformed.");
 
 static PyObject *reader_work(PyObject *self, PyObject *amount)
 {
@@ -162,17 +165,18 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef members[] = {
-    {"at", get_at, NULL, "The byte of the stream at which it stands.", NULL},
-    {"memo", get_memo, NULL, "A dict for what decoders remember while this value is read.", NULL},
-    {"memory", get_memory, NULL, "Bytes that the value takes at most, as far as it was read.", NULL},
-    {"steps", get_steps, NULL, "Steps that were taken besides those that each byte costs.", NULL},
+    {"at", get_at, NULL, "The position in the stream, in bytes.", NULL},
+    {"memo", get_memo, NULL, "A dict in which decoders keep state while this value is read.", NULL},
+    {"memory", get_memory, NULL, "The most bytes that the value read so far takes.", NULL},
+    {"steps", get_steps, NULL, "Steps spent besides those that each byte costs.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyDoc_STRVAR(reader_doc,
-             "Reader(segments, decoders, most, trusted)\n--\n\n"
-             "Reads a value from a tuple of memoryviews. `decoders` makes of a tag's parts what needs a "
-             "module. `most`: bytes\nthat the value may take, 0 for any. `trusted`: without bounds.");
+PyDoc_STRVAR(
+    reader_doc,
+    "Reader(segments, decoders, most, trusted)\n--\n\n"
+    "Reads a value from a tuple of memoryviews. `decoders` make values that need a module from a tag's parts.\n"
+    "`most`: bytes that the value may take, 0: no limit. `trusted`: no other bounds.");
 
 static PyType_Slot type_slots[] = {
     {Py_tp_new, reader_new}, {Py_tp_dealloc, reader_dealloc}, {Py_tp_methods, methods},
@@ -188,12 +192,13 @@ static PyType_Spec type_spec = {
 
 PyDoc_STRVAR(describe_doc,
              "describe(description)\n--\n\n"
-             "The lists, texts, ints and Nones of a dtype's description, which a reader has passed.");
+             "Return the lists, texts, ints and Nones of a dtype's description that a reader has accepted.");
 
-PyDoc_STRVAR(are_bools_doc, "are_bools(buffer)\n--\n\nWhether each byte is 0 or 1.");
+PyDoc_STRVAR(are_bools_doc, "are_bools(buffer)\n--\n\n"
+                            "Return whether each byte is 0 or 1.");
 
 PyDoc_STRVAR(are_characters_doc, "are_characters(buffer, big)\n--\n\n"
-                                 "Whether each four bytes, the first the highest if `big`, are of Unicode.");
+                                 "Return whether each four bytes, big-endian if `big`, are a Unicode code point.");
 
 static PyMethodDef functions[] = {
     {"describe", array_describe, METH_O, describe_doc},
@@ -215,7 +220,21 @@ static int prepare(PyObject *module)
     if (!state->malformed || !state->too_large)
         return -1;
     state->reader = (PyTypeObject *)PyType_FromModuleAndSpec(module, &type_spec, NULL);
-    return state->reader ? PyModule_AddType(module, state->reader) : -1;
+    if (!state->reader || PyModule_AddType(module, state->reader) < 0)
+        return -1;
+    static const struct {
+        const char *name;
+        long value;
+    } constants[] = {{"MAX_DEPTH", MAX_DEPTH},
+                     {"OUT_OF_LINE", OUT_OF_LINE},
+#define X(name, number) {#name, number},
+                     TAGS(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    return 0;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg)
@@ -244,7 +263,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "pinfold.codec._reader",
-    .m_doc = "The reader of the `data` codec, and a look at a pickle.",
+    .m_doc = "The reader of the `data` codec, and a check of pickles.",
     .m_size = sizeof(struct state),
     .m_methods = functions,
     .m_slots = module_slots,

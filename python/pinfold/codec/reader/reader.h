@@ -1,4 +1,4 @@
-/* reader.h - what the files of the reader share: its limits, its state, and the functions of each noun. */
+/* reader.h - shared by the files of the reader: limits, state, and the functions of each kind of item. */
 #ifndef PINFOLD_READER_H
 #define PINFOLD_READER_H
 
@@ -8,52 +8,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* As `wire` has them. */
-#define MAX_DEPTH 200
-#define OURS UINT64_C(0x50494E00)
+#include "tags.h"
+
 enum tag {
-    HASH_OF_RATIONAL = 0, /* no tag: a function of a Fraction, among the decoders */
-    POSITIVE_BIGNUM = 2,
-    NEGATIVE_BIGNUM = 3,
-    RATIONAL = 30,
-    UUID = 37,
-    SET = 258,
-    COMPLEX = 43000,
-    TUPLE = OURS,
-    FROZENSET,
-    PAIRS,
-    BYTEARRAY,
-    SEGMENT,
-    SURROGATES,
-    NOT_A_NUMBER,
-    ELLIPSIS,
-    RANGE,
-    SLICE,
-    DATETIME,
-    DATE,
-    TIME,
-    TIMEDELTA,
-    TIMEZONE,
-    ZONE,
-    DECIMAL,
-    PATH,
-    PURE_PATH,
-    ARRAY,
-    SCALAR,
+#define X(name, number) name = (number),
+    TAGS(X)
+#undef X
 };
 
 enum major { UNSIGNED, NEGATIVE, BYTES, TEXT, LIST, MAP, TAG, SIMPLE };
 enum { FALSE = 20, TRUE, NIL, HALF = 25, SINGLE, DOUBLE };
 
-#define MEMORY_A_BYTE 96u  /* the most memory that the value of one byte takes */
-#define MEMORY_FREE 65536u /* .. and what any value may take besides */
-#define STEPS_A_BYTE 32u   /* a step takes some 4 ns: a look at a place of a table */
+#define MEMORY_A_BYTE 96u  /* the most memory that one byte's value takes */
+#define MEMORY_FREE 65536u /* a value's allowance besides */
+#define STEPS_A_BYTE 32u   /* a step takes some 4 ns: one probe of a hash table */
 #define STEPS_FREE 1048576u
 #define STEPS_TO_COMPARE 4u /* two parts of keys */
-#define KEY_BITS 16384u     /* of a number in a key: to compare two of different kinds is quadratic */
-#define KEY_DIGITS 4932u    /* the same, decimal */
-#define BREATH 32768u       /* items, after which signals and other threads have their turn */
-#define COLLECTED 32768u    /* bytes, from which on garbage is not looked for while a value is made */
+#define KEY_BITS 16384u     /* of a number in a key: comparing two kinds of numbers is quadratic */
+#define KEY_DIGITS 4932u    /* the same limit in decimal digits */
+#define BREATH 32768u       /* items between turns for signals and other threads */
+#define COLLECTED 32768u    /* bytes from which garbage collection pauses during a read */
 
 struct state {
     PyTypeObject *reader;
@@ -63,19 +37,19 @@ struct state {
 struct reader {
     PyObject ob_base;
     struct state *state;
-    PyObject *memo;     /* a dict, for the functions of `decoders` */
+    PyObject *memo;     /* a dict for the functions of `decoders` */
     PyObject *segments; /* a tuple of memoryviews */
     PyObject *decoders; /* {tag: function of the reader and the tag's parts} */
     Py_buffer stream;
     const uint8_t *at, *end;
-    uint8_t *taken;         /* a byte for each segment */
-    PyTypeObject *fraction; /* the type, if there was one */
+    uint8_t *taken;         /* one byte for each segment */
+    PyTypeObject *fraction; /* the type, if the value has a Fraction */
     uint64_t memory, memory_most, result_most;
     uint64_t steps, steps_most;
-    uint64_t owed; /* items that open lists and maps are yet to have, each of a byte at least */
+    uint64_t owed; /* items that open lists and maps still need, each at least a byte */
     unsigned depth, breath;
-    int bounded;       /* above 0: of a number's size, in a key or a range */
-    bool long_numbers; /* a key has one that takes long to compare */
+    int bounded;       /* above 0: numbers are limited in size, in a key or a range */
+    bool long_numbers; /* a key has a number that is slow to compare */
 };
 
 struct head {
@@ -84,7 +58,7 @@ struct head {
     uint64_t value;
 };
 
-/* What is to be hashed. */
+/* Keys to be hashed. */
 struct keys {
     PyObject **items;
     Py_hash_t *hashes;
@@ -92,10 +66,10 @@ struct keys {
     uint64_t paid;
 };
 
-/* The reader. Sets the error Malformed; NULL. */
+/* The reader. Raise Malformed; return NULL. */
 void *reader_malformed(struct reader *r, const char *format, ...);
 
-/* The budgets. Each function that is false or NULL has set an error, here and below. */
+/* The budgets. Functions that return false or NULL have set an exception, here and below. */
 bool budget_overspent(struct reader *r);
 bool budget_work(struct reader *r, uint64_t steps);
 bool budget_owe(struct reader *r, uint64_t n);
@@ -165,24 +139,24 @@ PyObject *time_of_day(struct reader *r);
 PyObject *time_timedelta(struct reader *r);
 PyObject *time_timezone(struct reader *r);
 
-/* What Python makes. */
+/* Values that need a Python module. */
 PyObject *value_make(struct reader *r, uint64_t tag, PyObject *a, PyObject *b, PyObject *c, PyObject *d);
 PyObject *value_fraction(struct reader *r);
 PyObject *value_uuid(struct reader *r);
 PyObject *value_decimal(struct reader *r);
 PyObject *value_name(struct reader *r, uint64_t tag);
 
-/* Arrays of numpy, and functions of the module that look through them. */
+/* numpy's arrays, and functions of the module that inspect them. */
 PyObject *array_read(struct reader *r);
 PyObject *array_scalar(struct reader *r);
 PyObject *array_describe(PyObject *module, PyObject *description);
 PyObject *array_are_bools(PyObject *module, PyObject *buffer);
 PyObject *array_are_characters(PyObject *module, PyObject *arguments);
 
-/* Computes the hashes of keys, and pays for the steps that their tables will take. */
+/* Compute the hashes of keys, and spend the steps that filling their tables will take. */
 bool table_check(struct reader *r, struct keys *keys, bool is_set);
 
-/* Any item. */
+/* Read any item. */
 PyObject *item_read(struct reader *r);
 
 #endif

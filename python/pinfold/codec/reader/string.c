@@ -1,9 +1,9 @@
-/* string.c - reads text, bytes and bytearrays, which lie in the stream or in a segment. */
+/* string.c - reads text, bytes and bytearrays, from the stream or from a segment. */
 #include "reader.h"
 
 #include <string.h>
 
-/* The most bytes that a character takes in memory while a text is read: 1, 2 or 4. */
+/* Return the most bytes per character, 1, 2 or 4, that decoding the text may use. */
 static uint64_t width(const char *bytes, uint64_t n)
 {
     uint64_t i = 0, word, above = 0;
@@ -38,7 +38,7 @@ PyObject *string_surrogates(struct reader *r)
     return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)head.value, "surrogatepass");
 }
 
-/* A str of either kind. */
+/* Read a str, with or without surrogates. */
 PyObject *string_any(struct reader *r, const char *whose)
 {
     struct head head;
@@ -53,14 +53,14 @@ PyObject *string_any(struct reader *r, const char *whose)
 
 typedef PyObject *copier(const char *bytes, Py_ssize_t n);
 
-/* `n` bytes of the stream as an object that takes as many and `besides`. */
+/* Copy `n` bytes of the stream into an object, which takes n + `besides` bytes. */
 static PyObject *copy_chunk(struct reader *r, uint64_t n, uint64_t besides, copier *copy)
 {
     const char *bytes = head_chunk(r, n);
     return bytes && budget_spend(r, budget_rounded(besides + n)) ? copy(bytes, (Py_ssize_t)n) : NULL;
 }
 
-/* The same of a segment. */
+/* Copy a segment likewise. */
 static PyObject *copy_segment(struct reader *r, uint64_t index, uint64_t besides, copier *copy)
 {
     Py_buffer view;

@@ -1,9 +1,9 @@
-/* table.c - counts in advance the steps that CPython's dict and set tables take to hold the keys of a value. */
+/* table.c - counts in advance the steps in which CPython's dict and set tables store the keys of a value. */
 #include "reader.h"
 
 static Py_hash_t hash_key(struct reader *r, PyObject *key);
 
-/* As CPython hashes a tuple (Objects/tupleobject.c, from 3.8 on). */
+/* Hash a tuple as CPython does (Objects/tupleobject.c, since 3.8). */
 static Py_hash_t hash_tuple(struct reader *r, PyObject *tuple)
 {
     Py_uhash_t hash = 2870177450012600261u;
@@ -18,8 +18,8 @@ static Py_hash_t hash_tuple(struct reader *r, PyObject *tuple)
     return hash == (Py_uhash_t)-1 ? 1546275796 : (Py_hash_t)hash;
 }
 
-/* From Python 3.12 on the hash of a Fraction is looked up in a table of the last 16,384, which all threads share, and in
- * which a sender may have put as many of one hash: here it is computed. */
+/* Compute a Fraction's hash. Since Python 3.12, hash() looks it up in a cache of the last 16,384, which all
+ * threads share, and which a sender may have filled with one hash. */
 static Py_hash_t hash_fraction(struct reader *r, PyObject *fraction)
 {
     PyObject *number = PyLong_FromUnsignedLong(HASH_OF_RATIONAL);
@@ -40,8 +40,8 @@ static Py_hash_t hash_key(struct reader *r, PyObject *key)
     return Py_TYPE(key) == r->fraction ? hash_fraction(r, key) : PyObject_Hash(key);
 }
 
-/* How many steps it takes to look through a key, whose parts are as many. `hard`: it has parts that may take as many
- * steps as the product of both sides to compare. */
+/* Return the steps that a pass over the key takes, also the number of its parts. `hard`: a comparison may take as
+ * many steps as the product of both sides. */
 static uint64_t weigh(struct reader *r, PyObject *key, bool *hard)
 {
     if (PyTuple_CheckExact(key)) {
@@ -67,11 +67,11 @@ static uint64_t weigh(struct reader *r, PyObject *key, bool *hard)
         return 1 + (uint64_t)PyBytes_GET_SIZE(key) / 64;
     if (PyLong_CheckExact(key) || PyFloat_CheckExact(key) || PyBool_Check(key) || key == Py_None)
         return r->long_numbers ? 1 + KEY_BITS / 32 : 1;
-    *hard |= r->long_numbers; /* two kinds of numbers, say */
+    *hard |= r->long_numbers; /* for instance, two kinds of numbers */
     return r->long_numbers ? 1024 : 32;
 }
 
-/* Pays for the comparison of two keys of one hash. */
+/* Spend the steps of comparing two keys of equal hash. */
 static bool pay_comparison(struct reader *r, PyObject *a, PyObject *b)
 {
     bool hard = false;
@@ -81,15 +81,15 @@ static bool pay_comparison(struct reader *r, PyObject *a, PyObject *b)
     return budget_work(r, STEPS_TO_COMPARE * (hard ? left * right : left < right ? left : right));
 }
 
-/* The tables of CPython: which places a key is looked for at, one after another. */
+/* A model of CPython's tables: the sequence of slots that a search for a key probes. */
 struct table {
-    uint32_t *slots; /* a key's number, from 1, or 0 */
+    uint32_t *slots; /* a key's number, from 1; or 0 */
     size_t mask;
-    size_t i, perturb, run; /* of the search at hand */
+    size_t i, perturb, run; /* state of the current search */
     bool is_set;
 };
 
-#define LINEAR_PROBES 9 /* in a set (Objects/setobject.c); none in a dict */
+#define LINEAR_PROBES 9 /* of a set (Objects/setobject.c); a dict has none */
 
 static void seek(struct table *table, Py_hash_t hash)
 {
@@ -114,7 +114,7 @@ static void seek_on(struct table *table)
     table->run = 0;
 }
 
-/* Puts the key of this number in its place, and pays for each step on the way there. `again`: the table has grown. */
+/* Store the key of this number, and spend the steps to its slot. `again`: the table has grown. */
 static bool settle(struct reader *r, struct table *table, const struct keys *keys, uint64_t number, bool again)
 {
     Py_hash_t hash = keys->hashes[number];
@@ -145,7 +145,7 @@ static bool resize(struct reader *r, struct table *table, const struct keys *key
     return true;
 }
 
-/* What it costs to put all keys in a dict; or from there in a set, which knows how many are to come. */
+/* Spend the steps of storing all keys in a dict, or of copying them to a set, which knows its size. */
 static bool rehearse(struct reader *r, const struct keys *keys, bool is_set)
 {
     struct table table = {.is_set = is_set};
@@ -162,7 +162,7 @@ static bool rehearse(struct reader *r, const struct keys *keys, bool is_set)
     return good;
 }
 
-/* Few keys: each is compared with each. */
+/* Compare each pair of a few keys. */
 static bool compare_few(struct reader *r, const struct keys *keys)
 {
     for (uint64_t i = 1; i < keys->n; i++)
@@ -172,8 +172,8 @@ static bool compare_few(struct reader *r, const struct keys *keys)
     return true;
 }
 
-/* A sender chooses the hashes of numbers and of all that holds them (a str's are the interpreter's secret), and with them
- * how long a table takes to fill: the square of its size, if all share one. */
+/* A sender chooses the hashes of numbers and of their containers; a str's hash depends on the interpreter's
+ * secret. If all hashes are equal, filling a table takes the square of its size. */
 bool table_check(struct reader *r, struct keys *keys, bool is_set)
 {
     bool secret = true;

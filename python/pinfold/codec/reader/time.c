@@ -10,14 +10,14 @@ static bool has_datetime(void)
     return PyDateTimeAPI;
 }
 
-/* Begins a list of `n` ints and `more` items, reads the ints, and pays for what they make. */
+/* Begin a list of `n` ints and `more` items, read the ints, and spend the memory of the value. */
 static bool read_fields(struct reader *r, int *ints, int n, int more, uint64_t bytes, const char *whose)
 {
     return has_datetime() && head_expect_list(r, (uint64_t)(n + more), whose) && number_small(r, ints, n, whose) &&
            budget_spend(r, bytes);
 }
 
-/* A time zone, or None. */
+/* Read a time zone, or None. */
 static PyObject *read_zone(struct reader *r, const char *whose)
 {
     if (head_is_null(r))

@@ -1,9 +1,9 @@
-/* value.c - reads the values that a module of Python's makes: Fraction, UUID, Decimal, paths and named time zones. */
+/* value.c - reads values that Python modules make: Fraction, UUID, Decimal, paths and named time zones. */
 #include "reader.h"
 
 #include <string.h>
 
-/* Hands the parts, as many as are not NULL, to the tag's function, and lets go of them. */
+/* Call the tag's function with the parts, as many as are not NULL, and release them. */
 PyObject *value_make(struct reader *r, uint64_t tag, PyObject *a, PyObject *b, PyObject *c, PyObject *d)
 {
     PyObject *value = NULL;
@@ -43,7 +43,7 @@ PyObject *value_uuid(struct reader *r)
     return budget_spend(r, 128) ? value_make(r, UUID, string_bytes(r, 16), NULL, NULL, NULL) : NULL;
 }
 
-/* To hash one is to raise 10 to its exponent, and to compare one with an int is quadratic. */
+/* Return whether a Decimal is cheap as a key. Hashing computes a power of 10; comparing with ints is quadratic. */
 static bool is_easy(struct reader *r, const char *decimal, uint64_t n)
 {
     const char *e = memchr(decimal, 'E', n);
@@ -72,7 +72,7 @@ PyObject *value_name(struct reader *r, uint64_t tag)
 {
     uint64_t before = (uint64_t)(r->end - r->at);
     PyObject *text = string_any(r, tag == ZONE ? "time zone" : "path");
-    /* A path's parts are strings of their own. */
+    /* A path also keeps its parts as strings. */
     if (text && !budget_spend(r, 160 + (tag == ZONE ? 0 : 40 * (before - (uint64_t)(r->end - r->at)))))
         Py_CLEAR(text);
     return text ? value_make(r, tag, text, NULL, NULL, NULL) : NULL;

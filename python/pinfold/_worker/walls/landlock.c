@@ -1,5 +1,6 @@
-/* Landlock, by its system calls (landlock(7)): the headers of a build machine may be older than its kernel. */
-#include "box.h"
+/* landlock.c - Landlock through its system calls (landlock(7)), because a build machine's headers may be older
+ * than its kernel. */
+#include "walls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,12 +52,6 @@ static uint64_t handled(int abi)
     return fs;
 }
 
-int landlock_abi(void)
-{
-    long abi = syscall(SYS_CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
-    return abi < 0 ? -errno : (int)abi;
-}
-
 int landlock_draft(int abi, bool network)
 {
     struct ruleset_attr attr = {
@@ -64,7 +59,7 @@ int landlock_draft(int abi, bool network)
         .net = abi >= 4 && !network ? NET_TCP : 0,
         .scoped = abi >= 6 ? SCOPE_ABSTRACT_SIGNAL : 0,
     };
-    /* A kernel refuses a structure that is longer than what it knows. */
+    /* The kernel refuses a structure longer than its own. */
     size_t size = abi >= 6 ? sizeof(attr) : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
     long fd = syscall(SYS_CREATE_RULESET, &attr, size, 0);
     return fd < 0 ? -errno : (int)fd;
@@ -106,7 +101,7 @@ int landlock_put(int fd, int number)
         return -errno;
     if (put == number)
         return 0;
-    close(put); /* somebody sits there */
+    close(put); /* the number is taken */
     return -EBUSY;
 }
 

@@ -1,5 +1,5 @@
-/* What a process may not regain: privileges, and capabilities that root has by being root. */
-#include "box.h"
+/* privilege.c - drops, for good, privileges, and the capabilities that root has by being root. */
+#include "walls.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -13,15 +13,15 @@
 #include "base/util.h"
 
 #define SIGNALS_MAX 1024
-#define DESCRIPTORS_MIN 256 /* the runtime's own are below (reserved_fd.c) */
+#define DESCRIPTORS_MIN 256 /* above the reserved descriptors (reserved_fd.c) */
 
 int privilege_none_new(void)
 {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* The bounding set is the second bar, behind no new privileges, and costs a call for each capability: the template
- * lowers it for its workers. Without CAP_SETPCAP it fails, and then there was nothing to drop. */
+/* Lower the bounding set, a second barrier behind no_new_privs. It costs a system call per capability, so the
+ * template does it for its workers. Without CAP_SETPCAP it fails, but then there was nothing to drop. */
 static void drop_bounding(void)
 {
     for (int capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; capability++)
@@ -52,7 +52,7 @@ static int lower(int which, rlim_t most)
     return setrlimit((__rlimit_resource_t)which, &limit) < 0 ? -errno : 0;
 }
 
-/* The soft limit is what the caller itself runs under: half of that leaves it the other half. */
+/* Return half of the soft limit, under which the caller itself runs: the other half is the caller's. */
 static rlim_t half(int which)
 {
     struct rlimit limit;
@@ -70,8 +70,8 @@ int privilege_bound(unsigned descriptors)
         int which;
         rlim_t most;
     } bounds[] = {
-        {RLIMIT_NOFILE, files}, /* those in flight between sockets (unix(7)), and pages in pipes (pipe(7)) */
-        {RLIMIT_SIGPENDING, signals < SIGNALS_MAX ? signals : SIGNALS_MAX}, /* timers, too */
+        {RLIMIT_NOFILE, files}, /* also bounds descriptors in flight (unix(7)) and pages in pipes (pipe(7)) */
+        {RLIMIT_SIGPENDING, signals < SIGNALS_MAX ? signals : SIGNALS_MAX}, /* also bounds timers */
         {RLIMIT_NPROC, tasks + tasks / 2},
         {RLIMIT_RTPRIO, 0},
         {RLIMIT_NICE, 0},

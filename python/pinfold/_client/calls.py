@@ -1,0 +1,24 @@
+"""What calls need and opening a pool does not.
+
+A program's first pool starts before this is imported: see `Submitting.prepare`.
+"""
+
+from __future__ import annotations
+
+from pinfold import errors, futures
+from pinfold._client import outcome, request
+from pinfold._common.log import log
+from pinfold.codec import refusals
+
+
+class Calls:
+    """Names of other modules, for code that must not import those before the pool has started."""
+
+    CallFuture = futures.CallFuture
+    RunsCode = refusals.RunsCode
+    cancelled_error = staticmethod(errors.cancelled_error)
+    error_of = staticmethod(errors.error_of)
+    failed = staticmethod(outcome.failed)
+    log = log
+    request_of = staticmethod(request.request_of)
+    result_of = staticmethod(outcome.result_of)
