@@ -60,7 +60,7 @@ NEIGHBOUR_S = 2.0
 TIMED = True
 """Not when another user runs the same."""
 LATE_S = 0.05
-"""What one call may add to the time after its deadline at which another is told of it."""
+"""The delay that one call may add to the report of another's deadline."""
 HELD_UP_S = 0.5
 NS_PER_BYTE, TIMES = 300, 100
 """What reading a result of the `data` codec may cost: processor time a byte, and memory."""
