@@ -23,6 +23,7 @@ PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m
 # What the build needs from the system: Debian's name for it, and a command that succeeds when it is there.
 define SYSTEM_PACKAGES
 gcc           $(CC) --version
+g++           c++ --version
 libc6-dev     echo '#include <stdio.h>' | $(CC) -E -
 pkg-config    pkg-config --version
 libcmocka-dev pkg-config --exists cmocka

@@ -17,39 +17,39 @@ static void check_frame(const uint8_t *message, size_t size, enum frame_peer pee
     if (r < 0)
         return;
     uint32_t body = frame_body_size(frame.head.kind);
-    CHECK(frame.head.magic == FRAME_MAGIC && frame.head.version == FRAME_VERSION);
-    CHECK(frame.head.kind >= 1 && frame.head.kind < FRAME_KINDS);
-    CHECK(frame.head.size == size && size <= FRAME_MAX);
-    CHECK((const uint8_t *)frame.body == message + sizeof(struct frame_head));
-    CHECK(frame.tail == message + sizeof(struct frame_head) + body);
+    CHECK(frame.head.magic == PINFOLD_FRAME_MAGIC && frame.head.version == PINFOLD_FRAME_VERSION);
+    CHECK(frame.head.kind >= 1 && frame.head.kind < PINFOLD_FRAME_KINDS);
+    CHECK(frame.head.size == size && size <= PINFOLD_FRAME_MAX);
+    CHECK((const uint8_t *)frame.body == message + sizeof(struct pinfold_frame_head));
+    CHECK(frame.tail == message + sizeof(struct pinfold_frame_head) + body);
     CHECK(frame.tail + frame.tail_size == message + size);
     look_at(frame.body, body);
     look_at(frame.tail, frame.tail_size);
 
-    const struct frame_call *call = frame.body;
-    const struct frame_result *result = frame.body;
+    const struct pinfold_frame_call *call = frame.body;
+    const struct pinfold_frame_result *result = frame.body;
     switch (frame.head.kind) {
-    case FRAME_SETUP: /* the template copies the path to 4096 bytes */
+    case PINFOLD_FRAME_SETUP: /* the template copies the path to 4096 bytes */
         CHECK(frame.tail_size >= 1 && frame.tail_size <= 4095 && n_fds == 0);
         break;
-    case FRAME_START: /* the template takes all three without a check */
+    case PINFOLD_FRAME_START: /* the template takes all three without a check */
         CHECK(n_fds == 3 && frame.tail_size == 0);
         break;
-    case FRAME_DROP:
+    case PINFOLD_FRAME_DROP:
         CHECK(n_fds == 1 && frame.tail_size == 0);
         break;
-    case FRAME_CALL:
-        CHECK(n_fds == (call->flags & CALL_SPILLED ? 1 : 0));
-        CHECK(call->flags & CALL_SPILLED || call->payload_size == frame.tail_size);
+    case PINFOLD_FRAME_CALL:
+        CHECK(n_fds == (call->flags & PINFOLD_CALL_SPILLED ? 1 : 0));
+        CHECK(call->flags & PINFOLD_CALL_SPILLED || call->payload_size == frame.tail_size);
         check_payload(frame.tail, frame.tail_size);
         break;
-    case FRAME_RESULT:
-        CHECK(n_fds == (result->flags & RESULT_SPILLED ? 1 : 0) && result->status < RESULT_STATUSES);
-        if (result->flags & RESULT_HELD) {
+    case PINFOLD_FRAME_RESULT:
+        CHECK(n_fds == (result->flags & PINFOLD_RESULT_SPILLED ? 1 : 0) && result->status < PINFOLD_STATUSES);
+        if (result->flags & PINFOLD_RESULT_HELD) {
             CHECK(n_fds == 0 && frame.tail_size == sizeof(int32_t));
             break;
         }
-        CHECK(result->flags & RESULT_SPILLED || result->payload_size == frame.tail_size);
+        CHECK(result->flags & PINFOLD_RESULT_SPILLED || result->payload_size == frame.tail_size);
         check_payload(frame.tail, frame.tail_size);
         break;
     }

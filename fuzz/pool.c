@@ -36,8 +36,8 @@ struct far_worker {
     uint64_t calls[CALLS]; /* calls received, in order, from the first that it has not used */
     uint32_t n_calls;
     int channel, pipes[2];
-    struct slate *slate; /* NULL: none */
-    struct printed *printed;
+    struct pinfold_slate *slate; /* NULL: none */
+    struct pinfold_printed *printed;
 };
 
 static struct world {
@@ -49,7 +49,7 @@ static struct world {
     bool deaf; /* the template reads nothing */
     struct {
         uint64_t id;
-        bool queued, told;
+        bool queued, delivered;
     } calls[CALLS];
     uint32_t n_calls;
     int rounds; /* of the closing */
@@ -57,7 +57,7 @@ static struct world {
 
 static const char *const command[] = {"/bin/true", NULL}; /* looked for, but never run */
 static const char spill_dir[] = "/tmp";                   /* spills have no name there */
-_Alignas(8) static uint8_t buffer[FRAME_MAX];
+_Alignas(8) static uint8_t buffer[PINFOLD_FRAME_MAX];
 
 static uint8_t byte(void)
 {
@@ -84,8 +84,8 @@ static void end_worker(struct far_worker *worker)
 
 static void hear_start(struct frame *frame)
 {
-    CHECK(frame->head.kind == FRAME_SETUP || frame->head.kind == FRAME_START);
-    if (frame->head.kind == FRAME_START && world.n_workers < WORKERS)
+    CHECK(frame->head.kind == PINFOLD_FRAME_SETUP || frame->head.kind == PINFOLD_FRAME_START);
+    if (frame->head.kind == PINFOLD_FRAME_START && world.n_workers < WORKERS)
         world.workers[world.n_workers++] =
             (struct far_worker){.number = frame->head.id,
                                 .channel = TAKE_FD(frame->fds[0]),
@@ -95,12 +95,12 @@ static void hear_start(struct frame *frame)
 
 static void hear_call(struct far_worker *worker, struct frame *frame)
 {
-    if (frame->head.kind == FRAME_SLATE) {
+    if (frame->head.kind == PINFOLD_FRAME_SLATE) {
         CHECK(!worker->slate && worker->call == 0 && slate_map(frame->fds[0], &worker->slate) == 0);
-    } else if (frame->head.kind == FRAME_PRINTED) {
+    } else if (frame->head.kind == PINFOLD_FRAME_PRINTED) {
         CHECK(!worker->printed && worker->call == 0 && printed_map(frame->fds[0], &worker->printed) == 0);
-    } else {
-        CHECK(frame->head.kind == FRAME_CALL);
+    } else if (frame->head.kind != PINFOLD_FRAME_TAKEN) {
+        CHECK(frame->head.kind == PINFOLD_FRAME_CALL);
         if (frame->n_fds == 0)
             check_payload(frame->tail, frame->tail_size);
         worker->call = frame->head.id;
@@ -191,14 +191,15 @@ static int make_fd(bool trusted, uint64_t *ret_size)
 static void say(int socket, uint64_t id, bool trusted)
 {
     enum { RAW = 1, OTHER_ID = 8, ZERO_BODY = 16, RIGHT_SIZE = 32, PAYLOAD = 64, LONG = 128 };
-    static uint8_t message[FRAME_MAX + 64];
+    static uint8_t message[PINFOLD_FRAME_MAX + 64];
     uint8_t how = byte();
-    struct frame_head *head = (struct frame_head *)(void *)message;
+    struct pinfold_frame_head *head = (struct pinfold_frame_head *)(void *)message;
     memset(message, 0, 256);
     if (how & RAW)
         bytes(head, sizeof(*head));
     else
-        *head = (struct frame_head){FRAME_MAGIC, FRAME_VERSION, byte(), 0, how & OTHER_ID ? byte() : id};
+        *head = (struct pinfold_frame_head){PINFOLD_FRAME_MAGIC, PINFOLD_FRAME_VERSION, byte(), 0,
+                                            how & OTHER_ID ? byte() : id};
     uint8_t *body = message + sizeof(*head), *tail = body + frame_body_size(head->kind);
     if (!(how & ZERO_BODY))
         bytes(body, (size_t)(tail - body));
@@ -222,9 +223,10 @@ static void say(int socket, uint64_t id, bool trusted)
     } else {
         bytes(tail, size < 256 ? size : 256);
     }
-    if (how & RIGHT_SIZE && head->kind == FRAME_RESULT)
+    if (how & RIGHT_SIZE && head->kind == PINFOLD_FRAME_RESULT)
         memcpy(body, &payload, sizeof(payload));
-    if (head->kind == FRAME_STARTED && !(how & RAW)) /* a process whose memory would not be read from /proc */
+    if (head->kind == PINFOLD_FRAME_STARTED &&
+        !(how & RAW)) /* a process whose memory would not be read from /proc */
         memcpy(body, &(int32_t){NOBODY + (int)body[0]}, sizeof(int32_t));
     size += (size_t)(tail - message);
     if (!(how & RAW))
@@ -232,7 +234,7 @@ static void say(int socket, uint64_t id, bool trusted)
 
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
+        char bytes[CMSG_SPACE(sizeof(int) * PINFOLD_FRAME_FDS_MAX)];
     } control = {.bytes = {0}};
     struct iovec part = {message, size};
     struct msghdr sent = {.msg_iov = &part, .msg_iovlen = 1};
@@ -256,23 +258,23 @@ static void print_to(int pipe)
 }
 
 /* Write the printed buffer as a worker would, or anything at all. */
-static void write_printed(struct printed *printed)
+static void write_printed(struct pinfold_printed *printed)
 {
     uint32_t numbers[7];
     bytes(numbers, sizeof(numbers));
     if (!printed)
         return;
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
-        printed->streams[stream].begin = numbers[stream] % (PRINTED_BYTES + 2);
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
+        printed->streams[stream].begin = numbers[stream] % (PINFOLD_PRINTED_BYTES + 2);
         printed->streams[stream].end = numbers[2 + stream];
         printed->streams[stream].writing = numbers[4 + stream];
     }
     printed->c_size = numbers[6];
-    bytes(printed->bytes[PRINTED_OUT], byte());
+    bytes(printed->bytes[PINFOLD_PRINTED_OUT], byte());
 }
 
 /* Write the slate as a worker would that begins its next call or closes it, or anything at all. */
-static void write_slate(struct slate *slate)
+static void write_slate(struct pinfold_slate *slate)
 {
     uint64_t word;
     uint8_t how = byte();
@@ -288,7 +290,7 @@ static void write_slate(struct slate *slate)
         break;
     case 2:
         bytes(&word, sizeof(word));
-        atomic_store(&slate->begun[how >> 4 & (SLATE_TURNS - 1)], (int64_t)word);
+        atomic_store(&slate->begun[how >> 4 & (PINFOLD_SLATE_TURNS - 1)], (int64_t)word);
         break;
     case 3:
         atomic_store(&slate->reads, byte());
@@ -333,8 +335,8 @@ static void take(pinfold_result *result)
     uint32_t i = 0;
     while (i < world.n_calls && world.calls[i].id != result->call_id)
         i++;
-    CHECK(i < world.n_calls && !world.calls[i].told);
-    world.calls[i].told = true;
+    CHECK(i < world.n_calls && !world.calls[i].delivered);
+    world.calls[i].delivered = true;
     CHECK(result->outcome < PINFOLD_OUTCOMES);
     CHECK(result->out[result->out_size] == '\0' && result->err[result->err_size] == '\0');
     look_at(result->reason, strlen(result->reason));
@@ -560,7 +562,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kernel.reactor(world.pool);
     take_all();
     for (uint32_t i = 0; i < world.n_calls; i++)
-        CHECK(world.calls[i].told || world.calls[i].queued); /* those of a closed queue end unseen */
+        CHECK(world.calls[i].delivered || world.calls[i].queued); /* those of a closed queue end unseen */
     pinfold_pool_close(world.pool);
     for (uint32_t i = 0; i < world.n_workers; i++)
         end_worker(&world.workers[i]);

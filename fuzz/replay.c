@@ -1,4 +1,5 @@
-/* replay.c - runs a target over the files of directories: a corpus as a test, for compilers without libFuzzer. */
+/* replay.c - runs a target over the files of directories: an unpacked corpus as a test, for compilers without
+ * libFuzzer. */
 #include "fuzz.h"
 
 #include <dirent.h>
@@ -10,7 +11,8 @@ static void replay(const char *path)
     static uint8_t bytes[1 << 20];
     size_t size = fread(bytes, 1, sizeof(bytes), file);
     fclose(file);
-    uint8_t *copy = malloc(size ? size : 1); /* ends with the input, so that a sanitizer sees a read beyond */
+    uint8_t *copy =
+        malloc(size ? size : 1); /* ends where the input ends, so that a sanitizer sees a read beyond */
     CHECK(copy);
     memcpy(copy, bytes, size);
     fprintf(stderr, "%s\n", path);

@@ -1,4 +1,4 @@
-"""The part that the targets in Python share: run a corpus as a test, without a fuzzer."""
+"""What the targets in Python share, and the replay of a corpus as a test, without a fuzzer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import corpus
+
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "python"))
 
 
 def split(data: bytes) -> list[bytes]:
-    """Split the input into segments: a byte (bits 0 and 1) gives the number after the first, a
-    byte each their sizes. Then comes the first segment, then the others."""
+    """Segments: a byte (bits 0 and 1) says how many follow the first, a byte each how large they
+    are; then comes the first, then the others."""
     n = data[0] & 3 if data else 0
     sizes, rest = data[1 : 1 + n], data[1 + n :]
     others = []
@@ -23,10 +25,10 @@ def split(data: bytes) -> list[bytes]:
 
 
 def main(one_input: Callable[[bytes], bool]) -> None:
-    """Run a target over the files of directories. Print how many were accepted and how many not."""
+    """Run a target over the inputs of archives; print how many it took, and how many it refused."""
     ends = Counter(
-        one_input(path.read_bytes())
-        for directory in sys.argv[1:]
-        for path in sorted(Path(directory).iterdir())
+        one_input(content)
+        for path in sys.argv[1:]
+        for _, content in sorted(corpus.read(Path(path)).items())
     )
     print(ends[True], ends[False])

@@ -16,7 +16,7 @@ void look_at(const void *bytes, size_t size)
 void check_payload(const void *bytes, size_t size)
 {
     void *base; /* ends with the payload, so that a sanitizer sees a read beyond it */
-    CHECK(posix_memalign(&base, PAYLOAD_ALIGN, size ? size : 1) == 0);
+    CHECK(posix_memalign(&base, PINFOLD_PAYLOAD_ALIGN, size ? size : 1) == 0);
     memcpy(base, bytes, size);
     struct iovec *segments = NULL;
     uint32_t n = 0;
@@ -24,10 +24,10 @@ void check_payload(const void *bytes, size_t size)
     CHECK(r == 0 || r == -EBADMSG);
     if (r == 0) {
         const uint8_t *end = base, *last = (const uint8_t *)base + size;
-        CHECK(n >= 1 && n <= PAYLOAD_SEGMENTS_MAX);
+        CHECK(n >= 1 && n <= PINFOLD_PAYLOAD_SEGMENTS_MAX);
         for (uint32_t i = 0; i < n; i++) {
             const uint8_t *at = segments[i].iov_base;
-            CHECK((uintptr_t)at % PAYLOAD_ALIGN == 0 && at >= end && at <= last);
+            CHECK((uintptr_t)at % PINFOLD_PAYLOAD_ALIGN == 0 && at >= end && at <= last);
             CHECK(segments[i].iov_len <= (size_t)(last - at));
             end = at + segments[i].iov_len;
             look_at(at, segments[i].iov_len);

@@ -2,8 +2,8 @@
  *
  *     caller TEMPLATE [GUARD]
  *
- * It knows pinfold.h and nothing else. TEMPLATE is the absolute path of the runtime beside this file; GUARD is that
- * of pinfold-guard, if it is not where it would be installed. Exits with 0 if every call ended as expected.
+ * It includes pinfold.h and nothing else of Pinfold. TEMPLATE is the absolute path of the runtime beside this
+ * file. GUARD is the path of pinfold-guard, if that is not installed. Exit with 0 if every call ended as expected.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* functions.c - what can be called: a few that work, and one for each way in which a program can end badly. */
+/* functions.c - the functions of the example: a few that work, and one for each way in which a call can fail. */
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static void upper(const struct request *request)
     struct iovec text = request->n > 1 ? request->segments[1] : (struct iovec){"", 0};
     for (size_t i = 0; i < text.iov_len; i++)
         ((char *)text.iov_base)[i] = (char)toupper(((unsigned char *)text.iov_base)[i]);
-    answer(request, STATUS_OK, &text, 1);
+    answer(request, PINFOLD_STATUS_OK, &text, 1);
 }
 
 static void sum(const struct request *request)
@@ -26,13 +26,13 @@ static void sum(const struct request *request)
     answer_bytes(request, &total, sizeof(total));
 }
 
-/* N bytes, the i-th of which is i modulo 251. */
+/* Answer N bytes, the i-th of which is i modulo 251. */
 static void big(const struct request *request)
 {
     size_t size = (size_t)argument(request, 1);
     uint8_t *bytes = malloc(size + 1);
     if (!bytes) {
-        answer_error(request, STATUS_EXCEPTION, "out of memory");
+        answer_error(request, PINFOLD_STATUS_EXCEPTION, "out of memory");
         return;
     }
     for (size_t i = 0; i < size; i++)
@@ -41,7 +41,7 @@ static void big(const struct request *request)
     free(bytes);
 }
 
-/* N bytes to stdout, in lines. */
+/* Print N bytes to stdout, in lines. */
 static void print(const struct request *request)
 {
     static const char line[] = "all work and no play makes jack a dull boy all work and no play\n";
@@ -64,7 +64,7 @@ static void sleep_ms(const struct request *request)
 
 static void fail(const struct request *request)
 {
-    answer_error(request, STATUS_EXCEPTION, "it failed, as it was told to");
+    answer_error(request, PINFOLD_STATUS_EXCEPTION, "it failed, as it was told to");
 }
 
 static void exit_by_itself(const struct request *request)
@@ -84,7 +84,7 @@ static void spin(const struct request *request)
         ;
 }
 
-/* Leaves a process behind that is in another session and has another parent, and answers its pid. */
+/* Leave a process behind, in another session and with another parent, and answer its pid. */
 static void leave_daemon(const struct request *request)
 {
     int ends[2];
@@ -107,7 +107,7 @@ static void leave_daemon(const struct request *request)
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", pid));
 }
 
-/* Closes the descriptor that its result would go to, and lives on. */
+/* Close the descriptor of the result, and live on. */
 static void close_channel(const struct request *request)
 {
     (void)request;

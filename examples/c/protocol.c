@@ -1,7 +1,6 @@
-/* protocol.c - frames and payloads. */
+/* protocol.c - sends and receives frames and payloads. */
 #include "protocol.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,19 +10,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static_assert(sizeof(struct head) == 16 && sizeof(struct setup) == 8 && sizeof(struct started) == 16 &&
-                  sizeof(struct exited) == 32 && sizeof(struct call) == 24 && sizeof(struct result) == 40,
-              "as docs/design.md says");
-
 union control {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE(3 * sizeof(int))];
+    char bytes[CMSG_SPACE(PINFOLD_FRAME_FDS_MAX * sizeof(int))];
 };
 
-int frame_send(int socket, enum kind kind, uint64_t id, const void *body, size_t body_size, const void *tail,
-               size_t tail_size, const int *fds, int n_fds)
+int frame_send(int socket, enum pinfold_frame_kind kind, uint64_t id, const void *body, size_t body_size,
+               const void *tail, size_t tail_size, const int *fds, int n_fds)
 {
-    struct head head = {MAGIC, VERSION, (uint8_t)kind, (uint32_t)(sizeof(head) + body_size + tail_size), id};
+    struct pinfold_frame_head head = {PINFOLD_FRAME_MAGIC, PINFOLD_FRAME_VERSION, (uint8_t)kind,
+                                      (uint32_t)(sizeof(head) + body_size + tail_size), id};
     struct iovec parts[] = {{&head, sizeof(head)}, {(void *)body, body_size}, {(void *)tail, tail_size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
     union control control;
@@ -61,7 +57,7 @@ size_t frame_receive(int socket, struct frame *frame, int *fds, int n_fds)
 
 size_t payload_next(size_t end)
 {
-    return (end + ALIGN - 1) / ALIGN * ALIGN;
+    return (end + PINFOLD_PAYLOAD_ALIGN - 1) / PINFOLD_PAYLOAD_ALIGN * PINFOLD_PAYLOAD_ALIGN;
 }
 
 size_t payload_begin(uint32_t n)
@@ -96,7 +92,7 @@ size_t payload_size(const struct iovec *segments, uint32_t n)
 static void table_copy(uint8_t *to, const struct iovec *segments, uint32_t n)
 {
     memset(to, 0, payload_begin(n));
-    memcpy(to, (const uint32_t[]){PAYLOAD_MAGIC, n}, 8);
+    memcpy(to, (const uint32_t[]){PINFOLD_PAYLOAD_MAGIC, n}, 8);
     for (uint32_t i = 0; i < n; i++)
         memcpy(to + 8 + 8 * (size_t)i, &(uint64_t){segments[i].iov_len}, 8);
 }
@@ -138,15 +134,14 @@ int payload_spill(const char *directory, const struct iovec *segments, uint32_t 
     int failed = !table || write_at(writer, table, at, 0) < 0;
     free(table);
     for (uint32_t i = 0; i < n && !failed; i++) {
-        static const uint8_t zeroes[ALIGN];
+        static const uint8_t zeroes[PINFOLD_PAYLOAD_ALIGN];
         size_t end = at + segments[i].iov_len, next = i + 1 < n ? payload_next(end) : end;
         failed = write_at(writer, segments[i].iov_base, segments[i].iov_len, at) < 0 ||
-                 write_at(writer, zeroes, next - end, end) < 0; /* of memory, a file with holes is refused */
+                 write_at(writer, zeroes, next - end, end) < 0; /* the pool refuses a memfd with holes */
         at = next;
     }
-    /* The pool only takes a file that nobody can write to any more. */
-    if (!failed && sealed &&
-        fcntl(writer, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+    /* The pool takes only a file that no process can write to any more. */
+    if (!failed && sealed && fcntl(writer, F_ADD_SEALS, PINFOLD_SPILL_SEALS) == 0)
         return writer;
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", writer);

@@ -1,4 +1,4 @@
-/* runtime.h - what a function sees of the worker that runs it. */
+/* runtime.h - the functions' view of the worker that runs them. */
 #ifndef RUNTIME_H
 #define RUNTIME_H
 
@@ -9,39 +9,39 @@ struct request {
     uint64_t id;
     uint64_t result_max; /* bytes; 0: no bound */
     uint32_t n;
-    uint32_t place; /* the worker's, from 1; 0: none */
+    uint32_t cpu_slot; /* the worker's, from 1; 0: none */
     struct iovec *segments;
 };
 
-/* A function answers its request, once, by one of the three below; then it returns. */
+/* A function answers its request once, by one of the three functions below, and returns. */
 struct function {
     const char *name;
     void (*run)(const struct request *request);
 };
 
-void answer(const struct request *request, enum status status, const struct iovec *segments, uint32_t n);
+void answer(const struct request *request, enum pinfold_status status, const struct iovec *segments, uint32_t n);
 void answer_bytes(const struct request *request, const void *bytes, size_t size);
-void answer_error(const struct request *request, enum status status, const char *text);
+void answer_error(const struct request *request, enum pinfold_status status, const char *text);
 
-/* Argument `at` (1 is the first) as the decimal number that it spells; 0 if it is missing. */
+/* Return argument `at` (1 is the first) read as a decimal number; 0 if it is missing. */
 long long argument(const struct request *request, uint32_t at);
 
-/* Descriptors of a worker. */
-enum { CONTROL = 3, CHANNEL = 3 };
+/* The descriptor that a worker of this runtime has its channel at. */
+enum { CHANNEL = 3 };
 
-/* Of this worker: where it puts its spills, the call it runs, or 0, and that call's function. */
+/* This worker's spill directory, the id of the call that it runs (or 0), and that call's function. */
 extern const char *spill_directory;
 extern volatile uint64_t running;
 extern const char *volatile running_name;
 
-/* The template: answers the pool until it hangs up. `tables`, ended by NULL, hold the functions of its workers; each
+/* Serve as the template until the pool hangs up. `tables`, ended by NULL, hold the functions of its workers. Each
  * table ends with an entry without a name. */
 int template_serve(char **argv, const struct function *const *tables);
 
-/* A worker: runs calls that come in by CHANNEL; one, or until its end-of-file. Does not return. */
+/* Serve as a worker: run the calls that CHANNEL brings, one or until its end-of-file. Does not return. */
 _Noreturn void worker_serve(int isolation, const char *directory, const struct function *const *tables);
 
-/* A line of /proc/self/status that counts kB. */
+/* Return the value of a line of /proc/self/status that counts kB. */
 uint64_t status_kb(const char *name);
 
 #endif

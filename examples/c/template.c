@@ -25,8 +25,8 @@ struct template
 {
     char **argv;
     const struct function *const *tables;
-    struct worker *workers, *left; /* those that live; and those that ended, and left orphans */
-    struct setup setup;
+    struct worker *workers, *left; /* living workers; dead ones whose orphans are not swept yet */
+    struct pinfold_frame_setup setup;
     char directory[4096];
 };
 
@@ -38,8 +38,8 @@ static struct worker **find(struct template *template, pid_t pid)
     return at;
 }
 
-/* Kills the children that are no workers: a worker is a subreaper, and when it dies, what it started falls to us.
- * How many there are, dead ones that nobody has reaped included. */
+/* Kill the children that are not workers. A worker is a subreaper, so when it dies, this process inherits what it
+ * started. Return how many there are, zombies included. */
 static int kill_orphans(struct template *template)
 {
     FILE *list = fopen("/proc/thread-self/children", "re");
@@ -70,27 +70,28 @@ static void reap(struct template *template)
         if (!worker)
             continue;
         *at = worker->next;
-        struct exited exited = {
+        struct pinfold_frame_exited exited = {
             .status = status,
             .user_us = microseconds(usage.ru_utime),
             .sys_us = microseconds(usage.ru_stime),
             .peak_kb = (uint64_t)usage.ru_maxrss,
         };
         if (kill_orphans(template) > 0) {
-            exited.flags = EXITED_ORPHANS;
+            exited.flags = PINFOLD_EXITED_ORPHANS;
             worker->next = template->left;
             template->left = worker;
         }
-        frame_send(CONTROL, EXITED, worker->number, &exited, sizeof(exited), NULL, 0, NULL, 0);
+        frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_EXITED, worker->number, &exited, sizeof(exited), NULL, 0,
+                   NULL, 0);
         if (worker != template->left)
             free(worker);
     }
-    /* What an orphan had started falls to us when that dies, so this looks until none is left. Whose they were is not
-     * known here: one that takes long to die holds up the others' news. */
+    /* This process inherits the children of an orphan when that dies, so it looks until none is left. It does not
+     * know the worker that an orphan belonged to: one that is slow to die delays the SWEPT of other workers. */
     if (template->left && kill_orphans(template) == 0) {
         for (struct worker *next; template->left; template->left = next) {
             next = template->left->next;
-            frame_send(CONTROL, SWEPT, template->left->number, NULL, 0, NULL, 0, NULL, 0);
+            frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_SWEPT, template->left->number, NULL, 0, NULL, 0, NULL, 0);
             free(template->left);
         }
     }
@@ -100,7 +101,7 @@ static _Noreturn void become_worker(struct template *template, const int *fds, p
 {
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (template->setup.flags & SETUP_PDEATHSIG) {
+    if (template->setup.flags & PINFOLD_SETUP_PDEATHSIG) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(0);
@@ -112,20 +113,20 @@ static _Noreturn void become_worker(struct template *template, const int *fds, p
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (template->setup.isolation != ISOLATION_SPAWN)
+    if (template->setup.isolation != PINFOLD_SPAWN)
         worker_serve((int)template->setup.isolation, template->directory, template->tables);
 
     char *const argv[] = {template->argv[0], "worker", template->directory, NULL};
     execv("/proc/self/exe", argv);
     const char *text = strerror(errno);
-    frame_send(CHANNEL, FAILED, 0, NULL, 0, text, strlen(text), NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_FAILED, 0, NULL, 0, text, strlen(text), NULL, 0);
     _exit(1);
 }
 
 static void start(struct template *template, uint64_t number, int *fds)
 {
-    struct started started = {.inherited_kb =
-                                  template->setup.isolation == ISOLATION_SPAWN ? 0 : status_kb("RssAnon:")};
+    struct pinfold_frame_started started = {
+        .inherited_kb = template->setup.isolation == PINFOLD_SPAWN ? 0 : status_kb("RssAnon:")};
     struct worker *worker = malloc(sizeof(*worker));
     pid_t self = getpid(), pid = worker ? fork() : -1;
     if (pid == 0)
@@ -137,17 +138,19 @@ static void start(struct template *template, uint64_t number, int *fds)
         started.pid = pid;
     } else {
         started.error = errno;
-        if (pid > 0) /* it falls among the orphans */
+        if (pid > 0) /* reap() sees it as an orphan */
             kill(pid, SIGKILL);
         free(worker);
     }
-    frame_send(CONTROL, STARTED, number, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
+    frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_STARTED, number, &started, sizeof(started), NULL, 0, &pidfd,
+               pidfd >= 0);
     if (pidfd >= 0)
         close(pidfd);
 }
 
-/* The pool or the guard is gone: so are we, after all that is below us. By _exit, since what exit() runs may stop this
- * process to look at it (LeakSanitizer), and hang if the SIGCONT of the guard's death comes in between. */
+/* Kill all descendants and exit, because the pool or the guard is gone. By _exit: a function that exit() runs may
+ * stop this process to look at it (LeakSanitizer), and hang if the SIGCONT of the guard's death comes in between.
+ */
 static _Noreturn void end(struct template *template)
 {
     template->workers = NULL;
@@ -159,13 +162,13 @@ static _Noreturn void end(struct template *template)
 
 int template_serve(char **argv, const struct function *const *tables)
 {
-    static struct template template; /* zeroed, and large */
+    static struct template template; /* static, because it is large */
     static struct frame frame;
     template.argv = argv;
     template.tables = tables;
     if (argv[1] && strcmp(argv[1], "worker") == 0) {
-        frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
-        worker_serve(ISOLATION_SPAWN, argv[2], tables);
+        frame_send(CHANNEL, PINFOLD_FRAME_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+        worker_serve(PINFOLD_SPAWN, argv[2], tables);
     }
 
     sigset_t child_died;
@@ -176,18 +179,18 @@ int template_serve(char **argv, const struct function *const *tables)
     int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 
-    size_t size = frame_receive(CONTROL, &frame, NULL, 0);
-    size_t path_at = sizeof(struct head) + sizeof(struct setup);
-    if (size <= path_at || frame.head.kind != SETUP || died < 0 || guard < 0)
+    size_t size = frame_receive(PINFOLD_CONTROL_FD, &frame, NULL, 0);
+    size_t path_at = sizeof(struct pinfold_frame_head) + sizeof(struct pinfold_frame_setup);
+    if (size <= path_at || frame.head.kind != PINFOLD_FRAME_SETUP || died < 0 || guard < 0)
         return 1;
     template.setup = frame.body.setup;
-    if (!(template.setup.flags & SETUP_SEALED)) /* else it is "": spills are memfds */
+    if (!(template.setup.flags & PINFOLD_SETUP_SEALED)) /* else "": spills are memfds */
         memcpy(template.directory, (const char *)&frame + path_at, size - path_at);
-    /* The guard armed this. From here on its death is seen in the loop, which sweeps before it ends. */
+    /* The guard armed this. From here on the loop sees its death, and sweeps before it ends. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);
-    frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_READY, 0, NULL, 0, NULL, 0, NULL, 0);
 
-    struct pollfd watched[] = {{CONTROL, POLLIN, 0}, {died, POLLIN, 0}, {guard, POLLIN, 0}};
+    struct pollfd watched[] = {{PINFOLD_CONTROL_FD, POLLIN, 0}, {died, POLLIN, 0}, {guard, POLLIN, 0}};
     while (!watched[2].revents) {
         if (poll(watched, 3, -1) < 0)
             continue;
@@ -198,9 +201,9 @@ int template_serve(char **argv, const struct function *const *tables)
         }
         if (watched[0].revents) {
             int fds[3];
-            if (frame_receive(CONTROL, &frame, fds, 3) == 0)
+            if (frame_receive(PINFOLD_CONTROL_FD, &frame, fds, 3) == 0)
                 break;
-            if (frame.head.kind == START)
+            if (frame.head.kind == PINFOLD_FRAME_START)
                 start(&template, frame.head.id, fds);
             for (int i = 0; i < 3; i++)
                 if (fds[i] >= 0)

@@ -5,7 +5,7 @@
 
 #define SLOT_MASK ((UINT64_C(1) << HANDLE_SLOT_BITS) - 1)
 
-static int grow(struct handle_table *table)
+static int handle_table_grow(struct handle_table *table)
 {
     uint32_t capacity = table->capacity ? table->capacity * 2 : 64;
     if (capacity > SLOT_MASK)
@@ -26,37 +26,37 @@ int handle_new(struct handle_table *table, void *object, uint64_t *ret_handle)
         at = table->free - 1;
         table->free = table->slots[at].next_free;
     } else {
-        int r = table->used < table->capacity ? 0 : grow(table);
+        int r = table->used < table->capacity ? 0 : handle_table_grow(table);
         if (r < 0)
             return r;
         at = table->used++;
     }
     struct handle_slot *slot = &table->slots[at];
     slot->object = object;
-    slot->generation++;
+    slot->uses++;
     table->n++;
-    *ret_handle = slot->generation << HANDLE_SLOT_BITS | at;
+    *ret_handle = slot->uses << HANDLE_SLOT_BITS | at;
     return 0;
 }
 
-static struct handle_slot *find(const struct handle_table *table, uint64_t handle)
+static struct handle_slot *handle_find(const struct handle_table *table, uint64_t handle)
 {
     uint64_t at = handle & SLOT_MASK;
     if (at >= table->used)
         return NULL;
     struct handle_slot *slot = &table->slots[at];
-    return slot->object && slot->generation == handle >> HANDLE_SLOT_BITS ? slot : NULL;
+    return slot->object && slot->uses == handle >> HANDLE_SLOT_BITS ? slot : NULL;
 }
 
 void *handle_get(const struct handle_table *table, uint64_t handle)
 {
-    struct handle_slot *slot = find(table, handle);
+    struct handle_slot *slot = handle_find(table, handle);
     return slot ? slot->object : NULL;
 }
 
 void handle_drop(struct handle_table *table, uint64_t handle)
 {
-    struct handle_slot *slot = find(table, handle);
+    struct handle_slot *slot = handle_find(table, handle);
     if (!slot)
         return;
     slot->object = NULL;

@@ -8,9 +8,9 @@
 #define HANDLE_BITS 61 /* a handle leaves the three highest bits free */
 
 struct handle_slot {
-    void *object;        /* NULL: free */
-    uint64_t generation; /* times that the slot was used */
-    uint32_t next_free;  /* counted from 1; 0: none */
+    void *object;       /* NULL: free */
+    uint64_t uses;      /* of the slot so far; part of its handles */
+    uint32_t next_free; /* counted from 1; 0: none */
 };
 
 struct handle_table {

@@ -6,14 +6,14 @@
 
 #include "base/util.h"
 
-#define MARK "\n[... %" PRIu64 " bytes left out ...]\n" /* the notice: stands where bytes were dropped */
-#define MARK_MOST 48u
+#define NOTICE "\n[... %" PRIu64 " bytes left out ...]\n" /* the notice: stands where bytes were dropped */
+#define NOTICE_MOST 48u
 
 /* The head is the first half of the limit; the ring for the tail has the size of the rest. If the notice may
  * not fit, only the head is kept. */
 static size_t head_size(const struct output *output)
 {
-    return output->limit < MARK_MOST ? output->limit : output->limit / 2;
+    return output->limit < NOTICE_MOST ? output->limit : output->limit / 2;
 }
 
 static size_t ring_size(const struct output *output)
@@ -22,7 +22,7 @@ static size_t ring_size(const struct output *output)
 }
 
 /* Return the index in `bytes` of byte `at` of the stream, if that byte was kept. */
-static size_t place_of(const struct output *output, uint64_t at)
+static size_t index_of(const struct output *output, uint64_t at)
 {
     const size_t head = head_size(output);
     return at < head ? (size_t)at : head + (size_t)((at - head) % ring_size(output));
@@ -34,7 +34,7 @@ void output_reset(struct output *output, size_t limit)
     *output = (struct output){.limit = limit ? limit : 1};
 }
 
-static bool grow(struct output *output, size_t wanted)
+static bool output_grow(struct output *output, size_t wanted)
 {
     const size_t most = head_size(output) + ring_size(output);
     if (wanted > most)
@@ -58,7 +58,7 @@ void output_add(struct output *output, const char *bytes, size_t n)
 {
     const size_t head = head_size(output), ring = ring_size(output);
     uint64_t end = output->total + n;
-    if (!grow(output, end < SIZE_MAX ? (size_t)end : SIZE_MAX)) {
+    if (!output_grow(output, end < SIZE_MAX ? (size_t)end : SIZE_MAX)) {
         /* From here on, keep only as much as was already allocated. If nothing was, record only that bytes were
          * dropped. */
         output->limit = output->capacity ? output->capacity : 1;
@@ -74,7 +74,7 @@ void output_add(struct output *output, const char *bytes, size_t n)
         n = ring;
     }
     while (n > 0) {
-        size_t at = place_of(output, output->total);
+        size_t at = index_of(output, output->total);
         size_t room = (at < head ? head : head + ring) - at;
         size_t step = n < room ? n : room;
         memcpy(output->bytes + at, bytes, step);
@@ -90,7 +90,7 @@ bool output_ends_with(const struct output *output, const char *bytes, size_t n)
     if (n > output->total || !output->bytes)
         return false;
     for (size_t i = 1; i <= n && (output->total <= head + ring || i <= ring); i++)
-        if (output->bytes[place_of(output, output->total - i)] != bytes[n - i])
+        if (output->bytes[index_of(output, output->total - i)] != bytes[n - i])
             return false;
     return true;
 }
@@ -112,7 +112,7 @@ int output_read(struct output *output, int pipe, size_t most)
 
 static unsigned char byte_of(const struct output *output, uint64_t at)
 {
-    return (unsigned char)output->bytes[place_of(output, at)];
+    return (unsigned char)output->bytes[index_of(output, at)];
 }
 
 static bool continues(unsigned char byte)
@@ -155,8 +155,9 @@ static size_t whole_tail(const struct output *output, size_t size)
 /* Write what fits of the head and the tail with the notice between them, or the head alone. Return the size. */
 static size_t splice(const struct output *output, char *to)
 {
-    char mark[MARK_MOST + 1];
-    size_t taken = (size_t)snprintf(mark, sizeof(mark), MARK, output->total); /* the final number is not longer */
+    char notice[NOTICE_MOST + 1];
+    /* The final number is not longer. */
+    size_t taken = (size_t)snprintf(notice, sizeof(notice), NOTICE, output->total);
     if (taken > output->limit) {
         size_t head = whole_head(output, output->limit);
         memcpy(to, output->bytes, head);
@@ -166,11 +167,11 @@ static size_t splice(const struct output *output, char *to)
     size_t head = whole_head(output, room / 2);
     size_t tail = whole_tail(output, room - room / 2);
     memcpy(to, output->bytes, head);
-    int written = snprintf(mark, sizeof(mark), MARK, output->total - head - tail);
+    int written = snprintf(notice, sizeof(notice), NOTICE, output->total - head - tail);
     size_t used = head + (size_t)written;
-    memcpy(to + head, mark, (size_t)written);
+    memcpy(to + head, notice, (size_t)written);
     for (uint64_t at = output->total - tail; at < output->total; at++)
-        to[used++] = output->bytes[place_of(output, at)];
+        to[used++] = output->bytes[index_of(output, at)];
     return used;
 }
 

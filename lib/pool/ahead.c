@@ -19,7 +19,7 @@ int ahead_open(struct pinfold_pool *pool, struct worker *worker)
     if (getsockopt(worker->peer, SOL_SOCKET, SO_SNDBUF, &worker->ahead.room, &(socklen_t){sizeof(uint32_t)}) < 0)
         return -errno;
     int r = slate_make(&worker->ahead.slate, &fd);
-    return r < 0 ? r : frame_send(worker->peer, FRAME_SLATE, 0, NULL, NULL, 0, &fd, 1);
+    return r < 0 ? r : frame_send(worker->peer, PINFOLD_FRAME_SLATE, 0, NULL, NULL, 0, &fd, 1);
 }
 
 void ahead_close(struct worker *worker)
@@ -114,7 +114,7 @@ static bool has_room(const struct worker *worker, const struct call *call)
 {
     int unread;
     return ioctl(worker->peer, SIOCOUTQ, &unread) == 0 &&
-           (uint64_t)unread + 2 * (call->payload_size + PAYLOAD_INLINE_MAX) + 4096 < worker->ahead.room;
+           (uint64_t)unread + 2 * (call->payload_size + PINFOLD_PAYLOAD_INLINE_MAX) + 4096 < worker->ahead.room;
 }
 
 static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call *call)
@@ -126,7 +126,7 @@ static bool offer(struct pinfold_pool *pool, struct worker *worker, struct call 
         (most && worker->calls + 1 + ahead->n >= most) || !has_room(worker, call) ||
         !slate_offer(ahead->slate, &call->turn))
         return false;
-    if (worker_send(worker, call, CALL_OFFERED) < 0) {
+    if (worker_send(worker, call, PINFOLD_CALL_OFFERED) < 0) {
         slate_retract(ahead->slate);
         return false;
     }

@@ -21,20 +21,20 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define AHEAD_DEPTH 8u /* most calls ahead at one worker; less than SLATE_TURNS */
+#define AHEAD_DEPTH 8u /* most calls ahead at one worker; less than PINFOLD_SLATE_TURNS */
 #define AHEAD_MOST 64u /* most in a pool */
 #define AHEAD_QUICK_NS (1 * INT64_C(1000000))
 
 struct call;
 struct pinfold_pool;
-struct slate;
+struct pinfold_slate;
 struct worker;
 
 TAILQ_HEAD(call_list, call);
 
-struct ahead {              /* part of struct worker */
-    struct slate *slate;    /* NULL: the worker gets no calls ahead */
-    struct call_list calls; /* in the order of their turns */
+struct ahead {                   /* part of struct worker */
+    struct pinfold_slate *slate; /* NULL: the worker gets no calls ahead */
+    struct call_list calls;      /* in the order of their turns */
     uint32_t n;
     uint32_t room; /* bytes of its socket buffer, as the kernel counts them */
     TAILQ_ENTRY(worker) loaded, hungry;

@@ -196,7 +196,7 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     int r = payload_size(asked->segments, asked->n_segments, &call->payload_size);
     if (r < 0) {
         error_errno(error, r, "a request of %u segments cannot be laid out", asked->n_segments);
-    } else if (call->payload_size > PAYLOAD_INLINE_MAX) {
+    } else if (call->payload_size > PINFOLD_PAYLOAD_INLINE_MAX) {
         struct rlimit most; /* a write past it would raise SIGXFSZ and kill the caller */
         if (getrlimit(RLIMIT_FSIZE, &most) == 0 && call->payload_size > most.rlim_cur)
             r = error_errno(error, -EFBIG,
@@ -259,8 +259,12 @@ void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t p
 {
     pinfold_metrics *metrics = &call->result->public.metrics;
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
-    metrics->user_ns = (int64_t)(user_us * 1000);
-    metrics->sys_ns = (int64_t)(sys_us * 1000);
+    const int64_t user_ns = (int64_t)(user_us * 1000), sys_ns = (int64_t)(sys_us * 1000);
+    /* An earlier look may have seen more: children of which nobody was told any more. */
+    if (user_ns + sys_ns > metrics->user_ns + metrics->sys_ns) {
+        metrics->user_ns = user_ns;
+        metrics->sys_ns = sys_ns;
+    }
     if (peak_kb > inherited_kb)
         peak_kb -= inherited_kb;
     if (peak_kb > metrics->peak_rss_kb)
@@ -347,28 +351,28 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     }
     int64_t now = now_ns();
     struct result *result = call->result;
-    pinfold_result *public = &result->public;
-    public->call_id = call->id;
-    public->tag = call->tag;
-    public->outcome = call->outcome;
-    public->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
+    pinfold_result *seen = &result->public;
+    seen->call_id = call->id;
+    seen->tag = call->tag;
+    seen->outcome = call->outcome;
+    seen->metrics.finished_at_ns = clock_ns(CLOCK_REALTIME);
     if (call->started) {
-        public->flags |= PINFOLD_HAS_METRICS;
-        public->metrics.queue_ns = call->started - call->submitted;
-        public->metrics.wall_ns = now - call->started;
-        public->metrics.started_at_ns = public->metrics.finished_at_ns - public->metrics.wall_ns;
+        seen->flags |= PINFOLD_HAS_METRICS;
+        seen->metrics.queue_ns = call->started - call->submitted;
+        seen->metrics.wall_ns = now - call->started;
+        seen->metrics.started_at_ns = seen->metrics.finished_at_ns - seen->metrics.wall_ns;
     } else {
-        public->metrics.queue_ns = now - call->submitted;
+        seen->metrics.queue_ns = now - call->submitted;
     }
     if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
-    public->n_segments = 0; /* drop a value that came too late */
-    public->reason = call->outcome == PINFOLD_OK ? ""
-                     : result->reason            ? result->reason
-                                                 : "there was no memory to say why";
-    public->stack = result->stack ? result->stack : "";
-    public->note = result->note ? result->note : "";
-    public->out = result->out ? result->out : "";
-    public->err = result->err ? result->err : "";
+        seen->n_segments = 0; /* drop a value that came too late */
+    seen->reason = call->outcome == PINFOLD_OK ? ""
+                   : result->reason            ? result->reason
+                                               : "there was no memory to say why";
+    seen->stack = result->stack ? result->stack : "";
+    seen->note = result->note ? result->note : "";
+    seen->out = result->out ? result->out : "";
+    seen->err = result->err ? result->err : "";
     pool->outcomes[call->outcome]++;
     if (call->queue)
         queue_push(call->queue, call);
@@ -389,6 +393,7 @@ void call_sample(struct pinfold_pool *pool, struct call *call)
     const int64_t now = now_ns();
     if (pidfd_ended(worker->pidfd)) /* its pid may be another process's then; its exit is about to be reported */
         return;
+    call_usage(call, 0, 0, use.below_peak_kb);
     switch (hit) {
     case LIMIT_NONE: {
         /* A tree that takes long to examine delays everything else, so examine it less often. */
@@ -486,7 +491,7 @@ static bool takes_more(const struct call *call)
 static void note_usage(struct call *call)
 {
     struct usage usage;
-    if (!call->answered && worker_usage(call->worker, &usage))
+    if (!call->answered && worker_usage(call->worker, true, &usage))
         call_usage_total(call, usage.user_us, usage.sys_us, usage.peak_kb);
 }
 

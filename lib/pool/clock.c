@@ -22,7 +22,7 @@ static bool is_open(const struct pinfold_pool *pool)
     return pool->serving && pool->serving->state == TEMPLATE_SERVING && pool->serving->open;
 }
 
-static void run(struct clocks *clocks, int64_t now)
+static void clocks_run(struct clocks *clocks, int64_t now)
 {
     if (clocks->left_ns)
         clocks->deadline = time_add(now, clocks->left_ns);
@@ -59,7 +59,7 @@ void clock_wait(struct pinfold_pool *pool, struct call *call)
     const int64_t now = now_ns();
     call->clocks.begun = 0;
     if (is_open(pool))
-        run(&call->clocks, now);
+        clocks_run(&call->clocks, now);
     else
         stand_still(&call->clocks, now);
     set_timer(pool, call, now);
@@ -87,7 +87,7 @@ static void clock_look(struct call *call, int64_t now)
 void clock_handed(struct pinfold_pool *pool, struct call *call)
 {
     const int64_t now = call->started;
-    run(&call->clocks, now);
+    clocks_run(&call->clocks, now);
     if (call->offered)
         clock_look(call, now);
     set_timer(pool, call, now);

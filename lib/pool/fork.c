@@ -23,23 +23,23 @@ static void pools_lock(void)
 {
     struct pinfold_pool *pool;
     pthread_mutex_lock(&lock);
-    LIST_FOREACH (pool, &pools, held)
+    LIST_FOREACH (pool, &pools, fork_link)
         pthread_mutex_lock(&pool->lock);
 }
 
 static void pools_unlock(void)
 {
     struct pinfold_pool *pool;
-    LIST_FOREACH (pool, &pools, held)
+    LIST_FOREACH (pool, &pools, fork_link)
         pthread_mutex_unlock(&pool->lock);
     pthread_mutex_unlock(&lock);
 }
 
-static void pools_let_go(void)
+static void pools_close_copies(void)
 {
     struct pinfold_pool *pool;
-    LIST_FOREACH (pool, &pools, held)
-        pool_let_go(pool);
+    LIST_FOREACH (pool, &pools, fork_link)
+        pool_close_copies(pool);
     pools_unlock();
 }
 
@@ -47,7 +47,7 @@ static int registered; /* negative errno of the registration, or 0 */
 
 static void register_handlers(void)
 {
-    registered = -pthread_atfork(pools_lock, pools_unlock, pools_let_go);
+    registered = -pthread_atfork(pools_lock, pools_unlock, pools_close_copies);
 }
 
 int fork_hold(struct pinfold_pool *pool)
@@ -55,7 +55,7 @@ int fork_hold(struct pinfold_pool *pool)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, register_handlers);
     pthread_mutex_lock(&lock);
-    LIST_INSERT_HEAD(&pools, pool, held);
+    LIST_INSERT_HEAD(&pools, pool, fork_link);
     pthread_mutex_unlock(&lock);
     return registered;
 }
@@ -63,6 +63,6 @@ int fork_hold(struct pinfold_pool *pool)
 void fork_drop(struct pinfold_pool *pool)
 {
     pthread_mutex_lock(&lock);
-    LIST_REMOVE(pool, held);
+    LIST_REMOVE(pool, fork_link);
     pthread_mutex_unlock(&lock);
 }

@@ -1,6 +1,7 @@
 /* memory.c - measure the memory of a pool's processes on request: the kernel walks all of it. */
 #include <unistd.h>
 
+#include "base/sized.h"
 #include "base/util.h"
 #include "pool/pool.h"
 #include "process/usage.h"
@@ -25,7 +26,7 @@ static int list_processes(struct pinfold_pool *pool, pid_t **ret_pids, size_t *r
 
 int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory)
 {
-    if (ret_memory->size != sizeof(*ret_memory))
+    if (sized_check(&ret_memory->size, SIZED_UP_TO(pinfold_memory, workers), sizeof(*ret_memory)) < 0)
         return -EINVAL;
     if (pool->owner != getpid())
         return -ECHILD;
@@ -34,7 +35,7 @@ int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory)
     int r = list_processes(pool, &pids, &n);
     if (r < 0)
         return r;
-    pinfold_memory memory = {.size = sizeof(memory)};
+    pinfold_memory memory = {.workers = 0};
     uint64_t pss_kb, private_kb;
     for (size_t i = 0; i + 1 < n; i++) {
         if (usage_read_memory(pids[i], &pss_kb, &private_kb) < 0)
@@ -47,6 +48,6 @@ int pinfold_pool_memory(pinfold_pool *pool, pinfold_memory *ret_memory)
     }
     if (pids[n - 1] && usage_read_memory(pids[n - 1], &pss_kb, &private_kb) == 0)
         memory.pss_kb += pss_kb;
-    *ret_memory = memory;
+    sized_write(&ret_memory->size, &memory);
     return 0;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "base/util.h"
 #include "pool/fork.h"
 #include "pool/pool.h"
@@ -255,14 +256,22 @@ char **pool_copy_strings(const char *const *strings)
     return copy;
 }
 
+static int read_config(const pinfold_config *from, pinfold_config *ret_config, pinfold_error *error)
+{
+    const size_t least = SIZED_UP_TO(pinfold_config, namespaces);
+    if (sized_check(&from->size, least, sizeof(*from)) < 0)
+        return error_set(error, -EINVAL,
+                         "config.size is %zu, but this library knows pinfold_configs of %zu .. %zu bytes",
+                         from->size, least, sizeof(*from));
+    sized_read(ret_config, sizeof(*ret_config), &from->size);
+    return 0;
+}
+
 static int check_config(const pinfold_config *config, pinfold_error *error)
 {
-    if (config->size != sizeof(*config))
-        return error_set(error, -EINVAL, "config.size is %zu, but this library's pinfold_config has %zu bytes",
-                         config->size, sizeof(*config));
     if (!config->argv || !config->argv[0] || config->argv[0][0] != '/')
         return error_set(error, -EINVAL, "config.argv[0] must be the absolute path of the template's command");
-    if (!config->spill_dir || !config->spill_dir[0] || strlen(config->spill_dir) >= 4096)
+    if (!config->spill_dir || !config->spill_dir[0] || strlen(config->spill_dir) > PINFOLD_SETUP_PATH_MAX)
         return error_set(error, -EINVAL, "config.spill_dir must name a directory in at most 4095 bytes");
     if (config->isolation > PINFOLD_SPAWN)
         return error_set(error, -EINVAL, "config.isolation is %u, which is no pinfold_isolation",
@@ -357,9 +366,13 @@ static void free_pool(struct pinfold_pool *pool)
     free(pool);
 }
 
-int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pinfold_error *error)
+int pinfold_pool_open(const pinfold_config *asked, pinfold_pool **ret_pool, pinfold_error *error)
 {
-    int r = check_config(config, error);
+    pinfold_config whole;
+    const pinfold_config *config = &whole;
+    int r = read_config(asked, &whole, error);
+    if (r == 0)
+        r = check_config(config, error);
     if (r < 0)
         return r;
     struct pinfold_pool *pool = calloc(1, sizeof(*pool));
@@ -417,7 +430,7 @@ int pinfold_pool_open(const pinfold_config *config, pinfold_pool **ret_pool, pin
     return 0;
 }
 
-void pool_let_go(struct pinfold_pool *pool)
+void pool_close_copies(struct pinfold_pool *pool)
 {
     /* The epoll instance must go first: it is shared with the other process, and closing the rest would end its
      * watches. */
@@ -431,7 +444,7 @@ void pool_let_go(struct pinfold_pool *pool)
     uint32_t at = 0;
     for (struct call *call; (call = handle_each(&pool->calls, &at));)
         close_fd(&call->spill);
-    template_let_go_all(pool);
+    template_close_copies(pool);
 }
 
 void pool_ready(struct pinfold_pool *pool, bool known)
@@ -510,7 +523,7 @@ void pinfold_pool_close(pinfold_pool *pool)
     if (!pool)
         return;
     if (pool->owner != getpid()) {
-        pool_let_go(pool); /* the fork handler did so, unless _Fork(3) was used */
+        pool_close_copies(pool); /* the fork handler did so, unless _Fork(3) was used */
         template_abandon_all(pool);
     } else if (pool->reactor_runs) {
         pinfold_pool_shutdown(pool);
@@ -522,13 +535,21 @@ void pinfold_pool_close(pinfold_pool *pool)
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
 
+static int read_call(const pinfold_call *from, pinfold_call *ret_call, pinfold_error *error)
+{
+    const size_t least = SIZED_UP_TO(pinfold_call, result_bytes);
+    if (sized_check(&from->size, least, sizeof(*from)) < 0)
+        return error_set(error, -EINVAL,
+                         "call.size is %zu, but this library knows pinfold_calls of %zu .. %zu bytes", from->size,
+                         least, sizeof(*from));
+    sized_read(ret_call, sizeof(*ret_call), &from->size);
+    return 0;
+}
+
 static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfold_error *error)
 {
-    if (asked->size != sizeof(*asked))
-        return error_set(error, -EINVAL, "call.size is %zu, but this library's pinfold_call has %zu bytes",
-                         asked->size, sizeof(*asked));
-    if (!asked->segments || asked->n_segments < 1 || asked->n_segments > PAYLOAD_SEGMENTS_MAX)
-        return error_set(error, -EINVAL, "a call has 1 .. %u segments, not %u", PAYLOAD_SEGMENTS_MAX,
+    if (!asked->segments || asked->n_segments < 1 || asked->n_segments > PINFOLD_PAYLOAD_SEGMENTS_MAX)
+        return error_set(error, -EINVAL, "a call has 1 .. %u segments, not %u", PINFOLD_PAYLOAD_SEGMENTS_MAX,
                          asked->n_segments);
     if (asked->queue && asked->queue->pool != pool)
         return error_set(error, -EINVAL, "call.queue belongs to another pool");
@@ -553,7 +574,7 @@ static bool is_full(const struct pinfold_pool *pool)
 }
 
 /* Enter the call into the pool: hand it to an idle worker, or let it wait. */
-static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
+static int pool_enter(struct pinfold_pool *pool, struct call *call, pinfold_error *error)
 {
     if (pool->closing)
         return error_set(error, -ESHUTDOWN, "the pool is closed");
@@ -580,7 +601,7 @@ static int enter(struct pinfold_pool *pool, struct call *call, pinfold_error *er
 static bool is_large(const pinfold_call *asked)
 {
     uint64_t size;
-    return payload_size(asked->segments, asked->n_segments, &size) < 0 || size > PAYLOAD_INLINE_MAX;
+    return payload_size(asked->segments, asked->n_segments, &size) < 0 || size > PINFOLD_PAYLOAD_INLINE_MAX;
 }
 
 static int lock_within(struct pinfold_pool *pool, int64_t patience_ns)
@@ -591,12 +612,16 @@ static int lock_within(struct pinfold_pool *pool, int64_t patience_ns)
     return pthread_mutex_clocklock(&pool->lock, CLOCK_MONOTONIC, &until) ? -EBUSY : 0;
 }
 
-static int submit(pinfold_pool *pool, const pinfold_call *asked, int64_t patience_ns, uint64_t *ret_id,
+static int submit(pinfold_pool *pool, const pinfold_call *from, int64_t patience_ns, uint64_t *ret_id,
                   pinfold_error *error)
 {
     if (pool->owner != getpid())
         return error_set(error, -ECHILD, "the pool belongs to another process");
-    int r = check_call(pool, asked, error);
+    pinfold_call whole;
+    const pinfold_call *asked = &whole;
+    int r = read_call(from, &whole, error);
+    if (r == 0)
+        r = check_call(pool, asked, error);
     if (r < 0)
         return r;
     if (patience_ns != PINFOLD_FOREVER && is_large(asked))
@@ -617,7 +642,7 @@ static int submit(pinfold_pool *pool, const pinfold_call *asked, int64_t patienc
         call_free(pool, call);
         return r;
     }
-    r = enter(pool, call, error);
+    r = pool_enter(pool, call, error);
     if (r == 0)
         *ret_id = call->id;
     else
@@ -652,13 +677,12 @@ int pinfold_pool_cancel(pinfold_pool *pool, uint64_t id)
 
 int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats)
 {
-    if (ret_stats->size != sizeof(*ret_stats))
+    if (sized_check(&ret_stats->size, SIZED_UP_TO(pinfold_stats, spill_in_memory), sizeof(*ret_stats)) < 0)
         return -EINVAL;
     if (pool->owner != getpid())
         return -ECHILD;
     pthread_mutex_lock(&pool->lock);
     pinfold_stats stats = {
-        .size = sizeof(stats),
         .submitted = pool->submitted,
         .workers_started = pool->workers_started,
         .templates_started = pool->templates_started,
@@ -675,6 +699,6 @@ int pinfold_pool_stats(pinfold_pool *pool, pinfold_stats *ret_stats)
     memcpy(stats.outcomes, pool->outcomes, sizeof(pool->outcomes));
     snprintf(stats.spill_kind, sizeof(stats.spill_kind), "%s", spill_kind_name(pool->spills.kind));
     pthread_mutex_unlock(&pool->lock);
-    *ret_stats = stats;
+    sized_write(&ret_stats->size, &stats);
     return 0;
 }

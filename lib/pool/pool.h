@@ -63,8 +63,8 @@ struct config { /* the pool's own copy of pinfold_config */
 struct pinfold_pool {
     uint32_t processors; /* of the machine */
     uint64_t memory_kb;
-    pid_t owner;                   /* the process that opened it; its forks must not use the pool */
-    LIST_ENTRY(pinfold_pool) held; /* by fork.c */
+    pid_t owner;                        /* the process that opened it; its forks must not use the pool */
+    LIST_ENTRY(pinfold_pool) fork_link; /* by fork.c */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     pthread_t reactor;
@@ -117,7 +117,7 @@ struct pinfold_pool {
     bool closed;  /* the reactor has ended, and `ended` was signalled */
 
     uint64_t submitted, outcomes[PINFOLD_OUTCOMES], workers_started, templates_started;
-    _Alignas(8) uint8_t buffer[FRAME_MAX]; /* for one received frame at a time */
+    _Alignas(8) uint8_t buffer[PINFOLD_FRAME_MAX]; /* for one received frame at a time */
 };
 
 /* reactor.c */
@@ -181,7 +181,7 @@ bool pool_distrusts(const struct pinfold_pool *pool);   /* PINFOLD_DISTRUST, and
 bool pool_wants_seals(const struct pinfold_pool *pool); /* PINFOLD_DISTRUST: spilled results are sealed memfds */
 /* In a fork of the process that opened the pool, close all descriptors of the copy. Does only what is allowed
  * in the child of a fork (signal-safety(7)). */
-void pool_let_go(struct pinfold_pool *pool);
+void pool_close_copies(struct pinfold_pool *pool);
 /* Make `ready` readable if it is known whether a template serves: it does, could not start, or never will. */
 void pool_ready(struct pinfold_pool *pool, bool known);
 

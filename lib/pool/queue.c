@@ -95,7 +95,7 @@ static pinfold_result *queue_take_result(struct pinfold_queue *queue, struct cal
     return result;
 }
 
-static int next(struct pinfold_queue *queue, pinfold_result **ret_result)
+static int queue_next(struct pinfold_queue *queue, pinfold_result **ret_result)
 {
     struct pinfold_pool *pool = queue->pool;
     if (pool->owner != getpid())
@@ -113,7 +113,7 @@ static int next(struct pinfold_queue *queue, pinfold_result **ret_result)
 
 int pinfold_queue_next(pinfold_queue *queue, pinfold_result **ret_result)
 {
-    int r = next(queue, ret_result);
+    int r = queue_next(queue, ret_result);
     return r == -ESHUTDOWN ? -EAGAIN : r;
 }
 
@@ -126,7 +126,7 @@ int pinfold_queue_wait(pinfold_queue *queue, int64_t timeout_ns, pinfold_result 
 {
     int64_t until = time_add(now_ns(), timeout_ns > 0 ? timeout_ns : 0);
     for (;;) {
-        int r = next(queue, ret_result);
+        int r = queue_next(queue, ret_result);
         if (r != -EAGAIN)
             return r;
         int64_t left = until - now_ns();
@@ -184,12 +184,12 @@ int pinfold_pool_wait(pinfold_pool *pool, uint64_t id, int64_t timeout_ns, pinfo
 
 int pinfold_pool_notify_fd(pinfold_pool *pool)
 {
-    return pool->queue.notify;
+    return pinfold_queue_fd(&pool->queue);
 }
 
 int pinfold_queue_fd(pinfold_queue *queue)
 {
-    return queue->notify;
+    return queue->pool->owner == getpid() ? queue->notify : -ECHILD;
 }
 
 int pinfold_queue_open(pinfold_pool *pool, pinfold_queue **ret_queue)

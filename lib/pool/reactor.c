@@ -166,7 +166,7 @@ static void events_take(struct pinfold_pool *pool, const struct epoll_event *eve
     pool->called = false;
 }
 
-static void *run(void *data)
+static void *reactor_run(void *data)
 {
     struct pinfold_pool *pool = data;
     for (bool ended = false; !ended;) {
@@ -240,7 +240,7 @@ int reactor_start(struct pinfold_pool *pool, pinfold_error *error)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&pool->reactor, &attributes, run, pool);
+    r = pthread_create(&pool->reactor, &attributes, reactor_run, pool);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (r)

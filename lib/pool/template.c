@@ -88,13 +88,13 @@ static int spawn_guard(const struct config *config, char **command, uint64_t mar
 
 static int send_setup(const struct pinfold_pool *pool, int control)
 {
-    struct frame_setup setup = {
+    struct pinfold_frame_setup setup = {
         .isolation = pool->config.isolation,
-        .flags = (pool->config.flags & PINFOLD_NO_PDEATHSIG ? 0 : SETUP_PDEATHSIG) |
-                 (pool_wants_seals(pool) ? SETUP_SEALED : 0),
+        .flags = (pool->config.flags & PINFOLD_NO_PDEATHSIG ? 0 : PINFOLD_SETUP_PDEATHSIG) |
+                 (pool_wants_seals(pool) ? PINFOLD_SETUP_SEALED : 0),
     };
     struct iovec path = {pool->config.spill_dir, strlen(pool->config.spill_dir)};
-    return frame_send(control, FRAME_SETUP, 0, &setup, &path, 1, NULL, 0);
+    return frame_send(control, PINFOLD_FRAME_SETUP, 0, &setup, &path, 1, NULL, 0);
 }
 
 /* Make the sockets and the pipe, start the guard on their far ends, and keep the near ones. */
@@ -309,7 +309,7 @@ static void take_exited(struct pinfold_pool *pool, const struct frame *frame)
 {
     struct worker *worker = handle_get(&pool->workers, frame->head.id);
     /* Copy it: the worker's last frames are about to be received into the same buffer. */
-    struct frame_exited report = *(const struct frame_exited *)frame->body;
+    struct pinfold_frame_exited report = *(const struct pinfold_frame_exited *)frame->body;
     if (worker)
         worker_exited(pool, worker, &report);
 }
@@ -343,7 +343,7 @@ static void take_template(struct pinfold_pool *pool, struct template *template, 
 {
     if (template->pid || template->pidfd >= 0)
         return;
-    template->pid = ((const struct frame_template *)frame->body)->pid;
+    template->pid = ((const struct pinfold_frame_template *)frame->body)->pid;
     template->pidfd = TAKE_FD(frame->fds[0]);
     if (template_watch_fd(pool, template, template->pidfd, SOURCE_OTHER) < 0)
         close_fd(&template->pidfd); /* its socket's end-of-file reports the same a little later */
@@ -375,23 +375,23 @@ static int take_frame(struct pinfold_pool *pool, struct template *template, int 
     if (r <= 0 && r != -EMFILE) /* a frame is still useful without its pidfd */
         return r;
     switch (frame.head.kind) {
-    case FRAME_TEMPLATE:
+    case PINFOLD_FRAME_TEMPLATE:
         take_template(pool, template, &frame);
         break;
-    case FRAME_READY:
+    case PINFOLD_FRAME_READY:
         template->ready = true;
         template_serve(pool, template);
         break;
-    case FRAME_FAILED:
+    case PINFOLD_FRAME_FAILED:
         template_end(pool, template, (const char *)frame.tail, frame.tail_size);
         break;
-    case FRAME_STARTED:
+    case PINFOLD_FRAME_STARTED:
         take_started(pool, &frame);
         break;
-    case FRAME_EXITED:
+    case PINFOLD_FRAME_EXITED:
         take_exited(pool, &frame);
         break;
-    case FRAME_SWEPT:
+    case PINFOLD_FRAME_SWEPT:
         take_swept(pool, template, frame.head.id);
         break;
     default:
@@ -432,7 +432,7 @@ void template_receive(struct pinfold_pool *pool, struct template *template, int 
 void template_close(const struct template *template, int *fd)
 {
     if (*fd >= 0 && template->lifeline >= 0) /* if the send fails, the last close happens here */
-        (void)frame_send(template->lifeline, FRAME_DROP, 0, NULL, NULL, 0, fd, 1);
+        (void)frame_send(template->lifeline, PINFOLD_FRAME_DROP, 0, NULL, NULL, 0, fd, 1);
     close_fd(fd);
 }
 
@@ -468,7 +468,7 @@ void template_due(struct pinfold_pool *pool, struct template *template)
 }
 
 /* Return whether it exited by itself. ECHILD: not our child, or the caller's own waitpid(-1) was faster. */
-static bool reap(int pidfd)
+static bool reap_pidfd(int pidfd)
 {
     siginfo_t end = {.si_code = 0};
     return waitid(P_PIDFD, (id_t)pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_code == CLD_EXITED;
@@ -497,7 +497,7 @@ void template_look(struct pinfold_pool *pool, struct template *template)
 {
     template_drain(pool, template);
     if (template->guard_pidfd >= 0 && pidfd_ended(template->guard_pidfd)) {
-        template->swept = reap(template->guard_pidfd);
+        template->swept = reap_pidfd(template->guard_pidfd);
         reactor_close(pool, &template->guard_pidfd);
         take_last_words(pool, template);
     }
@@ -521,7 +521,7 @@ void template_ready(void *context, void *object, unsigned source)
         template_receive(pool, template, source == SOURCE_CONTROL ? template->control : template->lifeline);
 }
 
-void template_let_go_all(struct pinfold_pool *pool)
+void template_close_copies(struct pinfold_pool *pool)
 {
     uint32_t at = 0;
     for (struct worker *worker; (worker = handle_each(&pool->workers, &at));) {

@@ -98,7 +98,7 @@ void template_look(struct pinfold_pool *pool, struct template *template);
 
 /* In a fork of the process that opened the pool: close the copy's descriptors of templates and workers; free
  * them. */
-void template_let_go_all(struct pinfold_pool *pool);
+void template_close_copies(struct pinfold_pool *pool);
 void template_abandon_all(struct pinfold_pool *pool);
 
 #endif

@@ -96,12 +96,6 @@ const struct worker_step worker_life[WORKER_STATES][WORKER_EVENTS] =
 };
 static_assert(WORKER_STATES == 5 && WORKER_EVENTS == 8, "a new state or event wants its cells in the table");
 
-/* Return the signal that asks a worker for its stack; the runtime's handler sends it (docs/design.md). */
-static int ask_signal(void)
-{
-    return SIGRTMAX - 3;
-}
-
 static uint32_t *state_count(struct pinfold_pool *pool, uint8_t state)
 {
     switch (state) {
@@ -140,12 +134,16 @@ static void send_signal(const struct worker *worker, int signal)
 
 void worker_ask(const struct worker *worker)
 {
-    send_signal(worker, ask_signal());
+    send_signal(worker, PINFOLD_ASK_SIGNAL);
 }
 
-bool worker_usage(const struct worker *worker, struct usage *ret_usage)
+bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage)
 {
-    return usage_read(worker->pid, ret_usage) == 0 && ret_usage->peak_kb > 0 && !pidfd_ended(worker->pidfd);
+    if (usage_read(worker->pid, ret_usage) < 0 || ret_usage->peak_kb == 0)
+        return false;
+    if (tree)
+        limit_add_below(worker->pid, ret_usage);
+    return !pidfd_ended(worker->pidfd);
 }
 
 /* Close the peer. Closing it also closes descriptors in unread messages. */
@@ -248,7 +246,7 @@ static int open_pipe(int *ret_read, int *ret_write)
 static int open_printed(struct worker *worker)
 {
     int r = printed_make(&worker->printed);
-    return r < 0 ? r : frame_send(worker->peer, FRAME_PRINTED, 0, NULL, NULL, 0, &worker->printed, 1);
+    return r < 0 ? r : frame_send(worker->peer, PINFOLD_FRAME_PRINTED, 0, NULL, NULL, 0, &worker->printed, 1);
 }
 
 /* Make the worker's descriptors, watch ours and send the others to the template. */
@@ -275,10 +273,10 @@ static int connect_worker(struct pinfold_pool *pool, struct worker *worker)
         r = reactor_watch(pool, worker->pipes[WORKER_ERR], EPOLLIN, &pool->workers, SOURCE_ERR, worker->number);
     if (r < 0)
         return r;
-    struct frame_start start = {0};
+    struct pinfold_frame_start start = {0};
     memcpy(start.worker_id, worker->id, sizeof(start.worker_id));
     const int fds[] = {channel, out, err};
-    return frame_send(worker->template->control, FRAME_START, worker->number, &start, NULL, 0, fds, 3);
+    return frame_send(worker->template->control, PINFOLD_FRAME_START, worker->number, &start, NULL, 0, fds, 3);
 }
 
 static void timer_passed(void *pool, struct deadline *timer)
@@ -329,15 +327,15 @@ int worker_start(struct pinfold_pool *pool, struct template *template)
 int worker_send(struct worker *worker, const struct call *call, uint32_t flags)
 {
     const int n_fds = call->spill >= 0 ? 1 : 0;
-    struct frame_call body = {
+    struct pinfold_frame_call body = {
         .payload_size = call->payload_size,
         .result_max = call->result_bytes,
-        .flags = flags | (n_fds ? CALL_SPILLED : 0),
-        .slot = flags & CALL_OFFERED ? call->turn : worker->cpu_slot,
+        .flags = flags | (n_fds ? PINFOLD_CALL_SPILLED : 0),
+        .slot = flags & PINFOLD_CALL_OFFERED ? call->turn : worker->cpu_slot,
     };
     struct iovec tail = {call->payload, call->payload ? call->payload_size : 0};
-    return frame_send(worker->peer, FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0, &call->spill,
-                      n_fds);
+    return frame_send(worker->peer, PINFOLD_FRAME_CALL, call->id, &body, &tail, call->payload ? 1 : 0,
+                      &call->spill, n_fds);
 }
 
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call)
@@ -468,23 +466,24 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
         never_ready(pool, worker, what);
 }
 
-static uint32_t verdict_of(const struct call *call, const struct frame_result *body)
+static uint32_t verdict_of(const struct call *call, const struct pinfold_frame_result *body)
 {
-    static const uint8_t verdicts[RESULT_STATUSES] = {
-        [RESULT_OK] = PINFOLD_OK,
-        [RESULT_EXCEPTION] = PINFOLD_EXCEPTION,
-        [RESULT_BAD] = PINFOLD_BAD_RESULT,
-        [RESULT_TOO_LARGE] = PINFOLD_OUTPUT_LIMIT,
-        [RESULT_INTERNAL] = PINFOLD_INTERNAL,
+    static const uint8_t verdicts[PINFOLD_STATUSES] = {
+        [PINFOLD_STATUS_OK] = PINFOLD_OK,
+        [PINFOLD_STATUS_EXCEPTION] = PINFOLD_EXCEPTION,
+        [PINFOLD_STATUS_BAD] = PINFOLD_BAD_RESULT,
+        [PINFOLD_STATUS_TOO_LARGE] = PINFOLD_OUTPUT_LIMIT,
+        [PINFOLD_STATUS_INTERNAL] = PINFOLD_INTERNAL,
     };
-    if (call->result_bytes && body->payload_size > call->result_bytes && body->status == RESULT_OK)
+    if (call->result_bytes && body->payload_size > call->result_bytes && body->status == PINFOLD_STATUS_OK)
         return PINFOLD_OUTPUT_LIMIT;
     return verdicts[body->status];
 }
 
 /* Return whether the reported usage is possible: the time of all processors for the call's duration, and the
  * machine's memory. */
-static bool is_credible(const struct pinfold_pool *pool, const struct call *call, const struct frame_result *body)
+static bool is_credible(const struct pinfold_pool *pool, const struct call *call,
+                        const struct pinfold_frame_result *body)
 {
     const uint64_t wall_us = (uint64_t)(now_ns() - call->started) / 1000 + CREDIT_US;
     const uint64_t most_us = wall_us * pool->processors;
@@ -493,13 +492,16 @@ static bool is_credible(const struct pinfold_pool *pool, const struct call *call
 
 /* Take what the call used: from the kernel for boxed workers, from the worker's report otherwise. False: the
  * worker is dead or runs another program, and its exit will be reported. */
-static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, const struct frame_result *body)
+static bool take_usage(const struct pinfold_pool *pool, struct worker *worker,
+                       const struct pinfold_frame_result *body)
 {
     const bool credible = is_credible(pool, worker->call, body);
     const bool ahead = worker->ahead.n > 0; /* the worker's end would not be that of this call */
     const bool execs = pool->config.isolation == PINFOLD_SPAWN;
+    /* A worker that is used again is looked below only if it says that there is anything: to look takes time. */
+    const bool tree = body->flags & PINFOLD_RESULT_CHILDREN || !pool_reuses(pool);
     struct usage usage;
-    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, &usage) && (execs || !usage.execed)) {
+    if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, tree, &usage) && (execs || !usage.execed)) {
         call_usage_total(worker->call, usage.user_us, usage.sys_us, usage.peak_kb);
         if (pool_reuses(pool)) {
             worker->user_us = usage.user_us;
@@ -517,7 +519,7 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker, c
     return true;
 }
 
-/* Open the descriptor of a spill that the worker could not send. -ESRCH: the worker is dead. */
+/* Open the descriptor of a spill that the worker holds. -ESRCH: the worker is dead. */
 static int take_held(const struct worker *worker, struct frame *frame, pinfold_error *error)
 {
     int32_t number;
@@ -542,16 +544,16 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
                        second ? "it sent more than one result" : "it sent a result that nobody asked for");
         return;
     }
-    const struct frame_result *body = frame->body;
+    const struct pinfold_frame_result *body = frame->body;
     pinfold_error error;
     uint32_t verdict = verdict_of(call, body);
-    bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != RESULT_OK;
-    const bool held = body->flags & RESULT_HELD;
+    bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != PINFOLD_STATUS_OK;
+    const bool held = body->flags & PINFOLD_RESULT_HELD;
     int r = fits && held ? take_held(worker, frame, &error) : 0;
     if (r == -ESRCH) /* the template is about to report its exit */
         return;
     if (fits && r == 0)
-        r = result_payload(call->result, frame, held || pool_wants_seals(pool) ? NULL : &pool->spills, &error);
+        r = result_payload(call->result, frame, held ? NULL : &pool->spills, &error);
     else if (!fits) /* do not even look: a copy or a mapping would cost what the limit saves */
         call->result->public.metrics.result_bytes = body->payload_size;
     if (r < 0) {
@@ -578,16 +580,24 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     /* If the worker is dead already, its template is about to report that, and what only a death shows: the
      * peak of all that it executed. */
     worker->unmeasured = !measured;
-    worker->answer_flags = body->flags | (measured ? 0 : RESULT_CHILDREN);
+    worker->answer_flags = body->flags | (measured ? 0 : PINFOLD_RESULT_CHILDREN);
+}
+
+/* Tell the worker that the pool has the spill which the worker holds, and let it have its next call. */
+static void return_worker(struct pinfold_pool *pool, struct worker *worker)
+{
+    if (worker->answer_flags & PINFOLD_RESULT_HELD) /* a dead worker is reported soon */
+        (void)frame_send(worker->peer, PINFOLD_FRAME_TAKEN, 0, NULL, NULL, 0, NULL, 0);
+    worker_step(pool, worker, WORKER_RETURN);
 }
 
 /* Settle its result: nothing else was left in the channel. */
 static void receive_result(struct pinfold_pool *pool, struct worker *worker)
 {
     struct call *call = worker->call;
-    bool tree = worker->answer_flags & RESULT_CHILDREN;
+    bool tree = worker->answer_flags & PINFOLD_RESULT_CHILDREN;
     worker->answered = false;
-    worker->quiet = worker->answer_flags & RESULT_QUIET && !tree;
+    worker->quiet = worker->answer_flags & PINFOLD_RESULT_QUIET && !tree;
     worker->ahead.quick = worker->quiet && now_ns() - call->started < AHEAD_QUICK_NS;
     if (!worker->quiet) /* its slate is closed */
         ahead_recall(pool, worker);
@@ -596,7 +606,7 @@ static void receive_result(struct pinfold_pool *pool, struct worker *worker)
         return;
     if (!pool_reuses(pool))
         worker_retire(pool, worker, "call done");
-    else if (worker->answer_flags & RESULT_RETIRE)
+    else if (worker->answer_flags & PINFOLD_RESULT_RETIRE)
         worker_retire(pool, worker, "recycled: it asked for it");
     else if (pool->config.max_calls_per_worker && worker->calls >= pool->config.max_calls_per_worker)
         worker_retire(pool, worker, "recycled: %u calls", worker->calls);
@@ -605,7 +615,7 @@ static void receive_result(struct pinfold_pool *pool, struct worker *worker)
     else if (worker->peer < 0)
         worker_retire(pool, worker, "closed its channel");
     else
-        worker_step(pool, worker, WORKER_RETURN);
+        return_worker(pool, worker);
 }
 
 static void take_stack(struct pinfold_pool *pool, struct worker *worker, const struct frame *frame)
@@ -658,7 +668,8 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     const struct template *template = worker->template;
-    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0; /* surplus descriptors must not be closed here */
+    /* A box's descriptors are not taken: to close one would end the caller's locks on its file (fcntl(2), F_SETLK). */
+    const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0;
     struct frame frame;
     int r = frame_receive_noting(worker->peer, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer, &frame,
                                  &worker->unread);
@@ -682,28 +693,28 @@ static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
         return false;
     }
     switch (frame.head.kind) {
-    case FRAME_RESULT:
+    case PINFOLD_FRAME_RESULT:
         take_result(pool, worker, &frame);
         break;
-    case FRAME_STACK:
+    case PINFOLD_FRAME_STACK:
         take_stack(pool, worker, &frame);
         break;
-    case FRAME_NOTE:
+    case PINFOLD_FRAME_NOTE:
         take_note(worker, &frame);
         break;
-    case FRAME_READY: /* it cannot be killed before its template has reported its pid */
+    case PINFOLD_FRAME_READY: /* it cannot be killed before its template has reported its pid */
         worker->ready = worker->template->loaded = true;
         if (worker->pid)
             worker_step(pool, worker, WORKER_READY);
         break;
-    case FRAME_FAILED:
+    case PINFOLD_FRAME_FAILED:
         if (take_failed(pool, worker, &frame))
             return false;
         break;
     default:
         break;
     }
-    for (int i = 0; i < FRAME_FDS_MAX; i++)
+    for (int i = 0; i < PINFOLD_FRAME_FDS_MAX; i++)
         template_close(template, &frame.fds[i]);
     return true;
 }
@@ -740,7 +751,7 @@ static pid_t pid_here(int pidfd)
 
 void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
-    const struct frame_started *body = frame->body;
+    const struct pinfold_frame_started *body = frame->body;
     if (worker->pid || worker->pidfd >= 0)
         return;
     if (body->error) {
@@ -805,7 +816,7 @@ static void return_unbegun(struct pinfold_pool *pool, struct worker *worker)
     call_return(pool, call);
 }
 
-void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report)
+void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct pinfold_frame_exited *report)
 {
     /* What it sent before it died counts: a result is a result. */
     uint64_t number = worker->number;
@@ -828,7 +839,7 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     struct call *call = worker->call;
     if (call) {
         uint64_t peak;
-        bool tree = report->flags & EXITED_ORPHANS;
+        bool tree = report->flags & PINFOLD_EXITED_ORPHANS;
         struct template *template = worker->template;
         pool->stillborn = 0;
         if (!call->answered || worker->unmeasured || pool_distrusts(pool))

@@ -121,7 +121,7 @@ void worker_idle_died(struct pinfold_pool *pool, struct worker *worker);
 /* Hand the call to the worker. A failure leaves the call untouched. -EPIPE: the worker is dead and will be
  * reported so. */
 int worker_hand(struct pinfold_pool *pool, struct worker *worker, struct call *call);
-/* Send the frame alone, with these flags of struct frame_call. */
+/* Send the frame alone, with these flags of struct pinfold_frame_call. */
 int worker_send(struct worker *worker, const struct call *call, uint32_t flags);
 /* Return whether the worker has read its present call, which was not handed ahead, from its socket. */
 bool worker_has_taken(const struct worker *worker);
@@ -133,8 +133,9 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
 /* Ask for the program's stack. The worker answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
 
-/* Read what the worker has used so far. False: it is dead, and its pid may be another process's, now or soon. */
-bool worker_usage(const struct worker *worker, struct usage *ret_usage);
+/* Read what the worker has used so far, or with `tree` the worker and all below it. False: it is dead, and its pid may be
+ * another process's, now or soon. */
+bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage);
 
 /* Take the frames that wait in its channel. */
 void worker_receive(struct pinfold_pool *pool, struct worker *worker);
@@ -153,7 +154,7 @@ void worker_forget(struct pinfold_pool *pool, struct worker *worker);
 
 /* Handle the template's reports about it. */
 void worker_started(struct pinfold_pool *pool, struct worker *worker, struct frame *frame);
-void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct frame_exited *report);
+void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struct pinfold_frame_exited *report);
 void worker_lost(struct pinfold_pool *pool, struct worker *worker);
 
 #endif

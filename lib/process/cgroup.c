@@ -13,7 +13,7 @@
 /* pids.max counts threads, too. It is the wall behind the sampler, which counts processes (limit.c). */
 #define THREADS 512u
 
-static int open_file(const struct cgroup *cgroup, const char *id, const char *name, int flags)
+static int cgroup_open_file(const struct cgroup *cgroup, const char *id, const char *name, int flags)
 {
     char path[64];
     snprintf(path, sizeof(path), "%s/%s", id, name);
@@ -23,7 +23,7 @@ static int open_file(const struct cgroup *cgroup, const char *id, const char *na
 
 static int cgroup_put(const struct cgroup *cgroup, const char *id, const char *name, const char *text)
 {
-    _cleanup_close_ int fd = open_file(cgroup, id, name, O_WRONLY);
+    _cleanup_close_ int fd = cgroup_open_file(cgroup, id, name, O_WRONLY);
     if (fd < 0)
         return fd;
     return write(fd, text, strlen(text)) < 0 ? -errno : 0;
@@ -38,7 +38,7 @@ static void put_bound(const struct cgroup *cgroup, const char *id, const char *n
 
 static int get(const struct cgroup *cgroup, const char *id, const char *name, char *text, size_t size)
 {
-    _cleanup_close_ int fd = open_file(cgroup, id, name, O_RDONLY);
+    _cleanup_close_ int fd = cgroup_open_file(cgroup, id, name, O_RDONLY);
     ssize_t got = fd < 0 ? -1 : RETRY_EINTR(read(fd, text, size - 1));
     text[got > 0 ? got : 0] = '\0';
     return got < 0 ? -errno : 0;

@@ -118,7 +118,7 @@ static void become_template(char **command, pid_t guard, int failure, bool in_na
     if (!guard_lives(guard, failure))
         _exit(127);
     setsid();
-    dup2(CONTROL, LIFELINE);
+    dup2(CONTROL, PINFOLD_CONTROL_FD);
     close(CONTROL);
     if (code == 0) {
         execv(command[0], command);
@@ -134,7 +134,7 @@ static void report_failure(const char *what, const char *command, int code)
     char text[8192];
     int size = snprintf(text, sizeof(text), "%s %.7000s: %s", what, command, strerror(code));
     struct iovec tail = {text, (size_t)size};
-    frame_send(LIFELINE, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+    frame_send(LIFELINE, PINFOLD_FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
 }
 
 /* Report a successful exec, which closes the other end of `exec_pipe`, or the errno that a failed one wrote
@@ -150,8 +150,8 @@ static bool report_start(int exec_pipe, pid_t template, int pidfd, const char *c
         report_failure("no pidfd of the running", command, EMFILE);
         return false;
     }
-    struct frame_template body = {.pid = template};
-    return frame_send(LIFELINE, FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1) == 0;
+    struct pinfold_frame_template body = {.pid = template};
+    return frame_send(LIFELINE, PINFOLD_FRAME_TEMPLATE, 0, &body, NULL, 0, &pidfd, 1) == 0;
 }
 
 /* Return whether the pool has closed its end of the lifeline. The pool sends descriptors there to have them

@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "process/sweep.h"
-#include "process/usage.h"
 
 #define TREE_MAX 4096u
 #define FILES_MAX 1024u /* files in memory that are counted once each */
@@ -64,7 +63,7 @@ static uint32_t most_processes(const struct limits *limits)
     return limits->processes && limits->processes < TREE_MAX ? limits->processes : TREE_MAX;
 }
 
-static void find(pid_t pid, void *data)
+static void tree_add(pid_t pid, void *data)
 {
     struct tree *tree = data;
     if (tree->n < COUNT_OF(tree->found))
@@ -88,11 +87,13 @@ static void add(struct tree *tree, pid_t pid, const struct limits *limits, bool 
             r = 0;
         else if (r < 0)
             usage.anonymous_kb = usage.shared_kb = 0;
-        tree->anonymous_bytes += usage.anonymous_kb * 1024;
+        if (pid != tree->found[0] && usage.peak_kb > tree->use.below_peak_kb)
+            tree->use.below_peak_kb = usage.peak_kb;
+        tree->anonymous_bytes += (usage.anonymous_kb + usage.tables_kb) * 1024;
         tree->shared_bytes += usage.shared_kb * 1024;
     }
     if (r == 0)
-        r = sweep_children_of(pid, find, tree);
+        r = sweep_children_of(pid, tree_add, tree);
     /* After any other error the process is gone. Its parent's times contain its own if the parent waited for
      * it. */
     if (error_is_ours(r))
@@ -105,7 +106,7 @@ static void tree_look(struct tree *tree, pid_t worker, const struct limits *limi
                       struct limit_seen **ret_seen)
 {
     *tree = (struct tree){.n = 0};
-    find(worker, tree);
+    tree_add(worker, tree);
     struct limit_seen *all = NULL;
     uint32_t n = 0, capacity = 0;
     for (uint32_t i = 0; i < tree->n && tree->use.processes <= most_processes(limits); i++) {
@@ -125,6 +126,22 @@ static void tree_look(struct tree *tree, pid_t worker, const struct limits *limi
     }
     if (ret_seen)
         *ret_seen = all;
+}
+
+void limit_add_below(pid_t worker, struct usage *usage)
+{
+    struct tree tree = {.n = 0};
+    sweep_children_of(worker, tree_add, &tree);
+    for (uint32_t i = 0; i < tree.n && i < TREE_MAX; i++) {
+        struct usage below;
+        if (usage_read_now(tree.found[i], true, &below) < 0)
+            continue;
+        usage->user_us += below.user_us;
+        usage->sys_us += below.sys_us;
+        if (below.peak_kb > usage->peak_kb)
+            usage->peak_kb = below.peak_kb;
+        sweep_children_of(tree.found[i], tree_add, &tree);
+    }
 }
 
 static int by_pid(const void *a, const void *b)

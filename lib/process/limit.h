@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "process/usage.h"
+
 /* 0: no bound. All count the worker and all its descendants. */
 struct limits {
     /* Anonymous and shared memory in use, and files in memory that the processes hold open or have in a view of
-     * their own. Without memory shared with the template or with a file on a disk. */
+     * their own, and page tables. Without memory shared with the template or with a file on a disk. */
     uint64_t memory_bytes;
     uint64_t cpu_ns;    /* user and system time */
     uint32_t processes; /* living at once, the worker included */
@@ -23,7 +25,8 @@ struct limit_use {
     uint64_t memory_bytes;
     uint64_t cpu_ns;
     uint32_t processes;
-    int failure; /* if LIMIT_UNSEEN: a negative errno */
+    uint64_t below_peak_kb; /* of the largest descendant; 0 without a bound on memory */
+    int failure;            /* if LIMIT_UNSEEN: a negative errno */
 };
 
 /* What the looks of one call keep between them. Zero, except `in_view`, before the first. */
@@ -52,6 +55,9 @@ enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES, LIMIT_UNS
  * part. The work is bounded: of a tree larger than the limit on processes (or 4096), the rest is not examined. */
 enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limit_watch *watch,
                           uint64_t inherited_bytes, uint64_t cpu_before_ns, struct limit_use *ret_use);
+
+/* Add the processor time of all descendants that live, or that nobody has waited for, and the peak of the largest. */
+void limit_add_below(pid_t worker, struct usage *usage);
 
 /* Return whether any limit is set. */
 bool limit_any(const struct limits *limits);

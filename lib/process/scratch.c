@@ -18,7 +18,7 @@ struct entries {
 };
 
 /* Return the next name in an open directory; NULL at its end. */
-static const char *next(int directory, struct entries *entries)
+static const char *scratch_next(int directory, struct entries *entries)
 {
     for (;;) {
         if (entries->at >= entries->size) {
@@ -70,7 +70,7 @@ static int flatten(int top, const char *name, unsigned *budget)
     (void)fchmod(fd, 0700);
     struct entries entries = {.size = 0};
     const char *inner;
-    while (*budget > 0 && (inner = next(fd, &entries))) {
+    while (*budget > 0 && (inner = scratch_next(fd, &entries))) {
         --*budget;
         int r = remove_one(fd, inner);
         for (int i = 0; r == -ENOTEMPTY && i < 64; i++) {
@@ -95,10 +95,10 @@ int scratch_clear(int directory, unsigned budget)
         if (lseek(directory, 0, SEEK_SET) < 0)
             return -errno;
         struct entries entries = {.size = 0};
-        const char *name = next(directory, &entries);
+        const char *name = scratch_next(directory, &entries);
         if (!name)
             return 0;
-        for (; name && budget > 0; name = next(directory, &entries)) {
+        for (; name && budget > 0; name = scratch_next(directory, &entries)) {
             budget--;
             int r = remove_one(directory, name);
             if (r == -ENOTEMPTY)
@@ -137,7 +137,7 @@ static bool has_open(pid_t pid, const char *name)
     _cleanup_close_ int descriptors = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct entries entries = {.size = 0};
     const char *number;
-    while (descriptors >= 0 && (number = next(descriptors, &entries))) {
+    while (descriptors >= 0 && (number = scratch_next(descriptors, &entries))) {
         const ssize_t size = readlinkat(descriptors, number, target, sizeof(target) - 1);
         target[size > 0 ? size : 0] = '\0';
         const char *last = strrchr(target, '/');
@@ -158,7 +158,7 @@ void scratch_clear_base_of(int spill_dir, pid_t template)
     struct entries entries = {.size = 0};
     if (lseek(spill_dir, 0, SEEK_SET) < 0)
         return;
-    for (const char *name; (name = next(spill_dir, &entries));) {
+    for (const char *name; (name = scratch_next(spill_dir, &entries));) {
         if (!is_base(name) || !has_open(template, name))
             continue;
         _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -172,7 +172,7 @@ void scratch_clear_bases(int spill_dir)
     struct entries entries = {.size = 0};
     if (lseek(spill_dir, 0, SEEK_SET) < 0)
         return;
-    for (const char *name; (name = next(spill_dir, &entries));) {
+    for (const char *name; (name = scratch_next(spill_dir, &entries));) {
         if (!is_base(name))
             continue;
         _cleanup_close_ int base = openat(spill_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

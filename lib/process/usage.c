@@ -106,8 +106,9 @@ static int read_memory(pid_t pid, char *text, size_t size, struct usage *usage)
     if (r < 0)
         return r;
     usage->peak_kb = field(text, "\nVmHWM:");
-    usage->anonymous_kb = field(text, "\nRssAnon:");
+    usage->anonymous_kb = field(text, "\nRssAnon:") + field(text, "\nVmSwap:");
     usage->shared_kb = field(text, "\nRssShmem:");
+    usage->tables_kb = field(text, "\nVmPTE:");
     return 0;
 }
 
@@ -133,7 +134,7 @@ int usage_read_share(pid_t pid, uint64_t *ret_anonymous_kb, uint64_t *ret_shared
     char text[4096];
     int r = read_file(pid, "smaps_rollup", text, sizeof(text));
     if (r == 0) {
-        *ret_anonymous_kb = field(text, "\nPss_Anon:");
+        *ret_anonymous_kb = field(text, "\nPss_Anon:") + field(text, "\nSwapPss:");
         *ret_shared_kb = field(text, "\nPss_Shmem:");
     }
     return r;

@@ -12,12 +12,13 @@ struct usage {
     /* VmHWM: most memory resident since the last exec, files and inherited pages included. 0: the process is at
      * its end and has freed everything. */
     uint64_t peak_kb;
-    uint64_t anonymous_kb; /* RssAnon and RssShmem: memory in use without a file on a disk behind it */
-    uint64_t shared_kb;
-    uint64_t waited_us;  /* of the children alone */
-    uint64_t counted_us; /* of both, at least as much as is later added to its parent's waited_us */
-    uint64_t started;    /* distinguishes it from an earlier process with its pid */
-    bool execed;         /* it has executed a program since its fork */
+    uint64_t anonymous_kb; /* RssAnon and VmSwap: memory without a file behind it, wherever it is now */
+    uint64_t shared_kb;    /* RssShmem */
+    uint64_t tables_kb;    /* VmPTE: the kernel's, to map all of it */
+    uint64_t waited_us;    /* of the children alone */
+    uint64_t counted_us;   /* of both, at least as much as is later added to its parent's waited_us */
+    uint64_t started;      /* distinguishes it from an earlier process with its pid */
+    bool execed;           /* it has executed a program since its fork */
 };
 
 struct usage_waits {

@@ -8,11 +8,11 @@
 #include "base/util.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian, written as they lie");
-static_assert(sizeof(struct frame_head) == 16, "the head is 16 bytes");
-static_assert(sizeof(struct frame_setup) == 8 && sizeof(struct frame_template) == 8 &&
-                  sizeof(struct frame_start) == 16 && sizeof(struct frame_started) == 16 &&
-                  sizeof(struct frame_exited) == 32 && sizeof(struct frame_call) == 24 &&
-                  sizeof(struct frame_result) == 40,
+static_assert(sizeof(struct pinfold_frame_head) == 16, "the head is 16 bytes");
+static_assert(sizeof(struct pinfold_frame_setup) == 8 && sizeof(struct pinfold_frame_template) == 8 &&
+                  sizeof(struct pinfold_frame_start) == 16 && sizeof(struct pinfold_frame_started) == 16 &&
+                  sizeof(struct pinfold_frame_exited) == 32 && sizeof(struct pinfold_frame_call) == 24 &&
+                  sizeof(struct pinfold_frame_result) == 40,
               "bodies have no padding");
 
 /* The shape of each kind, and its permitted senders. */
@@ -22,48 +22,49 @@ static const struct frame_rule {
     uint8_t fds;     /* exact count; see fds_expected where it depends on the body */
     uint32_t tail_min;
     uint32_t tail_max;
-} rules[FRAME_KINDS] = {
-#define ANY_TAIL 0, FRAME_MAX
-    [FRAME_SETUP] = {FRAME_FROM_POOL, sizeof(struct frame_setup), 0, 1, 4095},
-    [FRAME_TEMPLATE] = {FRAME_FROM_GUARD, sizeof(struct frame_template), 1, 0, 0},
-    [FRAME_READY] = {FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, 0, 0},
-    [FRAME_FAILED] = {FRAME_FROM_GUARD | FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
-    [FRAME_START] = {FRAME_FROM_POOL, sizeof(struct frame_start), 3, 0, 0},
-    [FRAME_STARTED] = {FRAME_FROM_TEMPLATE, sizeof(struct frame_started), 1, 0, 0},
-    [FRAME_EXITED] = {FRAME_FROM_TEMPLATE, sizeof(struct frame_exited), 0, 0, 0},
-    [FRAME_SWEPT] = {FRAME_FROM_TEMPLATE, 0, 0, 0, 0},
-    [FRAME_CALL] = {FRAME_FROM_POOL, sizeof(struct frame_call), 0, ANY_TAIL},
-    [FRAME_RESULT] = {FRAME_FROM_WORKER, sizeof(struct frame_result), 0, ANY_TAIL},
-    [FRAME_STACK] = {FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
-    [FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, FRAME_NOTE_MAX},
-    [FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
-    [FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
-    [FRAME_DROP] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+} rules[PINFOLD_FRAME_KINDS] = {
+#define ANY_TAIL 0, PINFOLD_FRAME_MAX
+    [PINFOLD_FRAME_SETUP] = {FRAME_FROM_POOL, sizeof(struct pinfold_frame_setup), 0, 1, PINFOLD_SETUP_PATH_MAX},
+    [PINFOLD_FRAME_TEMPLATE] = {FRAME_FROM_GUARD, sizeof(struct pinfold_frame_template), 1, 0, 0},
+    [PINFOLD_FRAME_READY] = {FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, 0, 0},
+    [PINFOLD_FRAME_FAILED] = {FRAME_FROM_GUARD | FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
+    [PINFOLD_FRAME_START] = {FRAME_FROM_POOL, sizeof(struct pinfold_frame_start), 3, 0, 0},
+    [PINFOLD_FRAME_STARTED] = {FRAME_FROM_TEMPLATE, sizeof(struct pinfold_frame_started), 1, 0, 0},
+    [PINFOLD_FRAME_EXITED] = {FRAME_FROM_TEMPLATE, sizeof(struct pinfold_frame_exited), 0, 0, 0},
+    [PINFOLD_FRAME_SWEPT] = {FRAME_FROM_TEMPLATE, 0, 0, 0, 0},
+    [PINFOLD_FRAME_CALL] = {FRAME_FROM_POOL, sizeof(struct pinfold_frame_call), 0, ANY_TAIL},
+    [PINFOLD_FRAME_RESULT] = {FRAME_FROM_WORKER, sizeof(struct pinfold_frame_result), 0, ANY_TAIL},
+    [PINFOLD_FRAME_STACK] = {FRAME_FROM_WORKER, 0, 0, ANY_TAIL},
+    [PINFOLD_FRAME_NOTE] = {FRAME_FROM_WORKER, 0, 0, 0, PINFOLD_NOTE_MAX},
+    [PINFOLD_FRAME_SLATE] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [PINFOLD_FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [PINFOLD_FRAME_DROP] = {FRAME_FROM_POOL, 0, 1, 0, 0},
+    [PINFOLD_FRAME_TAKEN] = {FRAME_FROM_POOL, 0, 0, 0, 0},
 #undef ANY_TAIL
 };
 
-uint32_t frame_body_size(enum frame_kind kind)
+uint32_t frame_body_size(enum pinfold_frame_kind kind)
 {
-    return (unsigned)kind < FRAME_KINDS ? rules[kind].body : 0;
+    return (unsigned)kind < PINFOLD_FRAME_KINDS ? rules[kind].body : 0;
 }
 
 /* Return how many descriptors must have come, or -1 if the tail contradicts the body. */
 static int fds_expected(const struct frame *frame)
 {
     switch (frame->head.kind) {
-    case FRAME_STARTED:
-        return ((const struct frame_started *)frame->body)->error == 0 ? 1 : 0;
-    case FRAME_CALL: {
-        const struct frame_call *call = frame->body;
-        bool spilled = call->flags & CALL_SPILLED;
+    case PINFOLD_FRAME_STARTED:
+        return ((const struct pinfold_frame_started *)frame->body)->error == 0 ? 1 : 0;
+    case PINFOLD_FRAME_CALL: {
+        const struct pinfold_frame_call *call = frame->body;
+        bool spilled = call->flags & PINFOLD_CALL_SPILLED;
         return (spilled ? 0 : call->payload_size) == frame->tail_size ? spilled : -1;
     }
-    case FRAME_RESULT: {
-        const struct frame_result *result = frame->body;
-        bool spilled = result->flags & RESULT_SPILLED, held = result->flags & RESULT_HELD;
-        if (result->status >= RESULT_STATUSES)
+    case PINFOLD_FRAME_RESULT: {
+        const struct pinfold_frame_result *result = frame->body;
+        bool spilled = result->flags & PINFOLD_RESULT_SPILLED, held = result->flags & PINFOLD_RESULT_HELD;
+        if (result->status >= PINFOLD_STATUSES)
             return -1;
-        if (result->status != RESULT_OK && result->payload_size > FRAME_FAILURE_MAX)
+        if (result->status != PINFOLD_STATUS_OK && result->payload_size > PINFOLD_FAILURE_MAX)
             return -1;
         if (spilled && held)
             return -1;
@@ -77,21 +78,21 @@ static int fds_expected(const struct frame *frame)
 /* Do all of frame_parse except the check of the number of descriptors. */
 static int parse(const void *buffer, size_t size, enum frame_peer allowed, struct frame *frame)
 {
-    if (size < sizeof(struct frame_head) || size > FRAME_MAX)
+    if (size < sizeof(struct pinfold_frame_head) || size > PINFOLD_FRAME_MAX)
         return -EPROTO;
     memcpy(&frame->head, buffer, sizeof(frame->head));
-    if (frame->head.magic != FRAME_MAGIC || frame->head.version != FRAME_VERSION || frame->head.size != size ||
-        frame->head.kind >= FRAME_KINDS)
+    if (frame->head.magic != PINFOLD_FRAME_MAGIC || frame->head.version != PINFOLD_FRAME_VERSION ||
+        frame->head.size != size || frame->head.kind >= PINFOLD_FRAME_KINDS)
         return -EPROTO;
 
     const struct frame_rule *rule = &rules[frame->head.kind];
-    size_t fixed = sizeof(struct frame_head) + rule->body;
+    size_t fixed = sizeof(struct pinfold_frame_head) + rule->body;
     if (!(rule->senders & allowed) || size < fixed)
         return -EPROTO;
     size_t tail = size - fixed;
     if (tail < rule->tail_min || tail > rule->tail_max)
         return -EPROTO;
-    frame->body = (const uint8_t *)buffer + sizeof(struct frame_head);
+    frame->body = (const uint8_t *)buffer + sizeof(struct pinfold_frame_head);
     frame->tail = (const uint8_t *)buffer + fixed;
     frame->tail_size = (uint32_t)tail;
     return 0;
@@ -103,16 +104,18 @@ int frame_parse(const void *buffer, size_t size, enum frame_peer allowed, struct
     return r == 0 && fds_expected(frame) != frame->n_fds ? -EPROTO : r;
 }
 
-int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, const struct iovec *tail,
+int frame_send(int socket, enum pinfold_frame_kind kind, uint64_t id, const void *body, const struct iovec *tail,
                int n_tail, const int *fds, int n_fds)
 {
-    if ((unsigned)kind >= FRAME_KINDS || n_tail < 0 || n_tail > 8 || n_fds < 0 || n_fds > FRAME_FDS_MAX)
+    if ((unsigned)kind >= PINFOLD_FRAME_KINDS || n_tail < 0 || n_tail > 8 || n_fds < 0 ||
+        n_fds > PINFOLD_FRAME_FDS_MAX)
         return -EINVAL;
-    struct frame_head head = {.magic = FRAME_MAGIC, .version = FRAME_VERSION, .kind = (uint8_t)kind, .id = id};
+    struct pinfold_frame_head head = {
+        .magic = PINFOLD_FRAME_MAGIC, .version = PINFOLD_FRAME_VERSION, .kind = (uint8_t)kind, .id = id};
     struct iovec parts[10] = {{&head, sizeof(head)}, {(void *)body, rules[kind].body}};
     size_t size = sizeof(head) + rules[kind].body;
     for (int i = 0; i < n_tail; i++) {
-        if (tail[i].iov_len > FRAME_MAX - size)
+        if (tail[i].iov_len > PINFOLD_FRAME_MAX - size)
             return -EMSGSIZE;
         size += tail[i].iov_len;
         parts[2 + i] = tail[i];
@@ -121,7 +124,7 @@ int frame_send(int socket, enum frame_kind kind, uint64_t id, const void *body, 
 
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
+        char bytes[CMSG_SPACE(sizeof(int) * PINFOLD_FRAME_FDS_MAX)];
     } control;
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)(2 + n_tail)};
     if (n_fds > 0) {
@@ -145,8 +148,8 @@ bool frame_may_yet_go(int r)
     return r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS;
 }
 
-/* Take the descriptors out of the control data, and close those beyond FRAME_FDS_MAX. -EPROTO: there were more;
- * -EMFILE: the kernel kept some back although the control data had room for them. */
+/* Take the descriptors out of the control data, and close those beyond PINFOLD_FRAME_FDS_MAX. -EPROTO: there were
+ * more; -EMFILE: the kernel kept some back although the control data had room for them. */
 static int take_descriptors(struct msghdr *message, struct frame *frame)
 {
     int surplus = 0;
@@ -157,13 +160,13 @@ static int take_descriptors(struct msghdr *message, struct frame *frame)
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
-            if (frame->n_fds < FRAME_FDS_MAX)
+            if (frame->n_fds < PINFOLD_FRAME_FDS_MAX)
                 frame->fds[frame->n_fds++] = fd;
             else
                 surplus++, close(fd);
         }
     }
-    if (surplus || (message->msg_flags & MSG_CTRUNC && frame->n_fds == FRAME_FDS_MAX))
+    if (surplus || (message->msg_flags & MSG_CTRUNC && frame->n_fds == PINFOLD_FRAME_FDS_MAX))
         return -EPROTO;
     return message->msg_flags & MSG_CTRUNC ? -EMFILE : 0;
 }
@@ -198,14 +201,15 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * FRAME_FDS_MAX)];
+        char bytes[CMSG_SPACE(sizeof(int) * PINFOLD_FRAME_FDS_MAX)];
     } control;
-    struct iovec part = {buffer, FRAME_MAX};
+    struct iovec part = {buffer, PINFOLD_FRAME_MAX};
+    const bool look_first = flags & MSG_PEEK;
     struct msghdr message = {
         .msg_iov = &part,
         .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
+        .msg_control = look_first ? NULL : &control,
+        .msg_controllen = look_first ? 0 : sizeof(control),
     };
     ssize_t size;
     do {
@@ -220,13 +224,13 @@ int frame_receive_noting(int socket, int flags, enum frame_peer allowed, void *b
     int r = take_descriptors(&message, &frame);
     if (size == 0 && r == 0 && frame.n_fds == 0 && at_end(socket))
         return 0;
-    if (message.msg_flags & MSG_TRUNC)
+    if (message.msg_flags & MSG_TRUNC || (look_first && r < 0))
         r = -EPROTO;
     if (r == 0)
         r = frame_parse(buffer, (size_t)size, allowed, &frame);
     else if (r == -EMFILE && parse(buffer, (size_t)size, allowed, &frame) < 0)
         r = -EPROTO;
-    if (r == 0 && flags & MSG_PEEK)
+    if (r == 0 && look_first)
         r = discard(socket, ret_unread);
     if (r < 0)
         frame_release(&frame);
@@ -251,7 +255,7 @@ bool frame_left(int socket)
 
 void frame_release(struct frame *frame)
 {
-    for (int i = 0; i < FRAME_FDS_MAX; i++)
+    for (int i = 0; i < PINFOLD_FRAME_FDS_MAX; i++)
         if (frame->fds[i] >= 0)
             close_fd(&frame->fds[i]);
     frame->n_fds = 0;

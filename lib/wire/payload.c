@@ -7,7 +7,7 @@
 
 static uint64_t aligned(uint64_t size)
 {
-    return (size + PAYLOAD_ALIGN - 1) & ~(uint64_t)(PAYLOAD_ALIGN - 1);
+    return (size + PINFOLD_PAYLOAD_ALIGN - 1) & ~(uint64_t)(PINFOLD_PAYLOAD_ALIGN - 1);
 }
 
 uint64_t payload_table_size(uint32_t n)
@@ -17,7 +17,7 @@ uint64_t payload_table_size(uint32_t n)
 
 void payload_table(void *to, const struct iovec *segments, uint32_t n)
 {
-    const uint32_t head[2] = {PAYLOAD_MAGIC, n};
+    const uint32_t head[2] = {PINFOLD_PAYLOAD_MAGIC, n};
     uint8_t *at = mempcpy(to, head, sizeof(head));
     for (uint32_t i = 0; i < n; i++) {
         uint64_t length = segments[i].iov_len;
@@ -29,7 +29,7 @@ void payload_table(void *to, const struct iovec *segments, uint32_t n)
 int payload_size(const struct iovec *segments, uint32_t n, uint64_t *ret_size)
 {
     const uint64_t most = UINT64_C(1) << 62;
-    if (n == 0 || n > PAYLOAD_SEGMENTS_MAX)
+    if (n == 0 || n > PINFOLD_PAYLOAD_SEGMENTS_MAX)
         return -EINVAL;
     uint64_t size = payload_table_size(n), end = size;
     for (uint32_t i = 0; i < n; i++) {
@@ -72,7 +72,8 @@ int payload_parse(void *base, uint64_t size, struct iovec **ret_segments, uint32
         return -EBADMSG;
     memcpy(head, bytes, sizeof(head));
     uint32_t n = head[1];
-    if (head[0] != PAYLOAD_MAGIC || n == 0 || n > PAYLOAD_SEGMENTS_MAX || 8 + 8 * (uint64_t)n > size)
+    if (head[0] != PINFOLD_PAYLOAD_MAGIC || n == 0 || n > PINFOLD_PAYLOAD_SEGMENTS_MAX ||
+        8 + 8 * (uint64_t)n > size)
         return -EBADMSG;
 
     _cleanup_free_ struct iovec *segments = calloc(n, sizeof(*segments));

@@ -1,24 +1,11 @@
-/* payload.h - a payload: the segments of a request or of a value in one contiguous piece.
- *
- *   u32 magic "PFPL" | u32 n | n x u64 length | zeroes to 64 | segment 0 | zeroes to 64 | segment 1 ...
- *
- * The same bytes travel in the tail of a frame or in a spill. Every segment starts at a multiple of 64, so that
- * arrays in it are aligned. Zeroes fill the gaps; nothing follows the last segment. Only the caller and the
- * worker's runtime interpret the segments.
- */
+/* payload.h - lays segments out as a payload, and finds them in one. pinfold_worker.h has the layout. */
 #ifndef PINFOLD_PAYLOAD_H
 #define PINFOLD_PAYLOAD_H
 
+#include <pinfold_worker.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
-
-#define PAYLOAD_MAGIC 0x4C504650u /* "PFPL" */
-#define PAYLOAD_ALIGN 64u
-#define PAYLOAD_SEGMENTS_MAX (1u << 20)
-
-/* Payloads up to this size travel in the frame. */
-#define PAYLOAD_INLINE_MAX 60000u
 
 /* Compute the size of the payload of these segments. -EINVAL: no segments, or too many; -EOVERFLOW: more than
  * 2^62 bytes. */

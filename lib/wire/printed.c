@@ -14,16 +14,16 @@ int printed_make(int *ret_fd)
     if (fd < 0)
         return -errno;
     /* The worker maps the file: sealed, its memory cannot be removed under that mapping. */
-    if (ftruncate(fd, sizeof(struct printed)) < 0 ||
+    if (ftruncate(fd, sizeof(struct pinfold_printed)) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     *ret_fd = TAKE_FD(fd);
     return 0;
 }
 
-int printed_map(int fd, struct printed **ret_printed)
+int printed_map(int fd, struct pinfold_printed **ret_printed)
 {
-    void *memory = mmap(NULL, sizeof(struct printed), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, sizeof(struct pinfold_printed), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
     *ret_printed = memory;
@@ -38,16 +38,17 @@ static bool read_at(int fd, void *to, size_t size, size_t at)
 
 static void take_stream(int fd, int stream, struct output *output)
 {
-    struct printed_stream now;
-    char bytes[PRINTED_BYTES]; /* the thread's stack has at least 256 KiB */
-    if (!read_at(fd, &now, sizeof(now), offsetof(struct printed, streams) + (size_t)stream * sizeof(now)))
+    struct pinfold_printed_stream now;
+    char bytes[PINFOLD_PRINTED_BYTES]; /* the thread's stack has at least 256 KiB */
+    if (!read_at(fd, &now, sizeof(now), offsetof(struct pinfold_printed, streams) + (size_t)stream * sizeof(now)))
         return;
     const uint32_t begin = atomic_load(&now.begin), end = atomic_load(&now.end);
     uint32_t writing = atomic_load(&now.writing);
-    if (end > PRINTED_BYTES || begin >= end)
+    if (end > PINFOLD_PRINTED_BYTES || begin >= end)
         return;
     const uint32_t n = end - begin;
-    if (!read_at(fd, bytes, n, offsetof(struct printed, bytes) + (size_t)stream * PRINTED_BYTES + begin))
+    if (!read_at(fd, bytes, n,
+                 offsetof(struct pinfold_printed, bytes) + (size_t)stream * PINFOLD_PRINTED_BYTES + begin))
         return;
     if (writing > n || !output_ends_with(output, bytes, writing))
         writing = 0;
@@ -57,13 +58,13 @@ static void take_stream(int fd, int stream, struct output *output)
 static void take_c(int fd, struct output *output)
 {
     _Atomic uint32_t size;
-    char bytes[PRINTED_BYTES]; /* the thread's stack has at least 256 KiB */
-    if (!read_at(fd, &size, sizeof(size), offsetof(struct printed, c_size)))
+    char bytes[PINFOLD_PRINTED_BYTES]; /* the thread's stack has at least 256 KiB */
+    if (!read_at(fd, &size, sizeof(size), offsetof(struct pinfold_printed, c_size)))
         return;
     size_t left = atomic_load(&size);
-    if (left > PRINTED_C_BYTES)
+    if (left > PINFOLD_PRINTED_C_BYTES)
         return;
-    for (size_t at = offsetof(struct printed, c); left > 0;) {
+    for (size_t at = offsetof(struct pinfold_printed, c); left > 0;) {
         const size_t n = left < sizeof(bytes) ? left : sizeof(bytes);
         if (!read_at(fd, bytes, n, at))
             return;
@@ -75,7 +76,7 @@ static void take_c(int fd, struct output *output)
 
 void printed_take(int fd, struct output *outputs)
 {
-    take_stream(fd, PRINTED_OUT, &outputs[PRINTED_OUT]);
-    take_c(fd, &outputs[PRINTED_OUT]);
-    take_stream(fd, PRINTED_ERR, &outputs[PRINTED_ERR]);
+    take_stream(fd, PINFOLD_PRINTED_OUT, &outputs[PINFOLD_PRINTED_OUT]);
+    take_c(fd, &outputs[PINFOLD_PRINTED_OUT]);
+    take_stream(fd, PINFOLD_PRINTED_ERR, &outputs[PINFOLD_PRINTED_ERR]);
 }

@@ -38,8 +38,8 @@ void pinfold_result_free(pinfold_result *public)
 static int payload_inline(struct result *result, const struct frame *frame)
 {
     /* aligned_alloc requires whole multiples of the alignment. */
-    size_t size = (frame->tail_size + PAYLOAD_ALIGN - 1) & ~(size_t)(PAYLOAD_ALIGN - 1);
-    result->memory = aligned_alloc(PAYLOAD_ALIGN, size ? size : PAYLOAD_ALIGN);
+    size_t size = (frame->tail_size + PINFOLD_PAYLOAD_ALIGN - 1) & ~(size_t)(PINFOLD_PAYLOAD_ALIGN - 1);
+    result->memory = aligned_alloc(PINFOLD_PAYLOAD_ALIGN, size ? size : PINFOLD_PAYLOAD_ALIGN);
     if (!result->memory)
         return -ENOMEM;
     memcpy(result->memory, frame->tail, frame->tail_size);
@@ -59,7 +59,7 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
     if (r == -ETXTBSY)
         return error_set(error, r, "the spill of the result is still open for writing");
     if (r == -EBADMSG && !spills)
-        return error_set(error, r, "the descriptor that came as the spill of the result is no sealed memfd");
+        return error_set(error, r, "the spill of the result is no sealed memfd");
     if (r == 0 && (r = spill_map(fd, size, &map)) == 0)
         r = spill_check_whole(fd, size);
     else if (r == -EOPNOTSUPP)
@@ -78,9 +78,9 @@ static int payload_spilled(struct result *result, int fd, uint64_t size, const s
 int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error)
 {
-    const struct frame_result *body = frame->body;
+    const struct pinfold_frame_result *body = frame->body;
     int r;
-    if (body->flags & (RESULT_SPILLED | RESULT_HELD))
+    if (body->flags & (PINFOLD_RESULT_SPILLED | PINFOLD_RESULT_HELD))
         r = payload_spilled(result, frame->fds[0], body->payload_size, spills, error);
     else if ((r = payload_inline(result, frame)) < 0)
         error_errno(error, r, "cannot hold the result");

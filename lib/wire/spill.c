@@ -15,8 +15,6 @@
 #include "base/util.h"
 #include "wire/payload.h"
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
-
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u /* Linux 6.3; required where sysctl vm.memfd_noexec is 2 */
 #endif
@@ -175,7 +173,7 @@ static int write_all(int fd, struct iovec *parts, size_t n)
 
 static int write_payload(int fd, const struct iovec *segments, uint32_t n)
 {
-    static const char zeroes[PAYLOAD_ALIGN];
+    static const char zeroes[PINFOLD_PAYLOAD_ALIGN];
     _cleanup_free_ struct iovec *parts = calloc(2 * (size_t)n + 1, sizeof(*parts));
     size_t table_size = payload_table_size(n);
     _cleanup_free_ void *table = malloc(table_size);
@@ -186,7 +184,7 @@ static int write_payload(int fd, const struct iovec *segments, uint32_t n)
     parts[used++] = (struct iovec){table, table_size};
     for (uint32_t i = 0; i < n; i++) {
         parts[used++] = segments[i];
-        size_t gap = (PAYLOAD_ALIGN - segments[i].iov_len % PAYLOAD_ALIGN) % PAYLOAD_ALIGN;
+        size_t gap = (PINFOLD_PAYLOAD_ALIGN - segments[i].iov_len % PINFOLD_PAYLOAD_ALIGN) % PINFOLD_PAYLOAD_ALIGN;
         if (i + 1 < n && gap)
             parts[used++] = (struct iovec){(void *)zeroes, gap};
     }
@@ -218,7 +216,7 @@ int spill_write(const struct spill_dir *dir, const struct iovec *segments, uint3
         return error_errno(error, r, "cannot write a spill of %" PRIu64 " bytes", size);
 
     if (dir->kind == SPILL_MEMFD) {
-        if (fcntl(writer, F_ADD_SEALS, SEALS) < 0)
+        if (fcntl(writer, F_ADD_SEALS, PINFOLD_SPILL_SEALS) < 0)
             return error_errno(error, -errno, "cannot seal a spill");
         *ret_fd = TAKE_FD(writer);
     } else {
@@ -248,7 +246,7 @@ int spill_check_whole(int fd, uint64_t size)
 static bool is_sealed(int fd)
 {
     int seals = fcntl(fd, F_GET_SEALS);
-    return seals >= 0 && (seals & SEALS) == SEALS;
+    return seals >= 0 && (seals & PINFOLD_SPILL_SEALS) == PINFOLD_SPILL_SEALS;
 }
 
 int spill_prove_sealed(int fd)
@@ -256,8 +254,9 @@ int spill_prove_sealed(int fd)
     return is_sealed(fd) ? 0 : -EBADMSG;
 }
 
-/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for
- * reading at once would reach the driver of a device. */
+/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for reading at once
+ * would reach the driver of a device, and the close(2) after it would end the locks that this process has on the file
+ * (fcntl(2), F_SETLK). Neither is so of a descriptor that only names the file (O_PATH). */
 int spill_open_held(pid_t pid, int number, int *ret_fd)
 {
     static const char memfd[] = "/memfd:";
@@ -270,9 +269,12 @@ int spill_open_held(pid_t pid, int number, int *ret_fd)
         return error_is_ours(code) ? code : code == -ENOENT && access(path, X_OK) == 0 ? -EBADMSG : -EPERM;
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
-    if (readlink(path, target, sizeof(target)) != sizeof(target))
+    const ssize_t got = readlink(path, target, sizeof(target));
+    struct stat status;
+    if (got < 0)
         return -EPERM;
-    if (memcmp(target, memfd, sizeof(target)) != 0)
+    if (got != sizeof(target) || memcmp(target, memfd, sizeof(target)) != 0 || fstat(held, &status) < 0 ||
+        status.st_nlink > 0)
         return -EBADMSG;
     int fd = reopen(held, O_RDONLY | O_NONBLOCK);
     if (fd < 0)

@@ -109,7 +109,7 @@ class _Flight:
         self.pace_s = _SHARE * _SHORT_S  # moving average of the duration of calls
         self.flying: dict[_MapCall, None] = {}
         self.finished: dict[_MapCall, WorkerResult] = {}
-        self.held: WorkerCall | None = None  # refused by a full queue, to be submitted later
+        self.refused: WorkerCall | None = None  # refused by a full queue, to be submitted later
         self.error: Exception | None = None  # ends the submission of calls
         self.news = threading.Condition()
         self.queue: Queue | None = None  # only in a `for` loop
@@ -132,13 +132,13 @@ class _Flight:
             record.request_bytes = self.backend._start(record)
         except QueueFull:  # another thread took the room
             del self.flying[record]
-            self.held = call
+            self.refused = call
         except BaseException:
             del self.flying[record]
             raise
 
-    def submit_held(self) -> None:
-        call, self.held = self.held, None
+    def submit_refused(self) -> None:
+        call, self.refused = self.refused, None
         if call is not None:
             self.submit(call)
 
@@ -204,7 +204,7 @@ class _Flight:
         if error is not None:
             raise error
 
-    def tell(self, record: _MapCall, result: WorkerResult, here: object) -> None:
+    def deliver(self, record: _MapCall, result: WorkerResult, here: object) -> None:
         if record in self.flying:
             self.finished[record] = result
         if self.loop is not None:
@@ -250,7 +250,7 @@ class _MapCall(Record):
         return self.flight.loop is loop
 
     def deliver(self, result: WorkerResult, here: asyncio.AbstractEventLoop | None) -> None:
-        self.flight.tell(self, result, here)
+        self.flight.deliver(self, result, here)
         self.backend = None
 
     def give_up(self) -> None:
@@ -266,9 +266,9 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
     try:
         while True:
             try:
-                while flight.has_room() and (more or flight.held is not None):
-                    if flight.held is not None:
-                        flight.submit_held()
+                while flight.has_room() and (more or flight.refused is not None):
+                    if flight.refused is not None:
+                        flight.submit_refused()
                         continue
                     call = next(calls, _END)
                     if call is _END:
@@ -286,7 +286,7 @@ def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, 
                 continue
             flight.raise_error()
             if not flight.flying:
-                if not more and flight.held is None:
+                if not more and flight.refused is None:
                     return
                 time.sleep(naps.FULL_S)
                 continue
@@ -313,9 +313,9 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
     try:
         while True:
             try:
-                while flight.has_room() and (source.more or flight.held is not None):
-                    if flight.held is not None:
-                        flight.submit_held()
+                while flight.has_room() and (source.more or flight.refused is not None):
+                    if flight.refused is not None:
+                        flight.submit_refused()
                         continue
                     if not source.ready():
                         break
@@ -330,7 +330,7 @@ async def _in_loop(flight: _Flight, calls: Calls) -> AsyncGenerator[Pair, None]:
                 continue
             flight.raise_error()
             if not flight.flying:
-                if not source.more and flight.held is None:
+                if not source.more and flight.refused is None:
                     return
                 if not source.waits:
                     await asyncio.sleep(naps.FULL_S)

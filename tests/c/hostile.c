@@ -31,12 +31,12 @@ static _Noreturn void wait_to_be_killed(void)
 static void echo(const struct request *request)
 {
     if (request->n > 1)
-        answer(request, STATUS_OK, request->segments + 1, request->n - 1);
+        answer(request, PINFOLD_STATUS_OK, request->segments + 1, request->n - 1);
     else
         answer_bytes(request, "", 0);
 }
 
-static void tell_pid(const struct request *request)
+static void report_pid(const struct request *request)
 {
     char text[16];
     answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%d", getpid()));
@@ -50,7 +50,7 @@ static void count(const struct request *request)
 }
 
 /* Return whether its next call waits in its channel already. */
-static void tell_next(const struct request *request)
+static void report_next(const struct request *request)
 {
     char byte;
     answer_bytes(request, recv(CHANNEL, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? "1" : "0", 1);
@@ -78,25 +78,25 @@ static void gate(const struct request *request)
     answer_bytes(request, "through", 7);
 }
 
-static void tell_place(const struct request *request)
+static void report_cpu_slot(const struct request *request)
 {
     char text[16];
-    answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%u", request->place));
+    answer_bytes(request, text, (size_t)snprintf(text, sizeof(text), "%u", request->cpu_slot));
 }
 
 /* As gate, and return the CPU slot. */
-static void gate_place(const struct request *request)
+static void gate_cpu_slot(const struct request *request)
 {
     int fd;
     do
         fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
     while (fd < 0 && errno == EINTR);
     close(fd);
-    tell_place(request);
+    report_cpu_slot(request);
 }
 
 /* Return the numbers of the open descriptors of a worker, or the variables of its environment. */
-static void tell_descriptors(const struct request *request)
+static void report_descriptors(const struct request *request)
 {
     char text[256];
     size_t size = 0;
@@ -108,7 +108,7 @@ static void tell_descriptors(const struct request *request)
 
 extern char **environ;
 
-static void tell_environment(const struct request *request)
+static void report_environment(const struct request *request)
 {
     char text[4096];
     size_t size = 0;
@@ -182,7 +182,7 @@ static void answer_now(int signal)
 static void answer_when_asked(const struct request *request)
 {
     asked = request;
-    sigaction(SIGRTMAX - 3, &(struct sigaction){.sa_handler = answer_now}, NULL);
+    sigaction(PINFOLD_ASK_SIGNAL, &(struct sigaction){.sa_handler = answer_now}, NULL);
     wait_to_be_killed();
 }
 
@@ -221,7 +221,7 @@ static void leave_and(const struct request *request)
 }
 
 /* Leave a daemon behind, write its pid to the named pipe, and run for ever. */
-static void leave_and_tell(const struct request *request)
+static void leave_and_report(const struct request *request)
 {
     const char *path = text_of(request, 1);
     if (fork() == 0) {
@@ -278,8 +278,8 @@ static size_t make_payload(void)
 static void send_result(uint64_t id, uint32_t status, uint32_t flags, uint64_t size, const void *tail,
                         size_t tail_size, const int *fds, int n_fds)
 {
-    struct result result = {.payload_size = size, .status = status, .flags = flags};
-    frame_send(CHANNEL, RESULT, id, &result, sizeof(result), tail, tail_size, fds, n_fds);
+    struct pinfold_frame_result result = {.payload_size = size, .status = status, .flags = flags};
+    frame_send(CHANNEL, PINFOLD_FRAME_RESULT, id, &result, sizeof(result), tail, tail_size, fds, n_fds);
 }
 
 static void wrong_id(const struct request *request)
@@ -299,8 +299,8 @@ static void send_value(const struct request *request, uint32_t status)
 static void two_results(const struct request *request)
 {
     int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
-    send_value(request, STATUS_OK);
-    send_value(request, STATUS_EXCEPTION);
+    send_value(request, PINFOLD_STATUS_OK);
+    send_value(request, PINFOLD_STATUS_EXCEPTION);
     close(fd);
     wait_to_be_killed();
 }
@@ -308,9 +308,9 @@ static void two_results(const struct request *request)
 /* Wait between the two results. */
 static void late_result(const struct request *request)
 {
-    send_value(request, STATUS_OK);
+    send_value(request, PINFOLD_STATUS_OK);
     close(open(text_of(request, 1), O_RDONLY | O_CLOEXEC));
-    send_value(request, STATUS_EXCEPTION);
+    send_value(request, PINFOLD_STATUS_EXCEPTION);
     wait_to_be_killed();
 }
 
@@ -318,7 +318,7 @@ static void late_result(const struct request *request)
 static void result_and_garbage(const struct request *request)
 {
     int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
-    send_value(request, STATUS_OK);
+    send_value(request, PINFOLD_STATUS_OK);
     send(CHANNEL, "garbage", 7, MSG_NOSIGNAL);
     close(fd);
     wait_to_be_killed();
@@ -331,9 +331,9 @@ static void result_and_more(const struct request *request)
     int fd = open(text_of(request, 1), O_RDONLY | O_CLOEXEC);
     size_t size = make_payload();
     for (int i = 0; i < 35; i++)
-        frame_send(CHANNEL, NOTE, request->id, NULL, 0, "x", 1, NULL, 0);
-    send_result(request->id, 0, RESULT_CHILDREN, size, payload, size, NULL, 0);
-    send_value(request, STATUS_EXCEPTION);
+        frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, "x", 1, NULL, 0);
+    send_result(request->id, 0, PINFOLD_RESULT_CHILDREN, size, payload, size, NULL, 0);
+    send_value(request, PINFOLD_STATUS_EXCEPTION);
     close(fd);
     wait_to_be_killed();
 }
@@ -354,8 +354,9 @@ static void empty_message(const struct request *request)
 
 static void too_large(const struct request *request)
 {
-    static uint8_t bytes[FRAME_MAX + 1];
-    struct head head = {MAGIC, VERSION, STACK, FRAME_MAX, request->id};
+    static uint8_t bytes[PINFOLD_FRAME_MAX + 1];
+    struct pinfold_frame_head head = {PINFOLD_FRAME_MAGIC, PINFOLD_FRAME_VERSION, PINFOLD_FRAME_STACK,
+                                      PINFOLD_FRAME_MAX, request->id};
     memcpy(bytes, &head, sizeof(head));
     send(CHANNEL, bytes, sizeof(bytes), MSG_NOSIGNAL);
     wait_to_be_killed();
@@ -363,8 +364,8 @@ static void too_large(const struct request *request)
 
 static void wrong_kind(const struct request *request)
 {
-    struct exited exited = {.status = 0};
-    frame_send(CHANNEL, EXITED, request->id, &exited, sizeof(exited), NULL, 0, NULL, 0);
+    struct pinfold_frame_exited exited = {.status = 0};
+    frame_send(CHANNEL, PINFOLD_FRAME_EXITED, request->id, &exited, sizeof(exited), NULL, 0, NULL, 0);
     wait_to_be_killed();
 }
 
@@ -393,13 +394,29 @@ static void damaged_table(const struct request *request)
 /* Send a spilled result with these descriptors. */
 static void send_fds(const struct request *request, uint64_t size, const int *fds, int n_fds)
 {
-    send_result(request->id, 0, RESULT_SPILLED, size, NULL, 0, fds, n_fds);
+    send_result(request->id, 0, PINFOLD_RESULT_SPILLED, size, NULL, 0, fds, n_fds);
 }
 
 static void send_fd(const struct request *request, uint64_t size, int fd)
 {
     send_fds(request, size, &fd, 1);
     wait_to_be_killed();
+}
+
+/* A spill that it says it holds. */
+static void hold(const struct request *request, uint64_t size, int32_t number)
+{
+    send_result(request->id, 0, PINFOLD_RESULT_HELD, size, &number, sizeof(number), NULL, 0);
+    wait_to_be_killed();
+}
+
+/* In the way in which the pool would look at it: a box's descriptors it does not take. */
+static void give(const struct request *request, uint64_t size, int fd)
+{
+    if (*spill_directory)
+        send_fd(request, size, fd);
+    else
+        hold(request, size, fd);
 }
 
 static void no_spill(const struct request *request)
@@ -431,7 +448,7 @@ static int open_reader(int fd)
 
 static void writer_open(const struct request *request)
 {
-    send_fd(request, make_payload(), open_reader(open_writer()));
+    give(request, make_payload(), open_reader(open_writer()));
 }
 
 static void writer_sent(const struct request *request)
@@ -448,28 +465,28 @@ static void writer_mapped(const struct request *request)
     if (mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED)
         _exit(1);
     close(fd);
-    send_fd(request, make_payload(), reader);
+    give(request, make_payload(), reader);
 }
 
 static void spill_short(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
     close(fd);
-    send_fd(request, make_payload() + 4096, reader);
+    give(request, make_payload() + 4096, reader);
 }
 
 static void spill_long(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
     close(fd);
-    send_fd(request, make_payload() - 1, reader);
+    give(request, make_payload() - 1, reader);
 }
 
 static void spill_huge(const struct request *request)
 {
     int fd = open_writer(), reader = open_reader(fd);
     close(fd);
-    send_fd(request, UINT64_MAX, reader);
+    give(request, UINT64_MAX, reader);
 }
 
 static void spill_damaged(const struct request *request)
@@ -478,7 +495,7 @@ static void spill_damaged(const struct request *request)
     if (pwrite(fd, "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8, 8) != 8)
         _exit(1);
     close(fd);
-    send_fd(request, make_payload(), reader);
+    give(request, make_payload(), reader);
 }
 
 static void spill_unsealed(const struct request *request)
@@ -487,10 +504,8 @@ static void spill_unsealed(const struct request *request)
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (write(fd, payload, size) != (ssize_t)size)
         _exit(1);
-    send_fd(request, size, fd);
+    give(request, size, fd);
 }
-
-enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL };
 
 static int open_sealed(int seals)
 {
@@ -499,30 +514,30 @@ static int open_sealed(int seals)
     return write(fd, payload, size) == (ssize_t)size && fcntl(fd, F_ADD_SEALS, seals) == 0 ? fd : -1;
 }
 
-static void spill_sealed(const struct request *request) /* allowed */
+static void spill_sealed(const struct request *request) /* allowed, but not in a box */
 {
-    send_fd(request, make_payload(), open_sealed(SEALS));
+    send_fd(request, make_payload(), open_sealed(PINFOLD_SPILL_SEALS));
 }
 
 static void spill_writable(const struct request *request)
 {
-    send_fd(request, make_payload(), open_sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+    give(request, make_payload(), open_sealed(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 }
 
 static void spill_shrinkable(const struct request *request)
 {
-    send_fd(request, make_payload(), open_sealed(F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
+    give(request, make_payload(), open_sealed(F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
 }
 
 static void spill_sealed_short(const struct request *request)
 {
-    send_fd(request, make_payload() + 4096, open_sealed(SEALS));
+    give(request, make_payload() + 4096, open_sealed(PINFOLD_SPILL_SEALS));
 }
 
 static void spill_sealed_path(const struct request *request) /* cannot be mapped */
 {
     char path[32];
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", open_sealed(SEALS));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", open_sealed(PINFOLD_SPILL_SEALS));
     send_fd(request, make_payload(), open(path, O_PATH | O_CLOEXEC));
 }
 
@@ -534,7 +549,7 @@ static void spill_leased(const struct request *request)
     signal(SIGIO, SIG_IGN);
     if (fcntl(reader, F_SETLEASE, F_WRLCK) < 0)
         _exit(1);
-    send_fd(request, make_payload(), reader);
+    give(request, make_payload(), reader);
 }
 
 /* Send the head of a valid payload, followed by a hole: a page never written is allocated when it is read, if
@@ -544,19 +559,19 @@ static void spill_with_a_hole(const struct request *request)
     size_t size = make_payload();
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (pwrite(fd, payload, size, 0) != (ssize_t)size || ftruncate(fd, 1 << 20) < 0 ||
-        fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+        fcntl(fd, F_ADD_SEALS, PINFOLD_SPILL_SEALS) < 0)
         _exit(1);
-    send_fd(request, 1 << 20, fd);
+    give(request, 1 << 20, fd);
 }
 
 /* Send a hole in huge pages, of which the machine may have none to allocate. */
 static void spill_of_huge_pages(const struct request *request)
 {
     int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
-    if (fd < 0 || ftruncate(fd, 2 << 20) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+    if (fd < 0 || ftruncate(fd, 2 << 20) < 0 || fcntl(fd, F_ADD_SEALS, PINFOLD_SPILL_SEALS) < 0)
         spill_with_a_hole(request);
     else
-        send_fd(request, 2 << 20, fd);
+        give(request, 2 << 20, fd);
 }
 
 static void spill_pipe(const struct request *request)
@@ -564,39 +579,32 @@ static void spill_pipe(const struct request *request)
     int ends[2];
     if (pipe(ends) < 0)
         _exit(1);
-    send_fd(request, make_payload(), ends[0]);
+    give(request, make_payload(), ends[0]);
 }
 
 static void spill_directory_itself(const struct request *request)
 {
-    send_fd(request, make_payload(), open("/tmp", O_RDONLY | O_DIRECTORY));
+    give(request, make_payload(), open("/tmp", O_RDONLY | O_DIRECTORY));
 }
 
 static void spill_elsewhere(const struct request *request)
 {
-    send_fd(request, make_payload(), open("/proc/self/status", O_RDONLY));
+    give(request, make_payload(), open("/proc/self/status", O_RDONLY));
 }
 
 static void spill_device(const struct request *request)
 {
-    send_fd(request, make_payload(), open("/dev/zero", O_RDWR));
+    give(request, make_payload(), open("/dev/zero", O_RDWR));
 }
 
 static void spill_socket(const struct request *request)
 {
-    send_fd(request, make_payload(), CHANNEL);
-}
-
-/* Send a result whose spill the worker claims to hold. */
-static void hold(const struct request *request, uint64_t size, int32_t number)
-{
-    send_result(request->id, 0, RESULT_HELD, size, &number, sizeof(number), NULL, 0);
-    wait_to_be_killed();
+    give(request, make_payload(), CHANNEL);
 }
 
 static void held_sealed(const struct request *request) /* allowed */
 {
-    hold(request, make_payload(), open_sealed(SEALS));
+    hold(request, make_payload(), open_sealed(PINFOLD_SPILL_SEALS));
 }
 
 static void held_unsealed(const struct request *request)
@@ -606,7 +614,7 @@ static void held_unsealed(const struct request *request)
 
 static void held_short(const struct request *request)
 {
-    hold(request, make_payload() + 4096, open_sealed(SEALS));
+    hold(request, make_payload() + 4096, open_sealed(PINFOLD_SPILL_SEALS));
 }
 
 static void held_nothing(const struct request *request)
@@ -640,10 +648,15 @@ static void held_channel(const struct request *request)
     hold(request, make_payload(), CHANNEL);
 }
 
+static void held_path(const struct request *request)
+{
+    hold(request, make_payload(), open(text_of(request, 1), O_RDONLY | O_CLOEXEC));
+}
+
 static void held_and_sent(const struct request *request)
 {
-    int fd = open_sealed(SEALS);
-    send_result(request->id, 0, RESULT_HELD, make_payload(), &fd, sizeof(fd), &fd, 1);
+    int fd = open_sealed(PINFOLD_SPILL_SEALS);
+    send_result(request->id, 0, PINFOLD_RESULT_HELD, make_payload(), &fd, sizeof(fd), &fd, 1);
     wait_to_be_killed();
 }
 
@@ -681,7 +694,7 @@ static void drop_surplus(const struct request *request)
 static void drop_with_words(const struct request *request)
 {
     int fd = open_pipe(request);
-    frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, &fd, 1);
+    frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id, NULL, 0, "x", 1, &fd, 1);
     wait_to_be_killed();
 }
 
@@ -697,7 +710,7 @@ static void drop_behind_garbage(const struct request *request)
 {
     int fd = open_pipe(request), gate = open_gate(request);
     send(CHANNEL, "garbage", 7, MSG_NOSIGNAL);
-    frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, &fd, 1);
+    frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id, NULL, 0, "x", 1, &fd, 1);
     close(gate);
     wait_to_be_killed();
 }
@@ -709,7 +722,7 @@ static void drop_behind_nothing(const struct request *request)
     open_gate(request);
     for (int i = 0; i < 100; i++)
         send(CHANNEL, "", 0, MSG_NOSIGNAL);
-    frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, &fd, 1);
+    frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id, NULL, 0, "x", 1, &fd, 1);
     close(CHANNEL);
     _exit(0);
 }
@@ -717,7 +730,7 @@ static void drop_behind_nothing(const struct request *request)
 static void drop_behind_result(const struct request *request)
 {
     int fd = open_pipe(request);
-    send_value(request, STATUS_OK);
+    send_value(request, PINFOLD_STATUS_OK);
     open_gate(request);
     send_fd(request, make_payload(), fd);
 }
@@ -727,7 +740,7 @@ static void stack_flood(const struct request *request)
     static char text[60000];
     memset(text, 's', sizeof(text));
     for (long long i = argument(request, 1); i != 0; i--)
-        frame_send(CHANNEL, STACK, request->id, NULL, 0, text, sizeof(text), NULL, 0);
+        frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id, NULL, 0, text, sizeof(text), NULL, 0);
     answer_bytes(request, "after the flood", 15);
 }
 
@@ -735,7 +748,7 @@ static void stack_flood(const struct request *request)
 static void word_flood(const struct request *request)
 {
     for (long long i = argument(request, 1); i > 0; i--)
-        frame_send(CHANNEL, STACK, request->id, NULL, 0, "word", 4, NULL, 0);
+        frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id, NULL, 0, "word", 4, NULL, 0);
     answer_bytes(request, "after the words", 15);
 }
 
@@ -743,7 +756,7 @@ static void fd_flood(const struct request *request)
 {
     int fds[3] = {0, 0, 0};
     for (int i = 0; i < 100; i++)
-        frame_send(CHANNEL, STACK, request->id, NULL, 0, "x", 1, fds, 3);
+        frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id, NULL, 0, "x", 1, fds, 3);
     wait_to_be_killed();
 }
 
@@ -751,27 +764,27 @@ static void fd_flood(const struct request *request)
 static void note(const struct request *request)
 {
     const char *text = text_of(request, 1);
-    frame_send(CHANNEL, NOTE, request->id, NULL, 0, "first", 5, NULL, 0);
-    frame_send(CHANNEL, NOTE, request->id, NULL, 0, text, strlen(text), NULL, 0);
-    frame_send(CHANNEL, NOTE, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, "first", 5, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, text, strlen(text), NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
     answer_bytes(request, "noted", 5);
-    frame_send(CHANNEL, NOTE, request->id, NULL, 0, "too late", 8, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, "too late", 8, NULL, 0);
 }
 
 static void note_too_long(const struct request *request)
 {
     static char text[4097];
-    frame_send(CHANNEL, NOTE, request->id, NULL, 0, text, sizeof(text), NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, text, sizeof(text), NULL, 0);
     wait_to_be_killed();
 }
 
 /* Send frames that a worker may send, but not at that time: they have no effect. */
 static void out_of_turn(const struct request *request)
 {
-    frame_send(CHANNEL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
-    frame_send(CHANNEL, FAILED, 0, NULL, 0, "not at all", 10, NULL, 0);
-    frame_send(CHANNEL, STACK, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
-    frame_send(CHANNEL, STACK, 0, NULL, 0, "nobody's", 8, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_FAILED, 0, NULL, 0, "not at all", 10, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_STACK, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_STACK, 0, NULL, 0, "nobody's", 8, NULL, 0);
     answer_bytes(request, "in turn", 7);
 }
 
@@ -792,7 +805,7 @@ static void die_slowly(const struct request *request)
 static void decline(const struct request *request)
 {
     (void)request;
-    frame_send(CHANNEL, FAILED, 0, NULL, 0, "no memory", 9, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_FAILED, 0, NULL, 0, "no memory", 9, NULL, 0);
     _exit(1);
 }
 
@@ -801,27 +814,28 @@ static void decline(const struct request *request)
 static void lie(const struct request *request)
 {
     static _Alignas(8) char next[65536];
-    if (recv(CHANNEL, next, sizeof(next), MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof(struct head)) {
+    if (recv(CHANNEL, next, sizeof(next), MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof(struct pinfold_frame_head)) {
         answer_bytes(request, "0", 1);
         return;
     }
     size_t size = make_payload();
-    send_result(request->id, STATUS_OK, RESULT_QUIET, size, payload, size, NULL, 0);
+    send_result(request->id, PINFOLD_STATUS_OK, PINFOLD_RESULT_QUIET, size, payload, size, NULL, 0);
     nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* let the pool promote the next call */
-    send_result(((const struct head *)next)->id, STATUS_OK, RESULT_QUIET, size, payload, size, NULL, 0);
+    send_result(((const struct pinfold_frame_head *)next)->id, PINFOLD_STATUS_OK, PINFOLD_RESULT_QUIET, size,
+                payload, size, NULL, 0);
     close(CHANNEL);
     wait_to_be_killed();
 }
 
 static const struct function hostile[] = {
     {"echo", echo},
-    {"pid", tell_pid},
+    {"pid", report_pid},
     {"count", count},
     {"gate", gate},
-    {"place", tell_place},
-    {"gate_place", gate_place},
-    {"descriptors", tell_descriptors},
-    {"environment", tell_environment},
+    {"cpu_slot", report_cpu_slot},
+    {"gate_cpu_slot", gate_cpu_slot},
+    {"descriptors", report_descriptors},
+    {"environment", report_environment},
     {"work", work},
     {"stop", stop_itself},
     {"chain", chain},
@@ -831,8 +845,8 @@ static const struct function hostile[] = {
     {"answer_when_asked", answer_when_asked},
     {"answer_and_stay", answer_and_stay},
     {"leave_and", leave_and},
-    {"leave_and_tell", leave_and_tell},
-    {"tell_next", tell_next},
+    {"leave_and_report", leave_and_report},
+    {"report_next", report_next},
     {"say", say},
     {"leave_printer", leave_printer},
     {"print_and_crash", print_and_crash},
@@ -880,6 +894,7 @@ static const struct function hostile[] = {
     {"held_pipe", held_pipe},
     {"held_terminal", held_terminal},
     {"held_channel", held_channel},
+    {"held_path", held_path},
     {"held_and_sent", held_and_sent},
     {"drop_refused", drop_refused},
     {"drop_surplus", drop_surplus},
@@ -908,7 +923,7 @@ static int fail_to_start(int log_lines)
     while (--log_lines > 0)
         fprintf(stderr, "a line of its log\n");
     fprintf(stderr, "the last line of its log\n");
-    frame_send(CONTROL, FAILED, 0, NULL, 0, text, sizeof(text) - 1, NULL, 0);
+    frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_FAILED, 0, NULL, 0, text, sizeof(text) - 1, NULL, 0);
     return 1;
 }
 
@@ -917,16 +932,17 @@ static int disappoint(const char *mode)
 {
     static struct frame frame;
     int fds[3];
-    frame_receive(CONTROL, &frame, NULL, 0);
-    frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
-    while (frame_receive(CONTROL, &frame, fds, 3) > 0) {
+    frame_receive(PINFOLD_CONTROL_FD, &frame, NULL, 0);
+    frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    while (frame_receive(PINFOLD_CONTROL_FD, &frame, fds, 3) > 0) {
         for (int i = 0; i < 3; i++)
             close(fds[i]);
-        struct started started = {.error = EAGAIN};
+        struct pinfold_frame_started started = {.error = EAGAIN};
         if (strcmp(mode, "refuses") == 0)
-            frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, NULL, 0);
+            frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_STARTED, frame.head.id, &started, sizeof(started), NULL,
+                       0, NULL, 0);
         else if (strcmp(mode, "damages") == 0)
-            send(CONTROL, "garbage", 7, MSG_NOSIGNAL);
+            send(PINFOLD_CONTROL_FD, "garbage", 7, MSG_NOSIGNAL);
         else if (strcmp(mode, "dies") == 0)
             return 3;
         else if (strcmp(mode, "ignores") != 0)
@@ -961,7 +977,7 @@ static pid_t make_large(void)
 /* Send READY, and wait until it is received. */
 static void be_ready(int socket)
 {
-    frame_send(socket, READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    frame_send(socket, PINFOLD_FRAME_READY, 0, NULL, 0, NULL, 0, NULL, 0);
     for (int unread = 1; ioctl(socket, SIOCOUTQ, &unread) == 0 && unread > 0;)
         sched_yield();
 }
@@ -978,15 +994,15 @@ static int serve_oddly(const char *mode)
     static struct frame frame;
     static char directory[4096];
     int fds[3];
-    size_t size = frame_receive(CONTROL, &frame, NULL, 0);
-    size_t path_at = sizeof(struct head) + sizeof(struct setup);
+    size_t size = frame_receive(PINFOLD_CONTROL_FD, &frame, NULL, 0);
+    size_t path_at = sizeof(struct pinfold_frame_head) + sizeof(struct pinfold_frame_setup);
     const int isolation = (int)frame.body.setup.isolation;
     memcpy(directory, (const char *)&frame + path_at, size - path_at);
-    frame_send(CONTROL, READY, 0, NULL, 0, NULL, 0, NULL, 0);
-    for (int n = 0; frame_receive(CONTROL, &frame, fds, 3) > 0; n++) {
+    frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_READY, 0, NULL, 0, NULL, 0, NULL, 0);
+    for (int n = 0; frame_receive(PINFOLD_CONTROL_FD, &frame, fds, 3) > 0; n++) {
         const int declines = strcmp(mode, "declines") == 0 || (strcmp(mode, "declines next") == 0 && n > 0);
         const int stillborn = strcmp(mode, "stillborn") == 0;
-        struct started started = {.pid = fork()};
+        struct pinfold_frame_started started = {.pid = fork()};
         if (started.pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             dup2(fds[0], CHANNEL);
@@ -995,12 +1011,12 @@ static int serve_oddly(const char *mode)
                 decline(NULL);
             if (stillborn)
                 _exit(3);
-            if (isolation == ISOLATION_SPAWN && strcmp(mode, "ready first") != 0)
+            if (isolation == PINFOLD_SPAWN && strcmp(mode, "ready first") != 0)
                 be_ready(CHANNEL);
             worker_serve(isolation, directory, (const struct function *const[]){functions, hostile, NULL});
         }
         int pidfd = (int)syscall(SYS_pidfd_open, started.pid, 0);
-        struct exited exited = {0};
+        struct pinfold_frame_exited exited = {0};
         if (declines) {
             poll(&(struct pollfd){fds[0], POLLRDHUP, 0}, 1, -1);
         } else if (strcmp(mode, "ready first") == 0) {
@@ -1012,9 +1028,11 @@ static int serve_oddly(const char *mode)
         }
         for (int i = 0; i < 3; i++)
             close(fds[i]);
-        frame_send(CONTROL, STARTED, frame.head.id, &started, sizeof(started), NULL, 0, &pidfd, pidfd >= 0);
+        frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_STARTED, frame.head.id, &started, sizeof(started), NULL, 0,
+                   &pidfd, pidfd >= 0);
         if ((declines || stillborn) && waitpid(started.pid, &exited.status, 0) > 0)
-            frame_send(CONTROL, EXITED, frame.head.id, &exited, sizeof(exited), NULL, 0, NULL, 0);
+            frame_send(PINFOLD_CONTROL_FD, PINFOLD_FRAME_EXITED, frame.head.id, &exited, sizeof(exited), NULL, 0,
+                       NULL, 0);
         close(pidfd);
     }
     return 0;

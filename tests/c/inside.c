@@ -8,7 +8,7 @@
 #include "pool/pool.h"
 #include "rig.h"
 
-int channel_of(uint64_t id)
+int peer_of(uint64_t id)
 {
     const struct call *call = handle_get(&pool->calls, id);
     return call && call->worker ? call->worker->peer : -1;
@@ -19,8 +19,8 @@ pid_t wait_for_start(uint64_t id)
     pid_t pid = wait_for_hand(id);
     for (int unread = 1; unread > 0; sched_yield()) {
         pthread_mutex_lock(&pool->lock);
-        const int channel = channel_of(id);
-        if (channel < 0 || ioctl(channel, SIOCOUTQ, &unread) < 0)
+        const int peer = peer_of(id);
+        if (peer < 0 || ioctl(peer, SIOCOUTQ, &unread) < 0)
             unread = 0;
         pthread_mutex_unlock(&pool->lock);
     }

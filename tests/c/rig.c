@@ -270,7 +270,7 @@ pid_t submit_with_daemon(uint64_t *ret_id)
     if (asprintf(&path, "%s.fifo", spill_dir) < 0)
         path = NULL;
     assert_int_equal(mkfifo(path, 0600), 0);
-    *ret_id = submit("leave_and_tell", path, PINFOLD_FOREVER);
+    *ret_id = submit("leave_and_report", path, PINFOLD_FOREVER);
     FILE *fifo = fopen(path, "re");
     assert_int_equal(fscanf(fifo, "%d", &pid), 1);
     fclose(fifo);

@@ -73,7 +73,7 @@ pid_t wait_for_hand(uint64_t id);
 /* As wait_for_hand, and wait until the worker has received the call. */
 pid_t wait_for_start(uint64_t id);
 /* Return the peer of the worker that has the call; -1: no worker has it. Called with the pool's lock. */
-int channel_of(uint64_t id);
+int peer_of(uint64_t id);
 
 /* Cancel the call and take its result. */
 void cancel(uint64_t id);

@@ -1,4 +1,4 @@
-"""Drive a template as a pool does, in the frames of lib/wire/frame.h."""
+"""Drive a template as a pool does, by the protocol of pinfold_worker.h."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def tables(results: Results) -> list[Table]:
     )
     others = Table(
         f"{TITLE}: what became of the 980 others",
-        ["system", "value", "failed", "no end", "hangs ended", "crashes told", ""],
+        ["system", "value", "failed", "no end", "hangs ended", "crashes reported", ""],
     )
     for system in results.rounds:
         reason = results.reason(system, "ok")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TITLE = "A timing beside a full load of others"
 ABOUT = (
-    "A program that computes, some 20 ms of the same work, tells how long it took; 50 times alone "
+    "A program that computes, some 20 ms of the same work, says how long it took; 50 times alone "
     "and 50 times while every other worker computes, ten of each in turns. One worker for each CPU "
     "with `cpus_per_worker=1` and without; and bare processes, one to each CPU, without a pool. "
     "*Varies* is the distance from the 10th to the 90th percentile, divided by the median. Waiting "

@@ -1,6 +1,6 @@
-"""What calls need and opening a pool does not.
+"""The imports that calls need and that opening a pool does not.
 
-A program's first pool starts before this is imported: see `Submitting.prepare`.
+A program starts its first pool before it imports this module: see `Submitting.prepare`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pinfold.codec import refusals
 
 
 class Calls:
-    """Names of other modules, for code that must not import those before the pool has started."""
+    """Names of other modules, for code that must not import them before the pool has started."""
 
     CallFuture = futures.CallFuture
     RunsCode = refusals.RunsCode

@@ -1,4 +1,4 @@
-"""The end of an engine: it takes no more calls, ends or finishes them, and gives all back."""
+"""Closing: refuse further calls, drain or end the pending ones, and release all resources."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pinfold.call import FOREVER_NS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TRIES = 10  # to close in the background, when handlers raise what is no Exception
+_TRIES = 10  # to close in the background, when handlers raise other than an Exception
 
 
 class Closing(Submitting):
-    """Ends, once, whoever asks for it, how often and in whatever thread."""
+    """The layer that closes the engine. Any thread may close it, any number of times."""
 
     def refuse(self) -> None:
-        """Takes no more calls."""
+        """Refuse further calls."""
         with self._lock:
             if self.state is State.OPEN:
                 self.state = State.DRAINING
 
     def shutdown(self, *, wait: bool, beside: int = 0) -> None:
-        """Waits until all calls have ended, or starts to end them all and returns at once. `beside`
-        is a thread that waits for this one, if there is one: it may stand in a handler."""
+        """Wait until all calls have ended, or start to end them all and return at once. `beside` is
+        a thread that waits for this one, or 0. That thread may be in a handler."""
         if os.getpid() != self._pid:
             return self._forget()
         self.refuse()
@@ -40,7 +40,7 @@ class Closing(Submitting):
             return self._as_one_that_ends(self._shutdown, beside)
         if self._pool is None:
             return self.close()
-        # Not a daemon: the interpreter waits for it at its end.
+        # Not a daemon, so that the interpreter waits for this thread at its end.
         closer = threading.Thread(
             target=self._close_beside, name=f"pinfold-{self.origin.pool_id}-close"
         )
@@ -57,7 +57,8 @@ class Closing(Submitting):
             raise error
 
     def _close_beside(self) -> None:
-        """What a thread of its own does: nobody else would go on where a handler has ended it."""
+        """Close in a thread of its own. Try again after an exception of a handler, because no other
+        thread would."""
         for _ in range(_TRIES):
             try:
                 self.close()
@@ -69,9 +70,11 @@ class Closing(Submitting):
                 break
 
     def close(self, beside: int = 0) -> None:
-        """Ends every call and every process, and returns when they are gone and everybody is told.
-        If that is under way already, a handler that calls it does not wait for it: it would wait
-        for itself. If an exception ends it, whoever waits for it, or calls it next, goes on."""
+        """End every call and process. Return when they are gone and all results are delivered.
+
+        A handler that calls this while another thread closes does not wait, because it would wait
+        for itself. After an exception, a waiting thread or the next caller continues the closing.
+        """
         if os.getpid() != self._pid:
             return self._forget()
         self.refuse()
@@ -94,7 +97,8 @@ class Closing(Submitting):
                     self._idle.wait(naps.STRAY_S)
 
     def _as_one_that_ends(self, end: Callable[[int], None], beside: int) -> None:
-        """Other threads that do the same in a handler do not wait for this one: see `_is_idle`."""
+        """Run `end`, registered as a thread that closes: others that close in a handler do not wait
+        for this one (`_is_idle`)."""
         this = (here(), beside)
         try:
             self._ending.append(this)
@@ -105,7 +109,7 @@ class Closing(Submitting):
                 self._ending.remove(this)
 
     def _in_handlers(self) -> set[int]:
-        """The threads that take in, settle or tell something: they may be in a handler."""
+        """Return the threads that submit, settle or deliver events: they may be in a handler."""
         claims = (self._submitting, self._settling, self._delivering)
         return {thread for each in claims for thread in each.copy().values()}
 
@@ -117,10 +121,12 @@ class Closing(Submitting):
         return True
 
     def _drain(self, beside: int, *, to_the_end: bool) -> BaseException | None:
-        """Returns when no call is pending and no handler runs, but in this thread or the one beside
-        it, or where it would wait for this one. Unless `to_the_end`, gives up calls of which there
-        is no news: there will be none. What a handler or a callback raises does not end it; the
-        first is returned."""
+        """Return when no call is pending and no handler runs that this thread may wait for.
+
+        It may not wait for handlers of its own, of the thread `beside`, or of threads that wait for
+        it. Unless `to_the_end`, give up calls that make no progress: they would not end. An
+        exception of a handler or callback does not end the drain. The first is returned.
+        """
         errors: list[BaseException] = []
         while True:
             if self._pool is not None:
@@ -130,7 +136,7 @@ class Closing(Submitting):
             with self._idle:
                 if self._is_idle(beside):
                     return errors[0] if errors else None
-                # Not for ever: whoever has news may be thrown out before it tells.
+                # Not for ever: an exception may interrupt a thread before it notifies.
                 news = self._idle.wait(naps.STRAY_S)
             if not news and not to_the_end:
                 error = self.abandon_all(list(self._pending.values()))
@@ -138,8 +144,8 @@ class Closing(Submitting):
                     errors.append(error)
 
     def _is_idle(self, beside: int) -> bool:
-        """Whether there is nothing to wait for. Where this thread is in a handler, others that wait
-        for the end in theirs may wait for it."""
+        """Return whether there is nothing to wait for. If this thread is in a handler, threads that
+        close in handlers of theirs may wait for it."""
         but = {here(), beside}
         if but & self._in_handlers():
             but.update(*self._ending.copy())
@@ -148,7 +154,7 @@ class Closing(Submitting):
         return but.issuperset(settling.values()) and settling.keys() | ours >= set(self._pending)
 
     def _tear_down(self, beside: int) -> None:
-        """May be called again if an exception came before its end."""
+        """Close the pool and release all resources. May be called again after an exception."""
         with self._lock:
             self.state = State.CLOSED
             self._completer_ends = True
@@ -165,7 +171,7 @@ class Closing(Submitting):
                 for loop, loop_queue in list(self._loop_queues.items()):
                     loop_queue.close()
                     self._loop_queues.pop(loop, None)
-                self.counts()  # stay to be read
+                self.counts()  # keeps the last figures readable
                 pool.close()
         self.launch.clean()
         atexit.unregister(self.close)
@@ -177,15 +183,15 @@ class Closing(Submitting):
             self._closed = True
 
     def _join(self, completer: threading.Thread) -> None:
-        """But for one in an event's handler that does not end: it may wait for this thread; and for
-        a greenlet of a thread that lets none of its own run."""
+        """Join the completer, unless it is in an event's handler that may wait for this thread, or
+        is a greenlet whose thread lets no others run."""
         while completer.is_alive():
             completer.join(naps.STRAY_S)
             if completer.ident in self._delivering.copy().values() or green.patched():
                 break
 
     def _forget(self) -> None:
-        """In a forked child: gives back what this process holds, and touches nothing else."""
+        """Release the resources of a forked child, and touch nothing of its parent."""
         self.state = State.CLOSED
         if self._pool is not None:
             self._pool.close()

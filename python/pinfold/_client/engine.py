@@ -1,12 +1,12 @@
-"""The engine of a backend: one pool of the library, the calls in it, and who waits for them.
+"""The engine of a backend: one pool of the library, the calls in it, and their waiting callers.
 
-Each part of it is a layer that uses only the layers below:
+Each part of the engine is a layer that uses only the layers below:
 
-    close.py    the end: drain, tear down                       Closing
+    close.py    drain and tear down                             Closing
     submit.py   open the pool, hand calls to it                 Submitting
     settle.py   take results, deliver them to their callers     Settling
-    events.py   deliver what happens to workers to handlers     Events
-    tables.py   the state that all of them share                Tables
+    events.py   deliver the events of workers to handlers       Events
+    tables.py   hold the state that all layers share            Tables
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ from pinfold._client.close import Closing
 
 
 class Engine(Closing):
-    """One pool and its calls. Any thread may use it; none of its methods needs an event loop."""
+    """One pool and its calls. Any thread may use it. No method needs an event loop."""

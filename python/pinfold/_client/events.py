@@ -1,4 +1,4 @@
-"""What happens to workers, delivered to the handlers that a backend's owner has registered."""
+"""Delivery of the events of workers to the handlers of a backend."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 class Events(Tables):
-    """Delivers events, in the order in which they happened, one thread at a time."""
+    """The layer that delivers events in their order, in one thread at a time."""
 
     def deliver_events(self, most_s: float = HANDLER_S) -> bool:
-        """Tells the handlers what happened to workers so far, in its order: one thread at a time
-        does. False if another one is at it for longer than `most_s`: it is in a handler, which may
-        wait for this thread. It tells the rest when that is done. What handlers raise is raised,
-        the first of it, when all are told."""
+        """Deliver the events so far, in their order, in one thread at a time.
+
+        Return False if another thread delivers for longer than `most_s`: it is in a handler, which
+        may wait for this thread. That thread delivers the rest after its handler returns. The first
+        exception of a handler propagates after all events have been delivered.
+        """
         pool = self._pool
         if not self._watching or pool is None:
             return True
-        if self._delivering.get(0) == here():  # we are in a handler
+        if self._delivering.get(0) == here():  # a handler of this thread called us
             return self._deliver_events(pool)
         waited, lengths = 0.0, naps.THREADS.lengths()
         while not claimed(self._delivering, 0, self._deliver_events, pool):
@@ -37,7 +39,7 @@ class Events(Tables):
 
     def _deliver_events(self, pool: _pool.Pool) -> bool:
         first: BaseException | None = None
-        late = list(self._late)  # what happened to these is in line already
+        late = list(self._late)  # the events of these calls are in the queue already
         try:
             while (event := self._next_event(pool)) is not None:
                 try:
@@ -57,13 +59,13 @@ class Events(Tables):
         return self._undelivered.popleft() if self._undelivered else pool.next_event()
 
     def _keep_events(self, pool: _pool.Pool) -> None:
-        """Before the pool is closed: whoever is telling them finds the rest here."""
+        """Keep the events of a pool that is about to be closed, for the thread that delivers."""
         while (event := pool.next_event()) is not None:
             self._undelivered.append(event)
         self.deliver_events(0)
 
     def _is_late(self, key: int) -> None:
-        """This call is settled, and the event of its start is not told yet."""
+        """Note a call that is settled before the event of its start has been delivered."""
         record = self._pending.get(key)
         if record is not None and self.hooks.start:
             self._late[key] = record.call

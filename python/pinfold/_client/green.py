@@ -1,8 +1,8 @@
-"""Greenlets in the place of threads, as gevent and eventlet put them there.
+"""Waiting where gevent or eventlet has replaced threads by greenlets.
 
-All greenlets of a thread share it: one that waits in C stops the others, and the one that would
-have ended its wait. So where threads are greenlets, nothing here waits in C: whoever waits does so
-in what the library has put in the place of `select`, `threading` and `time`, which lets others run.
+All greenlets of a thread share it: a wait in C stops the others, and so the greenlet that would end
+the wait. Where threads are greenlets, nothing here waits in C. It waits in the replacements of
+`select`, `threading` and `time`, which let other greenlets run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def patched() -> bool:
-    """Whether a new thread is a greenlet, or something else that is no thread."""
+    """Return whether a new thread is a greenlet, or anything else but a thread."""
     return type(_thread.start_new_thread) is not BuiltinFunctionType
 
 
 class Watch:
-    """Waits for descriptors to become readable, and lets other greenlets run meanwhile.
+    """A wait for descriptors to become readable, which lets other greenlets run.
 
-    It has duplicates of them: they may be closed at any time, and no loop may watch a number that
-    already means something else.
+    The watch holds duplicates: the descriptors may be closed at any time, and no loop may watch a
+    number that has been reused.
     """
 
     def __init__(self, fds: tuple[int, ...]) -> None:
@@ -59,13 +59,14 @@ class Watch:
 
 
 def sleep(seconds: float) -> None:
-    """Sleeps, and lets other greenlets run, whether or not `time.sleep` does."""
+    """Sleep, and let other greenlets run, even if `time.sleep` does not."""
     threading.Event().wait(seconds)
 
 
 @contextmanager
 def polling(pool: Pool) -> Iterator[Callable[[], None]]:
-    """A function that waits as `Pool.poll` does, or lets greenlets run meanwhile."""
+    """Yield a function that waits as `Pool.poll` does and, where threads are greenlets, lets the
+    others run."""
     if not patched():
         yield pool.poll
         return
@@ -73,7 +74,7 @@ def polling(pool: Pool) -> Iterator[Callable[[], None]]:
 
     def poll() -> None:
         watch.wait()
-        pool.poll(0)  # another may have taken what was there
+        pool.poll(0)  # does not wait: another greenlet may have taken the result
 
     try:
         yield poll

@@ -1,4 +1,4 @@
-"""Handlers of events."""
+"""The handlers that a backend's owner has registered for events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ H = TypeVar("H", bound=Callable[..., object])
 
 
 class Hooks:
-    """The handlers of one backend: for each event a tuple, replaced when one is added, so that
-    whoever calls them needs no lock."""
+    """The handlers of one backend. Each event has a tuple, which `add` replaces, so that calls of
+    the handlers need no lock."""
 
     __slots__ = (
         "_adding",
@@ -42,12 +42,12 @@ class Hooks:
 
     @property
     def of_workers(self) -> bool:
-        """Whether anybody wants the events that the library has to be asked for."""
+        """Whether a handler wants the events that the library reports only on request."""
         return bool(self.start or self.worker_start or self.worker_exit)
 
     def call(self, event: str, *args: Any) -> None:
-        """Calls every handler, whatever one raises. An Exception is logged; of what is none (a
-        signal handler exits, say, while a handler runs) the first is raised."""
+        """Call every handler, even after one raises. An Exception is logged. Of other exceptions
+        (a signal handler exits, say, while a handler runs) the first is raised."""
         first: BaseException | None = None
         for handler in getattr(self, event):
             try:
@@ -68,6 +68,7 @@ class Hooks:
 
 
 def _is_cancel(error: BaseException) -> bool:
-    """Of something that the handler has waited for: its own affair."""
+    """Return whether the error is the cancellation of a task that a handler waited for, which does
+    not concern the backend."""
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and isinstance(error, asyncio.CancelledError)

@@ -1,4 +1,4 @@
-"""From a configuration to a pool of the library: what can be checked without starting anything."""
+"""Launch: the checks of a configuration that need no process, and the opening of its pool."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _LIBRARIES = ("cbor2", "cloudpickle")  # that the runtime imports
-# A process's arguments: of one, in characters, and of all with its environment, in bytes.
+# The most that one argument of a process may have, in characters, and that all of its arguments and
+# its environment may have, in bytes.
 _PIECE = 120_000
 _ARGUMENTS_MOST = 6 << 20
 
@@ -35,10 +36,10 @@ _ISOLATIONS = {"fresh": _pool.FRESH, "reuse": _pool.REUSE, "spawn": _pool.SPAWN}
 
 
 class Launch:
-    """Everything that a pool needs, checked and captured.
+    """A checked configuration, and the state of this process that the pool needs besides.
 
     Raises `InvalidConfig` for an interpreter that cannot be run or a spill directory that cannot be
-    used, and `PoolError` where this process lacks what it takes to find out.
+    used, and `PoolError` if this process lacks resources for the checks.
     """
 
     __slots__ = (
@@ -59,7 +60,7 @@ class Launch:
         self.cgroup: tuple[Path, int] | None = None
         try:
             self._capture(config)
-        except (OSError, ImportError) as error:  # of the modules that are loaded when they are used
+        except (OSError, ImportError) as error:  # an import on use may fail
             raise PoolError(f"a backend cannot be made now: {error}") from error
 
     def _capture(self, config: WorkerConfig) -> None:
@@ -77,7 +78,7 @@ class Launch:
         self._check_size()
 
     def open(self, *, events: bool) -> _pool.Pool:
-        """Opens the pool; returns before its template is ready. Raises OSError."""
+        """Open the pool. Return before its template is ready. Raises OSError."""
         config = self.config
         parent = cgroup_of(config)
         if isinstance(parent, Path):
@@ -113,15 +114,15 @@ class Launch:
         )
 
     def command(self, learned: Sequence[str]) -> list[bytes]:
-        """What starts a template. `learned` are the modules that it preloads besides, for
-        ``preload="auto"``."""
+        """Return the arguments that start a template. With ``preload="auto"``, it preloads
+        `learned`, too."""
         text = self._template_config(learned)
         pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
         script = str(_PACKAGE / "_worker" / "boot" / "template.py")
         return [os.fsencode(word) for word in (self.python, script, str(len(pieces)), *pieces)]
 
     def _check_size(self) -> None:
-        """A process takes only so much in its arguments and its environment (execve(2))."""
+        """Raise InvalidConfig if arguments and environment exceed the bound of execve(2)."""
         most = min(os.sysconf("SC_ARG_MAX"), _ARGUMENTS_MOST) - _PIECE
         size = sum(len(word) + 9 for word in (*self.command([]), *self.environment))
         if size > most:
@@ -132,7 +133,7 @@ class Launch:
             )
 
     def clean(self) -> None:
-        """After the pool was closed: what its template and its guard could not remove."""
+        """Remove, after the pool was closed, the files that its template and guard left."""
         _pool.clear_bases(str(self.config.spill_dir))
         self._remove_cgroup()
 
@@ -166,9 +167,9 @@ class Launch:
 
 
 def cpu_slots_of(cpus_per_worker: int, max_workers: int | None) -> list[list[int]]:
-    """The CPUs of each worker, disjoint: of `max_workers`, or of as many as there are CPUs for.
+    """Return disjoint CPU slots, for `max_workers` workers or for as many as the CPUs suffice.
 
-    Raises `InvalidConfig` when there are too few.
+    Raises `InvalidConfig` if there are too few CPUs.
     """
     cpus = sorted(os.sched_getaffinity(0))
     usable = usable_cpus()
@@ -205,7 +206,7 @@ def _interpreter(python: str) -> str:
 
 
 def _working_directory() -> str | None:
-    """Where workers shall be, whenever their template starts; None: it was removed."""
+    """Return the directory in which every template starts its workers; None: it was removed."""
     try:
         return os.getcwd()
     except OSError:
@@ -213,7 +214,7 @@ def _working_directory() -> str | None:
 
 
 def _library_path() -> list[str]:
-    """The directories from which this process imports what the runtime needs."""
+    """Return the directories from which this process imports the runtime's libraries."""
     places: dict[str, None] = {}
     for name in _LIBRARIES:
         spec = importlib.util.find_spec(name)
@@ -223,8 +224,8 @@ def _library_path() -> list[str]:
 
 
 def _module_path() -> list[str]:
-    """Where this process imports from, but for what every interpreter like it has: pickled
-    arguments name modules that are found there."""
+    """Return the search path of this process without the directories that equal interpreters have:
+    pickled arguments name modules on it."""
     own = (f"{sys.prefix}/", f"{sys.base_prefix}/")
     places = [os.path.abspath(place) for place in sys.path if place]
     return [
@@ -254,15 +255,15 @@ def _environment(config: WorkerConfig) -> list[bytes]:
 
 
 def prepare_spill_dir(path: Path) -> None:
-    """Makes the directory if it is missing, and tries whether files can be made in it.
+    """Make the directory if it is missing, and check that files can be made in it.
 
-    The default one may be found by anybody who knows the uid, in a directory that everybody may
-    write to: it must be a directory of this user, for this user alone.
+    Every user can guess the default path, which lies in a world-writable directory. It must
+    therefore be a directory of this user, accessible to this user alone.
     """
     try:
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700, parents=True)
-            path.chmod(0o700)  # whatever the umask
+            path.chmod(0o700)  # the umask may have removed bits
         status = path.lstat()
         if path.name == f"pinfold-{os.getuid()}":
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():

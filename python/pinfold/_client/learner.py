@@ -1,13 +1,14 @@
-"""What a pool with ``preload="auto"`` learns from its calls, and when it acts on it.
+"""Learned modules: which ones a pool with ``preload="auto"`` learns, and when it preloads them.
 
-Workers tell, beside the result of a call, which installed modules it had to load and how long each
-took (_worker/code/imports.py). What a module has cost is summed up over the calls. When that is
-more than a template with it takes to start, the pool renews its template: it starts one with this
-module besides those learned before, which takes over when it is ready, or is dropped.
+Workers report, beside the result of a call, which installed modules it had to load and how long
+each took (_worker/code/imports.py). The learner sums up the cost of each module over the calls.
+When the sum exceeds the start time of a template with the module, the pool renews its template. The
+new template preloads this module besides those learned before. It takes over when it is ready; if
+it fails, the pool drops it.
 
-What a worker tells is the word of a candidate. It is taken for no more time than its call took, so
-that a lie costs the pool one start in the background, and the liar as much time before; and what a
-template imports is looked up by the template, in what is installed.
+A candidate may forge a worker's report. A report counts for no more time than its call took. A lie
+so costs the pool one start in the background, and the liar as much time before. The template looks
+up the names itself, among the installed modules.
 """
 
 from __future__ import annotations
@@ -25,28 +26,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pinfold")
 
-_NAMES_MOST = 1000  # modules that are summed up
+_NAMES_MOST = 1000  # modules whose costs are summed up
 _NAME_MOST = 200  # characters
 _FAILURES_MOST = 5  # after so many templates that could not start, nothing more is learned
 
 
 class Learner:
-    """What one pool has learned. Any thread may use it."""
+    """The learned modules of one pool. Any thread may use it."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
-        self._lock = threading.RLock()  # a collection in the middle may settle calls
+        self._lock = threading.RLock()  # reentrant: a garbage collection may settle calls
         self._cost_ns: dict[str, int] = {}
         self._learned: tuple[str, ...] = ()
         self._refused: tuple[str, ...] = ()
         self._trying: str | None = None
 
     def figures(self) -> dict[str, object]:
-        """For `PoolStats`."""
+        """Return the fields for `PoolStats`."""
         return {"learned": self._learned, "not_learned": self._refused}
 
     def take(self, pool: _pool.Pool | None, note: bytes, metrics: ExecutionMetrics | None) -> None:
-        """A call has ended, and its worker told this."""
+        """Learn from the note that a worker sent with the result of a call."""
         if pool is None or not (note or self._trying):
             return
         self.look(pool)
@@ -60,7 +61,7 @@ class Learner:
             self._renew(pool, costs)
 
     def _renew(self, pool: _pool.Pool, costs: dict[str, int]) -> None:
-        """Starts a template with one of these modules, if one is worth it."""
+        """Start a template with one of these modules, if one costs more than the start."""
         known = {*self._learned, *self._refused}
         if self._trying is not None or len(self._refused) >= _FAILURES_MOST:
             return
@@ -73,7 +74,7 @@ class Learner:
                     return
 
     def look(self, pool: _pool.Pool) -> None:
-        """Looks what became of a template that was started."""
+        """Check whether the renewal under way has succeeded or failed."""
         failure = None
         with self._lock:
             name = self._trying
@@ -84,7 +85,7 @@ class Learner:
                     return
                 self._learned += (name,)
             except OSError as error:
-                if error.errno == errno.ESHUTDOWN:  # nobody will know
+                if error.errno == errno.ESHUTDOWN:  # the pool closed before the renewal ended
                     return
                 failure = _one_line(error.strerror or "")
                 self._refused += (name,)
@@ -98,14 +99,14 @@ class Learner:
 
 
 def _one_line(failure: str) -> str:
-    """The first and the last line of why a template could not start."""
+    """Return the first and the last line of the reason why a template could not start."""
     lines = failure.partition("\nIt printed:\n")[0].strip().splitlines() or [""]
     return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
 
 
 def read_note(note: bytes, most_ns: int) -> dict[str, int]:
-    """The modules that a worker tells of, and their nanoseconds: together no more than `most_ns`.
-    Nothing, if that or anything else is wrong with it."""
+    """Return the modules in a worker's note and their nanoseconds. An invalid note yields nothing,
+    and so does one with a sum above `most_ns`."""
     costs: dict[str, int] = {}
     try:
         for line in note.decode("ascii").splitlines():

@@ -1,4 +1,4 @@
-"""Between a pool and an event loop."""
+"""Completion queues that asyncio event loops read, and the calls that coroutines wait for."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 class LoopQueue:
     """One completion queue, read by one event loop.
 
-    The loop watches a duplicate of the queue's descriptor: the queue can then be closed at any time
-    and from any thread, while the duplicate lives until the loop has let go of it, so that no loop
-    ever watches a number that already means something else.
+    The loop watches a duplicate of the queue's descriptor. The queue can then be closed at any time
+    and from any thread. The duplicate is closed after the loop has removed it, so that no loop
+    watches a number that has been reused.
     """
 
     def __init__(self, engine: Settler, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
-        self._fd = -1  # before anything is raised: see __del__
+        self._fd = -1  # first, because __del__ reads it even if the rest raises
         self.loop = loop
         self.queue = pool.queue()
         self._engine = engine
@@ -44,7 +44,7 @@ class LoopQueue:
         self._engine.settle(self.queue.take, here=self.loop)
 
     def close(self) -> None:
-        """From any thread."""
+        """Close the queue and its duplicate, from any thread."""
         self.queue.close()
         loop = self.loop
         if loop.is_closed():
@@ -52,7 +52,7 @@ class LoopQueue:
         elif not loop.is_running() or asyncio._get_running_loop() is loop:
             self._detach()
         else:
-            # Should the loop end first, its handles go, and with them the last reference to this.
+            # If the loop ends first, its handles go, and with them the last reference to `self`.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._detach)
 
@@ -74,17 +74,18 @@ class LoopQueue:
 _open: weakref.WeakSet[LoopQueue] = weakref.WeakSet()
 
 
-def _let_go() -> None:
-    """In a fork, as the library does: the number may soon be another's there."""
+def _close_copies() -> None:
+    """Close the duplicates in a forked child, as the library does with its descriptors: the child
+    may soon reuse their numbers."""
     for queue in list(_open):
         queue._close_fd()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_copies)
 
 
 class LoopCall(Record):
-    """A call for whose end a coroutine waits, in the loop that runs here."""
+    """A call whose end a coroutine of the running loop awaits."""
 
     __slots__ = ("future",)
 
@@ -104,13 +105,13 @@ class LoopCall(Record):
         if here is loop:
             self._finish(result)
         else:
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and its waits with it
                 loop.call_soon_threadsafe(self._finish, result)
         self.backend = None
 
     def give_up(self) -> None:
-        # Whoever awaits it knows, or sits in a loop that was closed, or in one whose backend was
-        # torn down around it.
+        # The coroutine cancelled the call itself, or its loop was closed, or its backend was torn
+        # down while it waited.
         with contextlib.suppress(RuntimeError):
             self.future.get_loop().call_soon_threadsafe(self.future.cancel)
         self.backend = None
@@ -121,8 +122,8 @@ class LoopCall(Record):
 
 
 async def in_a_thread(work: Callable[[], None]) -> None:
-    """Runs it beside the loop, in a thread that is gone afterwards. Goes on if this is
-    cancelled."""
+    """Run `work` in a thread of its own, which has ended when this returns. The thread goes on if
+    the coroutine is cancelled."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -139,7 +140,7 @@ async def in_a_thread(work: Callable[[], None]) -> None:
             work()
         except BaseException as raised:
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and its waits with it
             loop.call_soon_threadsafe(finish, error)
 
     thread = threading.Thread(target=run, name="pinfold-wait")

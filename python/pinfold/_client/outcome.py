@@ -1,4 +1,4 @@
-"""From what the library tells to what the caller is told."""
+"""Conversion of the library's result into the caller's `WorkerResult`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pinfold._client.record import Origin, Record
     from pinfold._ext._pool import Result
 
-# What a call did when its time had passed.
+# How far a call had come when its time passed, by the phase.
 _WHEN = {
     "queue": " before a worker was free",
     "start": " before a worker had begun it",
@@ -30,16 +30,16 @@ _SOURCE_FRAME = re.compile(rf'  File "(?:.*/)?{USER_MODULE}\.py", line ([0-9]{{1
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _RUNTIME_FRAME = f'  File "{_PACKAGE}/_worker/'
 
-# Where a call's source lies says nothing to anybody (_worker/boot/base.py).
+# The path of a call's source, whose directory means nothing to people (_worker/boot/base.py).
 _SOURCE = re.compile(r'File "[^"\n]*/\.pinfold-box-[0-9a-f]{12}/[^"\n]*/user_code\.py"')
 
 
 def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False) -> WorkerResult:
-    """Reads the result of a call. A value, or an account of a failure, that cannot be
-    read is ``bad_result``; for want of memory or descriptors in this process, ``internal``.
+    """Read the result of a call. An unreadable value or account of a failure is ``bad_result``, or
+    ``internal`` if this process lacks memory or descriptors.
 
-    Raises RunsCode for a value whose reading would run code, unless it may (`runs`).
-    KeyboardInterrupt and the like pass through.
+    Raises RunsCode for a value whose reading would run code, unless `runs` permits that.
+    KeyboardInterrupt and other exceptions that are not an `Exception` pass through.
     """
     outcome = cast("Outcome", raw.outcome)
     value = None
@@ -47,7 +47,7 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
     reason = raw.reason or outcome
     metrics = _metrics_of(raw, origin)
     if outcome == "timeout" and not (raw.is_spent and raw.phase == "start"):
-        # The library knows what was left of the deadline when it got the call.
+        # The library knows only the rest of the deadline when it got the call.
         asked_ns = record.wall_ns if raw.is_spent else record.deadline_ns
         what = "time" if raw.is_spent else "deadline"
         seconds = 0 if asked_ns == 1 else asked_ns / 1e9  # 1: none was left
@@ -89,7 +89,7 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
 
 
 def late_result(raw: Result, record: Record, origin: Origin) -> WorkerResult:
-    """The result of a call whose time passed while its value was read."""
+    """Return the result of a call whose time passed while its value was read."""
     name = shown(record.call.function_name)
     reason = f"call of {name}: its time passed while its value was read in this process"
     return WorkerResult(
@@ -105,7 +105,7 @@ def late_result(raw: Result, record: Record, origin: Origin) -> WorkerResult:
 
 
 def failed(outcome: Outcome, sentence: str) -> WorkerResult:
-    """The result of a call that the library never took."""
+    """Return the result of a call for which the library has none."""
     return WorkerResult(outcome, error=WorkerError(sentence, message=sentence))
 
 
@@ -137,7 +137,7 @@ def _metrics_of(raw: Result, origin: Origin) -> ExecutionMetrics | None:
 def _error_of(
     raw: Result, outcome: Outcome, failure: _wire.Failure | None, reason: str
 ) -> WorkerError:
-    # A value that cannot be read came from a worker.
+    # A worker sent the value that cannot be read, so the phase is "run".
     phase = cast("Phase", "run" if raw.outcome == "ok" else raw.phase)
     if failure is not None:
         text = failure.text if failure.text.strip() else failure.message
@@ -169,14 +169,14 @@ def _error_of(
 
 
 def _own_frames(stack: str) -> str:
-    """The stack without the frames of the runtime below the candidate's."""
+    """Return the stack without the runtime's frames, which are below the candidate's."""
     stack = _SOURCE.sub('File "user_code.py"', stack)
     return "".join(line for line in stack.splitlines(True) if not line.startswith(_RUNTIME_FRAME))
 
 
 def _line_of(stack: str) -> int | None:
-    """The innermost line of the source in a stack as faulthandler writes it: of the thread that it
-    asked, else of the first thread that has one."""
+    """Return the innermost line of the source in a stack that faulthandler wrote: of the current
+    thread, else of the first thread that runs the source."""
     _, _, current = stack.partition(_CURRENT_THREAD)
     for part in (current, stack):
         for line in part.splitlines():
@@ -186,7 +186,7 @@ def _line_of(stack: str) -> int | None:
 
 
 def _printed(raw: Result) -> str:
-    """What the call printed, under headings; "" if it printed nothing."""
+    """Return the output of the call under headings, "" if it printed nothing."""
     parts = []
     for name, text, cut in (
         ("stdout", raw.stdout, raw.stdout_truncated),

@@ -1,10 +1,10 @@
-"""Values whose reading runs code, of the codec ``pickle``: each is read in a thread of its own.
+"""Reading, each in its own thread, of values of the codec ``pickle`` whose reading runs code.
 
-Such code may raise what is no `Exception`, and may take as long as it likes. In a thread of its own
-it interrupts nobody. Whoever settles the call waits for it for a moment, which most values take
-less than. After that the call is settled by the thread that reads, or, if the call's time passes
-first, by a timer: then its outcome is ``timeout``. No thread can be ended, so the one that reads
-goes on until the code lets it.
+Such code may raise exceptions that are not an `Exception`, and may take any time. In a thread of
+its own it interrupts no other code. The thread that settles the call waits for the value for a
+moment, which suffices for most values. After that the reading thread settles the call. If the
+call's time passes first, a timer settles it as ``timeout``. No thread can be killed, so the reading
+thread goes on until the code ends.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pinfold._ext._pool import Result
     from pinfold.result import WorkerResult
 
-_MOMENT_S = 0.005  # how long whoever settles a call, an event loop even, waits for its value
-_LEAST_S = 0.05  # what a call that has used up its time has to be read in
+_MOMENT_S = 0.005  # how long a settling thread, which may run an event loop, waits for the value
+_LEAST_S = 0.05  # the time for the reading if the call has used up its own
 
 
 def read(engine: Settler, raw: Result, record: Record) -> WorkerResult | None:
-    """Read a result in another thread. None if that takes longer than a moment: then another thread
-    settles the call, and `raw` is told."""
+    """Read a result in another thread. Return None if that takes longer than a moment: then another
+    thread settles the call, and `raw` is marked as delivered."""
     reading = _Reading(engine, raw, record)
     try:
         threading.Thread(target=reading.run, name="pinfold-read", daemon=True).start()
@@ -39,7 +39,7 @@ def read(engine: Settler, raw: Result, record: Record) -> WorkerResult | None:
 
 
 class _Reading:
-    """What the thread that reads a value shares with the one that waits for it."""
+    """The state that the reading thread and the waiting thread share."""
 
     def __init__(self, engine: Settler, raw: Result, record: Record) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class _Reading:
         self._record = record
         self._left_s = _left_s(raw, record)
         self._result: WorkerResult | None = None
-        self._alone = False  # nobody waits any more
+        self._alone = False  # the settling thread no longer waits
         self._lock = threading.Lock()
         self._done = threading.Event()
 
@@ -83,7 +83,7 @@ class _Reading:
 
 
 def _left_s(raw: Result, record: Record) -> float | None:
-    """What is left of the call's time; None: it has all the time there is."""
+    """Return the rest of the call's time, None if the call has no bound."""
     figures = raw.metrics()
     queue_ns, wall_ns = (figures.queue_ns, figures.wall_ns) if figures is not None else (0, 0)
     left = []

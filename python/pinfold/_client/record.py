@@ -1,4 +1,4 @@
-"""A call between its submit and its end, as the package keeps it."""
+"""The package's record of a call between its submit and its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Origin(NamedTuple):
-    """Where results come from: what every result of one pool has in common."""
+    """The origin of results: the fields that every result of one pool has in common."""
 
     pool_id: str
     node_id: str
@@ -58,7 +58,7 @@ class HasQueue(Protocol):
 
 
 class Owner(Protocol):
-    """The part of a backend that a record uses, and holds so that it is not collected."""
+    """The part of a backend that a record uses. The record's reference keeps it alive."""
 
     @property
     def _engine(self) -> CallEngine: ...
@@ -70,15 +70,15 @@ class Owner(Protocol):
 
 
 class Record:
-    """What all kinds of pending calls have in common.
+    """The base of all kinds of pending calls.
 
-    `key` names it in the engine's table, and comes back with its result; `call_id` is the library's
-    name for it, 0 until it has taken the call. `deadline_ns` counts from the submit, `wall_ns` from
-    when a worker begins it (0: no bound; else what `map` was given). `result_bytes` bounds the
-    value, 0: nothing does. `ended` is how it ended, once the handlers were told. The backend is
-    held until whoever waits was told, so that nobody who waits for a call loses it to the garbage
-    collector; `deliver` and `give_up` let go of it last, and may be called again if an exception
-    came before.
+    `key` names the call in the engine's table, and comes back with its result. `call_id` is the
+    library's name for it, 0 until the library has taken the call. `deadline_ns` counts from the
+    submit, `wall_ns` from the moment when a worker begins the call (0: no bound; else given to
+    `map`). `result_bytes` bounds the value, 0: no bound. `ended` is the result, set before the
+    handlers get it. The record holds the backend until the caller has the result, so that the
+    garbage collector does not close a backend that a caller waits for. `deliver` and `give_up` drop
+    this reference last, and may be called again if an exception came before.
     """
 
     __slots__ = (
@@ -108,18 +108,18 @@ class Record:
         self.ended = None
 
     def queue_in(self, pool: Pool) -> Queue | None:
-        """Where its end shall be told; None: to the completer thread. May raise OSError."""
+        """Return the queue for the result; None: the completer thread's. May raise OSError."""
         raise NotImplementedError
 
     def waits_in(self, loop: AbstractEventLoop) -> bool:
-        """Whether its end is told to this event loop."""
+        """Return whether this event loop gets the result."""
         return False
 
     def deliver(self, result: WorkerResult, here: AbstractEventLoop | None) -> None:
-        """Tell whoever waits. `here` is the event loop that this thread runs, if the caller
-        knows."""
+        """Deliver the result to its caller. `here` is the event loop that this thread runs, or None
+        if that is not known."""
         raise NotImplementedError
 
     def give_up(self) -> None:
-        """Tell whoever waits that the call was cancelled."""
+        """Report to the call's caller that the call was cancelled."""
         raise NotImplementedError

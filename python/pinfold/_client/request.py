@@ -1,4 +1,4 @@
-"""From a call to the segments of its request."""
+"""Encoding of a call: the segments of its request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def request_of(call: WorkerCall, codec: str, limits: Limits) -> list[bytes | memoryview]:
-    """Encodes a call. Raises InvalidCall."""
+    """Encode a call. Raises InvalidCall."""
     try:
         return pack_request(
             code=call.code,
@@ -29,10 +29,10 @@ def request_of(call: WorkerCall, codec: str, limits: Limits) -> list[bytes | mem
         )
     except NotCarried as error:
         path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
-        told = NotCarried(path, error.type_name, error.codec, error.what)
-        raise InvalidCall(f"WorkerCall: {told}") from error
+        refusal = NotCarried(path, error.type_name, error.codec, error.what)
+        raise InvalidCall(f"WorkerCall: {refusal}") from error
     except Exception as error:
-        # What pickling raises is up to the classes of the arguments.
+        # The classes of the arguments decide which exceptions pickling raises.
         raise InvalidCall(
             "WorkerCall: the arguments cannot be encoded:"
             f" {type(error).__name__}: {shown(str(error))}"

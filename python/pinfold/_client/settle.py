@@ -1,4 +1,4 @@
-"""From the end of a call to its caller.
+"""Settling: from the end of a call to the delivery of its result to its caller.
 
  run() in a loop  --> LoopQueue: a queue and a reader in that loop --.
  submit()         --> the pool's own queue <-- completer thread ---+--> settle(): hooks, log,
@@ -6,13 +6,11 @@
  map() in a thread -> a queue of its own, waited on in C ----------'
 
 A pending call is in a table from before its submit until its caller has the result. The thread that
-settles it *claims* it (`Pool.claimed`), so every call is settled once, in whatever thread its end
-came up.
+settles the call *claims* it (`Pool.claimed`), so every call is settled once, in any thread.
 
-An exception may come anywhere: a signal handler raises, or a callback. So results stay among the
-binding's undelivered ones until their callers have them (`Result.delivered`), and a record notes
-how far that went (`Record.ended`): a thread that is thrown out in the middle leaves both to the
-next.
+A signal handler or a callback may raise an exception anywhere. So a result stays among the
+binding's undelivered ones until its caller has it (`Result.delivered`), and a record notes the
+progress (`Record.ended`). A thread that an exception interrupts leaves both to the next thread.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ _DEBUG = 10  # logging.DEBUG
 
 
 class Settling(Events):
-    """Settles calls: in the thread that waits for them, or in the completer thread."""
+    """The layer that settles calls, in the threads that wait for them or in the completer."""
 
     def settle(
         self,
@@ -49,10 +47,13 @@ class Settling(Events):
         here: AbstractEventLoop | None = None,
         errors: list[BaseException] | None = None,
     ) -> bool:
-        """Settles the results that ``take(*args)`` takes out of the library, in order; False if
-        there was none. A handler that waits for a call, or closes the backend, settles the rest
-        from inside. What handlers and callbacks raise goes to `errors`, or the first of it is
-        raised when all are settled. `here`: the loop that this thread runs."""
+        """Settle the results that ``take(*args)`` takes out of the library, in order. Return False
+        if there was none.
+
+        A handler that waits for a call, or closes the backend, settles the rest in a nested call.
+        The first exception of a handler or callback goes to `errors`. Without `errors`, it
+        propagates after all results have been settled. `here`: the loop that this thread runs.
+        """
         first: BaseException | None = None
         try:
             raws = take(*args)
@@ -76,7 +77,7 @@ class Settling(Events):
                 errors.append(first)
             return True
         except BaseException:
-            self._leave()
+            self._unclaim()
             raise
         finally:
             first = None  # it refers to this frame
@@ -84,8 +85,8 @@ class Settling(Events):
                 self._news()
 
     def _settle(self, raw: _pool.Result, here: AbstractEventLoop | None) -> None:
-        """Makes of a result what the caller is told, and tells it. A result of a call that was
-        given up is dropped."""
+        """Read a result and deliver it to its caller. Drop the result of a call that was given
+        up."""
         record = self._pending.get(raw.key)
         if record is None:
             raw.delivered()
@@ -118,13 +119,12 @@ class Settling(Events):
         return reading.read(self, raw, record)
 
     def settle_read(self, record: Record, result: WorkerResult) -> None:
-        """Settles a call whose value was read, or was to be read, in a thread of its own, unless
-        somebody else has meanwhile. Called in such a thread."""
+        """Settle a call whose value was left to a reading thread, unless another thread has settled
+        it. Runs in the reading thread or its timer's."""
         try:
             while not claimed(self._settling, record.key, self._settle_read, record, result):
-                green.sleep(
-                    naps.THREADS.first_s
-                )  # whoever left the value to that thread is about to go
+                # The thread that left the value is about to drop its claim.
+                green.sleep(naps.THREADS.first_s)
         except BaseException:  # of a handler or a callback
             self.calls.log.exception("a call was settled with an error")
         finally:
@@ -145,7 +145,7 @@ class Settling(Events):
         *,
         given_up: bool = False,
     ) -> None:
-        """Tells the handlers, if they were not told before, and whoever waits."""
+        """Deliver the result to the handlers, unless they have it, and to the caller."""
         try:
             if record.ended is None:
                 record.ended = result
@@ -157,14 +157,14 @@ class Settling(Events):
                 else:
                     record.deliver(result, here)
             finally:
-                if record.backend is None:  # it was told, whatever a callback raised
+                if record.backend is None:  # delivered, even if a callback raised
                     self._pending.pop(record.key, None)
 
-    def _leave(self) -> None:
-        """An exception drives this thread out: the completer settles what it leaves."""
+    def _unclaim(self) -> None:
+        """Leave the results that this thread claimed to the completer, because of an exception."""
         pool = self._pool
-        if pool is not None and pool.leave():
-            with contextlib.suppress(PoolError):  # whoever waits for a result still gets it
+        if pool is not None and pool.unclaim():
+            with contextlib.suppress(PoolError):  # a thread that waits for its result still gets it
                 self.need_completer(pool)
             pool.wake()
 
@@ -179,8 +179,8 @@ class Settling(Events):
             self.calls.log.debug("%s", call_line(self.origin, record.call, result))
 
     def abandon(self, record: Record) -> bool:
-        """Cancels a call: it is complete at once, and dies as soon as the kernel lets it. False if
-        it has ended, or somebody is just settling it."""
+        """Cancel a call: it is complete at once, and dies as soon as the kernel permits. Return
+        False if it has ended, or another thread is settling it."""
         if os.getpid() != self._pid:
             return False
         try:
@@ -204,7 +204,7 @@ class Settling(Events):
         return True
 
     def abandon_all(self, records: list[Record]) -> BaseException | None:
-        """Cancels calls, whatever handlers and callbacks raise; the first of it is returned."""
+        """Cancel all of the calls. Return the first exception of a handler or callback."""
         errors: list[BaseException] = []
         for record in records:
             try:
@@ -216,8 +216,8 @@ class Settling(Events):
     def wait_for(
         self, record: Record, timeout_ns: int, errors: list[BaseException] | None = None
     ) -> None:
-        """Waits for this one call and settles it; returns early if somebody else settles it. Before
-        it waits, settles what a handler of this thread stands in the way of. `errors` is as for
+        """Wait for this one call and settle it. Return early if another thread settles it. Before
+        the wait, settle the results that a handler of this thread holds up. `errors` is as for
         `settle`. Raises TimeoutError."""
         if os.getpid() != self._pid:
             self.check_open()
@@ -237,7 +237,7 @@ class Settling(Events):
         timeout_ns: int,
         errors: list[BaseException] | None,
     ) -> None:
-        """As `wait_for`, where what waits must let other greenlets run."""
+        """Do as `wait_for`, and let other greenlets run meanwhile."""
         until = monotonic_ns() + timeout_ns
         lengths = naps.GREENLETS.lengths()
         while record.key in self._pending:
@@ -250,7 +250,7 @@ class Settling(Events):
             green.sleep(min(left, next(lengths)))
 
     def need_completer(self, pool: _pool.Pool) -> None:
-        """Makes sure that somebody takes what comes to the pool's own queue. Raises PoolError."""
+        """Ensure that a thread takes the results of the pool's own queue. Raises PoolError."""
         if self._completer is None:
             with self._lock:
                 self._start_completer(pool)
@@ -267,7 +267,7 @@ class Settling(Events):
                 self._completer.start()
             except RuntimeError as error:
                 self._completer = None
-                # At the interpreter's end whoever waits for a result still gets it.
+                # At the interpreter's end, a thread that waits for its result still gets it.
                 if threading.main_thread().is_alive():
                     raise PoolError(f"the pool could not start a thread: {error}") from None
 
@@ -278,7 +278,7 @@ class Settling(Events):
                 try:
                     self.deliver_events()
                     self.settle(pool.take)
-                except BaseException:  # of a handler or a callback: others wait, too
+                except BaseException:  # of a handler or a callback; other calls go on
                     from pinfold._common.log import log
 
                     log.exception("the completer thread goes on after an error")

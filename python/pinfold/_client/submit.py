@@ -1,4 +1,4 @@
-"""From a call to the pool: the pool is opened on first use, and a call handed to it."""
+"""Submitting: opening the pool on first use, and handing calls to it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 
 class Bounds(NamedTuple):
-    """The bounds of a call besides its time, in the order in which `Pool.submit` reads them; 0:
-    unbounded."""
+    """The bounds of a call besides its time, in the order of `Pool.submit`. 0: unbounded."""
 
     output_bytes: int
     result_bytes: int
@@ -42,8 +41,8 @@ class Bounds(NamedTuple):
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """What is imported when it is used may not be there: no descriptors are left, say. Raises
-    PoolError."""
+    """Raise PoolError for a failed import in the block. Imports on use may fail, for want of
+    descriptors, say."""
     try:
         yield
     except (OSError, ImportError) as error:
@@ -51,7 +50,7 @@ def loading() -> Iterator[None]:
 
 
 class Submitting(Settling):
-    """Takes calls."""
+    """The layer that opens the pool and takes calls."""
 
     def __init__(self, launch: Launch, hooks: Hooks) -> None:
         super().__init__(launch, hooks)
@@ -60,9 +59,9 @@ class Submitting(Settling):
         self._bounds: tuple[Limits | None, Bounds] = (None, Bounds(0, 0, 0, 0, 0, 0))
 
     def prepare(self) -> None:
-        """Before the first call: starts the pool, and imports what calls need while the template's
-        interpreter starts in a process of its own. Why a pool cannot be started, `start` tells.
-        Raises PoolError."""
+        """Start the pool before the first call, and import `Calls` while the template's interpreter
+        starts in its own process. `start` reports why a pool cannot be started. Raises
+        PoolError."""
         if "calls" in self.__dict__:
             return
         with contextlib.suppress(OSError, PoolError):
@@ -72,7 +71,7 @@ class Submitting(Settling):
         self.calls = Calls
 
     def pool(self) -> _pool.Pool:
-        """The pool, opened on first use. Raises OSError, PoolClosed."""
+        """Return the pool, opened on first use. Raises OSError, PoolClosed."""
         pool = self._pool
         if pool is not None:
             return pool
@@ -109,11 +108,11 @@ class Submitting(Settling):
         limits: Limits,
         began: int,
     ) -> None:
-        """Hands a call to the pool; its deadline counts from `began` (monotonic nanoseconds), but
+        """Hand a call to the pool. Its deadline counts from `began` (monotonic nanoseconds), except
         for the time in which the pool opens.
 
         A call that the pool cannot take for reasons of its own ends ``internal``. Raises
-        PoolClosed, QueueFull and InvalidCall; the call is complete then, too.
+        PoolClosed, QueueFull and InvalidCall. The call is complete then, too.
         """
         record.key = next(self._keys)
         self._pending[record.key] = record
@@ -132,7 +131,7 @@ class Submitting(Settling):
             claimed(self._settling, record.key, self._not_taken, record, error)
 
     def _bounds_of(self, limits: Limits) -> Bounds:
-        """Most calls have the limits of the call before."""
+        """Return the bounds of these limits, cached because most calls have those of the last."""
         known, bounds = self._bounds
         if known is not limits:
             bounds = Bounds(
@@ -147,18 +146,18 @@ class Submitting(Settling):
         return bounds
 
     def has_room(self) -> bool:
-        """Whether the pool's queue would take one more call, as things are."""
+        """Return whether the pool's queue would take one more call now."""
         most = self.launch.config.max_queue
         if most is None or self._pool is None:
             return True
-        with contextlib.suppress(ValueError):  # closed: a submit will say so
+        with contextlib.suppress(ValueError):  # the pool is closed: a submit will report it
             stats = self._pool.stats()
             under_way = stats["submitted"] - sum(stats["outcomes"].values())
             return under_way < self.launch.max_workers + most
         return True
 
     def _not_taken(self, record: Record, error: BaseException) -> None:
-        if record.key not in self._pending:  # it was closed under our hands, and the call with it
+        if record.key not in self._pending:  # another thread closed the pool and ended the call
             return None
         refusal = self._refusal(error) if isinstance(error, OSError) else error
         result = self.calls.failed("internal", str(refusal))
@@ -166,7 +165,7 @@ class Submitting(Settling):
             refusal.result = result
             return self._finish(record, result, refusal)
         try:
-            if self._pool is not None and record.call_id:  # it was taken before the interrupt came
+            if self._pool is not None and record.call_id:  # the pool took it before the interrupt
                 self._pool.cancel(record.call_id)
             self._report(record, result, refusal)
         finally:
@@ -185,7 +184,7 @@ class Submitting(Settling):
         return PoolError(f"the pool could not take the call: {error.strerror}")
 
     def watch(self) -> None:
-        """Sees to it that events reach the handlers from now on."""
+        """Make the pool deliver events to the handlers from now on."""
         with self._lock:
             if self._pool is None or self._watching or self.state is State.CLOSED:
                 return
@@ -194,7 +193,7 @@ class Submitting(Settling):
             self._start_completer(self._pool)
 
     def loop_queue(self, loop: AbstractEventLoop, pool: _pool.Pool) -> LoopQueue:
-        """The channel to a running event loop. Raises OSError."""
+        """Return the loop queue of a running event loop. Raises OSError."""
         queue = self._loop_queues.get(loop)
         if queue is None:
             self._forget_closed_loops()
@@ -211,7 +210,7 @@ class Submitting(Settling):
         return queue
 
     def _forget_closed_loops(self) -> None:
-        # While we drain, somebody may wait in C for a call whose queue this would close.
+        # While we drain, a thread may wait in C for a call whose queue this would close.
         if self.state is not State.OPEN:
             return
         for loop, loop_queue in list(self._loop_queues.items()):
@@ -224,7 +223,8 @@ class Submitting(Settling):
                     raise error
 
     def counts(self) -> dict[str, object]:
-        """The library's figures; none before the pool was opened or after it was closed."""
+        """Return the library's figures: empty before the pool opens, the last ones after it
+        closes."""
         if self._pool is None or os.getpid() != self._pid:
             return {}
         with contextlib.suppress(ValueError):
@@ -236,7 +236,7 @@ class Submitting(Settling):
         return dict(self._counts)
 
     def memory(self) -> _pool.Memory | None:
-        """What the processes cost, as the library tells; None when there are none."""
+        """Return the library's figures of the processes' memory, None without a pool."""
         if self._pool is not None and os.getpid() == self._pid:
             with contextlib.suppress(ValueError):
                 return self._pool.memory()
@@ -246,11 +246,11 @@ class Submitting(Settling):
 _open: weakref.WeakSet[Submitting] = weakref.WeakSet()
 
 
-def _let_go() -> None:
-    """In a fork: what is left open there is closed while its number still means what it did."""
+def _close_copies() -> None:
+    """Close the pools' descriptors in a forked child, before it reuses their numbers."""
     for engine in list(_open):
         if engine._pool is not None:
-            engine._pool.let_go()
+            engine._pool.close_copies()
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_copies)

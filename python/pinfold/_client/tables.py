@@ -1,7 +1,7 @@
-"""What one engine keeps, and what all of its layers use.
+"""The state of one engine, which all of its layers use.
 
-Tables are changed by single operations on dicts, each of them atomic. Nothing holds a lock while it
-calls a handler or waits.
+Each change of a table is a single operation on a dict, which is atomic. No thread holds a lock
+while it calls a handler or waits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class State(Enum):
 
 
 class Tables:
-    """The state of one engine: its pool, its pending calls, and who is at work on them."""
+    """The state of one engine: its pool, its pending calls, and the claims on them."""
 
     calls: type[Calls]
     """Set by `Submitting.prepare`, before the first call."""
@@ -57,8 +57,8 @@ class Tables:
             _pool.Pool.identify(threading.get_ident)
         self._pool: _pool.Pool | None = None
         self._pending: dict[int, Record] = {}
-        self._settling: dict[int, int] = {}  # keys that are claimed, and the thread that has them
-        self._submitting: dict[int, int] = {}  # the same, while handlers are told of the submit
+        self._settling: dict[int, int] = {}  # claimed keys, each with the thread that claims it
+        self._submitting: dict[int, int] = {}  # the same, while handlers of the submit run
         self._counts: dict[str, object] = {}
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
@@ -66,33 +66,33 @@ class Tables:
 
             self.learner = Learner(launch)
         self._keys = count(1)
-        # Opening, channels, the completer, the order of closing. Reentrant, because a collection in
-        # the middle of it may be what forgets the backend.
+        # Guards opening, loop queues, the completer and the order of closing. Reentrant, because a
+        # garbage collection may close a forgotten backend while its thread holds the lock.
         self._lock = threading.RLock()
         self._delivering: dict[int, int] = {}  # the claim to deliver events, and its thread
-        self._undelivered: deque[_pool.Event] = deque()  # what is left of a pool that was closed
-        self._late: dict[int, WorkerCall] = {}  # calls that were settled before those were told
+        self._undelivered: deque[_pool.Event] = deque()  # events of a closed pool
+        self._late: dict[int, WorkerCall] = {}  # calls settled before the event of their start
         self._watching = False
         self._loop_queues: dict[AbstractEventLoop, LoopQueue] = {}
         self._completer: threading.Thread | None = None
         self._completer_ends = False
-        self._idle = threading.Condition()  # told about every settled call once we drain
-        self._closing: dict[int, int] = {}  # the claim to close it, and the thread that has it
-        self._ending: list[tuple[int, int]] = []  # the threads that wait for its end, with `beside`
+        self._idle = threading.Condition()  # notified of every settled call while we drain
+        self._closing: dict[int, int] = {}  # the claim to close the engine, and its thread
+        self._ending: list[tuple[int, int]] = []  # threads that wait for the end, with `beside`
         self._shutdown_delivered = False
         self._closed = False
 
     def close(self, beside: int = 0) -> None:
-        """See close.py: what opens the pool registers this for the interpreter's end."""
+        """See close.py. `Submitting.pool` registers this method for the interpreter's end."""
         raise NotImplementedError
 
     @property
     def serves(self) -> bool:
-        """Whether it takes calls, of this process."""
+        """Whether the engine takes calls of this process."""
         return self.state is State.OPEN and os.getpid() == self._pid
 
     def check_open(self) -> None:
-        """Raises PoolClosed."""
+        """Raise PoolClosed unless the engine takes calls of this process."""
         if os.getpid() != self._pid:
             raise PoolClosed(
                 f"this backend belongs to process {self._pid}, from which this one was forked;"
@@ -102,6 +102,6 @@ class Tables:
             raise PoolClosed("the backend is shut down; it takes no more calls")
 
     def _news(self) -> None:
-        """Whoever ends the backend looks again."""
+        """Wake the threads that close the engine, so that they check it again."""
         with self._idle:
             self._idle.notify_all()

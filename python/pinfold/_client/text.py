@@ -1,4 +1,4 @@
-"""Candidate text in log lines."""
+"""Log lines, with the candidate's text escaped."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def escaped(text: str, most: int = 200) -> str:
-    """The text on one line: control characters and whatever is not ASCII as escapes; cut to `most`
-    characters."""
+    """Return the first `most` characters of the text on one line. Control characters and characters
+    outside ASCII become escapes."""
     cut = text if len(text) <= most else text[:most] + "..."
     return ascii(cut)[1:-1]
 
 
 def call_line(origin: Origin, call: WorkerCall, result: WorkerResult) -> str:
-    """The log line of one call."""
+    """Return the log line of one call."""
     metrics = result.metrics
     start = (
         f"pool={escaped(origin.pool_id)} node={escaped(origin.node_id)}"

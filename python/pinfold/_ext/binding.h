@@ -24,19 +24,19 @@ struct binding {
 };
 
 /* pinfold._ext._pool.Result */
-struct result {
+struct py_result {
     PyObject ob_base;
     pinfold_result *result; /* owned; NULL while this object is in the reserve */
-    TAILQ_ENTRY(result) link;
-    struct result *next;             /* in the reserve */
+    TAILQ_ENTRY(py_result) link;
+    struct py_result *next;          /* in the reserve */
     struct undelivered *undelivered; /* the set that holds it; or NULL */
-    unsigned long taker;             /* the thread that took it and will settle it; 0: any thread may */
+    unsigned long claimant;          /* the thread that took it and will settle it; 0: any thread may */
 };
 
 /* undelivered.c: results taken out of the library whose callers do not have them yet. Protected by the GIL. */
 struct undelivered {
-    TAILQ_HEAD(, result) results; /* holds a reference to each */
-    struct result *reserve;       /* empty ones for the next undelivered_take */
+    TAILQ_HEAD(, py_result) results; /* holds a reference to each */
+    struct py_result *reserve;       /* empty ones for the next undelivered_take */
     int n_reserve;
 };
 
@@ -44,17 +44,17 @@ void undelivered_init(struct undelivered *undelivered);
 void undelivered_clear(struct undelivered *undelivered);
 
 /* Make `empty`, whose reference this steals, own `result`, and add it as taken by this thread. */
-void undelivered_add(struct undelivered *undelivered, struct result *empty, pinfold_result *result);
+void undelivered_add(struct undelivered *undelivered, struct py_result *empty, pinfold_result *result);
 
 /* Remove the result from its set. Idempotent. */
-void undelivered_drop(struct result *result);
+void undelivered_drop(struct py_result *result);
 
 /* Give up this thread's claim on the results that it took. Returns whether any result is now unclaimed. */
-bool undelivered_leave(struct undelivered *undelivered);
+bool undelivered_unclaim(struct undelivered *undelivered);
 
 /* Return a list of the results that this thread took, those that no thread claims, and that of call `id` (0:
  * none); or of all results. They stay in the set. Other threads' claims on the listed results end. */
-PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uint64_t id);
+PyObject *undelivered_list(struct undelivered *undelivered, bool all, uint64_t id);
 
 #define TAKE_MOST 64 /* results per take(), so that a burst cannot keep an event loop for long */
 
@@ -137,7 +137,7 @@ PyObject *raise_errno(int code, const pinfold_error *error);
 PyObject *raise_closed(void);
 
 /* Return an empty Result, whose methods must not be called. */
-struct result *py_result_new(struct binding *binding);
+struct py_result *py_result_new(struct binding *binding);
 
 /* Methods of Pool that have files of their own. */
 PyObject *py_pool_submit(PyObject *pool, PyObject *args);

@@ -101,6 +101,8 @@ static int add_constants(PyObject *module)
     for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
             return -1;
+    if (PyModule_AddStringConstant(module, "VERSION", pinfold_version()) < 0)
+        return -1;
     PyObject *forever = PyLong_FromLongLong(PINFOLD_FOREVER);
     int code = forever ? PyModule_AddObjectRef(module, "FOREVER", forever) : -1;
     Py_XDECREF(forever);

@@ -62,8 +62,11 @@ static int pool_open(struct pool *self, pinfold_config *config, PyObject *argv, 
         pinfold_error error = {0};
         config->argv = argv_strings;
         config->envp = envp_strings;
-        Py_BEGIN_ALLOW_THREADS code = pinfold_pool_open(config, &self->pool, &error);
-        Py_END_ALLOW_THREADS if (code < 0) raise_errno(code, &error);
+        Py_BEGIN_ALLOW_THREADS
+        code = pinfold_pool_open(config, &self->pool, &error);
+        Py_END_ALLOW_THREADS
+        if (code < 0)
+            raise_errno(code, &error);
     }
     PyMem_Free(argv_strings);
     PyMem_Free(envp_strings);
@@ -165,17 +168,18 @@ static void pool_forget(struct pool *self)
     open_queues_forget(self);
 }
 
-static void end(struct pool *self)
+static void pool_shut_or_forget(struct pool *self)
 {
     if (self->pid != getpid()) {
         pool_forget(self);
         return;
     }
-    Py_BEGIN_ALLOW_THREADS pool_shut(self);
+    Py_BEGIN_ALLOW_THREADS
+    pool_shut(self);
     Py_END_ALLOW_THREADS
 }
 
-static PyObject *let_go(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *close_copies(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
     if (self->pid != getpid() && self->wake_fd >= 0) {
@@ -187,7 +191,7 @@ static PyObject *let_go(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 static PyObject *pool_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    end((struct pool *)op);
+    pool_shut_or_forget((struct pool *)op);
     Py_RETURN_NONE;
 }
 
@@ -196,7 +200,7 @@ static void pool_dealloc(PyObject *op)
     struct pool *self = (struct pool *)op;
     PyTypeObject *type = Py_TYPE(op);
     if (self->pool)
-        end(self);
+        pool_shut_or_forget(self);
     if (self->pid && self->wake_fd >= 0)
         close(self->wake_fd);
     if (self->pid == getpid())
@@ -218,13 +222,15 @@ static PyObject *wait_ready(PyObject *op, PyObject *arg)
         pinfold_error error = {0};
         int code = -ESHUTDOWN;
         int64_t left = left_until(end);
-        Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-        {
+        Py_BEGIN_ALLOW_THREADS
+        if (gate_enter(&self->gate)) {
             /* Wait in slices, because close() in another thread waits until this one has left the gate. */
             code = pinfold_pool_wait_ready(self->pool, left < SLICE_NS ? left : SLICE_NS, &error);
             gate_leave(&self->gate);
         }
-        Py_END_ALLOW_THREADS if (code >= 0) Py_RETURN_NONE;
+        Py_END_ALLOW_THREADS
+        if (code >= 0)
+            Py_RETURN_NONE;
         if (code == -ETIMEDOUT && left > SLICE_NS)
             continue;
         if (code != -EINTR)
@@ -241,12 +247,14 @@ static PyObject *cancel(PyObject *op, PyObject *arg)
     if (id == (uint64_t)-1 && PyErr_Occurred())
         return NULL;
     int code = -ENOENT;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_cancel(self->pool, id);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code < 0 && code != -ENOENT) return raise_errno(code, NULL);
+    Py_END_ALLOW_THREADS
+    if (code < 0 && code != -ENOENT)
+        return raise_errno(code, NULL);
     return PyBool_FromLong(code >= 0);
 }
 
@@ -257,7 +265,7 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
     long long timeout_ns;
     if (!PyArg_ParseTuple(args, "KL:wait", &id, &timeout_ns))
         return NULL;
-    struct result *empty = py_result_new(binding_of(op));
+    struct py_result *empty = py_result_new(binding_of(op));
     if (!empty)
         return NULL;
     int64_t end = end_of_wait(timeout_ns);
@@ -265,13 +273,13 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
     do {
         pinfold_result *result = NULL;
         code = -ENOENT;
-        Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-        {
+        Py_BEGIN_ALLOW_THREADS
+        if (gate_enter(&self->gate)) {
             code = pinfold_pool_wait(self->pool, id, left_until(end), &result);
             gate_leave(&self->gate);
         }
-        Py_END_ALLOW_THREADS if (code >= 0)
-        {
+        Py_END_ALLOW_THREADS
+        if (code >= 0) {
             undelivered_add(&self->undelivered, empty, result);
             return undelivered_list(&self->undelivered, false, id);
         }
@@ -282,7 +290,7 @@ static PyObject *wait_call(PyObject *op, PyObject *args)
     return code == -EINTR ? NULL : raise_errno(code, NULL);
 }
 
-static int take_results(void *from, pinfold_result **taken, int *n)
+static int pool_take_results(void *from, pinfold_result **taken, int *n)
 {
     struct pool *self = from;
     int code = -ESHUTDOWN;
@@ -297,17 +305,17 @@ static int take_results(void *from, pinfold_result **taken, int *n)
 static PyObject *pool_take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
-    return undelivered_take(&self->undelivered, binding_of(op), take_results, self);
+    return undelivered_take(&self->undelivered, binding_of(op), pool_take_results, self);
 }
 
-static PyObject *taken(PyObject *op, PyObject *everybodys)
+static PyObject *taken(PyObject *op, PyObject *all)
 {
-    return undelivered_list(&((struct pool *)op)->undelivered, everybodys == Py_True, 0);
+    return undelivered_list(&((struct pool *)op)->undelivered, all == Py_True, 0);
 }
 
-static PyObject *leave(PyObject *op, PyObject *Py_UNUSED(ignored))
+static PyObject *unclaim(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(undelivered_leave(&((struct pool *)op)->undelivered));
+    return PyBool_FromLong(undelivered_unclaim(&((struct pool *)op)->undelivered));
 }
 
 static PyObject *filenos(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -327,8 +335,8 @@ static PyObject *pool_poll(PyObject *op, PyObject *args)
     if (!PyArg_ParseTuple(args, "|i:poll", &timeout_ms))
         return NULL;
     int code = -ESHUTDOWN;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         struct pollfd fds[] = {{.fd = pinfold_pool_notify_fd(self->pool), .events = POLLIN},
                                {.fd = self->wake_fd, .events = POLLIN}};
         code = poll(fds, 2, timeout_ms) < 0 ? -errno : 0;
@@ -337,7 +345,9 @@ static PyObject *pool_poll(PyObject *op, PyObject *args)
             code = 0; /* another thread in poll() has read it */
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code < 0 && code != -ESHUTDOWN && code != -EINTR) return raise_errno(code, NULL);
+    Py_END_ALLOW_THREADS
+    if (code < 0 && code != -ESHUTDOWN && code != -EINTR)
+        return raise_errno(code, NULL);
     if (code == -EINTR && PyErr_CheckSignals() < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -357,12 +367,14 @@ static PyObject *pool_watch(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
     int code = 0;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_watch(self->pool);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code < 0) return raise_errno(code, NULL);
+    Py_END_ALLOW_THREADS
+    if (code < 0)
+        return raise_errno(code, NULL);
     Py_RETURN_NONE;
 }
 
@@ -371,12 +383,14 @@ static PyObject *next_event(PyObject *op, PyObject *Py_UNUSED(ignored))
     struct pool *self = (struct pool *)op;
     pinfold_event event;
     int code = -EAGAIN;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_next_event(self->pool, &event);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code == -EAGAIN) Py_RETURN_NONE;
+    Py_END_ALLOW_THREADS
+    if (code == -EAGAIN)
+        Py_RETURN_NONE;
     if (code < 0)
         return raise_errno(code, NULL);
     PyObject *values = Py_BuildValue("(IiNss)", (unsigned)event.kind, (int)event.worker_pid,
@@ -406,12 +420,14 @@ static PyObject *pool_stats(PyObject *op, PyObject *Py_UNUSED(ignored))
     struct pool *self = (struct pool *)op;
     pinfold_stats stats = {.size = sizeof(stats)};
     int code = -ESHUTDOWN;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_stats(self->pool, &stats);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code == -ESHUTDOWN) return raise_closed();
+    Py_END_ALLOW_THREADS
+    if (code == -ESHUTDOWN)
+        return raise_closed();
     if (code < 0)
         return raise_errno(code, NULL);
     return Py_BuildValue(
@@ -429,12 +445,14 @@ static PyObject *pool_memory(PyObject *op, PyObject *Py_UNUSED(ignored))
     struct pool *self = (struct pool *)op;
     pinfold_memory memory = {.size = sizeof(memory)};
     int code = -ESHUTDOWN;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_memory(self->pool, &memory);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code == -ESHUTDOWN) return raise_closed();
+    Py_END_ALLOW_THREADS
+    if (code == -ESHUTDOWN)
+        return raise_closed();
     if (code < 0)
         return raise_errno(code, NULL);
     PyObject *values =
@@ -453,12 +471,13 @@ static PyObject *renew(PyObject *op, PyObject *argv)
         return NULL;
     int code = -ESHUTDOWN;
     pinfold_error error = {0};
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_renew(self->pool, strings, &error);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS PyMem_Free(strings);
+    Py_END_ALLOW_THREADS
+    PyMem_Free(strings);
     if (code < 0)
         return raise_errno(code, &error);
     Py_RETURN_NONE;
@@ -469,12 +488,14 @@ static PyObject *renewal(PyObject *op, PyObject *Py_UNUSED(ignored))
     struct pool *self = (struct pool *)op;
     int code = -ESHUTDOWN;
     pinfold_error error = {0};
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_renewal(self->pool, &error);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code < 0 && code != -EINPROGRESS) return raise_errno(code, &error);
+    Py_END_ALLOW_THREADS
+    if (code < 0 && code != -EINPROGRESS)
+        return raise_errno(code, &error);
     return PyBool_FromLong(code == 0);
 }
 
@@ -482,12 +503,14 @@ static PyObject *shutdown_pool(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct pool *self = (struct pool *)op;
     int code = 0;
-    Py_BEGIN_ALLOW_THREADS if (gate_enter(&self->gate))
-    {
+    Py_BEGIN_ALLOW_THREADS
+    if (gate_enter(&self->gate)) {
         code = pinfold_pool_shutdown(self->pool);
         gate_leave(&self->gate);
     }
-    Py_END_ALLOW_THREADS if (code < 0) return raise_errno(code, NULL);
+    Py_END_ALLOW_THREADS
+    if (code < 0)
+        return raise_errno(code, NULL);
     Py_RETURN_NONE;
 }
 
@@ -505,9 +528,9 @@ static PyMethodDef methods[] = {
     {"take", pool_take, METH_NOARGS,
      "Add the Results of the pool's own queue, at most 64, to the undelivered ones, and return taken()."},
     {"taken", taken, METH_O,
-     "taken(everybodys): return the undelivered Results that this thread took or no thread claims; or all. They\n"
+     "taken(all): return the undelivered Results that this thread took or no thread claims; or all. They\n"
      "stay undelivered."},
-    {"leave", leave, METH_NOARGS,
+    {"unclaim", unclaim, METH_NOARGS,
      "Give up the claim on the Results that this thread took. False: no Result is unclaimed now."},
     {"here", py_here, METH_NOARGS | METH_CLASS, "Return the identity of this thread, as claimed() uses it."},
     {"identify", py_identify, METH_O | METH_CLASS,
@@ -515,7 +538,7 @@ static PyMethodDef methods[] = {
     {"claimed", (PyCFunction)(void (*)(void))py_claimed, METH_FASTCALL | METH_CLASS,
      "claimed(claims, key, function, *args): return function(*args), with claims[key] set to this thread\n"
      "meanwhile. If another call of claimed() has the key, return None without calling the function."},
-    {"let_go", let_go, METH_NOARGS,
+    {"close_copies", close_copies, METH_NOARGS,
      "In a forked child: close the copy of its descriptor. The library closes its own copies at once."},
     {"poll", pool_poll, METH_VARARGS,
      "poll(timeout_ms=-1): wait for a Result in the pool's own queue, an event, wake() or close()."},

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* Enter both gates, because a queue lives only as long as its pool. */
-static bool enter(struct queue *self)
+static bool queue_enter(struct queue *self)
 {
     if (!gate_enter(&self->pool->gate))
         return false;
@@ -15,7 +15,7 @@ static bool enter(struct queue *self)
     return false;
 }
 
-static void leave(struct queue *self)
+static void queue_leave(struct queue *self)
 {
     gate_leave(&self->open->gate);
     gate_leave(&self->pool->gate);
@@ -63,9 +63,10 @@ PyObject *py_queue_new(struct pool *pool)
         return NULL;
     self->pool = (struct pool *)Py_NewRef(&pool->ob_base);
     int code;
-    Py_BEGIN_ALLOW_THREADS code = open_queue_new(pool, &self->open);
-    Py_END_ALLOW_THREADS if (code < 0)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    code = open_queue_new(pool, &self->open);
+    Py_END_ALLOW_THREADS
+    if (code < 0) {
         Py_DECREF(self);
         return raise_errno(code, NULL);
     }
@@ -113,8 +114,11 @@ static void close_inside(struct queue *self)
 static PyObject *queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    Py_BEGIN_ALLOW_THREADS if (self->pool->pid == getpid()) close_inside(self);
-    Py_END_ALLOW_THREADS Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS
+    if (self->pool->pid == getpid())
+        close_inside(self);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
 }
 
 /* Give up the Queue's reference. A pool that is closing the queue frees it. */
@@ -133,7 +137,8 @@ static void queue_dealloc(PyObject *op)
     struct queue *self = (struct queue *)op;
     PyTypeObject *type = Py_TYPE(op);
     if (self->open && self->pool->pid == getpid()) {
-        Py_BEGIN_ALLOW_THREADS close_inside(self);
+        Py_BEGIN_ALLOW_THREADS
+        close_inside(self);
         forget(self);
         Py_END_ALLOW_THREADS
     }
@@ -143,42 +148,42 @@ static void queue_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-static int take_results(void *from, pinfold_result **taken, int *n)
+static int queue_take_results(void *from, pinfold_result **taken, int *n)
 {
     struct queue *self = from;
     int code = -ESHUTDOWN;
-    if (!enter(self))
+    if (!queue_enter(self))
         return code;
     while (*n < TAKE_MOST && (code = pinfold_queue_next(self->open->queue, &taken[*n])) >= 0)
         ++*n;
-    leave(self);
+    queue_leave(self);
     return code;
 }
 
 static PyObject *queue_take(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    return undelivered_take(&self->pool->undelivered, binding_of(op), take_results, self);
+    return undelivered_take(&self->pool->undelivered, binding_of(op), queue_take_results, self);
 }
 
 static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
     struct undelivered *undelivered = &self->pool->undelivered;
-    struct result *empty = py_result_new(binding_of(op));
+    struct py_result *empty = py_result_new(binding_of(op));
     if (!empty)
         return NULL;
     int code;
     do {
         pinfold_result *result = NULL;
         code = -ESHUTDOWN;
-        Py_BEGIN_ALLOW_THREADS if (enter(self))
-        {
+        Py_BEGIN_ALLOW_THREADS
+        if (queue_enter(self)) {
             code = pinfold_queue_wait(self->open->queue, PINFOLD_FOREVER, &result);
-            leave(self);
+            queue_leave(self);
         }
-        Py_END_ALLOW_THREADS if (code >= 0)
-        {
+        Py_END_ALLOW_THREADS
+        if (code >= 0) {
             undelivered_add(undelivered, empty, result);
             return undelivered_list(undelivered, false, 0);
         }
@@ -192,9 +197,9 @@ static PyObject *queue_wait(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *interrupt(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    if (enter(self)) {
+    if (queue_enter(self)) {
         pinfold_queue_interrupt(self->open->queue);
-        leave(self);
+        queue_leave(self);
     }
     Py_RETURN_NONE;
 }
@@ -202,10 +207,10 @@ static PyObject *interrupt(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct queue *self = (struct queue *)op;
-    if (!enter(self))
+    if (!queue_enter(self))
         return raise_closed();
     int fd = pinfold_queue_fd(self->open->queue);
-    leave(self);
+    queue_leave(self);
     return fd < 0 ? raise_errno(fd, NULL) : PyLong_FromLong(fd);
 }
 

@@ -6,20 +6,21 @@
 
 static const pinfold_result *of(PyObject *self)
 {
-    return ((struct result *)self)->result;
+    return ((struct py_result *)self)->result;
 }
 
-struct result *py_result_new(struct binding *binding)
+struct py_result *py_result_new(struct binding *binding)
 {
-    return (struct result *)binding->result->tp_alloc(binding->result, 0);
+    return (struct py_result *)binding->result->tp_alloc(binding->result, 0);
 }
 
 static void result_dealloc(PyObject *self)
 {
-    pinfold_result *result = ((struct result *)self)->result;
+    pinfold_result *result = ((struct py_result *)self)->result;
     PyTypeObject *type = Py_TYPE(self);
     if (result && result->metrics.result_bytes >= LARGE) {
-        Py_BEGIN_ALLOW_THREADS pinfold_result_free(result);
+        Py_BEGIN_ALLOW_THREADS
+        pinfold_result_free(result);
         Py_END_ALLOW_THREADS
     } else {
         pinfold_result_free(result);
@@ -62,7 +63,7 @@ static PyObject *result_waits(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *delivered(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    undelivered_drop((struct result *)self);
+    undelivered_drop((struct py_result *)self);
     Py_RETURN_NONE;
 }
 
@@ -181,7 +182,7 @@ static PyType_Slot slots[] = {
 
 PyType_Spec py_result_spec = {
     .name = "pinfold._ext._pool.Result",
-    .basicsize = sizeof(struct result),
+    .basicsize = sizeof(struct py_result),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,
 };

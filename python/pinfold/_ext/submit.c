@@ -8,7 +8,7 @@
 #define PATIENCE_NS 1000000 /* the longest time for which a submit keeps the GIL while it waits */
 
 /* The acquired buffers of a list of segments. */
-struct held {
+struct segment_views {
     Py_buffer *views;
     struct iovec *segments;
     Py_ssize_t n;
@@ -16,38 +16,38 @@ struct held {
     struct iovec few_segments[SEGMENTS_ON_STACK];
 };
 
-static void views_release(struct held *held)
+static void views_release(struct segment_views *acquired)
 {
-    while (held->n > 0)
-        PyBuffer_Release(&held->views[--held->n]);
-    if (held->views != held->few_views) {
-        PyMem_Free(held->views);
-        PyMem_Free(held->segments);
+    while (acquired->n > 0)
+        PyBuffer_Release(&acquired->views[--acquired->n]);
+    if (acquired->views != acquired->few_views) {
+        PyMem_Free(acquired->views);
+        PyMem_Free(acquired->segments);
     }
 }
 
-static int views_acquire(struct held *held, PyObject *list)
+static int views_acquire(struct segment_views *acquired, PyObject *list)
 {
     Py_ssize_t n = PyList_GET_SIZE(list);
-    held->n = 0;
-    held->views = held->few_views;
-    held->segments = held->few_segments;
+    acquired->n = 0;
+    acquired->views = acquired->few_views;
+    acquired->segments = acquired->few_segments;
     if (n > SEGMENTS_ON_STACK) {
-        held->views = PyMem_New(Py_buffer, (size_t)n);
-        held->segments = PyMem_New(struct iovec, (size_t)n);
-        if (!held->views || !held->segments) {
-            views_release(held);
+        acquired->views = PyMem_New(Py_buffer, (size_t)n);
+        acquired->segments = PyMem_New(struct iovec, (size_t)n);
+        if (!acquired->views || !acquired->segments) {
+            views_release(acquired);
             PyErr_NoMemory();
             return -1;
         }
     }
-    for (; held->n < n; held->n++) {
-        Py_buffer *view = &held->views[held->n];
-        if (PyObject_GetBuffer(PyList_GET_ITEM(list, held->n), view, PyBUF_SIMPLE) < 0) {
-            views_release(held);
+    for (; acquired->n < n; acquired->n++) {
+        Py_buffer *view = &acquired->views[acquired->n];
+        if (PyObject_GetBuffer(PyList_GET_ITEM(list, acquired->n), view, PyBUF_SIMPLE) < 0) {
+            views_release(acquired);
             return -1;
         }
-        held->segments[held->n] = (struct iovec){view->buf, (size_t)view->len};
+        acquired->segments[acquired->n] = (struct iovec){view->buf, (size_t)view->len};
     }
     return 0;
 }
@@ -88,14 +88,14 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "queue must be a Queue or None");
         return NULL;
     }
-    struct held held;
-    if (views_acquire(&held, list) < 0)
+    struct segment_views acquired;
+    if (views_acquire(&acquired, list) < 0)
         return NULL;
 
     pinfold_call call = {
         .size = sizeof(call),
-        .segments = held.segments,
-        .n_segments = held.n > (Py_ssize_t)UINT32_MAX ? UINT32_MAX : (uint32_t)held.n,
+        .segments = acquired.segments,
+        .n_segments = acquired.n > (Py_ssize_t)UINT32_MAX ? UINT32_MAX : (uint32_t)acquired.n,
         .deadline_ns = deadline_ns,
         .tag = (void *)(uintptr_t)key,
         .output_bytes = output_bytes,
@@ -117,7 +117,8 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
             /* Keep the GIL: released, a waiting thread would take it at each call, which costs two wake-ups. */
             code = pinfold_pool_try_submit(self->pool, &call, PATIENCE_NS, &id, &error);
             if (code == -EBUSY) {
-                Py_BEGIN_ALLOW_THREADS code = pinfold_pool_submit(self->pool, &call, &id, &error);
+                Py_BEGIN_ALLOW_THREADS
+                code = pinfold_pool_submit(self->pool, &call, &id, &error);
                 Py_END_ALLOW_THREADS
             }
             if (to)
@@ -126,7 +127,7 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         gate_leave(&self->gate);
     }
     int noted = code < 0 ? -1 : set_call_id(self, record, id);
-    views_release(&held);
+    views_release(&acquired);
     if (code < 0)
         return raise_errno(code, &error);
     return noted < 0 ? NULL : Py_NewRef(Py_None);

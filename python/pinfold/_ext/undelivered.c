@@ -10,14 +10,14 @@
 
 #include <errno.h>
 
-static struct result *unlink_first(struct result **chain)
+static struct py_result *unlink_first(struct py_result **chain)
 {
-    struct result *first = *chain;
+    struct py_result *first = *chain;
     *chain = first->next;
     return first;
 }
 
-static void drop_chain(struct result *chain)
+static void drop_chain(struct py_result *chain)
 {
     while (chain)
         Py_DECREF(&unlink_first(&chain)->ob_base);
@@ -30,22 +30,22 @@ void undelivered_init(struct undelivered *undelivered)
 
 void undelivered_clear(struct undelivered *undelivered)
 {
-    struct result *result;
+    struct py_result *result;
     while ((result = TAILQ_FIRST(&undelivered->results)))
         undelivered_drop(result);
     drop_chain(undelivered->reserve);
     undelivered->reserve = NULL;
 }
 
-void undelivered_add(struct undelivered *undelivered, struct result *empty, pinfold_result *result)
+void undelivered_add(struct undelivered *undelivered, struct py_result *empty, pinfold_result *result)
 {
     empty->result = result;
     empty->undelivered = undelivered;
-    empty->taker = PyThread_get_thread_ident();
+    empty->claimant = PyThread_get_thread_ident();
     TAILQ_INSERT_TAIL(&undelivered->results, empty, link);
 }
 
-void undelivered_drop(struct result *result)
+void undelivered_drop(struct py_result *result)
 {
     if (!result->undelivered)
         return;
@@ -54,31 +54,31 @@ void undelivered_drop(struct result *result)
     Py_DECREF(&result->ob_base);
 }
 
-bool undelivered_leave(struct undelivered *undelivered)
+bool undelivered_unclaim(struct undelivered *undelivered)
 {
     unsigned long here = PyThread_get_thread_ident();
     bool left = false;
-    struct result *result;
+    struct py_result *result;
     TAILQ_FOREACH (result, &undelivered->results, link) {
-        if (result->taker == here)
-            result->taker = 0;
-        left |= result->taker == 0;
+        if (result->claimant == here)
+            result->claimant = 0;
+        left |= result->claimant == 0;
     }
     return left;
 }
 
-PyObject *undelivered_list(struct undelivered *undelivered, bool everybodys, uint64_t id)
+PyObject *undelivered_list(struct undelivered *undelivered, bool all, uint64_t id)
 {
     unsigned long here = PyThread_get_thread_ident();
     PyObject *list = PyList_New(0); /* may run a garbage collection, and so any code: it precedes the first look */
-    struct result *result;
+    struct py_result *result;
     TAILQ_FOREACH (result, &undelivered->results, link) {
         if (!list)
             break;
-        if (!everybodys && result->taker != 0 && result->taker != here && result->result->call_id != id)
+        if (!all && result->claimant != 0 && result->claimant != here && result->result->call_id != id)
             continue;
-        if (result->taker != here)
-            result->taker = 0;
+        if (result->claimant != here)
+            result->claimant = 0;
         if (PyList_Append(list, &result->ob_base) < 0)
             Py_CLEAR(list);
     }
@@ -89,11 +89,11 @@ PyObject *undelivered_take(struct undelivered *undelivered, struct binding *bind
                            void *from)
 {
     /* Most takes find one or two results. Keep the unused objects for the next take. */
-    struct result *empty = undelivered->reserve;
+    struct py_result *empty = undelivered->reserve;
     int n_empty = empty ? undelivered->n_reserve : 0;
     undelivered->reserve = NULL;
     for (; n_empty < TAKE_MOST; n_empty++) {
-        struct result *more = py_result_new(binding);
+        struct py_result *more = py_result_new(binding);
         if (!more) {
             drop_chain(empty);
             return NULL;
@@ -105,8 +105,11 @@ PyObject *undelivered_take(struct undelivered *undelivered, struct binding *bind
     pinfold_result *taken[TAKE_MOST];
     int n = 0;
     int code;
-    Py_BEGIN_ALLOW_THREADS code = take(from, taken, &n);
-    Py_END_ALLOW_THREADS for (int i = 0; i < n; i++) undelivered_add(undelivered, unlink_first(&empty), taken[i]);
+    Py_BEGIN_ALLOW_THREADS
+    code = take(from, taken, &n);
+    Py_END_ALLOW_THREADS
+    for (int i = 0; i < n; i++)
+        undelivered_add(undelivered, unlink_first(&empty), taken[i]);
     if (undelivered->reserve) {
         drop_chain(empty); /* another thread was first */
     } else {

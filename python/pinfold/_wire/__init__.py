@@ -1,10 +1,10 @@
-"""What a request and a failure look like between the caller and a worker.
+"""The encoding of requests and failures between the caller and a worker.
 
-A request is a list of segments: first the *head*, the other fields of a `Request` as `marshal`
-writes them (version 2, which all interpreters read alike), always exactly one segment; then the
-segments of ``[args, kwargs]`` in the call's own codec, which the worker reads only after it has
-made the call's surroundings (path, environment, the module ``user_code``). The head comes from the
-caller alone, so a worker may trust its bytes; reading it runs no code.
+A request is a list of segments. The first is the *head*: the other fields of a `Request`, written
+by `marshal` (version 2, which all interpreters read alike). The segments of ``[args, kwargs]``
+follow, in the call's own codec. The worker reads them only after it has set up the call's path,
+environment and module ``user_code``. Only the caller writes the head, so a worker may trust its
+bytes. Reading the head runs no code.
 
 A failure is one segment: a dict in the ``data`` codec.
 """
@@ -22,47 +22,47 @@ Segments = list[bytes | memoryview]
 
 
 class Request(NamedTuple):
-    """A call as a worker receives it."""
+    """A call in the form that a worker receives."""
 
     code: str
     """The source text."""
     function: str
     """The name of the function to call."""
     python_path: list[str]
-    """What comes first on ``sys.path``, in this order; not resolved yet."""
+    """The first entries of ``sys.path``, in this order, not resolved yet."""
     env: dict[str, str | None]
-    """Changes to the environment for this call; None unsets."""
+    """Changes to the environment for this call. None unsets a variable."""
     codec: str
-    """How the arguments were, and the value shall be, encoded."""
+    """The codec of the arguments and of the value."""
     limits: dict[str, int]
-    """Those of `pinfold.Limits` that the kernel keeps in the worker, if there are any."""
+    """The fields of `pinfold.Limits` that the kernel enforces in the worker; may be empty."""
     arguments: Sequence[memoryview]
     """The segments of ``[args, kwargs]``."""
 
 
 class Failure(NamedTuple):
-    """A worker's account of why there is no value."""
+    """A worker's account of a call without a value."""
 
     type: str
-    """The exception's type, qualified by its module unless that is builtins."""
+    """The exception's type, qualified by its module unless the module is builtins."""
     message: str
     """``str()`` of the exception."""
     text: str
     """The whole text for people: traceback and source."""
     returncode: int
-    """What the exit status would have been, but never 0; minus 2 for a KeyboardInterrupt."""
+    """The exit status that Python would have had, never 0. Minus 2 for a KeyboardInterrupt."""
     line: int = 0
-    """The line of the source where it failed, from 1; 0: none is known."""
+    """The line of the source where it failed, from 1. 0: unknown."""
 
 
-# What a failure takes when it is read: its texts (_worker/call/report.py bounds them), 16 bytes a
-# character.
+# The bytes that a decoded failure may take: 16 for each character of its texts, which
+# _worker/call/report.py bounds.
 _FAILURE_BYTES = 32 << 20
 
-# A wait status has fewer; what else there may be, another's runtime has made up.
+# Wider than a wait status, because the runtime of another language may send other numbers.
 _RETURNCODES = range(-(1 << 31), 1 << 31)
 
-_text = str.__str__  # of a subclass of str, what it is without it; marshal knows no subclasses
+_text = str.__str__  # converts subclasses of str, which marshal does not accept, to str
 
 
 def pack_request(
@@ -109,7 +109,7 @@ def pack_failure(failure: Failure) -> Segments:
 
 
 def unpack_failure(segments: Sequence[memoryview]) -> Failure:
-    """Read a failure. Trusts no byte of it: anything else is `pinfold.codec.Malformed`."""
+    """Read a failure, of which no byte is trusted. Raises `pinfold.codec.Malformed`."""
     fields = codecs.decode(segments, "data", _FAILURE_BYTES)
     if not (
         isinstance(fields, dict)

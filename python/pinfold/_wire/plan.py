@@ -1,4 +1,4 @@
-"""What the caller sends to a template when it starts it, as JSON."""
+"""The configuration that the caller sends, as JSON, to a template that it starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Plan(TypedDict):
     seccomp: bool
     namespaces: bool
     descriptors: int
-    """The most descriptors that a process in the box may have."""
+    """The maximum number of descriptors of a process in the box."""
 
 
 class TemplateConfig(TypedDict):

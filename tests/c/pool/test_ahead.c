@@ -60,7 +60,7 @@ static void test_a_worker_has_its_next_call_before_it_has_answered(void **state)
         assert_true(now_ns() < end);
         uint64_t ids[BATCH];
         for (size_t i = 0; i < BATCH; i++)
-            ids[i] = submit("tell_next", "", BOUND);
+            ids[i] = submit("report_next", "", BOUND);
         seen = some_next(ids, BATCH);
     }
     assert_int_equal(stats().workers_started, 1);
@@ -77,7 +77,7 @@ static void one_among_many(const char *function, const char *argument, int64_t d
         assert_true(now_ns() < end);
         uint64_t before[BATCH], after[BATCH];
         for (size_t i = 0; i < BATCH; i++)
-            before[i] = submit("tell_next", "", BOUND);
+            before[i] = submit("report_next", "", BOUND);
         uint64_t one = submit(function, argument, deadline_ns);
         for (size_t i = 0; i < BATCH; i++)
             after[i] = submit("upper", i % 2 ? "odd" : "even", BOUND);
@@ -125,7 +125,7 @@ static void test_a_worker_that_answers_what_it_has_not_begun_harms_nobody_else(v
         assert_true(now_ns() < end);
         uint64_t before[4], liar, after[4];
         for (size_t i = 0; i < COUNT_OF(before); i++)
-            before[i] = submit("tell_next", "", BOUND);
+            before[i] = submit("report_next", "", BOUND);
         liar = submit("lie", "", BOUND);
         for (size_t i = 0; i < COUNT_OF(after); i++)
             after[i] = submit("upper", "x", BOUND);
@@ -161,8 +161,8 @@ static void test_what_a_call_prints_is_its_own(void **state)
         uint64_t silent[2 * BATCH], loud[BATCH];
         char text[BATCH][24];
         for (size_t i = 0; i < BATCH; i++) { /* behind the second, the next is handed ahead */
-            silent[2 * i] = submit("tell_next", "", BOUND);
-            silent[2 * i + 1] = submit("tell_next", "", BOUND);
+            silent[2 * i] = submit("report_next", "", BOUND);
+            silent[2 * i + 1] = submit("report_next", "", BOUND);
             snprintf(text[i], sizeof(text[i]), "text of %zu", i);
             loud[i] = submit("say", text[i], BOUND);
         }
@@ -391,7 +391,7 @@ static void test_a_template_that_dies_loses_what_has_begun_and_nothing_else(void
 static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
 {
     (void)state;
-    struct slate *slate;
+    struct pinfold_slate *slate;
     int fd;
     uint32_t turn;
     assert_int_equal(slate_make(&slate, &fd), 0);
@@ -410,7 +410,7 @@ static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
         assert_false(slate_begin(slate, turn));
         assert_true(slate_is_before(first, turn) && !slate_is_before(turn, first));
     }
-    for (uint32_t i = 0; i < SLATE_TURNS; i++)
+    for (uint32_t i = 0; i < PINFOLD_SLATE_TURNS; i++)
         assert_true(slate_offer(slate, &turn));
     assert_false(slate_offer(slate, &turn));
     slate_close(slate);
@@ -424,7 +424,7 @@ static void test_a_turn_is_begun_or_taken_back_and_never_both(void **state)
 static void test_a_slate_cannot_be_made_smaller(void **state)
 {
     (void)state;
-    struct slate *slate;
+    struct pinfold_slate *slate;
     int fd;
     assert_int_equal(slate_make(&slate, &fd), 0);
     assert_int_equal(ftruncate(fd, 0), -1);

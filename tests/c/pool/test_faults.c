@@ -675,7 +675,7 @@ static void test_a_pid_that_cannot_be_read_is_no_worker(void **state)
 
 /* In the child of a fork: open a pool with calls of every kind, report the pids of its processes, and wait to
  * be killed. */
-static _Noreturn void be_a_caller(int tell, uint32_t isolation)
+static _Noreturn void be_a_caller(int report, uint32_t isolation)
 {
     rig_open_plain(isolation, 3);
     uint64_t id;
@@ -686,7 +686,7 @@ static _Noreturn void be_a_caller(int tell, uint32_t isolation)
     pids[3] = parent_of(pids[2]);
     for (int i = 0; i < 5; i++)
         submit("spin", "", PINFOLD_FOREVER);
-    if (write(tell, pids, sizeof(pids)) != sizeof(pids))
+    if (write(report, pids, sizeof(pids)) != sizeof(pids))
         _exit(1);
     for (;;)
         pause();

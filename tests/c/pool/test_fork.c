@@ -24,21 +24,29 @@ static int use_a_pool_of_another(uint64_t id, pinfold_queue *queue)
     pinfold_queue *another = NULL;
     pinfold_event event;
     pinfold_stats now = {.size = sizeof(now)};
+    pinfold_memory memory = {.size = sizeof(memory)};
     pinfold_error error = {.code = 0};
     const struct iovec segment = {"upper", 5};
+    const char *const argv[] = {RUNTIME, NULL};
     pinfold_call call = {.size = sizeof(call), .segments = &segment, .n_segments = 1, .deadline_ns = BOUND};
     const int results[] = {
         pinfold_pool_wait_ready(pool, BOUND, &error),
+        pinfold_pool_renew(pool, argv, &error),
+        pinfold_pool_renewal(pool, &error),
         pinfold_pool_submit(pool, &call, &id, &error),
+        pinfold_pool_try_submit(pool, &call, 0, &id, &error),
         pinfold_pool_cancel(pool, id),
         pinfold_pool_wait(pool, id, BOUND, &result),
+        pinfold_pool_notify_fd(pool),
         pinfold_pool_next(pool, &result),
         pinfold_queue_open(pool, &another),
+        pinfold_queue_fd(queue),
         pinfold_queue_next(queue, &result),
         pinfold_queue_wait(queue, BOUND, &result),
         pinfold_pool_next_event(pool, &event),
         pinfold_pool_watch(pool),
         pinfold_pool_stats(pool, &now),
+        pinfold_pool_memory(pool, &memory),
         pinfold_pool_shutdown(pool),
     };
     for (size_t i = 0; i < COUNT_OF(results); i++)
@@ -108,22 +116,22 @@ static void test_a_fork_that_holds_every_descriptor_keeps_nothing_alive(void **s
 static void test_a_fork_of_a_caller_that_dies_keeps_nothing_alive(void **state)
 {
     (void)state;
-    int tell[2];
-    assert_int_equal(pipe2(tell, 0), 0);
+    int report[2];
+    assert_int_equal(pipe2(report, 0), 0);
     pid_t caller = fork();
     if (caller == 0) {
         uint64_t id;
         rig_open_plain(PINFOLD_FRESH, 2);
         pid_t pids[2] = {submit_with_daemon(&id), 0};
-        if ((pids[1] = fork()) != 0 && write(tell[1], pids, sizeof(pids)) != sizeof(pids))
+        if ((pids[1] = fork()) != 0 && write(report[1], pids, sizeof(pids)) != sizeof(pids))
             _exit(1);
         for (;;)
             pause();
     }
     pid_t pids[2];
-    assert_int_equal(read(tell[0], pids, sizeof(pids)), sizeof(pids));
-    close(tell[0]);
-    close(tell[1]);
+    assert_int_equal(read(report[0], pids, sizeof(pids)), sizeof(pids));
+    close(report[0]);
+    close(report[1]);
     int daemon = open_process(pids[0]);
     kill(caller, SIGKILL);
     wait_for_end(daemon);
@@ -154,7 +162,7 @@ static void *submit_in_thread(void *data)
 static void close_copy(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    pool_let_go(pool);
+    pool_close_copies(pool);
 #else
     pinfold_pool_close(pool);
 #endif
@@ -284,8 +292,8 @@ static void test_a_fork_that_closes_every_descriptor_and_opens_others_keeps_them
 static void test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_alive(void **state)
 {
     (void)state;
-    int tell[2], go_on[2];
-    assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
+    int report[2], go_on[2];
+    assert_int_equal(pipe2(report, O_CLOEXEC), 0);
     assert_int_equal(pipe2(go_on, O_CLOEXEC), 0);
     pid_t caller = fork();
     if (caller == 0) {
@@ -294,13 +302,13 @@ static void test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_a
         pid_t pids[2] = {parent_of(stats().template_pid), fork()};
         while (pids[1] == 0)
             pause();
-        if (write(tell[1], pids, sizeof(pids)) != sizeof(pids) || read(go_on[0], pids, 1) != 1)
+        if (write(report[1], pids, sizeof(pids)) != sizeof(pids) || read(go_on[0], pids, 1) != 1)
             _exit(1);
         execl("/bin/sh", "sh", "-c", "exec sleep 120", NULL);
         _exit(1);
     }
     pid_t pids[2];
-    assert_int_equal(read(tell[0], pids, sizeof(pids)), sizeof(pids));
+    assert_int_equal(read(report[0], pids, sizeof(pids)), sizeof(pids));
     int guard = open_process(pids[0]);
     assert_int_equal(write(go_on[1], "x", 1), 1);
     wait_for_end(guard);
@@ -310,7 +318,7 @@ static void test_a_fork_of_a_caller_that_becomes_another_program_keeps_nothing_a
     while (waitpid(-1, NULL, 0) > 0)
         ;
     for (int i = 0; i < 2; i++)
-        close(tell[i]), close(go_on[i]);
+        close(report[i]), close(go_on[i]);
 }
 
 /* Neither the C library's handlers nor ours run in it. */

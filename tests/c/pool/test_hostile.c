@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -72,10 +73,17 @@ static const struct {
 /* Return whether the result has this reason. Where workers are boxed, a spill is examined in another way. */
 static bool is_told(const pinfold_result *result, const char *function, const char *reason)
 {
-    const bool spill = strncmp(function, "spill_", 6) == 0 || strncmp(function, "writer_", 7) == 0;
-    if (distrusts && spill && strstr(result->reason, "is no sealed memfd"))
+    static const char *const sent[] = {"writer_sent", "spill_sealed_path"};
+    static const char *const files[] = {"writer_open", "writer_mapped", "spill_damaged", "spill_leased"};
+    for (size_t i = 0; distrusts && i < COUNT_OF(sent); i++)
+        if (strcmp(function, sent[i]) == 0)
+            reason = "damaged frame";
+    for (size_t i = 0; distrusts && i < COUNT_OF(files); i++)
+        if (strcmp(function, files[i]) == 0)
+            reason = "is none";
+    if (distrusts && strncmp(function, "spill_", 6) == 0 && strstr(result->reason, "is no sealed memfd"))
         return strcmp(function, "spill_sealed_short") != 0;
-    return strstr(result->reason, reason) && !(distrusts && strcmp(reason, "still open for writing") == 0);
+    return strstr(result->reason, reason) != NULL;
 }
 
 static void test_every_damaged_answer_is_a_bad_result_and_the_pool_goes_on(void **state)
@@ -231,7 +239,7 @@ static void test_a_sealed_memfd_is_a_spill_too(void **state)
     pinfold_result_free(result);
 }
 
-static void test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker(void **state)
+static void test_a_sealed_memfd_is_taken_from_its_worker(void **state)
 {
     (void)state;
     open_pool(1);
@@ -239,6 +247,45 @@ static void test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker(
     assert_outcome(result, PINFOLD_OK);
     assert_value(result, "value");
     pinfold_result_free(result);
+}
+
+/* Return whether another process finds the file locked (fcntl(2), F_GETLK). */
+static bool is_locked(int fd)
+{
+    pid_t other = fork();
+    if (other == 0) {
+        struct flock lock = {.l_type = F_WRLCK};
+        _exit(fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 0 : 1);
+    }
+    int status;
+    return other > 0 && waitpid(other, &status, 0) == other && status == 0;
+}
+
+/* When a process closes any descriptor of a file, its locks on the file end. */
+static void test_whatever_a_box_sends_the_caller_keeps_its_locks(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"drop_refused", "drop_surplus", "drop_with_words", "held_path"};
+    char path[] = "/tmp/pinfold-locked-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK};
+    assert_int_equal(fcntl(fd, F_SETLK, &lock), 0);
+    open_pool(1);
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        runs(ways[i], path, PINFOLD_BAD_RESULT);
+        runs("upper", "after", PINFOLD_OK);
+        if (!is_locked(fd))
+            fail_msg("%s: no lock is left", ways[i]);
+    }
+    unlink(path);
+    close(fd);
+}
+
+static void test_a_box_sends_no_descriptor_however_good(void **state)
+{
+    (void)state;
+    open_pool(1);
+    runs("spill_sealed", "", PINFOLD_BAD_RESULT);
 }
 
 /* The last descriptor of a large file takes long to close. A stopped guard has not closed it, and nobody else
@@ -321,7 +368,7 @@ int main(void)
         POOL_TEST(test_what_comes_behind_a_result_that_is_being_told_changes_nothing),
         POOL_TEST(test_a_large_value_comes_whole),
         POOL_TEST(test_a_sealed_memfd_is_a_spill_too),
-        POOL_TEST(test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker),
+        POOL_TEST(test_a_sealed_memfd_is_taken_from_its_worker),
         POOL_TEST(test_a_worker_that_stays_after_its_answer_is_killed),
         POOL_TEST(test_a_worker_that_kills_its_template_is_lost_and_the_pool_goes_on),
     };
@@ -330,8 +377,9 @@ int main(void)
         POOL_TEST(test_of_two_results_at_once_neither_counts),
         POOL_TEST(test_what_comes_behind_a_result_that_is_being_told_changes_nothing),
         POOL_TEST(test_a_large_value_comes_whole),
-        POOL_TEST(test_a_sealed_memfd_is_a_spill_too),
-        POOL_TEST(test_a_sealed_memfd_that_could_not_be_sent_is_taken_from_its_worker),
+        POOL_TEST(test_a_sealed_memfd_is_taken_from_its_worker),
+        POOL_TEST(test_a_box_sends_no_descriptor_however_good),
+        POOL_TEST(test_whatever_a_box_sends_the_caller_keeps_its_locks),
         POOL_TEST(test_what_a_worker_sends_besides_a_result_its_guard_closes),
     };
     static const char *const names[] = {"fresh", "reuse", "spawn"};

@@ -115,15 +115,15 @@ static void test_a_timeout_says_where_the_program_stood(void **state)
 {
     (void)state;
     open_here();
-    bool told = false;
-    for (int i = 0; i < 100 && !told; i++) {
+    bool reported = false;
+    for (int i = 0; i < 100 && !reported; i++) {
         pinfold_result *result = take(submit("sleep", "3600000", SECOND / 5));
         assert_outcome(result, PINFOLD_TIMEOUT);
-        told = strcmp(result->stack, "sleep") == 0;
-        assert_true(told || strcmp(result->stack, "") == 0);
+        reported = strcmp(result->stack, "sleep") == 0;
+        assert_true(reported || strcmp(result->stack, "") == 0);
         pinfold_result_free(result);
     }
-    assert_true(told);
+    assert_true(reported);
 }
 
 static void test_a_result_larger_than_allowed_is_output_limit(void **state)
@@ -252,7 +252,7 @@ static void test_a_channel_that_the_caller_closed_is_internal(void **state)
     pid_t pid = wait_for_start(id);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     pthread_mutex_lock(&pool->lock);
-    int replaced = dup3(null, channel_of(id), O_CLOEXEC);
+    int replaced = dup3(null, peer_of(id), O_CLOEXEC);
     pthread_mutex_unlock(&pool->lock);
     close(null);
     assert_true(replaced >= 0);

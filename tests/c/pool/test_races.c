@@ -15,28 +15,28 @@
 
 /* A pool and one of its queues, shared by all threads. Users hold the lock for reading, which orders no two
  * readers; a thread that closes them holds it for writing. */
-static struct place {
+static struct shared_pool {
     pthread_rwlock_t lock;
     pinfold_pool *pool;
     pinfold_queue *queue;
-    atomic_ulong accepted, told; /* calls whose results must come */
-} places[POOLS];
+    atomic_ulong accepted, delivered; /* calls whose results must come */
+} shared_pools[POOLS];
 
 static pinfold_config usual;
 
-static void open_place(struct place *place, uint32_t isolation)
+static void open_shared_pool(struct shared_pool *shared, uint32_t isolation)
 {
     pinfold_config config = usual;
     config.isolation = isolation;
     pinfold_error error;
-    EXPECT(pinfold_pool_open(&config, &place->pool, &error) == 0);
-    EXPECT(pinfold_queue_open(place->pool, &place->queue) == 0);
-    place->accepted = place->told = 0;
+    EXPECT(pinfold_pool_open(&config, &shared->pool, &error) == 0);
+    EXPECT(pinfold_queue_open(shared->pool, &shared->queue) == 0);
+    shared->accepted = shared->delivered = 0;
 }
 
 /* Submit a call that ends by itself or by its deadline. Return 0 or -ESHUTDOWN. Counted if its result will be
  * taken. */
-static int ask(struct place *place, pinfold_queue *queue, uint64_t *seed, bool counted, uint64_t *ret_id)
+static int ask(struct shared_pool *shared, pinfold_queue *queue, uint64_t *seed, bool counted, uint64_t *ret_id)
 {
     static const struct {
         const char *function, *argument;
@@ -61,116 +61,116 @@ static int ask(struct place *place, pinfold_queue *queue, uint64_t *seed, bool c
         .queue = queue,
     };
     if (counted)
-        place->accepted++;
-    int r = pinfold_pool_submit(place->pool, &call, ret_id, NULL);
+        shared->accepted++;
+    int r = pinfold_pool_submit(shared->pool, &call, ret_id, NULL);
     EXPECT(r == 0 || r == -ESHUTDOWN);
     if (r < 0 && counted)
-        place->accepted--;
+        shared->accepted--;
     return r;
 }
 
-static void told(struct place *place, pinfold_result *result)
+static void check_and_free(struct shared_pool *shared, pinfold_result *result)
 {
     EXPECT(result->outcome < PINFOLD_OUTCOMES && result->outcome != PINFOLD_BAD_RESULT);
     EXPECT(result->outcome != PINFOLD_INTERNAL && result->outcome != PINFOLD_LOST);
     pinfold_result_free(result);
-    place->told++;
+    shared->delivered++;
 }
 
-static void wait_for_one(struct place *place, uint64_t *seed)
+static void wait_for_one(struct shared_pool *shared, uint64_t *seed)
 {
     uint64_t id;
     pinfold_result *result;
-    if (ask(place, NULL, seed, true, &id) < 0)
+    if (ask(shared, NULL, seed, true, &id) < 0)
         return;
     if (random_below(seed, 3) == 0) {
-        int r = pinfold_pool_cancel(place->pool, id);
+        int r = pinfold_pool_cancel(shared->pool, id);
         EXPECT(r == 0 || r == -ENOENT);
     }
-    int r = wait_for(place->pool, id, random_below(seed, 3) ? BOUND : SECOND / 1000, &result);
+    int r = wait_for(shared->pool, id, random_below(seed, 3) ? BOUND : SECOND / 1000, &result);
     EXPECT(r == 0 || r == -ETIMEDOUT || r == -ENOENT); /* -ENOENT: another thread emptied the pool's queue */
     if (r == 0)
-        told(place, result);
+        check_and_free(shared, result);
 }
 
 /* Take results that other threads did not wait for, or are about to wait for. */
-static void empty_the_pools_queue(struct place *place)
+static void empty_the_pools_queue(struct shared_pool *shared)
 {
     pinfold_result *result;
-    while (pinfold_pool_next(place->pool, &result) == 0)
-        told(place, result);
+    while (pinfold_pool_next(shared->pool, &result) == 0)
+        check_and_free(shared, result);
 }
 
-static void use_an_own_queue(struct place *place, uint64_t *seed)
+static void use_an_own_queue(struct shared_pool *shared, uint64_t *seed)
 {
     pinfold_queue *queue;
     pinfold_result *result;
     uint64_t ids[3];
     int n = 0;
-    EXPECT(pinfold_queue_open(place->pool, &queue) == 0);
+    EXPECT(pinfold_queue_open(shared->pool, &queue) == 0);
     bool seen = random_below(seed, 2); /* otherwise it is closed while calls run */
-    while (n < 3 && ask(place, queue, seed, seen, &ids[n]) == 0)
+    while (n < 3 && ask(shared, queue, seed, seen, &ids[n]) == 0)
         n++;
     if (n > 0 && random_below(seed, 2))
-        pinfold_pool_cancel(place->pool, ids[n - 1]);
+        pinfold_pool_cancel(shared->pool, ids[n - 1]);
     for (int i = 0; seen && i < n; i++) {
         EXPECT(pinfold_queue_wait(queue, BOUND, &result) == 0);
-        told(place, result);
+        check_and_free(shared, result);
     }
     pinfold_queue_close(queue);
 }
 
-static void use_the_shared_queue(struct place *place, uint64_t *seed)
+static void use_the_shared_queue(struct shared_pool *shared, uint64_t *seed)
 {
     uint64_t id;
     pinfold_result *result;
-    if (ask(place, place->queue, seed, true, &id) == 0 && random_below(seed, 2))
-        pinfold_pool_cancel(place->pool, id);
+    if (ask(shared, shared->queue, seed, true, &id) == 0 && random_below(seed, 2))
+        pinfold_pool_cancel(shared->pool, id);
     if (random_below(seed, 8) == 0)
-        pinfold_queue_interrupt(place->queue);
-    int r = random_below(seed, 2) ? pinfold_queue_next(place->queue, &result)
-                                  : pinfold_queue_wait(place->queue, SECOND / 100, &result);
+        pinfold_queue_interrupt(shared->queue);
+    int r = random_below(seed, 2) ? pinfold_queue_next(shared->queue, &result)
+                                  : pinfold_queue_wait(shared->queue, SECOND / 100, &result);
     EXPECT(r == 0 || r == -EAGAIN || r == -ETIMEDOUT || r == -ESHUTDOWN);
     if (r == 0)
-        told(place, result);
+        check_and_free(shared, result);
 }
 
-static void look_on(struct place *place)
+static void look_on(struct shared_pool *shared)
 {
     pinfold_stats now = {.size = sizeof(now)};
     pinfold_event event;
-    EXPECT(pinfold_pool_stats(place->pool, &now) == 0 && now.running <= WORKERS);
-    while (pinfold_pool_next_event(place->pool, &event) == 0)
+    EXPECT(pinfold_pool_stats(shared->pool, &now) == 0 && now.running <= WORKERS);
+    while (pinfold_pool_next_event(shared->pool, &event) == 0)
         ;
-    EXPECT(pinfold_pool_notify_fd(place->pool) >= 0 && pinfold_queue_fd(place->queue) >= 0);
-    int r = pinfold_pool_wait_ready(place->pool, 0, NULL);
+    EXPECT(pinfold_pool_notify_fd(shared->pool) >= 0 && pinfold_queue_fd(shared->queue) >= 0);
+    int r = pinfold_pool_wait_ready(shared->pool, 0, NULL);
     EXPECT(r == 0 || r == -ETIMEDOUT || r == -ESHUTDOWN);
-    EXPECT(pinfold_pool_watch(place->pool) == 0);
+    EXPECT(pinfold_pool_watch(shared->pool) == 0);
 }
 
 /* Renew the template, while calls run. */
-static void renew(struct place *place)
+static void renew(struct shared_pool *shared)
 {
-    int r = pinfold_pool_renew(place->pool, usual.argv, NULL);
+    int r = pinfold_pool_renew(shared->pool, usual.argv, NULL);
     EXPECT(r == 0 || r == -EALREADY || r == -ESHUTDOWN);
-    r = pinfold_pool_renewal(place->pool, NULL);
+    r = pinfold_pool_renewal(shared->pool, NULL);
     EXPECT(r == 0 || r == -EINPROGRESS || r == -ESHUTDOWN);
 }
 
 /* Replace a pool. After its shutdown every accepted call has ended, and each result is delivered once. */
-static void replace(struct place *place, uint32_t isolation)
+static void replace(struct shared_pool *shared, uint32_t isolation)
 {
     pinfold_result *result;
-    pthread_rwlock_wrlock(&place->lock);
-    EXPECT(pinfold_pool_shutdown(place->pool) == 0);
-    empty_the_pools_queue(place);
-    while (pinfold_queue_next(place->queue, &result) == 0)
-        told(place, result);
-    EXPECT(place->told == place->accepted);
-    pinfold_queue_close(place->queue);
-    pinfold_pool_close(place->pool);
-    open_place(place, isolation);
-    pthread_rwlock_unlock(&place->lock);
+    pthread_rwlock_wrlock(&shared->lock);
+    EXPECT(pinfold_pool_shutdown(shared->pool) == 0);
+    empty_the_pools_queue(shared);
+    while (pinfold_queue_next(shared->queue, &result) == 0)
+        check_and_free(shared, result);
+    EXPECT(shared->delivered == shared->accepted);
+    pinfold_queue_close(shared->queue);
+    pinfold_pool_close(shared->pool);
+    open_shared_pool(shared, isolation);
+    pthread_rwlock_unlock(&shared->lock);
 }
 
 static long steps;
@@ -179,26 +179,26 @@ static void *work(void *data)
 {
     uint64_t seed = (uintptr_t)data + 1;
     for (long i = 0; i < steps; i++) {
-        struct place *place = &places[random_below(&seed, POOLS)];
+        struct shared_pool *shared = &shared_pools[random_below(&seed, POOLS)];
         uint32_t what = random_below(&seed, 64);
-        pthread_rwlock_rdlock(&place->lock);
+        pthread_rwlock_rdlock(&shared->lock);
         if (what == 0)
-            EXPECT(pinfold_pool_shutdown(place->pool) == 0);
+            EXPECT(pinfold_pool_shutdown(shared->pool) == 0);
         else if (what < 3)
-            renew(place);
+            renew(shared);
         else if (what < 24)
-            wait_for_one(place, &seed);
+            wait_for_one(shared, &seed);
         else if (what < 40)
-            use_the_shared_queue(place, &seed);
+            use_the_shared_queue(shared, &seed);
         else if (what < 48)
-            use_an_own_queue(place, &seed);
+            use_an_own_queue(shared, &seed);
         else if (what < 60)
-            look_on(place);
+            look_on(shared);
         else
-            empty_the_pools_queue(place);
-        pthread_rwlock_unlock(&place->lock);
+            empty_the_pools_queue(shared);
+        pthread_rwlock_unlock(&shared->lock);
         if (what == 0)
-            replace(place, random_below(&seed, PINFOLD_SPAWN + 1));
+            replace(shared, random_below(&seed, PINFOLD_SPAWN + 1));
     }
     return NULL;
 }
@@ -216,8 +216,8 @@ static void test_sixteen_threads_do_all_that_is_allowed_at_once(void **state)
     pthread_rwlockattr_init(&fair);
     pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     for (uint32_t i = 0; i < POOLS; i++) {
-        pthread_rwlock_init(&places[i].lock, &fair);
-        open_place(&places[i], i);
+        pthread_rwlock_init(&shared_pools[i].lock, &fair);
+        open_shared_pool(&shared_pools[i], i);
     }
     pthread_t threads[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++)
@@ -225,10 +225,10 @@ static void test_sixteen_threads_do_all_that_is_allowed_at_once(void **state)
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     for (uint32_t i = 0; i < POOLS; i++) {
-        replace(&places[i], PINFOLD_FRESH); /* once more, for its count */
-        pinfold_queue_close(places[i].queue);
-        pinfold_pool_close(places[i].pool);
-        pthread_rwlock_destroy(&places[i].lock);
+        replace(&shared_pools[i], PINFOLD_FRESH); /* once more, for its count */
+        pinfold_queue_close(shared_pools[i].queue);
+        pinfold_pool_close(shared_pools[i].pool);
+        pthread_rwlock_destroy(&shared_pools[i].lock);
     }
     pthread_rwlockattr_destroy(&fair);
     assert_int_equal(failures, 0);

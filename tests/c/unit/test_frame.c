@@ -20,58 +20,61 @@ struct message {
 };
 
 static const struct message good[] = {
-    {FRAME_SETUP, FRAME_FROM_POOL, 8, 0, 4, 4095},
-    {FRAME_TEMPLATE, FRAME_FROM_GUARD, 8, 1, 0, 0},
-    {FRAME_READY, FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, 0, 0},
-    {FRAME_FAILED, FRAME_FROM_GUARD | FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, 9, FRAME_MAX - 16},
-    {FRAME_START, FRAME_FROM_POOL, 16, 3, 0, 0},
-    {FRAME_STARTED, FRAME_FROM_TEMPLATE, 16, 1, 0, 0},
-    {FRAME_EXITED, FRAME_FROM_TEMPLATE, 32, 0, 0, 0},
-    {FRAME_SWEPT, FRAME_FROM_TEMPLATE, 0, 0, 0, 0},
-    {FRAME_CALL, FRAME_FROM_POOL, 24, 0, 64, 0},
-    {FRAME_RESULT, FRAME_FROM_WORKER, 40, 0, 64, 0},
-    {FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, FRAME_MAX - 16},
-    {FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, FRAME_NOTE_MAX},
-    {FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
-    {FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
-    {FRAME_DROP, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {PINFOLD_FRAME_SETUP, FRAME_FROM_POOL, 8, 0, 4, 4095},
+    {PINFOLD_FRAME_TEMPLATE, FRAME_FROM_GUARD, 8, 1, 0, 0},
+    {PINFOLD_FRAME_READY, FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, 0, 0},
+    {PINFOLD_FRAME_FAILED, FRAME_FROM_GUARD | FRAME_FROM_TEMPLATE | FRAME_FROM_WORKER, 0, 0, 9,
+     PINFOLD_FRAME_MAX - 16},
+    {PINFOLD_FRAME_START, FRAME_FROM_POOL, 16, 3, 0, 0},
+    {PINFOLD_FRAME_STARTED, FRAME_FROM_TEMPLATE, 16, 1, 0, 0},
+    {PINFOLD_FRAME_EXITED, FRAME_FROM_TEMPLATE, 32, 0, 0, 0},
+    {PINFOLD_FRAME_SWEPT, FRAME_FROM_TEMPLATE, 0, 0, 0, 0},
+    {PINFOLD_FRAME_CALL, FRAME_FROM_POOL, 24, 0, 64, 0},
+    {PINFOLD_FRAME_RESULT, FRAME_FROM_WORKER, 40, 0, 64, 0},
+    {PINFOLD_FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, PINFOLD_FRAME_MAX - 16},
+    {PINFOLD_FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, PINFOLD_NOTE_MAX},
+    {PINFOLD_FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {PINFOLD_FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {PINFOLD_FRAME_DROP, FRAME_FROM_POOL, 0, 1, 0, 0},
+    {PINFOLD_FRAME_TAKEN, FRAME_FROM_POOL, 0, 0, 0, 0},
 };
 
-static uint8_t bytes[FRAME_MAX + 4096];
-static _Alignas(8) uint8_t buffer[FRAME_MAX];
+static uint8_t bytes[PINFOLD_FRAME_MAX + 4096];
+static _Alignas(8) uint8_t buffer[PINFOLD_FRAME_MAX];
 static int ends[2];
 static int fds_before;
 
-static struct frame_head *head(void)
+static struct pinfold_frame_head *head(void)
 {
-    return (struct frame_head *)(void *)bytes;
+    return (struct pinfold_frame_head *)(void *)bytes;
 }
 
-static struct frame_result *result_body(void)
+static struct pinfold_frame_result *result_body(void)
 {
-    return (struct frame_result *)(void *)(bytes + sizeof(struct frame_head));
+    return (struct pinfold_frame_result *)(void *)(bytes + sizeof(struct pinfold_frame_head));
 }
 
-static struct frame_call *call_body(void)
+static struct pinfold_frame_call *call_body(void)
 {
-    return (struct frame_call *)(void *)(bytes + sizeof(struct frame_head));
+    return (struct pinfold_frame_call *)(void *)(bytes + sizeof(struct pinfold_frame_head));
 }
 
-static struct frame_started *started_body(void)
+static struct pinfold_frame_started *started_body(void)
 {
-    return (struct frame_started *)(void *)(bytes + sizeof(struct frame_head));
+    return (struct pinfold_frame_started *)(void *)(bytes + sizeof(struct pinfold_frame_head));
 }
 
 /* Lay the message out in `bytes`, and return its size. */
 static size_t lay_out(const struct message *message, uint32_t tail)
 {
-    size_t size = sizeof(struct frame_head) + message->body + tail;
+    size_t size = sizeof(struct pinfold_frame_head) + message->body + tail;
     memset(bytes, 0, sizeof(bytes));
-    *head() = (struct frame_head){FRAME_MAGIC, FRAME_VERSION, message->kind, (uint32_t)size, 42};
-    memset(bytes + sizeof(struct frame_head) + message->body, 'x', tail);
-    if (message->kind == FRAME_CALL)
+    *head() =
+        (struct pinfold_frame_head){PINFOLD_FRAME_MAGIC, PINFOLD_FRAME_VERSION, message->kind, (uint32_t)size, 42};
+    memset(bytes + sizeof(struct pinfold_frame_head) + message->body, 'x', tail);
+    if (message->kind == PINFOLD_FRAME_CALL)
         call_body()->payload_size = tail;
-    if (message->kind == FRAME_RESULT)
+    if (message->kind == PINFOLD_FRAME_RESULT)
         result_body()->payload_size = tail;
     return size;
 }
@@ -120,7 +123,7 @@ static void accepted(size_t size, int n_fds, enum frame_peer peer, struct frame 
     send_bytes(size, n_fds);
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, peer, buffer, frame), 1);
     assert_int_equal(frame->n_fds, n_fds);
-    for (int i = 0; i < FRAME_FDS_MAX; i++)
+    for (int i = 0; i < PINFOLD_FRAME_FDS_MAX; i++)
         assert_int_equal(frame->fds[i] >= 0, i < n_fds);
     for (int i = 0; i < n_fds; i++)
         assert_int_equal(fcntl(frame->fds[i], F_GETFD), FD_CLOEXEC);
@@ -160,7 +163,7 @@ static void test_a_good_frame_of_every_kind_is_taken(void **state)
         frame_release(&frame);
         assert_same_fds(fds_before);
     }
-    assert_int_equal(COUNT_OF(good), FRAME_KINDS - 1);
+    assert_int_equal(COUNT_OF(good), PINFOLD_FRAME_KINDS - 1);
 }
 
 static void test_a_frame_is_taken_from_its_senders_only(void **state)
@@ -192,7 +195,7 @@ static void test_a_head_that_is_not_exact_is_refused(void **state)
         for (unsigned version = 0; version < 256; version++) {
             lay_out(message, message->tail);
             head()->version = (uint8_t)version;
-            if (version != FRAME_VERSION)
+            if (version != PINFOLD_FRAME_VERSION)
                 refused("version", size, message->n_fds, peer);
         }
         static const int wrong[] = {-1, 1, -16, 4096};
@@ -208,9 +211,9 @@ static void test_an_unknown_kind_is_refused_from_everybody(void **state)
 {
     (void)state;
     for (unsigned kind = 0; kind < 256; kind++) {
-        if (kind >= 1 && kind < FRAME_KINDS)
+        if (kind >= 1 && kind < PINFOLD_FRAME_KINDS)
             continue;
-        for (int n_fds = 0; n_fds <= FRAME_FDS_MAX; n_fds++) {
+        for (int n_fds = 0; n_fds <= PINFOLD_FRAME_FDS_MAX; n_fds++) {
             size_t size = lay_out(&good[3], 9);
             head()->kind = (uint8_t)kind;
             refused("kind", size, n_fds, (enum frame_peer)ALL_PEERS);
@@ -224,8 +227,8 @@ static void test_every_message_that_is_too_short_is_refused(void **state)
     for (size_t i = 0; i < COUNT_OF(good); i++) {
         const struct message *message = &good[i];
         size_t whole = lay_out(message, message->tail);
-        bool exact_tail = message->kind == FRAME_CALL || message->kind == FRAME_RESULT;
-        size_t least = whole - (exact_tail ? 0 : message->tail) + (message->kind == FRAME_SETUP ? 1 : 0);
+        bool exact_tail = message->kind == PINFOLD_FRAME_CALL || message->kind == PINFOLD_FRAME_RESULT;
+        size_t least = whole - (exact_tail ? 0 : message->tail) + (message->kind == PINFOLD_FRAME_SETUP ? 1 : 0);
         for (size_t size = 1; size < least; size++) {
             lay_out(message, message->tail);
             refused("cut", size, message->n_fds, sender_of(message));
@@ -240,7 +243,7 @@ static void test_a_tail_where_none_belongs_or_too_long_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(good); i++) {
         const struct message *message = &good[i];
-        if (message->kind == FRAME_CALL || message->kind == FRAME_RESULT)
+        if (message->kind == PINFOLD_FRAME_CALL || message->kind == PINFOLD_FRAME_RESULT)
             continue;
         struct frame frame;
         accepted(lay_out(message, message->tail_max), message->n_fds, sender_of(message), &frame);
@@ -253,12 +256,12 @@ static void test_a_message_larger_than_a_frame_is_refused(void **state)
 {
     (void)state;
     struct message stack = good[10];
-    refused("larger than FRAME_MAX", lay_out(&stack, FRAME_MAX - 15), 0, FRAME_FROM_WORKER);
-    refused("larger, with descriptors", lay_out(&stack, FRAME_MAX - 15), 3, FRAME_FROM_WORKER);
+    refused("larger than FRAME_MAX", lay_out(&stack, PINFOLD_FRAME_MAX - 15), 0, FRAME_FROM_WORKER);
+    refused("larger, with descriptors", lay_out(&stack, PINFOLD_FRAME_MAX - 15), 3, FRAME_FROM_WORKER);
     /* The kernel cuts it to the buffer. Only MSG_TRUNC shows that if the head names the size of what is left. */
-    lay_out(&stack, FRAME_MAX - 15);
-    head()->size = FRAME_MAX;
-    refused("larger, and the head says it fits", FRAME_MAX + 1, 0, FRAME_FROM_WORKER);
+    lay_out(&stack, PINFOLD_FRAME_MAX - 15);
+    head()->size = PINFOLD_FRAME_MAX;
+    refused("larger, and the head says it fits", PINFOLD_FRAME_MAX + 1, 0, FRAME_FROM_WORKER);
 }
 
 static void test_a_wrong_number_of_descriptors_is_refused_and_all_are_closed(void **state)
@@ -286,7 +289,7 @@ static void test_descriptors_that_find_no_room_are_told_from_damage(void **state
         setrlimit(RLIMIT_NOFILE, &before);
         assert_int_equal(r, room < 3 ? -EMFILE : 1);
         assert_int_equal(frame.head.id, 42);
-        assert_int_equal(frame.head.kind, FRAME_START);
+        assert_int_equal(frame.head.kind, PINFOLD_FRAME_START);
         frame_release(&frame);
         assert_same_fds(fds_before);
         /* A frame that is also invalid is damaged, not unlucky. */
@@ -312,35 +315,35 @@ static void test_descriptors_come_exactly_when_the_body_says_so(void **state)
 
     size = lay_out(call, 0);
     call_body()->payload_size = UINT64_C(1) << 40;
-    call_body()->flags = CALL_SPILLED;
+    call_body()->flags = PINFOLD_CALL_SPILLED;
     accepted(size, 1, FRAME_FROM_POOL, &frame);
     frame_release(&frame);
     refused("CALL without its spill", size, 0, FRAME_FROM_POOL);
     size = lay_out(call, 8);
-    call_body()->flags = CALL_SPILLED;
+    call_body()->flags = PINFOLD_CALL_SPILLED;
     refused("CALL with a spill and a tail", size, 1, FRAME_FROM_POOL);
 
     size = lay_out(result, 0);
     result_body()->payload_size = UINT64_C(1) << 40;
-    result_body()->flags = RESULT_SPILLED;
+    result_body()->flags = PINFOLD_RESULT_SPILLED;
     accepted(size, 1, FRAME_FROM_WORKER, &frame);
     frame_release(&frame);
     refused("RESULT without its spill", size, 0, FRAME_FROM_WORKER);
     refused("RESULT with two spills", size, 2, FRAME_FROM_WORKER);
     size = lay_out(result, 8);
-    result_body()->flags = RESULT_SPILLED;
+    result_body()->flags = PINFOLD_RESULT_SPILLED;
     refused("RESULT with a spill and a tail", size, 1, FRAME_FROM_WORKER);
 
     for (uint32_t tail = 0; tail <= 8; tail++) {
         size = lay_out(result, tail);
         result_body()->payload_size = UINT64_C(1) << 40;
-        result_body()->flags = RESULT_HELD;
+        result_body()->flags = PINFOLD_RESULT_HELD;
         if (tail == sizeof(int32_t))
             accepted(size, 0, FRAME_FROM_WORKER, &frame);
         else
             refused("RESULT with a number that is none", size, 0, FRAME_FROM_WORKER);
         refused("RESULT with a number and a spill", size, 1, FRAME_FROM_WORKER);
-        result_body()->flags = RESULT_HELD | RESULT_SPILLED;
+        result_body()->flags = PINFOLD_RESULT_HELD | PINFOLD_RESULT_SPILLED;
         refused("RESULT that is held and sent", size, 0, FRAME_FROM_WORKER);
         refused("RESULT that is held and sent, with a spill", size, 1, FRAME_FROM_WORKER);
     }
@@ -364,12 +367,12 @@ static void test_a_result_status_that_means_nothing_is_refused(void **state)
 {
     (void)state;
     struct frame frame;
-    for (uint32_t status = 0; status < RESULT_STATUSES; status++) {
+    for (uint32_t status = 0; status < PINFOLD_STATUSES; status++) {
         size_t size = lay_out(&good[9], 64);
         result_body()->status = status;
         accepted(size, 0, FRAME_FROM_WORKER, &frame);
     }
-    static const uint32_t wrong[] = {RESULT_STATUSES, 255, 256, UINT32_MAX};
+    static const uint32_t wrong[] = {PINFOLD_STATUSES, 255, 256, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         size_t size = lay_out(&good[9], 64);
         result_body()->status = wrong[i];
@@ -381,15 +384,15 @@ static void test_an_account_of_a_failure_is_bounded(void **state)
 {
     (void)state;
     struct frame frame;
-    for (uint32_t status = 0; status < RESULT_STATUSES; status++) {
+    for (uint32_t status = 0; status < PINFOLD_STATUSES; status++) {
         size_t size = lay_out(&good[9], 0);
-        result_body()->flags |= RESULT_SPILLED;
+        result_body()->flags |= PINFOLD_RESULT_SPILLED;
         result_body()->status = status;
-        result_body()->payload_size = FRAME_FAILURE_MAX;
+        result_body()->payload_size = PINFOLD_FAILURE_MAX;
         accepted(size, 1, FRAME_FROM_WORKER, &frame);
         frame_release(&frame);
-        result_body()->payload_size = FRAME_FAILURE_MAX + 1;
-        if (status != RESULT_OK) {
+        result_body()->payload_size = PINFOLD_FAILURE_MAX + 1;
+        if (status != PINFOLD_STATUS_OK) {
             refused("payload_size", size, 1, FRAME_FROM_WORKER);
             continue;
         }
@@ -439,18 +442,21 @@ static void test_of_what_is_looked_at_first_only_good_frames_are_taken(void **st
 {
     (void)state;
     struct frame frame;
-    for (int i = 0; i < 2; i++) {
-        size_t size = lay_out(&good[9], 0);
-        result_body()->payload_size = UINT64_C(1) << 40;
-        result_body()->flags = RESULT_SPILLED;
-        send_bytes(size, 1);
-    }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
+        send_bytes(lay_out(&good[10], 9), 0);
+    for (int i = 0; i < 2; i++)
         receive(MSG_PEEK, 1, &frame);
-        assert_int_equal(frame.n_fds, 1);
-        frame_release(&frame);
-    }
     receive(MSG_PEEK, -EAGAIN, &frame);
+
+    size_t size = lay_out(&good[9], 0);
+    result_body()->payload_size = UINT64_C(1) << 40;
+    result_body()->flags = PINFOLD_RESULT_SPILLED;
+    send_bytes(size, 1);
+    receive(MSG_PEEK, -EPROTO, &frame); /* good, but that it came with a descriptor */
+    assert_same_fds(fds_before);
+    receive(0, 1, &frame);
+    assert_int_equal(frame.n_fds, 1);
+    frame_release(&frame);
 
     static const int surplus[] = {1, 4, 64};
     for (size_t i = 0; i < COUNT_OF(surplus); i++) {
@@ -486,17 +492,17 @@ static void test_what_is_left_in_a_socket_is_told_from_its_end(void **state)
 static void test_a_sent_frame_arrives_whole(void **state)
 {
     (void)state;
-    struct frame_result body = {.payload_size = 11, .user_us = 1, .sys_us = 2, .peak_kb = 3};
+    struct pinfold_frame_result body = {.payload_size = 11, .user_us = 1, .sys_us = 2, .peak_kb = 3};
     const struct iovec tail[] = {{"hello ", 6}, {"", 0}, {"world", 5}};
-    assert_int_equal(frame_send(ends[0], FRAME_RESULT, 7, &body, tail, 3, NULL, 0), 0);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_RESULT, 7, &body, tail, 3, NULL, 0), 0);
     struct frame frame;
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_WORKER, buffer, &frame), 1);
     assert_int_equal(frame.head.id, 7);
     assert_memory_equal(frame.body, &body, sizeof(body));
     assert_memory_equal(frame.tail, "hello world", 11);
 
-    struct frame_start start = {.worker_id = "0123456789ab"};
-    assert_int_equal(frame_send(ends[0], FRAME_START, 8, &start, NULL, 0, (const int[]){0, 1, 2}, 3), 0);
+    struct pinfold_frame_start start = {.worker_id = "0123456789ab"};
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_START, 8, &start, NULL, 0, (const int[]){0, 1, 2}, 3), 0);
     assert_int_equal(frame_receive(ends[1], MSG_DONTWAIT, FRAME_FROM_POOL, buffer, &frame), 1);
     assert_int_equal(frame.n_fds, 3);
     frame_release(&frame);
@@ -505,25 +511,26 @@ static void test_a_sent_frame_arrives_whole(void **state)
 static void test_a_frame_that_cannot_be_sent_says_why(void **state)
 {
     (void)state;
-    static char large[FRAME_MAX];
-    struct iovec tail = {large, FRAME_MAX - 16};
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), 0);
+    static char large[PINFOLD_FRAME_MAX];
+    struct iovec tail = {large, PINFOLD_FRAME_MAX - 16};
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), 0);
     tail.iov_len++;
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EMSGSIZE);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EMSGSIZE);
     tail.iov_len = SIZE_MAX;
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EMSGSIZE);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EMSGSIZE);
     tail.iov_len = 1;
-    assert_int_equal(frame_send(ends[0], FRAME_KINDS, 1, NULL, &tail, 1, NULL, 0), -EINVAL);
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 9, NULL, 0), -EINVAL);
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, NULL, 0, (const int[]){0, 0, 0, 0}, 4), -EINVAL);
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, NULL, 0, (const int[]){-1}, 1), -EBADF);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_KINDS, 1, NULL, &tail, 1, NULL, 0), -EINVAL);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, &tail, 9, NULL, 0), -EINVAL);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, NULL, 0, (const int[]){0, 0, 0, 0}, 4),
+                     -EINVAL);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, NULL, 0, (const int[]){-1}, 1), -EBADF);
     int r;
     do
-        r = frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 1, NULL, 0);
+        r = frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, &tail, 1, NULL, 0);
     while (r == 0);
     assert_int_equal(r, -EAGAIN);
     close_fd(&ends[1]);
-    assert_int_equal(frame_send(ends[0], FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EPIPE);
+    assert_int_equal(frame_send(ends[0], PINFOLD_FRAME_STACK, 1, NULL, &tail, 1, NULL, 0), -EPIPE);
 }
 
 /* Random damage to good frames, in memory that ends with the message: accepted frames keep the rules. */
@@ -546,7 +553,7 @@ static void test_random_bytes_are_refused_or_keep_every_rule(void **state)
         int r = frame_parse(copy, size, peer, &frame);
         if (r == 0) {
             taken++;
-            assert_in_range(frame.head.kind, 1, FRAME_KINDS - 1);
+            assert_in_range(frame.head.kind, 1, PINFOLD_FRAME_KINDS - 1);
             assert_int_equal(frame.head.size, size);
             assert_ptr_equal(frame.body, copy + 16);
             assert_ptr_equal(frame.tail, copy + 16 + frame_body_size(frame.head.kind));

@@ -81,13 +81,13 @@ static void wait_readable(int fd)
 /* Return the pid of the template that the guard reports; *ret_pidfd is the test's. */
 static pid_t template_of(const struct guard *guard, int *ret_pidfd)
 {
-    _Alignas(8) static uint8_t buffer[FRAME_MAX];
+    _Alignas(8) static uint8_t buffer[PINFOLD_FRAME_MAX];
     struct frame frame;
     wait_readable(guard->lifeline);
     assert_int_equal(frame_receive(guard->lifeline, 0, FRAME_FROM_GUARD, buffer, &frame), 1);
-    assert_int_equal(frame.head.kind, FRAME_TEMPLATE);
+    assert_int_equal(frame.head.kind, PINFOLD_FRAME_TEMPLATE);
     *ret_pidfd = TAKE_FD(frame.fds[0]);
-    return ((const struct frame_template *)frame.body)->pid;
+    return ((const struct pinfold_frame_template *)frame.body)->pid;
 }
 
 /* Receive a line that the template wrote to its control socket. */
@@ -148,11 +148,11 @@ static void test_a_command_that_cannot_be_executed_is_told(void **state)
     (void)state;
     char *const command[] = {(char *)"/nonexistent/python", NULL};
     struct guard guard = start_as(getpid(), command);
-    _Alignas(8) static uint8_t buffer[FRAME_MAX + 1];
+    _Alignas(8) static uint8_t buffer[PINFOLD_FRAME_MAX + 1];
     struct frame frame;
     wait_readable(guard.lifeline);
     assert_int_equal(frame_receive(guard.lifeline, 0, FRAME_FROM_GUARD, buffer, &frame), 1);
-    assert_int_equal(frame.head.kind, FRAME_FAILED);
+    assert_int_equal(frame.head.kind, PINFOLD_FRAME_FAILED);
     buffer[frame.tail - buffer + frame.tail_size] = '\0';
     assert_string_equal((const char *)frame.tail, "cannot execute /nonexistent/python: No such file or directory");
     assert_ends(&guard, 0);
@@ -181,7 +181,7 @@ static void test_a_descriptor_that_is_sent_to_the_guard_is_closed(void **state)
     for (int i = 0; i < 3; i++) {
         int ends[2];
         assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        assert_int_equal(frame_send(guard.lifeline, FRAME_DROP, 0, NULL, NULL, 0, &ends[1], 1), 0);
+        assert_int_equal(frame_send(guard.lifeline, PINFOLD_FRAME_DROP, 0, NULL, NULL, 0, &ends[1], 1), 0);
         close(ends[1]);
         wait_readable(ends[0]); /* end-of-file */
         close(ends[0]);
@@ -306,23 +306,24 @@ static void test_the_death_of_the_caller_is_seen_while_its_fork_holds_the_lifeli
     if (caller == 0) {
         alarm(ALARM_S);
         struct guard guard = start("daemonise");
-        int told[3] = {guard.pidfd, -1, -1};
-        template_of(&guard, &told[1]);
-        told[2] = daemon_of(&guard);
+        int sent[3] = {guard.pidfd, -1, -1};
+        template_of(&guard, &sent[1]);
+        sent[2] = daemon_of(&guard);
         pid_t holder = fork();
         if (holder == 0) {
             alarm(ALARM_S);
             for (;;)
                 pause();
         }
-        struct frame_start any = {.worker_id = ""}; /* the only kind of frame that carries three descriptors */
+        struct pinfold_frame_start any = {.worker_id =
+                                              ""}; /* the only kind of frame that carries three descriptors */
         struct iovec tail = {&holder, sizeof(holder)};
-        frame_send(pidfds[1], FRAME_START, (uint64_t)holder, &any, &tail, 0, told, 3);
+        frame_send(pidfds[1], PINFOLD_FRAME_START, (uint64_t)holder, &any, &tail, 0, sent, 3);
         for (;;)
             pause();
     }
     close(pidfds[1]);
-    _Alignas(8) static uint8_t buffer[FRAME_MAX];
+    _Alignas(8) static uint8_t buffer[PINFOLD_FRAME_MAX];
     struct frame frame;
     wait_readable(pidfds[0]);
     assert_int_equal(frame_receive(pidfds[0], 0, FRAME_FROM_POOL, buffer, &frame), 1);
@@ -350,22 +351,22 @@ static void test_a_guard_whose_caller_died_first_starts_nothing(void **state)
 static void test_a_guard_that_a_person_starts_explains_itself(void **state)
 {
     (void)state;
-    int told[2];
-    assert_int_equal(pipe(told), 0);
+    int report[2];
+    assert_int_equal(pipe(report), 0);
     pid_t pid = fork();
     if (pid == 0) {
-        dup2(told[1], 2);
+        dup2(report[1], 2);
         execl(GUARD, GUARD, NULL);
         _exit(99);
     }
-    close(told[1]);
+    close(report[1]);
     char text[256] = "";
-    assert_true(read(told[0], text, sizeof(text) - 1) > 0);
+    assert_true(read(report[0], text, sizeof(text) - 1) > 0);
     assert_memory_equal(text, "usage:", 6);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), 2);
-    close(told[0]);
+    close(report[0]);
 }
 
 /* ---- the template's side

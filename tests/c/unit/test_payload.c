@@ -45,7 +45,7 @@ static void assert_segments(const struct iovec *got, uint32_t n_got, const struc
     assert_int_equal(n_got, n);
     for (uint32_t i = 0; i < n; i++) {
         assert_int_equal(got[i].iov_len, wanted[i].iov_len);
-        assert_int_equal(((uint8_t *)got[i].iov_base - base) % PAYLOAD_ALIGN, 0);
+        assert_int_equal(((uint8_t *)got[i].iov_base - base) % PINFOLD_PAYLOAD_ALIGN, 0);
         assert_in_range((uint64_t)((uint8_t *)got[i].iov_base - base) + got[i].iov_len, 0, size);
         if (wanted[i].iov_len)
             assert_memory_equal(got[i].iov_base, wanted[i].iov_base, wanted[i].iov_len);
@@ -194,14 +194,15 @@ static void test_a_number_of_segments_out_of_range_is_refused(void **state)
     uint64_t size = 4242;
     const struct iovec one = {"", 0};
     assert_int_equal(payload_size(&one, 0, &size), -EINVAL);
-    assert_int_equal(payload_size(&one, PAYLOAD_SEGMENTS_MAX + 1, &size), -EINVAL);
+    assert_int_equal(payload_size(&one, PINFOLD_PAYLOAD_SEGMENTS_MAX + 1, &size), -EINVAL);
     const struct iovec large[] = {{NULL, (size_t)1 << 62}, {NULL, SIZE_MAX}};
     assert_int_equal(payload_size(large, 1, &size), -EOVERFLOW);
     assert_int_equal(payload_size(large + 1, 1, &size), -EOVERFLOW);
     assert_int_equal(size, 4242);
 
     uint8_t *bytes = lay_out(&one, 1, &size);
-    static const uint32_t counts[] = {0, 8, 9, PAYLOAD_SEGMENTS_MAX, PAYLOAD_SEGMENTS_MAX + 1, UINT32_MAX};
+    static const uint32_t counts[] = {
+        0, 8, 9, PINFOLD_PAYLOAD_SEGMENTS_MAX, PINFOLD_PAYLOAD_SEGMENTS_MAX + 1, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
         struct iovec *got;
         uint32_t n;
@@ -214,7 +215,7 @@ static void test_a_number_of_segments_out_of_range_is_refused(void **state)
 static void test_as_many_segments_as_allowed_fit(void **state)
 {
     (void)state;
-    const uint32_t n = PAYLOAD_SEGMENTS_MAX;
+    const uint32_t n = PINFOLD_PAYLOAD_SEGMENTS_MAX;
     struct iovec *segments = calloc(n, sizeof(*segments)), *got;
     uint32_t n_got;
     uint64_t size;

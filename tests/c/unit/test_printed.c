@@ -12,8 +12,8 @@
 
 struct world {
     int fd;
-    struct printed *printed;
-    struct output outputs[PRINTED_STREAMS];
+    struct pinfold_printed *printed;
+    struct output outputs[PINFOLD_PRINTED_STREAMS];
 };
 
 static void open_world(struct world *world, size_t limit)
@@ -21,13 +21,13 @@ static void open_world(struct world *world, size_t limit)
     *world = (struct world){.fd = -1};
     assert_int_equal(printed_make(&world->fd), 0);
     assert_int_equal(printed_map(world->fd, &world->printed), 0);
-    for (int i = 0; i < PRINTED_STREAMS; i++)
+    for (int i = 0; i < PINFOLD_PRINTED_STREAMS; i++)
         output_reset(&world->outputs[i], limit);
 }
 
 static void close_world(struct world *world)
 {
-    for (int i = 0; i < PRINTED_STREAMS; i++)
+    for (int i = 0; i < PINFOLD_PRINTED_STREAMS; i++)
         output_reset(&world->outputs[i], 1);
     munmap(world->printed, sizeof(*world->printed));
     close(world->fd);
@@ -35,18 +35,18 @@ static void close_world(struct world *world)
 
 static void wait_in(struct world *world, int stream, const char *text, uint32_t begin)
 {
-    struct printed_stream *now = &world->printed->streams[stream];
+    struct pinfold_printed_stream *now = &world->printed->streams[stream];
     memcpy(world->printed->bytes[stream] + begin, text, strlen(text));
     now->begin = begin;
     now->end = begin + (uint32_t)strlen(text);
 }
 
-static void assert_told(struct world *world, int stream, const char *wanted)
+static void assert_output(struct world *world, int stream, const char *wanted)
 {
     size_t size;
     bool truncated;
-    _cleanup_free_ char *told = output_take(&world->outputs[stream], &size, &truncated);
-    assert_string_equal(told, wanted);
+    _cleanup_free_ char *output = output_take(&world->outputs[stream], &size, &truncated);
+    assert_string_equal(output, wanted);
     assert_int_equal(size, strlen(wanted));
     assert_false(truncated);
 }
@@ -56,14 +56,14 @@ static void test_what_waits_comes_behind_what_came(void **state)
     (void)state;
     struct world world;
     open_world(&world, 1000);
-    output_add(&world.outputs[PRINTED_OUT], "came,", 5);
-    wait_in(&world, PRINTED_OUT, "waits,", 100);
-    wait_in(&world, PRINTED_ERR, "error", PRINTED_BYTES - 5);
+    output_add(&world.outputs[PINFOLD_PRINTED_OUT], "came,", 5);
+    wait_in(&world, PINFOLD_PRINTED_OUT, "waits,", 100);
+    wait_in(&world, PINFOLD_PRINTED_ERR, "error", PINFOLD_PRINTED_BYTES - 5);
     strcpy(world.printed->c, "of C");
     world.printed->c_size = 4;
     printed_take(world.fd, world.outputs);
-    assert_told(&world, PRINTED_OUT, "came,waits,of C");
-    assert_told(&world, PRINTED_ERR, "error");
+    assert_output(&world, PINFOLD_PRINTED_OUT, "came,waits,of C");
+    assert_output(&world, PINFOLD_PRINTED_ERR, "error");
     close_world(&world);
 }
 
@@ -74,16 +74,16 @@ static void test_a_piece_that_went_through_the_pipe_is_not_told_again(void **sta
         struct world world;
         open_world(&world, 4000);
         /* The piece being written when the worker died, and what followed it. */
-        wait_in(&world, PRINTED_OUT, "piece\nrest\n", 8);
-        world.printed->streams[PRINTED_OUT].writing = 6;
+        wait_in(&world, PINFOLD_PRINTED_OUT, "piece\nrest\n", 8);
+        world.printed->streams[PINFOLD_PRINTED_OUT].writing = 6;
         for (int i = 0; i < limit; i++)
-            output_add(&world.outputs[PRINTED_OUT], ".", 1);
-        output_add(&world.outputs[PRINTED_OUT], "piece\n", limit % 2 ? 6 : 0);
+            output_add(&world.outputs[PINFOLD_PRINTED_OUT], ".", 1);
+        output_add(&world.outputs[PINFOLD_PRINTED_OUT], "piece\n", limit % 2 ? 6 : 0);
         printed_take(world.fd, world.outputs);
         char wanted[4001];
         memset(wanted, '.', (size_t)limit);
         strcpy(wanted + limit, "piece\nrest\n");
-        assert_told(&world, PRINTED_OUT, wanted);
+        assert_output(&world, PINFOLD_PRINTED_OUT, wanted);
         close_world(&world);
     }
 }
@@ -115,22 +115,23 @@ static void test_the_end_of_an_output_that_was_cut_is_known(void **state)
 static void test_nonsense_adds_no_more_than_there_is(void **state)
 {
     (void)state;
-    static const uint32_t numbers[] = {0,         1, 4096, PRINTED_BYTES, PRINTED_BYTES + 1, PRINTED_C_BYTES + 1,
-                                       UINT32_MAX};
+    static const uint32_t numbers[] = {
+        0, 1, 4096, PINFOLD_PRINTED_BYTES, PINFOLD_PRINTED_BYTES + 1, PINFOLD_PRINTED_C_BYTES + 1, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         for (size_t j = 0; j < COUNT_OF(numbers); j++)
             for (size_t k = 0; k < COUNT_OF(numbers); k++) {
                 struct world world;
                 open_world(&world, 1 << 20);
-                for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+                for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
                     world.printed->streams[stream].begin = numbers[i];
                     world.printed->streams[stream].end = numbers[j];
                     world.printed->streams[stream].writing = numbers[k];
                 }
                 world.printed->c_size = numbers[k];
                 printed_take(world.fd, world.outputs);
-                assert_in_range(world.outputs[PRINTED_OUT].total, 0, PRINTED_BYTES + PRINTED_C_BYTES);
-                assert_in_range(world.outputs[PRINTED_ERR].total, 0, PRINTED_BYTES);
+                assert_in_range(world.outputs[PINFOLD_PRINTED_OUT].total, 0,
+                                PINFOLD_PRINTED_BYTES + PINFOLD_PRINTED_C_BYTES);
+                assert_in_range(world.outputs[PINFOLD_PRINTED_ERR].total, 0, PINFOLD_PRINTED_BYTES);
                 close_world(&world);
             }
 }

@@ -21,7 +21,7 @@
 #define ALARM_S 20                  /* leftovers of a failed test end by themselves */
 
 /* Report to the test that a child has got where the test wants it. */
-static void tell(int fd)
+static void report(int fd)
 {
     if (write(fd, "x", 1) != 1)
         _exit(1);
@@ -84,7 +84,7 @@ static void test_children_alive_and_dead_are_seen_and_grandchildren_are_not(void
     pid_t alive = fork();
     if (alive == 0) {
         sleeper();
-        tell(pipes[1]);
+        report(pipes[1]);
         wait_for_a_signal();
     }
     hear(pipes[0], 1);
@@ -151,7 +151,7 @@ static void daemonise(int pipe)
     if (first == 0) {
         setsid();
         if (fork() == 0) {
-            tell(pipe);
+            report(pipe);
             wait_for_a_signal();
         }
         _exit(0);
@@ -227,11 +227,11 @@ static void test_a_deep_tree_in_sessions_of_their_own_dies_to_the_last(void **st
     if (fork() == 0) {
         for (int depth = 0; depth < 60; depth++) { /* deeper than one look goes */
             setsid();
-            tell(pipes[1]);
+            report(pipes[1]);
             if (fork() > 0)
                 wait_for_a_signal();
         }
-        tell(pipes[1]);
+        report(pipes[1]);
         wait_for_a_signal();
     }
     hear(pipes[0], 61);
@@ -308,17 +308,17 @@ static void test_a_fork_bomb_whose_every_process_leads_a_session_is_beaten(void 
 /* ---- marks -------------------------------------------------------------------------------------------------- */
 
 /* Become a shell without an environment: only the kernel knows it as a descendant. */
-static _Noreturn void become_another(int tell_to)
+static _Noreturn void become_another(int report_to)
 {
     char command[64];
-    snprintf(command, sizeof(command), "echo >&%d; exec sleep %d", tell_to, ALARM_S);
+    snprintf(command, sizeof(command), "echo >&%d; exec sleep %d", report_to, ALARM_S);
     char *const argv[] = {(char *)"sh", (char *)"-c", command, NULL}, *const envp[] = {NULL};
     execve("/bin/sh", argv, envp);
     _exit(127);
 }
 
 /* Start a child that carries the mark, if nonzero, and leaves another program behind in a session of its own. */
-static void start_marked(uint64_t mark, int tell_to)
+static void start_marked(uint64_t mark, int report_to)
 {
     if (fork() != 0)
         return;
@@ -327,11 +327,11 @@ static void start_marked(uint64_t mark, int tell_to)
     if (fork() == 0) {
         setsid();
         if (fork() == 0)
-            become_another(tell_to);
+            become_another(report_to);
         _exit(0);
     }
     wait(NULL);
-    tell(tell_to);
+    report(report_to);
     wait_for_a_signal();
     _exit(0);
 }

@@ -363,7 +363,7 @@ V1_PERIOD = "cpu/a/cpu.cfs_period_us"
 
 
 @pytest.mark.parametrize(
-    ("line", "files", "cpus"),
+    ("line", "files", "usable"),
     [
         ("0::/a/b", {"a/b/cpu.max": "150000 100000"}, 2),
         ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "100000 100000"}, 1),
@@ -375,7 +375,7 @@ V1_PERIOD = "cpu/a/cpu.cfs_period_us"
     ],
 )
 def test_the_cpus_are_bounded_by_the_quota_of_the_cgroups(
-    line: str, files: dict[str, str], cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: str, files: dict[str, str], usable: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -384,7 +384,7 @@ def test_the_cpus_are_bounded_by_the_quota_of_the_cgroups(
     monkeypatch.setattr(host_cpus, "_OWN", tmp_path / "own")
     monkeypatch.setattr(host_cpus, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert host_cpus.usable_cpus() == cpus
+    assert host_cpus.usable_cpus() == usable
 
 
 @pytest.mark.parametrize("python", ["/nonexistent/python", "no-such-python", "/tmp", "/etc/passwd"])

@@ -108,6 +108,22 @@ time.sleep(20)
     ended(either, parent, "memory_limit", MemoryLimitExceeded)
 
 
+def test_memory_that_the_kernel_takes_to_map_memory_counts(either: LocalBackend) -> None:
+    # Pages of zeroes cost nothing but their table, a page for each 2 MiB.
+    body = """
+import mmap, time
+NORESERVE = 0x4000
+flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE
+zeroes = mmap.mmap(-1, 64 << 30, flags=flags, prot=mmap.PROT_READ)
+zeroes.madvise(mmap.MADV_NOHUGEPAGE)
+for at in range(0, len(zeroes), 2 << 20):
+    zeroes[at]
+time.sleep(20)
+"""
+    tables = call(body, limits=Limits(memory_bytes=64 * MIB))
+    ended(either, tables, "memory_limit", MemoryLimitExceeded)
+
+
 def test_a_memory_error_of_the_codes_own_is_an_exception(either: LocalBackend) -> None:
     own = call("raise MemoryError('mine')", limits=Limits(memory_bytes=256 * MIB))
     result = ended(either, own, "exception", ExecRunnerError)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import fcntl
 import gc
 import json
 import os
@@ -89,6 +90,13 @@ KNOWN: dict[str, tuple[str, str]] = {
     "tamper_builtins": ("reuse", _REUSE),
     "lock_read_file": ("", "a lock needs no right to write: whoever locks the same file waits"),
     "lock_record_read_file": ("", "the same"),
+    "memory_in_flight_in_pieces": (
+        "",
+        "no process holds the files open, and the kernel tells nobody",
+    ),
+    "memory_advised_away": ("", "the same"),
+    "cpu_by_hops": ("", "the kernel forgets the time of children that nobody waits for"),
+    "cpu_by_hops_told": ("", "the same"),
     "read_proc_net": ("standard", "a Landlock rule for a process's directory is for all in it"),
 }
 
@@ -139,6 +147,11 @@ def world() -> Iterator[dict[str, Any]]:
             if name.startswith(str(beside)):
                 stack.callback(Path(name).unlink, missing_ok=True)
         environment = {k: v for k, v in os.environ.items() if k != MARK}
+        locked = Path(f"{beside}.locked")
+        locked.write_text("locked\n")
+        stack.callback(locked.unlink, missing_ok=True)
+        lock = stack.enter_context(locked.open("r+"))
+        fcntl.lockf(lock, fcntl.LOCK_EX)
         # A stopped process shows a SIGCONT, which does no harm.
         sentinel = subprocess.Popen(
             ["sleep", "300"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -157,13 +170,20 @@ def world() -> Iterator[dict[str, Any]]:
                 "udp": udp.getsockname()[1], "unix": str(root / "unix"), "abstract": abstract,
                 "datagram": str(root / "datagram"), "disk": _disk(), "beside": str(beside),
                 "planted": f"planted-{os.getpid()}", "library": str(root / "library"),
-                "package": pinfold.__file__,
+                "package": pinfold.__file__, "locked": str(locked),
             }  # fmt: skip
             assert sentinel.poll() is None, "the sentinel is dead"
         finally:
             os.close(fd)
             sentinel.kill()
             sentinel.wait()
+
+
+def is_locked(path: str) -> bool:
+    """Whether a process has a lock by fcntl(2) on it."""
+    inode = os.stat(path).st_ino
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(lock[1] == "POSIX" and lock[5].endswith(f":{inode}") for lock in locks)
 
 
 def state_of(pid: int) -> str:
@@ -350,6 +370,8 @@ class Attack:
                 hard.append(f"{new[0]} was made")
             if self.boxed and Path(victims["victim"]).read_text() != "victim\n":
                 hard.append("the victim was written to")
+            if self.boxed and not is_locked(victims["locked"]):
+                hard.append("the caller has lost its lock")
             if state_of(victims["sentinel"]) != "T":
                 hard.append("the sentinel was signalled")
             if priorities_of(victims["sentinel"]) != sentinel:

@@ -67,7 +67,7 @@ def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
         if settings.get("box") is not None:
             box = make_box(settings, base)
             box.share(fresh=isolation == "fresh")
-        settle()
+        prepare_streams()
         steps = warm_up(settings, f"{base}/sources" if base else "")
         if not is_plain(settings):
             while next(steps, False):
@@ -80,7 +80,7 @@ def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
         after_fork(shadows, box)
         worker = worker_type(worker_id, settings, isolation, base, shadows, box)
     except BaseException as error:
-        give_up(error)
+        fail_to_start(error)
     worker.work()
 
 
@@ -99,7 +99,7 @@ def spawned_worker(
         from pinfold._worker.reset import leftovers
 
         leftovers.end_children()  # otherwise they are taken for processes that a call left
-        settle()
+        prepare_streams()
         join_group(open_groups(settings), worker_id)
         box = None if settings.get("box") is None else make_box(settings, base)
         generators.renew()
@@ -107,7 +107,7 @@ def spawned_worker(
         worker = worker_type(worker_id, settings, "spawn", base, shadows, box)
         _runtime.ready(int(number))
     except BaseException as error:
-        give_up(error)
+        fail_to_start(error)
     worker.work()
 
 
@@ -200,7 +200,7 @@ def needed(settings: TemplateConfig) -> tuple[str, ...]:
     return (settings["package"], *settings["path"], *settings.get("python_path", ()))
 
 
-def give_up(error: BaseException) -> NoReturn:
+def fail_to_start(error: BaseException) -> NoReturn:
     try:
         if _loader in (0, os.getpid()):  # otherwise this is a process that a set-up forked
             text = str(error) if isinstance(error, CannotLoad) else traceback_of(error)
@@ -278,10 +278,10 @@ def load(settings: TemplateConfig, *, forks: bool) -> Shadows:
     faulthandler.cancel_dump_traceback_later()
     if forks and threads.any():
         # Some libraries (OpenBLAS) stop their threads at a fork and restart them on demand.
-        _runtime.rehearse()
-        if told_of := threads.unwanted():
+        _runtime.fork_once()
+        if unwanted := threads.unwanted():
             raise CannotLoad(
-                f"{told_of}. A process with threads cannot be forked safely: use"
+                f"{unwanted}. A process with threads cannot be forked safely: use"
                 ' isolation="spawn", or load this in the call; if its library is made for forks,'
                 " WorkerConfig.allow_threads takes the name."
             )
@@ -359,10 +359,10 @@ def gpu() -> str | None:
     return None
 
 
-def settle() -> None:
+def prepare_streams() -> None:
     """Set up the streams and the crash handlers for workers, so that forked ones inherit them."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    printed.settle()
+    printed.reset_streams()
     _runtime.flush()
     faulthandler.disable()
     file = _runtime.arm(False)

@@ -10,7 +10,7 @@ template that it must not outlive (or 0), its number and its id.
 
 The script makes the interpreter look as if it had been started without a script, as programs
 expect. Descriptor 3 is the socket to the pool; the script reports a failure to start there
-(lib/wire/frame.h, FRAME_FAILED). It is short because scripts are compiled at every start. It must
+(PINFOLD_FRAME_FAILED). It is short because scripts are compiled at every start. It must
 parse on any Python 3, so that it can report an unsuitable version.
 """
 

@@ -24,7 +24,7 @@ static PyObject *failed(int code, const char *doing)
     return NULL;
 }
 
-static PyObject *none_or(int r, const char *doing)
+static PyObject *box_none_or(int r, const char *doing)
 {
     if (r < 0)
         return failed(r, doing);
@@ -63,7 +63,7 @@ static PyObject *load_filter(PyObject *module, PyObject *capsule)
 {
     (void)module;
     int r = load(capsule);
-    return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
+    return PyErr_Occurred() ? NULL : box_none_or(r, "cannot load the filter of system calls");
 }
 
 /* Return whether the path does not exist here. The box then grants one right less. */
@@ -134,7 +134,7 @@ static PyObject *allow_more(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "iiO!", &ruleset, &abi, &PyList_Type, &list))
         return NULL;
     int r = allow_each(ruleset, abi, list);
-    return PyErr_Occurred() ? NULL : none_or(r, "cannot make a Landlock rule");
+    return PyErr_Occurred() ? NULL : box_none_or(r, "cannot make a Landlock rule");
 }
 
 static PyObject *draft(PyObject *module, PyObject *arguments)
@@ -163,7 +163,7 @@ static PyObject *drop(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
     int r = privilege_none_new();
-    return none_or(r == 0 ? privilege_drop(true) : r, "cannot give up privileges");
+    return box_none_or(r == 0 ? privilege_drop(true) : r, "cannot give up privileges");
 }
 
 static PyObject *close_box(PyObject *module, PyObject *arguments)
@@ -195,7 +195,7 @@ static PyObject *close_box(PyObject *module, PyObject *arguments)
     if (r < 0)
         return failed(r, "cannot lower the limits");
     r = filter == Py_None ? 0 : load(filter);
-    return PyErr_Occurred() ? NULL : none_or(r, "cannot load the filter of system calls");
+    return PyErr_Occurred() ? NULL : box_none_or(r, "cannot load the filter of system calls");
 }
 
 /* Fill ret_paths. False: an exception is set. */
@@ -236,7 +236,7 @@ static PyObject *build_view(PyObject *module, PyObject *arguments)
     r = view_proc(root, shown, (size_t)PyList_GET_SIZE(names));
     if (r < 0)
         return failed(r, "cannot mount a proc of its own");
-    return none_or(view_enter(root), "cannot enter a root of its own");
+    return box_none_or(view_enter(root), "cannot enter a root of its own");
 }
 
 static PyObject *part(PyObject *module, PyObject *arguments)
@@ -251,7 +251,7 @@ static PyObject *part(PyObject *module, PyObject *arguments)
     if (!paths_of(list, paths))
         return NULL;
     size_t n = (size_t)PyList_GET_SIZE(list);
-    return none_or(view_part(back, paths, n, scratch, bytes), "cannot make mounts of its own");
+    return box_none_or(view_part(back, paths, n, scratch, bytes), "cannot make mounts of its own");
 }
 
 static PyObject *clear(PyObject *module, PyObject *arguments)

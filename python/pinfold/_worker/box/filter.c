@@ -704,7 +704,7 @@ static int by_command(scmp_filter_ctx context, bool strict, bool network, bool f
 
 /* Protect RLIMIT_LOCKS, which the kernel does not use: it carries the guard's mark and a worker's tag
  * (lib/process/sweep.h). The template's filter lets it pass: the template reads tags, and workers set theirs. */
-static int keep_mark(scmp_filter_ctx context)
+static int keep_locks_limit(scmp_filter_ctx context)
 {
     int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "setrlimit", is(0, RLIMIT_LOCKS));
     return r == 0 ? rule_2(context, SCMP_ACT_ERRNO(EPERM), "prlimit64", is(1, RLIMIT_LOCKS),
@@ -715,7 +715,7 @@ static int keep_mark(scmp_filter_ctx context)
 static int keep_limits(scmp_filter_ctx context)
 {
     int r = rule_1(context, SCMP_ACT_ERRNO(EPERM), "prlimit64", SCMP_A0_64(SCMP_CMP_NE, 0));
-    return r == 0 ? keep_mark(context) : r;
+    return r == 0 ? keep_locks_limit(context) : r;
 }
 
 /* These could change another process of this user, the caller say: its CPUs and its priority. */
@@ -778,7 +778,7 @@ static int by_argument_allowed(scmp_filter_ctx context, bool first)
     }
     if (r == 0)
         r = rule_2(context, SCMP_ACT_ALLOW, "prlimit64", own, SCMP_A2_64(SCMP_CMP_EQ, 0));
-    return r == 0 ? keep_mark(context) : r;
+    return r == 0 ? keep_locks_limit(context) : r;
 }
 
 /* Refuse with the errors of the whole filter: EPERM for calls in its lists of refused ones, ENOSYS for others. */
@@ -825,7 +825,7 @@ static int refuse_unheard_of(scmp_filter_ctx context)
     return r;
 }
 
-static bool is_among(const char *name, const char *const *names, size_t n)
+static bool is_syscall_among(const char *name, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(names[i], name) == 0)
@@ -838,7 +838,7 @@ static int allow_listed(scmp_filter_ctx context, bool first)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < COUNT_OF(allowed); i++)
-        if (first || !is_among(allowed[i], narrowing, COUNT_OF(narrowing)))
+        if (first || !is_syscall_among(allowed[i], narrowing, COUNT_OF(narrowing)))
             r = rule(context, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
     return r;
 }
@@ -865,7 +865,7 @@ static int fill(scmp_filter_ctx context, enum filter_kind kind, bool network, in
         r = each(context, SCMP_ACT_ALLOW, entering, COUNT_OF(entering));
     for (size_t i = 0; r == 0 && i < COUNT_OF(refused) + COUNT_OF(mounting); i++) {
         const char *name = i < COUNT_OF(refused) ? refused[i] : mounting[i - COUNT_OF(refused)];
-        if (kind != FILTER_STRICT_FIRST || !is_among(name, entering, COUNT_OF(entering)))
+        if (kind != FILTER_STRICT_FIRST || !is_syscall_among(name, entering, COUNT_OF(entering)))
             r = rule(context, refuse, name, 0, NULL);
     }
     if (r == 0)

@@ -42,7 +42,7 @@ static int make_parents(char *path, size_t from)
 }
 
 /* Make the path of `name` below root, with its parent directories. */
-static int place_of(const char *root, const char *name, char mount_point[PATH_MAX])
+static int mount_point_of(const char *root, const char *name, char mount_point[PATH_MAX])
 {
     if (snprintf(mount_point, PATH_MAX, "%s%s", root, name) >= PATH_MAX)
         return -ENAMETOOLONG;
@@ -51,7 +51,7 @@ static int place_of(const char *root, const char *name, char mount_point[PATH_MA
 
 static int make_directory(const char *root, const char *name, char ret_mount_point[PATH_MAX])
 {
-    int r = place_of(root, name, ret_mount_point);
+    int r = mount_point_of(root, name, ret_mount_point);
     return r < 0 ? r : mkdir(ret_mount_point, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
@@ -157,7 +157,7 @@ static int mount_proc(const char *root, const char *name, unsigned long flags, c
                                                                                                         : 0;
 }
 
-static bool is_among(const char *name, const char *const *shown, size_t n)
+static bool is_entry_shown(const char *name, const char *const *shown, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(shown[i], name) == 0)
@@ -185,7 +185,7 @@ static int copy_setting(const char *root, const char *name)
     struct stat status;
     if (lstat(from, &status) < 0)
         return errno == ENOENT ? 0 : -errno; /* this kernel does not have the setting */
-    int r = place_of(root, text, to);
+    int r = mount_point_of(root, text, to);
     if (r < 0)
         return r;
     if (S_ISDIR(status.st_mode)) {
@@ -208,7 +208,7 @@ static int cover_proc(const char *root, const char *const *shown, size_t n)
     char mount_point[PATH_MAX];
     int r = make_directory(root, VIEW_COPIES "/sys", mount_point);
     if (r == 0)
-        r = place_of(root, VIEW_COPIES "/file", mount_point);
+        r = mount_point_of(root, VIEW_COPIES "/file", mount_point);
     if (r < 0)
         return r;
     _cleanup_close_ int nothing = open(mount_point, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
@@ -226,7 +226,7 @@ static int cover_proc(const char *root, const char *const *shown, size_t n)
     for (struct dirent *entry; r == 0 && (entry = readdir(proc));) {
         const char *name = entry->d_name;
         if (entry->d_type == DT_LNK || name[0] == '.' || (name[0] >= '0' && name[0] <= '9') ||
-            is_among(name, shown, n))
+            is_entry_shown(name, shown, n))
             continue;
         if (snprintf(mount_point, sizeof(mount_point), VIEW_PROC "/%s", name) >= (int)sizeof(mount_point))
             r = -ENAMETOOLONG;

@@ -106,7 +106,7 @@ class Executor:
         return self._reset is not None and self._reset.thorough
 
     def run(self, segments: tuple[memoryview, ...], result_max: int) -> tuple[int, Segments, int]:
-        """Run one call and return (status, segments, flags) of its result (lib/wire/frame.h).
+        """Run one call and return (status, segments, flags) of its result (pinfold_worker.h).
 
         `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: every
         exception from the program becomes a result, wherever it surfaces.

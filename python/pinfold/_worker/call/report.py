@@ -119,9 +119,9 @@ def _text(error: BaseException, trace: TracebackType | None, lines: list[str], f
     return "".join(trace_text.format())
 
 
-def _rename(told: TracebackException, file: str) -> None:
+def _rename(trace_text: TracebackException, file: str) -> None:
     """Show the source's file by its name alone, because its directory means nothing to people."""
-    left, seen = [told], set()
+    left, seen = [trace_text], set()
     while left:
         one = left.pop()
         if id(one) in seen:

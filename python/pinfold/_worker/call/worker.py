@@ -84,7 +84,7 @@ class Worker:
                 pass
         except BaseException as error:
             if getpid() == self._pid:
-                give_up(error)
+                report_no_answer(error)
         finally:
             # Exit handlers are those of the template's modules, so never exit by the interpreter.
             _exit(0)
@@ -136,7 +136,7 @@ class Worker:
         return True
 
 
-def give_up(error: BaseException) -> None:
+def report_no_answer(error: BaseException) -> None:
     """Report to the pool that this worker cannot send a result, by the frame of a failed start.
 
     If the worker only exited, the pool would take that for the program's doing.

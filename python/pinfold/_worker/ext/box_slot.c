@@ -120,7 +120,7 @@ static void drop_ruleset(int i)
 }
 
 /* Return true if the directory is in the trash now. */
-static bool drop(int i)
+static bool drop_slot(int i)
 {
     drop_ruleset(i);
     slots.items[i].state = NONE;
@@ -131,7 +131,7 @@ static bool drop(int i)
     return scratch_drop(reserved_fd(RESERVED_SCRATCH), name, reserved_fd(RESERVED_TRASH));
 }
 
-static void make(int i)
+static void make_slot(int i)
 {
     slots.items[i] = (struct box_slot){.state = FREE};
     if (!*slots.scratch)
@@ -141,7 +141,7 @@ static void make(int i)
     if (mkdirat(reserved_fd(RESERVED_SCRATCH), name, 0700) < 0)
         slots.items[i].state = NONE;
     else if (lay(i) < 0)
-        drop(i);
+        drop_slot(i);
 }
 
 static void path_of(int i, char path[BOX_SLOT_PATH])
@@ -185,7 +185,7 @@ void box_slot_take(void)
             none = i;
     }
     if (found < 0 && none >= 0 && still < STILL_MAX) {
-        make(none);
+        make_slot(none);
         if (slots.items[none].state == FREE && slots.items[none].ready_ns <= now)
             found = none;
     }
@@ -217,7 +217,7 @@ bool box_slot_left(pid_t pid)
     return false;
 }
 
-bool box_slots_settle(bool last)
+bool box_slots_recycle(bool last)
 {
     bool trash = false;
     for (int i = 0; i < BOX_SLOTS; i++) {
@@ -225,7 +225,7 @@ bool box_slots_settle(bool last)
         if (slot->state != LEFT)
             continue;
         if (!last || (*slots.scratch && !is_untouched(i))) {
-            trash = drop(i) || trash;
+            trash = drop_slot(i) || trash;
             continue;
         }
         slot->state = FREE;

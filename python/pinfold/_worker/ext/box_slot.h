@@ -38,7 +38,7 @@ void box_slot_given(pid_t pid);
 /* Give up the slot of a dead worker. False: it had none. */
 bool box_slot_left(pid_t pid);
 /* Free the slots of dead workers. `last`: no process that they started is left. True: there is new trash. */
-bool box_slots_settle(bool last);
+bool box_slots_recycle(bool last);
 
 /* In a worker: return its ruleset (owned), or -1, and its directory's name in `scratch`, or "". */
 int box_slot_own(char ret_name[16]);

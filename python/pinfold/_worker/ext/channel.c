@@ -21,9 +21,9 @@
 #include "wire/printed.h"
 #include "wire/slate.h"
 
-/* Precedes the tail of a FRAME_CALL. With this offset the segments are aligned in the buffer as in the payload. */
-#define BEFORE_TAIL (sizeof(struct frame_head) + sizeof(struct frame_call))
-#define BUFFER_OFFSET (PAYLOAD_ALIGN - BEFORE_TAIL % PAYLOAD_ALIGN)
+/* Precedes the tail of a CALL. With this offset the segments are aligned in the buffer as in the payload. */
+#define BEFORE_TAIL (sizeof(struct pinfold_frame_head) + sizeof(struct pinfold_frame_call))
+#define BUFFER_OFFSET (PINFOLD_PAYLOAD_ALIGN - BEFORE_TAIL % PINFOLD_PAYLOAD_ALIGN)
 
 #define SHORT_MS 5 /* pause before a retry when the kernel is short of memory */
 
@@ -54,17 +54,17 @@ struct channel {
     PyObject ob_base;
     pid_t pid; /* the channel's owner: a process that the program forked must not use it */
     bool reused;
-    uint64_t call;               /* received and not answered; 0: none */
-    uint32_t cpu_slot;           /* the worker's, as its last call gave it */
-    struct rusage own, children; /* at the start of the call */
-    struct slate *slate;         /* NULL: no call is handed ahead */
-    int held;                    /* the spill that the pool takes from this process; -1: none */
-    bool answered;               /* whether it has answered a call */
-    int no_slate;                /* negative errno of mapping the slate that the pool sent; or 0 */
-    uint32_t reads;              /* on the slate, at the start of the call */
-    struct printed *printed;     /* received and not yet in use */
-    int modes[3];                /* the status flags of the descriptors in kept[] */
-    struct keeping *keeping;     /* at the start; NULL: the worker is not reused */
+    uint64_t call;                   /* received and not answered; 0: none */
+    uint32_t cpu_slot;               /* the worker's, as its last call gave it */
+    struct rusage own, children;     /* at the start of the call */
+    struct pinfold_slate *slate;     /* NULL: no call is handed ahead */
+    int held_spill;                  /* the spill that the pool takes from this process; -1: none */
+    bool answered;                   /* whether it has answered a call */
+    int no_slate;                    /* negative errno of mapping the slate that the pool sent; or 0 */
+    uint32_t reads;                  /* on the slate, at the start of the call */
+    struct pinfold_printed *printed; /* received and not yet in use */
+    int modes[3];                    /* the status flags of the descriptors in kept[] */
+    struct keeping *keeping;         /* at the start; NULL: the worker is not reused */
     uint8_t *buffer;
 };
 
@@ -105,14 +105,15 @@ static void only_the_worker(const struct channel *channel)
 
 static int payload_take(struct payload *payload, struct frame *frame, uint64_t size)
 {
-    const struct frame_call *call = frame->body;
-    if (call->flags & CALL_SPILLED) {
+    const struct pinfold_frame_call *call = frame->body;
+    if (call->flags & PINFOLD_CALL_SPILLED) {
         int r = spill_map(frame->fds[0], size, &payload->base);
         payload->mapped = r < 0 ? 0 : size;
         return r;
     }
     /* Copy it: the next call overwrites the buffer while the program may still hold views of this one. */
-    payload->base = aligned_alloc(PAYLOAD_ALIGN, (size + PAYLOAD_ALIGN - 1) & ~(uint64_t)(PAYLOAD_ALIGN - 1));
+    payload->base = aligned_alloc(PINFOLD_PAYLOAD_ALIGN,
+                                  (size + PINFOLD_PAYLOAD_ALIGN - 1) & ~(uint64_t)(PINFOLD_PAYLOAD_ALIGN - 1));
     if (!payload->base)
         return -ENOMEM;
     memcpy(payload->base, frame->tail, size);
@@ -125,7 +126,7 @@ static PyObject *request_views(PyObject *module, struct frame *frame)
     struct payload *payload = (struct payload *)runtime->payload_type->tp_alloc(runtime->payload_type, 0);
     if (!payload)
         return NULL;
-    uint64_t size = ((const struct frame_call *)frame->body)->payload_size;
+    uint64_t size = ((const struct pinfold_frame_call *)frame->body)->payload_size;
     _cleanup_free_ struct iovec *segments = NULL;
     uint32_t n = 0;
     int r = payload_take(payload, frame, size);
@@ -163,24 +164,25 @@ static int next_call(struct channel *channel, struct frame *frame)
         }
         if (r <= 0 && r != -EMFILE)
             return r;
-        const struct frame_call *call = frame->body;
-        if (frame->head.kind == FRAME_SLATE && !channel->slate) {
+        const struct pinfold_frame_call *call = frame->body;
+        if (frame->head.kind == PINFOLD_FRAME_SLATE && !channel->slate) {
             channel->no_slate = r < 0 ? r : slate_map(frame->fds[0], &channel->slate);
             r = 1;
-        } else if (frame->head.kind == FRAME_PRINTED) {
+        } else if (frame->head.kind == PINFOLD_FRAME_PRINTED) {
             if (r > 0) /* else the process's unflushed output is lost with it, and nothing more */
                 (void)printed_map(frame->fds[0], &channel->printed);
             r = 1;
-        } else if (frame->head.kind != FRAME_CALL)
+        } else if (frame->head.kind == PINFOLD_FRAME_TAKEN)
+            close_fd(&channel->held_spill);
+        else if (frame->head.kind != PINFOLD_FRAME_CALL)
             r = -EPROTO;
-        else if (!(call->flags & CALL_OFFERED)) {
-            close_fd(&channel->held); /* the pool has it, since it sent the next call */
+        else if (!(call->flags & PINFOLD_CALL_OFFERED)) {
             if (channel->slate)
                 slate_take(channel->slate);
             return r < 0 ? r : channel->no_slate < 0 ? channel->no_slate : 1;
         } else if (channel->slate && slate_begin(channel->slate, call->slot))
             return 1;
-        frame_release(frame); /* a slate, a printed buffer, or a call that the pool took back */
+        frame_release(frame); /* a slate, a printed buffer, TAKEN, or a call that the pool took back */
         if (r < 0)
             return r;
     }
@@ -216,9 +218,9 @@ static PyObject *channel_receive(PyObject *self, PyObject *unused)
         return raise_errno(r, "cannot receive a call");
 
     channel->call = frame.head.id;
-    uint64_t result_max = ((const struct frame_call *)frame.body)->result_max;
+    uint64_t result_max = ((const struct pinfold_frame_call *)frame.body)->result_max;
     if (!channel->slate)
-        channel->cpu_slot = ((const struct frame_call *)frame.body)->slot;
+        channel->cpu_slot = ((const struct pinfold_frame_call *)frame.body)->slot;
     PyObject *module = PyType_GetModule(Py_TYPE(self));
     PyObject *views = request_views(module, &frame);
     frame_release(&frame);
@@ -237,7 +239,7 @@ static uint64_t elapsed_us(struct timeval from, struct timeval to)
     return (uint64_t)((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_usec - from.tv_usec));
 }
 
-static void measure(const struct channel *channel, struct frame_result *result)
+static void measure(const struct channel *channel, struct pinfold_frame_result *result)
 {
     struct rusage own, children;
     getrusage(RUSAGE_SELF, &own);
@@ -262,30 +264,18 @@ static bool has_children(void)
     }
 }
 
-/* Return whether the pool can take the spill from this process. ETOOMANYREFS: the user has too many descriptors in
- * flight, and other calls may keep them there. No call handed ahead may begin until the pool has the spill. */
-static bool can_hold(const struct channel *channel, struct frame_result *result)
-{
-    if (runtime_spills.kind != SPILL_MEMFD)
-        return false;
-    if (channel->slate)
-        slate_close(channel->slate);
-    result->flags = (result->flags & ~(RESULT_SPILLED | RESULT_QUIET)) | RESULT_HELD;
-    return true;
-}
-
 /* Send the result, waiting for room: the pool may be slow to read, and the kernel may be short of memory. */
-static int send_patiently(struct channel *channel, struct frame_result *result, void *inlined, int *spill)
+static int send_patiently(const struct channel *channel, const struct pinfold_frame_result *result, void *inlined,
+                          int spill)
 {
-    struct iovec tail = {inlined, inlined ? result->payload_size : 0};
+    struct iovec tail = {inlined, result->payload_size};
+    if (result->flags & PINFOLD_RESULT_SPILLED)
+        tail.iov_len = 0;
+    else if (result->flags & PINFOLD_RESULT_HELD)
+        tail = (struct iovec){(void *)&channel->held_spill, sizeof(channel->held_spill)};
     for (;;) {
-        int r = frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_RESULT, channel->call, result, &tail,
-                           tail.iov_base ? 1 : 0, spill, *spill >= 0);
-        if (r == -ETOOMANYREFS && can_hold(channel, result)) {
-            channel->held = TAKE_FD(*spill);
-            tail = (struct iovec){&channel->held, sizeof(channel->held)};
-            continue;
-        }
+        int r = frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_RESULT, channel->call, result, &tail,
+                           tail.iov_len > 0, &spill, spill >= 0);
         if (!frame_may_yet_go(r))
             return r;
         struct pollfd room = {reserved_fd(RESERVED_CHANNEL), r == -EAGAIN ? POLLOUT : 0, 0};
@@ -370,13 +360,14 @@ static bool has_timers(void)
     return pread(reserved_fd(RESERVED_TIMERS), &line, 1, 0) > 0;
 }
 
-/* Let a call handed ahead begin only if nothing of this one is left. */
-static void go_on_or_wait(const struct channel *channel, struct frame_result *result)
+/* Let a call handed ahead begin only if nothing of this one is left, nor waits for the pool to take it. */
+static void go_on_or_wait(const struct channel *channel, struct pinfold_frame_result *result)
 {
     if (!channel->slate)
         return;
-    if (!(result->flags & (RESULT_RETIRE | RESULT_CHILDREN)) && is_quiet(channel))
-        result->flags |= RESULT_QUIET;
+    if (!(result->flags & (PINFOLD_RESULT_RETIRE | PINFOLD_RESULT_CHILDREN | PINFOLD_RESULT_HELD)) &&
+        is_quiet(channel))
+        result->flags |= PINFOLD_RESULT_QUIET;
     else
         slate_close(channel->slate);
 }
@@ -393,7 +384,7 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
         reserved_close(RESERVED_OUT, RESERVED_ERR);
         close(STDIN_FILENO);
         close(STDOUT_FILENO);
-        *flags |= RESULT_RETIRE;
+        *flags |= PINFOLD_RESULT_RETIRE;
         r = spill_write(&runtime_spills, segments, n, ret_fd, ret_size, error);
     }
     return r;
@@ -408,20 +399,20 @@ static void restore_streams(void)
 }
 
 /* Send the result. 0; or -1 with an exception set, and the call is not answered. */
-static int send_segments(struct channel *channel, struct frame_result *result, const struct iovec *segments,
-                         uint32_t n, uint64_t result_max)
+static int send_segments(struct channel *channel, struct pinfold_frame_result *result,
+                         const struct iovec *segments, uint32_t n, uint64_t result_max)
 {
     int r = payload_size(segments, n, &result->payload_size);
     if (r < 0) {
         raise_errno(r, "cannot lay out the result");
         return -1;
     }
-    if (result_max && result->status == RESULT_OK && result->payload_size > result_max) {
+    if (result_max && result->status == PINFOLD_STATUS_OK && result->payload_size > result_max) {
         PyErr_Format(PyExc_OverflowError, "the result takes %llu bytes, and at most %llu are allowed",
                      (unsigned long long)result->payload_size, (unsigned long long)result_max);
         return -1;
     }
-    _Alignas(PAYLOAD_ALIGN) static uint8_t inlined[PAYLOAD_INLINE_MAX];
+    _Alignas(PINFOLD_PAYLOAD_ALIGN) static uint8_t inlined[PINFOLD_PAYLOAD_INLINE_MAX];
     _cleanup_close_ int spill = -1;
     if (result->payload_size <= sizeof(inlined)) {
         payload_copy(inlined, segments, n);
@@ -436,32 +427,38 @@ static int send_segments(struct channel *channel, struct frame_result *result, c
             Py_XDECREF(arguments);
             return -1;
         }
-        result->flags |= RESULT_SPILLED;
+        if (runtime_spills.kind == SPILL_MEMFD) {
+            channel->held_spill = TAKE_FD(spill);
+            result->flags |= PINFOLD_RESULT_HELD;
+        } else {
+            result->flags |= PINFOLD_RESULT_SPILLED;
+        }
     }
     if (has_children())
-        result->flags |= RESULT_CHILDREN;
+        result->flags |= PINFOLD_RESULT_CHILDREN;
     measure(channel, result);
     if (channel->reused) {
         restore_modes(channel);
-        result->flags |= has_timers() ? RESULT_RETIRE : 0;
+        result->flags |= has_timers() ? PINFOLD_RESULT_RETIRE : 0;
     }
     go_on_or_wait(channel, result);
     stack_of_call(0);
-    r = send_patiently(channel, result, spill < 0 ? inlined : NULL, &spill);
+    r = send_patiently(channel, result, inlined, spill);
     if (r < 0)
         _exit(0); /* the pool is gone */
     channel->call = 0;
     channel->answered = true;
-    if (channel->reused)
+    if (channel->reused &&
+        !(result->flags & PINFOLD_RESULT_RETIRE)) /* the last: its spill may have such a number */
         restore_streams();
     return 0;
 }
 
 /* End the process once the pool has taken the held spill: it then kills this process or hangs up. */
-static _Noreturn void end(const struct channel *channel)
+static _Noreturn void channel_end(const struct channel *channel)
 {
     struct pollfd pool = {reserved_fd(RESERVED_CHANNEL), POLLRDHUP, 0};
-    while (channel->held >= 0 && poll(&pool, 1, -1) <= 0)
+    while (channel->held_spill >= 0 && poll(&pool, 1, -1) <= 0)
         ;
     _exit(0);
 }
@@ -483,8 +480,8 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
     PyObject *sequence;
     if (!PyArg_ParseTuple(arguments, "KIOIKp", &call, &status, &sequence, &flags, &result_max, &last))
         return NULL;
-    if (call == 0 || call != channel->call || status >= RESULT_STATUSES ||
-        (flags & ~(RESULT_RETIRE | RESULT_CHILDREN))) {
+    if (call == 0 || call != channel->call || status >= PINFOLD_STATUSES ||
+        (flags & ~(PINFOLD_RESULT_RETIRE | PINFOLD_RESULT_CHILDREN))) {
         PyErr_SetString(PyExc_ValueError, "not an answer to the call that was received");
         return NULL;
     }
@@ -502,10 +499,10 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
         segments[held] = (struct iovec){views[held].buf, (size_t)views[held].len};
     }
     if (!PyErr_Occurred()) {
-        struct frame_result result = {.status = status, .flags = flags};
+        struct pinfold_frame_result result = {.status = status, .flags = flags};
         printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
-            end(channel);
+            channel_end(channel);
     }
     while (held > 0)
         PyBuffer_Release(&views[--held]);
@@ -531,10 +528,10 @@ static PyObject *channel_note(PyObject *self, PyObject *text)
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)
         return NULL;
-    if (size > FRAME_NOTE_MAX)
-        return PyErr_Format(PyExc_ValueError, "a note has at most %u bytes", FRAME_NOTE_MAX);
+    if (size > PINFOLD_NOTE_MAX)
+        return PyErr_Format(PyExc_ValueError, "a note has at most %u bytes", PINFOLD_NOTE_MAX);
     struct iovec tail = {bytes, (size_t)size};
-    int r = frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
+    int r = frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_NOTE, channel->call, NULL, &tail, 1, NULL, 0);
     if (r < 0 && !frame_may_yet_go(r))
         return raise_errno(r, "cannot send a note");
     Py_RETURN_NONE;
@@ -599,8 +596,8 @@ PyObject *channel_new(PyObject *module, bool reused)
         return NULL;
     channel->pid = getpid();
     channel->reused = reused;
-    channel->held = -1;
-    channel->buffer = aligned_alloc(PAYLOAD_ALIGN, FRAME_MAX + PAYLOAD_ALIGN);
+    channel->held_spill = -1;
+    channel->buffer = aligned_alloc(PINFOLD_PAYLOAD_ALIGN, PINFOLD_FRAME_MAX + PINFOLD_PAYLOAD_ALIGN);
     int r = channel->buffer ? reserved_renew() : -ENOMEM;
     if (r == 0 && reused) {
         /* RESERVED_IN already holds /dev/null. */

@@ -21,14 +21,14 @@ static _Noreturn void give_up(int channel, const char *what, const char *which, 
     char text[4608];
     int size = snprintf(text, sizeof(text), "%s %.4096s: %s", what, which, strerror(code));
     struct iovec tail = {text, (size_t)size};
-    frame_send(channel, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
+    frame_send(channel, PINFOLD_FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0);
     _exit(127);
 }
 
 /* The order matters. First comes PDEATHSIG, so that no later failure can leave an orphan; then what lets the
  * sweep find descendants; then the descriptors. The template's are closed before any code of the program's
  * own (a preload's at-fork hook, say) can run and reach them. */
-void child_settle(const struct child *child)
+void child_become_worker(const struct child *child)
 {
     if (child->template) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -70,7 +70,7 @@ pid_t child_fork(void)
     return pid < 0 ? -code : pid;
 }
 
-int child_rehearse(void)
+int child_fork_once(void)
 {
     pid_t pid = child_fork();
     if (pid == 0)

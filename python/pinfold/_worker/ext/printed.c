@@ -43,16 +43,16 @@ struct text {
     bool odd;     /* newlines may be translated */
 };
 
-static struct printed own; /* for the template, and for processes that the program forks */
-static struct printed *printed = &own;
+static struct pinfold_printed own; /* for the template, and for processes that the program forks */
+static struct pinfold_printed *printed = &own;
 static bool by_line;
 
 /* Held during each write(2), which runs without the GIL. Waiters release the GIL, so that the holder proceeds. */
-static pthread_mutex_t locks[PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+static pthread_mutex_t locks[PINFOLD_PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
 
 static void in_fork(void)
 {
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
         own.streams[stream].begin = own.streams[stream].end = own.streams[stream].writing = 0;
         locks[stream] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     }
@@ -64,7 +64,8 @@ static void lock(int stream)
 {
     if (pthread_mutex_trylock(&locks[stream]) == 0)
         return;
-    Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&locks[stream]);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&locks[stream]);
     Py_END_ALLOW_THREADS
 }
 
@@ -75,32 +76,34 @@ static void unlock(int stream)
 
 static int fd_of(int stream)
 {
-    return stream == PRINTED_OUT ? STDOUT_FILENO : STDERR_FILENO;
+    return stream == PINFOLD_PRINTED_OUT ? STDOUT_FILENO : STDERR_FILENO;
 }
 
 static ssize_t write_now(int stream, const char *bytes, size_t n)
 {
     ssize_t got;
     int code;
-    Py_BEGIN_ALLOW_THREADS got = write(fd_of(stream), bytes, n);
+    Py_BEGIN_ALLOW_THREADS
+    got = write(fd_of(stream), bytes, n);
     code = errno;
-    Py_END_ALLOW_THREADS return got < 0 ? -code : got;
+    Py_END_ALLOW_THREADS
+    return got < 0 ? -code : got;
 }
 
-/* Return how much of `left` a pipe takes whole or not at all: PRINTED_PIECE at any time, all of it when the pipe
- * is empty. Larger writes wake the pool less often. */
+/* Return how much of `left` a pipe takes whole or not at all: PINFOLD_PRINTED_PIECE at any time, all of it when
+ * the pipe is empty. Larger writes wake the pool less often. */
 static uint32_t whole(int stream, uint32_t left)
 {
     int unread;
-    if (left <= PRINTED_PIECE || (ioctl(fd_of(stream), FIONREAD, &unread) == 0 && unread == 0))
+    if (left <= PINFOLD_PRINTED_PIECE || (ioctl(fd_of(stream), FIONREAD, &unread) == 0 && unread == 0))
         return left;
-    return PRINTED_PIECE;
+    return PINFOLD_PRINTED_PIECE;
 }
 
 /* Write the buffered bytes. The caller holds the lock. */
 static int drain(int stream)
 {
-    struct printed_stream *now = &printed->streams[stream];
+    struct pinfold_printed_stream *now = &printed->streams[stream];
     while (now->begin < now->end) {
         now->writing = whole(stream, now->end - now->begin);
         ssize_t got = write_now(stream, printed->bytes[stream] + now->begin, now->writing);
@@ -164,10 +167,11 @@ static int write_through(int stream, const char *bytes, size_t n)
 
 static int stream_put(int stream, const char *bytes, size_t n)
 {
-    if (n >= PRINTED_BYTES)
+    if (n >= PINFOLD_PRINTED_BYTES)
         return write_through(stream, bytes, n);
     uint32_t end; /* moved on only by threads with the GIL */
-    while (n > PRINTED_BYTES - (end = atomic_load_explicit(&printed->streams[stream].end, memory_order_relaxed)))
+    while (n > PINFOLD_PRINTED_BYTES -
+                   (end = atomic_load_explicit(&printed->streams[stream].end, memory_order_relaxed)))
         if (flush_stream(stream) < 0)
             return -1;
     memcpy(printed->bytes[stream] + end, bytes, n);
@@ -310,7 +314,8 @@ static const char *encoded(const struct text *text, PyObject *string, Py_ssize_t
         *ret_n = PyUnicode_GET_LENGTH(string);
         return PyUnicode_DATA(string);
     }
-    if (!text->utf8 || PyUnicode_GET_LENGTH(string) > PRINTED_PIECE) /* the string would cache its encoded form */
+    if (!text->utf8 ||
+        PyUnicode_GET_LENGTH(string) > PINFOLD_PRINTED_PIECE) /* the string would cache its encoded form */
         return NULL;
     const char *bytes = PyUnicode_AsUTF8AndSize(string, ret_n);
     if (!bytes)
@@ -458,7 +463,7 @@ static PyObject *make_writer(PyTypeObject *type, PyObject *raw, int fd)
     PyObject *writer = make(type, Py_BuildValue("(Oi)", raw, 1));
     if (writer)
         *writer_of(writer) = (struct writer){
-            .stream = fd == STDOUT_FILENO ? PRINTED_OUT : PRINTED_ERR,
+            .stream = fd == STDOUT_FILENO ? PINFOLD_PRINTED_OUT : PINFOLD_PRINTED_ERR,
             .raw = Py_NewRef(raw),
             .closed = ((PyGetSetDescrObject *)closed)->d_getset,
         };
@@ -488,25 +493,25 @@ PyObject *printed_open(PyObject *module, PyObject *arguments)
     return text;
 }
 
-void printed_share(struct printed *shared)
+void printed_share(struct pinfold_printed *shared)
 {
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++)
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++)
         lock(stream);
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
-        const struct printed_stream *now = &printed->streams[stream];
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
+        const struct pinfold_printed_stream *now = &printed->streams[stream];
         const uint32_t n = now->end - now->begin;
         memcpy(shared->bytes[stream], printed->bytes[stream] + now->begin, n);
         shared->streams[stream].end = n;
     }
     printed = shared;
     by_line = false;
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++)
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++)
         unlock(stream);
 }
 
 static void drain_all(bool last)
 {
-    for (int stream = 0; stream < PRINTED_STREAMS; stream++) {
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
         int r;
         do {
             lock(stream);
@@ -546,12 +551,12 @@ void printed_keep_c(void)
     if (printed == &own || !base || file->_IO_write_ptr <= base || file->_fileno != STDOUT_FILENO)
         return;
     size_t n = (size_t)(file->_IO_write_ptr - base);
-    n = n < PRINTED_C_BYTES ? n : PRINTED_C_BYTES;
+    n = n < PINFOLD_PRINTED_C_BYTES ? n : PINFOLD_PRINTED_C_BYTES;
     memcpy(printed->c, base, n);
     printed->c_size = (uint32_t)n;
 }
 
-static PyObject *leave(PyObject *self, PyObject *arguments, PyObject *keywords)
+static PyObject *posix_exit(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     (void)self;
     static char *names[] = {"status", NULL};
@@ -563,17 +568,17 @@ static PyObject *leave(PyObject *self, PyObject *arguments, PyObject *keywords)
 }
 
 /* os._exit's own docstring, since this function replaces it. */
-PyDoc_STRVAR(leave_doc, "_exit($module, /, status)\n--\n\n"
-                        "Exit to the system with specified status, without normal exit processing.");
+PyDoc_STRVAR(posix_exit_doc, "_exit($module, /, status)\n--\n\n"
+                             "Exit to the system with specified status, without normal exit processing.");
 
-static PyMethodDef leave_method = {"_exit", (PyCFunction)(void (*)(void))leave, METH_VARARGS | METH_KEYWORDS,
-                                   leave_doc};
+static PyMethodDef posix_exit_method = {"_exit", (PyCFunction)(void (*)(void))posix_exit,
+                                        METH_VARARGS | METH_KEYWORDS, posix_exit_doc};
 
 PyObject *printed_exit_function(void)
 {
     PyObject *module = PyImport_ImportModule("posix");
     PyObject *name = module ? PyUnicode_FromString("posix") : NULL;
-    PyObject *function = name ? PyCFunction_NewEx(&leave_method, module, name) : NULL;
+    PyObject *function = name ? PyCFunction_NewEx(&posix_exit_method, module, name) : NULL;
     Py_XDECREF(name);
     Py_XDECREF(module);
     return function;

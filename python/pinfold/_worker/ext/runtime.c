@@ -110,18 +110,18 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     dump_no_core();
 
-    _cleanup_free_ uint8_t *buffer = malloc(FRAME_MAX);
+    _cleanup_free_ uint8_t *buffer = malloc(PINFOLD_FRAME_MAX);
     if (!buffer)
         return PyErr_NoMemory();
     struct frame frame;
     r = frame_receive(reserved_fd(RESERVED_CONTROL), 0, FRAME_FROM_POOL, buffer, &frame);
-    if (r <= 0 || frame.head.kind != FRAME_SETUP)
+    if (r <= 0 || frame.head.kind != PINFOLD_FRAME_SETUP)
         return raise_errno(r < 0 ? r : -EPROTO, "no set-up came from the pool");
-    const struct frame_setup *setup = frame.body;
+    const struct pinfold_frame_setup *setup = frame.body;
     char path[4096];
     memcpy(path, frame.tail, frame.tail_size);
     path[frame.tail_size] = '\0';
-    r = open_spills(setup->flags & SETUP_SEALED ? NULL : path);
+    r = open_spills(setup->flags & PINFOLD_SETUP_SEALED ? NULL : path);
     if (r < 0)
         return raise_errno(r, "cannot use the spill directory");
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
@@ -174,7 +174,7 @@ static PyObject *open_worker(PyObject *module, PyObject *arguments)
     return none_or(r, "cannot take the worker's descriptors");
 }
 
-static int sit(enum reserved_fd which, const char *base, const char *name)
+static int reserve_directory(enum reserved_fd which, const char *base, const char *name)
 {
     char path[4200];
     snprintf(path, sizeof(path), "%s/%s", base, name);
@@ -201,9 +201,9 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     if (r == 0)
         r = also;
     if (r == 0 && swept)
-        r = sit(RESERVED_SCRATCH, base, "scratch");
+        r = reserve_directory(RESERVED_SCRATCH, base, "scratch");
     if (r == 0 && swept)
-        r = sit(RESERVED_TRASH, base, "trash");
+        r = reserve_directory(RESERVED_TRASH, base, "trash");
     runtime_has_base = r == 0;
     runtime_needs_base = r == 0 && needed;
     runtime_has_scratch = r == 0 && swept;
@@ -232,9 +232,9 @@ static PyObject *fail(PyObject *module, PyObject *text)
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)
         return NULL;
-    Py_ssize_t most = PAYLOAD_INLINE_MAX;
+    Py_ssize_t most = PINFOLD_PAYLOAD_INLINE_MAX;
     struct iovec tail = {bytes + (size > most ? size - most : 0), (size_t)(size > most ? most : size)};
-    return none_or(frame_send(to_pool, FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0),
+    return none_or(frame_send(to_pool, PINFOLD_FRAME_FAILED, 0, NULL, &tail, 1, NULL, 0),
                    "cannot tell the pool of a failure");
 }
 
@@ -259,10 +259,10 @@ static PyObject *arm(PyObject *module, PyObject *above)
                  : PyLong_FromLong(reserved_fd(RESERVED_STACK));
 }
 
-static PyObject *rehearse(PyObject *module, PyObject *unused)
+static PyObject *fork_once(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
-    return none_or(child_rehearse(), "cannot fork");
+    return none_or(child_fork_once(), "cannot fork");
 }
 
 PyDoc_STRVAR(
@@ -353,7 +353,7 @@ static PyObject *ready(PyObject *module, PyObject *number)
     unsigned long long id = PyLong_AsUnsignedLongLong(number);
     if (PyErr_Occurred())
         return NULL;
-    return none_or(frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_READY, id, NULL, NULL, 0, NULL, 0),
+    return none_or(frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_READY, id, NULL, NULL, 0, NULL, 0),
                    "cannot tell the pool that the worker is ready");
 }
 
@@ -419,8 +419,8 @@ static PyMethodDef methods[] = {
     {"fail", fail, METH_O,
      "fail(text)\n\n"
      "Report to the pool, in UTF-8 bytes, why this process cannot start."},
-    {"rehearse", rehearse, METH_NOARGS,
-     "rehearse()\n\n"
+    {"fork_once", fork_once, METH_NOARGS,
+     "fork_once()\n\n"
      "Fork once, so that libraries stop the threads that they stop at a fork."},
     {"keep_code", keep_code, METH_O, keep_code_doc},
     {"learn_pages", learn_pages, METH_O, learn_pages_doc},
@@ -452,20 +452,20 @@ static int execute(PyObject *module)
     if (!runtime->channel_type || !runtime->payload_type || !runtime->segment_type || printed_init(module) < 0)
         return -1;
     if (PyModule_AddType(module, runtime->channel_type) < 0 ||
-        PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", STACK_ASK_SIGNAL) < 0)
+        PyModule_AddIntConstant(module, "STACK_ASK_SIGNAL", PINFOLD_ASK_SIGNAL) < 0)
         return -1;
     static const struct {
         const char *name;
         long value;
     } constants[] = {
-        {"RESULT_OK", RESULT_OK},
-        {"RESULT_EXCEPTION", RESULT_EXCEPTION},
-        {"RESULT_BAD", RESULT_BAD},
-        {"RESULT_TOO_LARGE", RESULT_TOO_LARGE},
-        {"RESULT_INTERNAL", RESULT_INTERNAL},
-        {"RESULT_RETIRE", RESULT_RETIRE},
-        {"NOTE_MAX", FRAME_NOTE_MAX},
-        {"PAYLOAD_ALIGN", PAYLOAD_ALIGN},
+        {"RESULT_OK", PINFOLD_STATUS_OK},
+        {"RESULT_EXCEPTION", PINFOLD_STATUS_EXCEPTION},
+        {"RESULT_BAD", PINFOLD_STATUS_BAD},
+        {"RESULT_TOO_LARGE", PINFOLD_STATUS_TOO_LARGE},
+        {"RESULT_INTERNAL", PINFOLD_STATUS_INTERNAL},
+        {"RESULT_RETIRE", PINFOLD_RESULT_RETIRE},
+        {"NOTE_MAX", PINFOLD_NOTE_MAX},
+        {"PAYLOAD_ALIGN", PINFOLD_PAYLOAD_ALIGN},
     };
     for (size_t i = 0; i < COUNT_OF(constants); i++)
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
@@ -473,7 +473,7 @@ static int execute(PyObject *module)
     return 0;
 }
 
-static int traverse(PyObject *module, visitproc visit, void *arg)
+static int runtime_traverse(PyObject *module, visitproc visit, void *arg)
 {
     struct runtime *runtime = runtime_of(module);
     Py_VISIT(runtime->channel_type);
@@ -484,7 +484,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     return 0;
 }
 
-static int clear(PyObject *module)
+static int runtime_clear(PyObject *module)
 {
     struct runtime *runtime = runtime_of(module);
     Py_CLEAR(runtime->channel_type);
@@ -507,8 +507,8 @@ static struct PyModuleDef definition = {
     .m_size = sizeof(struct runtime),
     .m_methods = methods,
     .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
+    .m_traverse = runtime_traverse,
+    .m_clear = runtime_clear,
 };
 
 PyMODINIT_FUNC PyInit__runtime(void)

@@ -1,7 +1,7 @@
 /* runtime.h - shared by the files of the extension _runtime, which runs inside a template and its workers.
  *
- * Theory of operation. template.py starts a clean interpreter, receives the pool's FRAME_SETUP, loads the
- * preloads, and calls serve(). That loop (serve.c) forks a worker for each FRAME_START and returns in the worker
+ * Theory of operation. template.py starts a clean interpreter, receives the pool's SETUP, loads the
+ * preloads, and calls serve(). That loop (serve.c) forks a worker for each START and returns in the worker
  * only. There, worker.py connects a Channel (channel.c), which speaks to the pool, with the code that runs a call.
  * In spawn mode the new process execs template.py again, which opens the same kind of Channel.
  *
@@ -14,12 +14,12 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <pinfold_worker.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "stack.h"
 #include "wire/spill.h"
 
 enum reserved_fd {
@@ -69,17 +69,17 @@ struct child {
     uint64_t tag;   /* the worker's, and that of all that it starts (sweep.h) */
     int fds[3];     /* channel, stdout, stderr, as received */
 };
-void child_settle(const struct child *child); /* on failure reports to the pool, and exits */
-pid_t child_fork(void);   /* like os.fork(), but the caller runs PyOS_AfterFork_Child(); a negative errno */
-int child_rehearse(void); /* forks a child that exits at once, and waits for it */
+void child_become_worker(const struct child *child); /* on failure reports to the pool, and exits */
+pid_t child_fork(void);    /* like os.fork(), but the caller runs PyOS_AfterFork_Child(); a negative errno */
+int child_fork_once(void); /* forks a child that exits at once, and waits for it */
 void child_exec(const struct child *child, char *const *command); /* on failure the same; does not return */
 
 /* printed.c: sys.stdout and sys.stderr over the printed buffer, which outlives this process. */
-struct printed;
+struct pinfold_printed;
 int printed_init(PyObject *module); /* 0, or -1 with an exception set */
 PyObject *printed_open(PyObject *module, PyObject *arguments);
-PyObject *printed_exit_function(void);      /* the replacement for os._exit */
-void printed_share(struct printed *shared); /* in a worker: uses this buffer from now on */
+PyObject *printed_exit_function(void);              /* the replacement for os._exit */
+void printed_share(struct pinfold_printed *shared); /* in a worker: uses this buffer from now on */
 /* Write out Python's and C's buffers, with the GIL. If `last`, drop bytes that cannot be written. */
 void printed_flush(bool last);
 PyObject *printed_before_fork(PyObject *module, PyObject *unused);

@@ -34,6 +34,7 @@
 #define PAUSE_NS 50000   /* between looks; QUIET_LOOKS of them without a new orphan end the search */
 #define QUIET_LOOKS 3
 #define LOOK_MAX 256     /* orphans per look whose descendants are looked at */
+#define LATE_MAX 512     /* orphans that are caught before all others */
 #define REAP_MAX 1024    /* zombies reaped before the next look at living orphans */
 #define QUIET_MS 5       /* idle time before the next step */
 #define COLD_MOST 8      /* workers made after which a step is due without idle time */
@@ -42,12 +43,12 @@
 
 /* A frame that waits until the control socket has room. */
 struct outgoing {
-    enum frame_kind kind;
+    enum pinfold_frame_kind kind;
     uint64_t id;
     int fd; /* owned; -1: none */
     union {
-        struct frame_started started;
-        struct frame_exited exited;
+        struct pinfold_frame_started started;
+        struct pinfold_frame_exited exited;
     } body;
 };
 
@@ -64,10 +65,11 @@ struct server {
     int n_orphans;                /* at the last look */
     pid_t newest;                 /* the newest orphan */
     bool growing;                 /* the last look still found new orphans */
+    bool spares;                  /* some orphans are given time to end */
     bool no_list;                 /* the kernel does not list children: find them in another way */
     bool unread;                  /* more zombies may wait to be reaped */
     bool trash;                   /* remains of scratch directories wait for removal */
-    struct owed *owed;            /* workers to report with FRAME_SWEPT once their orphans are gone */
+    struct owed *owed;            /* workers to report with PINFOLD_FRAME_SWEPT once their orphans are gone */
     size_t n_owed, owed_capacity;
     uint64_t inherited_kb;
     bool namespaced;      /* the guard is outside of our pid namespace, and its death ends us */
@@ -76,8 +78,8 @@ struct server {
     PyObject *step;       /* makes later workers faster, one part at a time; NULL: nothing is left to do */
     int n_cold;           /* workers made since the last step */
     struct child child;   /* describes the next worker */
-    char worker_id[sizeof(struct frame_start) + 1];
-    _Alignas(8) uint8_t buffer[FRAME_MAX];
+    char worker_id[sizeof(struct pinfold_frame_start) + 1];
+    _Alignas(8) uint8_t buffer[PINFOLD_FRAME_MAX];
 };
 
 /* Return the memory that a fork shares with this process yet counts as its own (proc(5), /proc/[pid]/statm). */
@@ -122,7 +124,7 @@ static int owed_reserve(struct server *server, size_t n)
     return 0;
 }
 
-static struct outgoing *queue_push(struct server *server, enum frame_kind kind, uint64_t id)
+static struct outgoing *queue_push(struct server *server, enum pinfold_frame_kind kind, uint64_t id)
 {
     struct outgoing *frame = &server->queue[server->used++];
     *frame = (struct outgoing){.kind = kind, .id = id, .fd = -1};
@@ -159,7 +161,7 @@ static void oom_write(const char *value)
         return; /* a lost hint to the kernel does no harm */
 }
 
-/* Fork a worker. Returns 0 in a worker that has settled, or a negative errno. */
+/* Fork a worker. Returns 0 in the set-up worker, or a negative errno. */
 static pid_t make_worker(struct server *server, char *const *command)
 {
     bool forked = !command;
@@ -168,7 +170,7 @@ static pid_t make_worker(struct server *server, char *const *command)
     if (pid < 0 && !forked)
         pid = -errno;
     if (pid == 0) {
-        child_settle(&server->child);
+        child_become_worker(&server->child);
         if (!forked)
             child_exec(&server->child, command);
         PyOS_AfterFork_Child();
@@ -181,7 +183,7 @@ static pid_t make_worker(struct server *server, char *const *command)
 
 static void started(struct server *server, uint64_t number, pid_t pid)
 {
-    struct outgoing *frame = queue_push(server, FRAME_STARTED, number);
+    struct outgoing *frame = queue_push(server, PINFOLD_FRAME_STARTED, number);
     if (pid > 0) {
         /* An unreaped child of ours: its pid is not reused. */
         frame->fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -202,7 +204,7 @@ static void started(struct server *server, uint64_t number, pid_t pid)
 /* Start the worker that the frame asks for. Returns 1 in the new worker. */
 static int start(struct server *server, struct frame *frame)
 {
-    const struct frame_start *body = frame->body;
+    const struct pinfold_frame_start *body = frame->body;
     uint64_t number = frame->head.id;
     memcpy(server->worker_id, body->worker_id, sizeof(body->worker_id));
     memcpy(server->child.fds, frame->fds, sizeof(server->child.fds));
@@ -239,8 +241,9 @@ struct look {
     int n_orphans;
     int n_new;
     pid_t last_group;
-    pid_t newest; /* the newest orphan, because the kernel lists children oldest first */
-    bool past;    /* whether this pass through the list is past the previous newest orphan */
+    pid_t newest;         /* the newest orphan, because the kernel lists children oldest first */
+    pid_t late[LATE_MAX]; /* the new orphans that came last */
+    bool past;            /* whether this pass through the list is past the previous newest orphan */
     int64_t until;
 };
 
@@ -250,52 +253,80 @@ static void each_child(const struct server *server, sweep_visit *visit, struct l
         sweep_children(visit, look);
 }
 
-static void kill_new(pid_t pid, void *data)
+/* Whether one is to be spared takes a look at it, in which others get away: where any may be, it is stopped first. */
+static void catch_one(const struct server *server, pid_t pid)
+{
+    kill(pid, server->spares ? SIGSTOP : SIGKILL);
+}
+
+static void find_new(pid_t pid, void *data)
 {
     struct look *look = data;
     if (pids_has(&look->server->workers, pid))
         return;
-    if (look->past) {
-        if (!sweep_spares(pid))
-            kill(pid, SIGKILL);
-        look->n_new++;
-    }
+    if (look->past)
+        look->late[look->n_new++ % LATE_MAX] = pid;
     look->past = look->past || pid == look->server->newest;
     look->newest = pid;
 }
 
-/* Kill the orphans that are new since the last time. Returns their number. */
-static int kill_once(struct server *server)
+static void catch_any(pid_t pid, void *data)
+{
+    const struct look *look = data;
+    if (!pids_has(&look->server->workers, pid))
+        catch_one(look->server, pid);
+}
+
+/* Catch the orphans that are new since the last time, the youngest first: of thousands, only they are alive. Returns their
+ * number. */
+static int catch_once(struct server *server)
 {
     struct look look = {.server = server, .past = server->newest == 0};
-    each_child(server, kill_new, &look);
+    each_child(server, find_new, &look);
     if (!look.past && look.newest) { /* the previous newest was reaped */
         look.past = true;
-        each_child(server, kill_new, &look);
+        each_child(server, find_new, &look);
     }
     server->newest = look.newest;
+    for (int i = 0; i < look.n_new && i < LATE_MAX; i++)
+        catch_one(server, look.late[i]);
+    if (look.n_new > LATE_MAX)
+        each_child(server, catch_any, &look);
     return look.n_new;
 }
 
-/* Kill all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks and
- * exits at once escapes a look that takes longer than that, but not this short one. It comes before all else,
- * because zombies accumulate and slow each look. */
+static void kill_stopped(pid_t pid, void *data)
+{
+    struct look *look = data;
+    if (!pids_has(&look->server->workers, pid))
+        kill(pid, sweep_spares(pid) ? SIGCONT : SIGKILL);
+}
+
+/* Catch all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks and exits at
+ * once escapes a look that takes longer than that, but not this short one. It comes before all else, because zombies
+ * accumulate and slow each look. It does not sleep: among hundreds of runnable processes, this one's next turn comes when
+ * there are thousands more. */
 static void kill_orphans(struct server *server)
 {
     const int64_t until = now_ns() + LOOK_NS;
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     server->growing = false;
     if (server->no_list)
         return;
+    bool caught = false;
     for (int quiet = 0; now_ns() < until; quiet++) {
-        if (kill_once(server) > 0) {
-            server->growing = true;
+        server->growing = catch_once(server) > 0;
+        caught = caught || server->growing;
+        if (server->growing)
             quiet = 0;
-        } else if (!server->growing || quiet == QUIET_LOOKS) {
+        else if (!caught || quiet == QUIET_LOOKS)
             break;
-        } else { /* a process whose parent is dying is not an orphan yet */
-            nanosleep(&pause, NULL);
-        }
+        /* One that is forked, and whose parent is dying, is nobody's orphan yet. */
+        for (const int64_t next = now_ns() + PAUSE_NS; !server->growing && now_ns() < next;)
+            ;
+    }
+    if (caught && server->spares) {
+        struct look look = {.server = server};
+        each_child(server, kill_stopped, &look);
     }
 }
 
@@ -327,9 +358,9 @@ static void server_look(struct server *server)
     server->n_orphans = look.n_orphans;
 }
 
-/* Send FRAME_SWEPT for workers without orphans left. The first n_before were reported as having orphans; the
- * others are dropped from the list. */
-static void settle_owed(struct server *server, size_t n_before)
+/* Send PINFOLD_FRAME_SWEPT for workers without orphans left. The first n_before were reported as having orphans;
+ * the others are dropped from the list. */
+static void report_swept(struct server *server, size_t n_before)
 {
     size_t kept = 0;
     for (size_t i = 0; i < server->n_owed; i++) {
@@ -337,7 +368,7 @@ static void settle_owed(struct server *server, size_t n_before)
         if (owed.left || (i < n_before && queue_reserve(server, 1) < 0))
             server->owed[kept++] = owed;
         else if (i < n_before)
-            queue_push(server, FRAME_SWEPT, owed.number);
+            queue_push(server, PINFOLD_FRAME_SWEPT, owed.number);
     }
     server->n_owed = kept;
 }
@@ -356,7 +387,7 @@ static int64_t microseconds(struct timeval time)
     return (int64_t)time.tv_sec * 1000000 + time.tv_usec;
 }
 
-static void reap(struct server *server)
+static void server_reap(struct server *server)
 {
     struct signalfd_siginfo news[8];
     ssize_t got = read(reserved_fd(RESERVED_SIGNALS), news, sizeof(news));
@@ -386,7 +417,7 @@ static void reap(struct server *server)
             continue;
         if (!pids_take(&server->workers, dead.si_pid, &number))
             continue;
-        struct frame_exited *body = &queue_push(server, FRAME_EXITED, number)->body.exited;
+        struct pinfold_frame_exited *body = &queue_push(server, PINFOLD_FRAME_EXITED, number)->body.exited;
         body->status = status;
         body->user_us = (uint64_t)microseconds(usage.ru_utime);
         body->sys_us = (uint64_t)microseconds(usage.ru_stime);
@@ -396,11 +427,11 @@ static void reap(struct server *server)
     if (server->used == reports && server->n_orphans == 0)
         return;
     server_look(server);
-    server->trash = box_slots_settle(server->n_orphans == 0) || server->trash;
+    server->trash = box_slots_recycle(server->n_orphans == 0) || server->trash;
     for (size_t i = n_before; i < server->n_owed; i++, reports++)
         if (server->owed[i].left)
-            server->queue[reports].body.exited.flags |= EXITED_ORPHANS;
-    settle_owed(server, n_before);
+            server->queue[reports].body.exited.flags |= PINFOLD_EXITED_ORPHANS;
+    report_swept(server, n_before);
 }
 
 static void kill_worker(pid_t pid, void *data)
@@ -411,7 +442,7 @@ static void kill_worker(pid_t pid, void *data)
 }
 
 /* End the template: the pool or the guard is gone. Nothing may outlive it. */
-static void end(void)
+static void end_template(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
@@ -450,7 +481,7 @@ static void server_loop(struct server *server)
 {
     for (;;) {
         if (queue_flush(server) < 0)
-            end();
+            end_template();
         bool full = queue_waits(server);
         struct pollfd watched[] = {
             {reserved_fd(RESERVED_CONTROL), full ? POLLOUT : POLLIN, 0},
@@ -464,9 +495,9 @@ static void server_loop(struct server *server)
         if (n < 0)
             continue;
         if (watched[2].revents)
-            end();
+            end_template();
         if (watched[1].revents || wait_ms >= 0)
-            reap(server);
+            server_reap(server);
         if (server->step && (n == 0 || server->n_cold >= COLD_MOST))
             take_step(server);
         if (server->trash) /* a few entries at a time: forks come first */
@@ -478,12 +509,12 @@ static void server_loop(struct server *server)
             frame_receive(reserved_fd(RESERVED_CONTROL), MSG_DONTWAIT, FRAME_FROM_POOL, server->buffer, &frame);
         if (r == -EAGAIN)
             continue;
-        if (r <= 0 || frame.head.kind != FRAME_START)
-            end();
+        if (r <= 0 || frame.head.kind != PINFOLD_FRAME_START)
+            end_template();
         (void)runtime_restore_spills();
         if (runtime_needs_base && base_is_gone()) {
             fputs("somebody has removed the directory of the boxes\n", stderr);
-            end(); /* the next template makes its own directory */
+            end_template(); /* the next template makes its own directory */
         }
         if (start(server, &frame))
             return;
@@ -500,7 +531,7 @@ static void fill_standard_fds(void)
     cleanup_close(&fd);
 }
 
-static int prepare(struct server *server)
+static int server_prepare(struct server *server)
 {
     sigset_t death;
     sigemptyset(&death);
@@ -531,11 +562,12 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
         return PyErr_NoMemory();
     server->command = command;
     server->step = step;
-    server->child.template = flags & SETUP_PDEATHSIG ? getpid() : 0;
+    server->child.template = flags & PINFOLD_SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
-    if (!runtime_needs_base) /* a box has no /dev/shm where anything could be left */
+    server->spares = !runtime_needs_base; /* in a box there is no /dev/shm for anything to be left in */
+    if (server->spares)
         sweep_spare_trackers(SWEEP_TRACKER_NS);
-    int r = prepare(server);
+    int r = server_prepare(server);
     if (r < 0) {
         free(server);
         return raise_errno(r, "cannot serve");
@@ -545,8 +577,8 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->namespaced = guard == 0;
     runtime_outlive_guard();
     if (getppid() != guard)
-        end();
-    queue_push(server, FRAME_READY, 0);
+        end_template();
+    queue_push(server, PINFOLD_FRAME_READY, 0);
     server_loop(server);
     /* A worker does not free the server's memory, because that would write to shared pages. */
     return PyUnicode_FromString(server->worker_id);

@@ -46,7 +46,7 @@ static bool is_clean(int directory)
 }
 
 /* Open the file. Clears the directory if something else has its name, or if it has a second name. */
-static int open_file(int directory)
+static int open_source_file(int directory)
 {
     for (int tries = 0; tries < 2; tries++) {
         struct stat status;
@@ -84,7 +84,7 @@ static int source_take(int sources, const char *name, int *ret_lock, int *ret_fi
         if (r < 0)
             return r;
     }
-    int file = open_file(lock);
+    int file = open_source_file(lock);
     if (file < 0)
         return file;
     *ret_file = file;
@@ -126,7 +126,7 @@ PyObject *source_slot(PyObject *module, PyObject *arguments)
     return Py_BuildValue("(sii)", name, lock, file);
 }
 
-static int write_all(int fd, const char *data, Py_ssize_t size)
+static int source_write_all(int fd, const char *data, Py_ssize_t size)
 {
     for (Py_ssize_t at = 0; at < size;) {
         ssize_t written = RETRY_EINTR(pwrite(fd, data + at, (size_t)(size - at), at));
@@ -148,7 +148,7 @@ PyObject *source_write(PyObject *module, PyObject *arguments)
     Py_ssize_t size;
     if (!PyArg_ParseTuple(arguments, "is#", &fd, &data, &size))
         return NULL;
-    int r = write_all(fd, data, size);
+    int r = source_write_all(fd, data, size);
     if (r < 0)
         return raise_errno(r, "cannot write the source");
     Py_RETURN_NONE;
@@ -162,7 +162,7 @@ static int make_file(const char *path, const char *data, Py_ssize_t size)
     if (directory < 0)
         return -errno;
     _cleanup_close_ int file = openat(directory, FILE_NAME, FILE_FLAGS, 0600);
-    return file < 0 ? -errno : write_all(file, data, size);
+    return file < 0 ? -errno : source_write_all(file, data, size);
 }
 
 PyObject *source_make(PyObject *module, PyObject *arguments)

@@ -44,7 +44,7 @@ static bool may_report(void)
     return atomic_load(&call_now) != 0 && atomic_load(&worker_pid) == getpid();
 }
 
-static void open_file(void)
+static void open_stack_file(void)
 {
     int fd = memfd_create("pinfold-stack", MFD_CLOEXEC);
     if (fd >= 0)
@@ -58,14 +58,15 @@ static void send_file(void)
     if (size <= 0)
         return;
     struct iovec tail = {text, (size_t)size};
-    frame_send(reserved_fd(RESERVED_CHANNEL), FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL, 0);
+    frame_send(reserved_fd(RESERVED_CHANNEL), PINFOLD_FRAME_STACK, atomic_load(&call_now), NULL, &tail, 1, NULL,
+               0);
 }
 
 static void on_ask(int number)
 {
     int saved = errno;
     if (may_report() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&reporting)) {
-        open_file();
+        open_stack_file();
         beneath_ask.sa_handler(number);
         printed_keep_c();
         send_file();
@@ -79,7 +80,7 @@ static void on_crash(int number)
     if (may_report()) {
         while (atomic_flag_test_and_set(&reporting)) /* another thread crashed first, and ends this process */
             pause();
-        open_file();
+        open_stack_file();
     }
     beneath_crash[number].sa_handler(number);
 }
@@ -111,7 +112,7 @@ int stack_arm_beneath(void)
 
 int stack_arm_above(void)
 {
-    int r = handle(STACK_ASK_SIGNAL, on_ask, SA_RESTART, &beneath_ask);
+    int r = handle(PINFOLD_ASK_SIGNAL, on_ask, SA_RESTART, &beneath_ask);
     for (size_t i = 0; r == 0 && i < N_CRASHES; i++)
         r = handle(crashes[i], on_crash, SA_NODEFER, &beneath_crash[crashes[i]]);
     return r;

@@ -87,7 +87,7 @@ struct schedule { /* sched_setattr(2), as of Linux 5.3 */
     uint32_t clamp_least, clamp_most;
 };
 
-struct placement { /* set_mempolicy(2) */
+struct memory_policy { /* set_mempolicy(2) */
     int mode;
     unsigned long nodes[NODES / (8 * sizeof(unsigned long))];
 };
@@ -124,7 +124,7 @@ struct state {
     int personality;
     int io_priority;
     struct schedule schedule;
-    struct placement placement;
+    struct memory_policy memory_policy;
     stack_t signal_stack;
     struct {
         void *robust;
@@ -440,14 +440,14 @@ static void write_schedule(const struct state *state)
     syscall(SYS_sched_setattr, 0, &state->schedule, 0);
 }
 
-static void read_placement(struct state *state)
+static void read_memory_policy(struct state *state)
 {
-    syscall(SYS_get_mempolicy, &state->placement.mode, state->placement.nodes, NODES, NULL, 0);
+    syscall(SYS_get_mempolicy, &state->memory_policy.mode, state->memory_policy.nodes, NODES, NULL, 0);
 }
 
-static void write_placement(const struct state *state)
+static void write_memory_policy(const struct state *state)
 {
-    syscall(SYS_set_mempolicy, state->placement.mode, state->placement.nodes, NODES);
+    syscall(SYS_set_mempolicy, state->memory_policy.mode, state->memory_policy.nodes, NODES);
 }
 
 static void read_signal_stack(struct state *state)
@@ -561,7 +561,7 @@ static const struct row {
     ROW(false, "personality", personality, read_personality, write_personality),
     ROW(false, "input and output priority", io_priority, read_io_priority, write_io_priority),
     ROW(false, "scheduling attributes", schedule, read_schedule, write_schedule),
-    ROW(false, "placement of memory", placement, read_placement, write_placement),
+    ROW(false, "placement of memory", memory_policy, read_memory_policy, write_memory_policy),
     ROW(false, "stack of signals", signal_stack, read_signal_stack, write_signal_stack),
     ROW(false, "what the kernel does at a thread's end", at_exit, read_at_exit, write_at_exit),
     ROW(false, "protection keys", protection_key, read_protection_key, NULL),

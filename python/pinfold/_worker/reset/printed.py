@@ -46,7 +46,7 @@ def open_stream(fd: int, encoding: str | None, errors: str | None) -> TextIOWrap
     return stream
 
 
-def settle() -> None:
+def reset_streams() -> None:
     """Flush the runtime's streams, and undo a set-up's `reconfigure`."""
     for fd, name in NAMES.items():
         stream = getattr(sys, name)

@@ -40,7 +40,7 @@ from pinfold._worker.reset._state import (
     peak_kb,
     rebind,
 )
-from pinfold._worker.reset.saved_values import SETTINGS
+from pinfold._worker.reset.saved_values import SAVED_VALUES
 from pinfold._worker.reset.watch import Watch, interpreter, library, loggers, names, put_back, watch
 
 # Seconds. A call that took longer can afford the costly comparisons.
@@ -131,7 +131,7 @@ class Reset:
         self._library = put_back(self._library)
         self._put_back_loggers()
         self._put_back_time()
-        reasons += self._put_back_settings()
+        reasons += self._put_back_values()
         self._put_back_caches()
         if dropped or program is None or program.seeds:
             generators.renew()
@@ -158,8 +158,8 @@ class Reset:
         cwd = search.working_directory()
         sys.path_importer_cache.pop(cwd, None)
         sys.modules.pop(NAME, None)
-        self._guard_audit_hooks()
-        self._guard_limits()
+        self._watch_audit_hooks()
+        self._watch_limits()
         gc.freeze()
         self._state = State()
         self._threads = _thread._count()
@@ -189,14 +189,14 @@ class Reset:
         self._library = tuple(library())
         self._loggers = tuple(loggers())
         self._time = (names("time"),)
-        self._settings = [setting for setting in SETTINGS if setting.module in sys.modules]
-        self._reads = [setting.read for setting in self._settings]
+        self._saved_values = [saved for saved in SAVED_VALUES if saved.module in sys.modules]
+        self._reads = [saved.read for saved in self._saved_values]
         self._values = [read() for read in self._reads]
         self._exits = atexit._ncallbacks()
         self._lines = frozenset(linecache.cache)
         self._importers = frozenset(sys.path_importer_cache)
 
-    def _guard_audit_hooks(self) -> None:
+    def _watch_audit_hooks(self) -> None:
         add = sys.addaudithook
 
         def addaudithook(hook: Any) -> None:
@@ -205,7 +205,7 @@ class Reset:
 
         sys.addaudithook = addaudithook
 
-    def _guard_limits(self) -> None:
+    def _watch_limits(self) -> None:
         # Reading all limits after every call would take a tenth of a trivial call's time.
         def noting(change: Any) -> Any:
             @wraps(change)  # cloudpickle must find it by its name, like the original
@@ -238,10 +238,10 @@ class Reset:
             return 0, 0, []
         stayed, dropped = search.tidy(self._modules, self._installed.difference(entries))
         self._module_watch = (watch(sys.modules),)
-        for setting in SETTINGS:
-            new = setting not in self._settings and setting.module in sys.modules
-            if new and setting.read() != setting.initial:
-                setting.write(setting.initial)
+        for saved in SAVED_VALUES:
+            new = saved not in self._saved_values and saved.module in sys.modules
+            if new and saved.read() != saved.initial:
+                saved.write(saved.initial)
         lasting = [
             name
             for name, module in dropped.items()
@@ -294,17 +294,17 @@ class Reset:
             tzset()
             self._time = (names("time"),)
 
-    def _put_back_settings(self) -> list[str]:
+    def _put_back_values(self) -> list[str]:
         now = [read() for read in self._reads]
         if now == self._values:
             return []
         reasons = []
-        for setting, value, was in zip(self._settings, now, self._values, strict=True):
+        for saved, value, was in zip(self._saved_values, now, self._values, strict=True):
             if value != was:
                 try:
-                    setting.write(was)
+                    saved.write(was)
                 except Exception as error:
-                    reasons.append(f"{setting.module}: {error}")
+                    reasons.append(f"{saved.module}: {error}")
         return reasons
 
     def _put_back_caches(self) -> None:

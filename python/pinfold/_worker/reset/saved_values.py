@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-class Setting(NamedTuple):
+class SavedValue(NamedTuple):
     """A value behind a getter and a setter, of a module that may be loaded later."""
 
     module: str
@@ -23,14 +23,14 @@ def loaded(name: str) -> Any:
     return sys.modules[name]
 
 
-def _attribute(module: str, *path: str) -> Setting:
+def _attribute(module: str, *path: str) -> SavedValue:
     def holder() -> Any:
         value = loaded(module)
         for name in path[:-1]:
             value = getattr(value, name)
         return value
 
-    return Setting(
+    return SavedValue(
         module,
         lambda: getattr(holder(), path[-1]),
         lambda value: setattr(holder(), path[-1], value),
@@ -86,50 +86,50 @@ def _free_tools(names: tuple[str | None, ...]) -> None:
             monitoring.free_tool_id(tool)
 
 
-SETTINGS = (
-    Setting("sys", sys.getrecursionlimit, sys.setrecursionlimit),
-    Setting("sys", sys.getswitchinterval, sys.setswitchinterval),
-    Setting("sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
-    Setting("sys", sys.getdlopenflags, sys.setdlopenflags),
-    Setting("sys", sys.get_asyncgen_hooks, lambda hooks: sys.set_asyncgen_hooks(*hooks)),
-    Setting(
+SAVED_VALUES = (
+    SavedValue("sys", sys.getrecursionlimit, sys.setrecursionlimit),
+    SavedValue("sys", sys.getswitchinterval, sys.setswitchinterval),
+    SavedValue("sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    SavedValue("sys", sys.getdlopenflags, sys.setdlopenflags),
+    SavedValue("sys", sys.get_asyncgen_hooks, lambda hooks: sys.set_asyncgen_hooks(*hooks)),
+    SavedValue(
         "sys",
         sys.get_coroutine_origin_tracking_depth,
         sys.set_coroutine_origin_tracking_depth,
     ),
-    *([Setting("sys", _tools, _free_tools)] if sys.version_info >= (3, 12) else []),
-    Setting("_thread", _thread.stack_size, _thread.stack_size),
-    Setting("gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
-    Setting("gc", gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
-    Setting("gc", gc.get_debug, gc.set_debug),
-    Setting(
+    *([SavedValue("sys", _tools, _free_tools)] if sys.version_info >= (3, 12) else []),
+    SavedValue("_thread", _thread.stack_size, _thread.stack_size),
+    SavedValue("gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
+    SavedValue("gc", gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
+    SavedValue("gc", gc.get_debug, gc.set_debug),
+    SavedValue(
         "decimal",
         _read_decimal,
         _write_decimal,
         (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, frozenset(), _DECIMAL_TRAPS),
     ),
-    Setting(
+    SavedValue(
         "faulthandler",
         lambda: loaded("faulthandler").is_enabled(),
         _stop_faulthandler,
         False,
     ),
-    Setting(
+    SavedValue(
         "_tracemalloc",
         lambda: loaded("_tracemalloc").is_tracing(),
         lambda _: loaded("_tracemalloc").stop(),
         False,
     ),
-    Setting(
+    SavedValue(
         "cloudpickle.cloudpickle", lambda: frozenset(_by_value()), _write_by_value, frozenset()
     ),
-    Setting(
+    SavedValue(
         "_csv",
         lambda: loaded("_csv").field_size_limit(),
         lambda limit: loaded("_csv").field_size_limit(limit),
         131072,
     ),
-    Setting(
+    SavedValue(
         "_socket",
         lambda: loaded("_socket").getdefaulttimeout(),
         lambda timeout: loaded("_socket").setdefaulttimeout(timeout),

@@ -1,9 +1,9 @@
 /* state.c - finds what a call changed, and shields later code from what the call left. */
 #include "state.h"
-#include "../ext/stack.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pinfold_worker.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -225,9 +225,11 @@ static PyObject *sweep(PyObject *Py_UNUSED(module), PyObject *arguments)
     int trackers, result;
     if (!PyArg_ParseTuple(arguments, "dp", &seconds, &trackers))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS sweep_spare_trackers(trackers ? SWEEP_TRACKER_NS : 0);
+    Py_BEGIN_ALLOW_THREADS
+    sweep_spare_trackers(trackers ? SWEEP_TRACKER_NS : 0);
     result = sweep_all((long long)(seconds * (double)NS_PER_S));
-    Py_END_ALLOW_THREADS return PyBool_FromLong(result == 0);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(result == 0);
 }
 
 PyDoc_STRVAR(peak_doc, "peak_kb()\n--\n\n"
@@ -246,7 +248,7 @@ static void keep_heard(sigset_t *set)
     static const int heard[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     for (size_t i = 0; i < COUNT_OF(heard); i++)
         sigdelset(set, heard[i]);
-    sigdelset(set, STACK_ASK_SIGNAL);
+    sigdelset(set, PINFOLD_ASK_SIGNAL);
 }
 
 /* sys.monitoring, since Python 3.12: a tool's callbacks may raise at any line of ours. */
@@ -329,7 +331,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int prepare(PyObject *module)
+static int state_module_exec(PyObject *module)
 {
     find_monitoring();
     PyObject *type = PyType_FromModuleAndSpec(module, &state_spec, NULL);
@@ -339,7 +341,7 @@ static int prepare(PyObject *module)
 }
 
 static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, (void *)prepare},
+    {Py_mod_exec, (void *)state_module_exec},
     {0, NULL},
 };
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static bool enter(struct reader *r)
+static bool item_enter(struct reader *r)
 {
     if (r->depth == MAX_DEPTH) {
         reader_malformed(r, "more than %d containers inside one another", MAX_DEPTH);
@@ -17,7 +17,7 @@ static bool enter(struct reader *r)
  * cannot see it. */
 static PyObject *read_sequence(struct reader *r, uint64_t n, bool is_tuple)
 {
-    if (!enter(r) || !budget_owe(r, n) || !budget_spend(r, n || !is_tuple ? 64 + budget_rounded(8 * n) : 0))
+    if (!item_enter(r) || !budget_owe(r, n) || !budget_spend(r, n || !is_tuple ? 64 + budget_rounded(8 * n) : 0))
         return NULL;
     PyObject *sequence = is_tuple ? PyTuple_New((Py_ssize_t)n) : PyList_New((Py_ssize_t)n);
     if (!sequence)
@@ -59,7 +59,7 @@ static PyObject *read_map(struct reader *r, uint64_t n)
         r->at = r->end;
         return reader_malformed(r, "it ends too early");
     }
-    if (!enter(r) || !budget_owe(r, 2 * n) || !budget_spend(r, budget_of_dict(n, true)))
+    if (!item_enter(r) || !budget_owe(r, 2 * n) || !budget_spend(r, budget_of_dict(n, true)))
         return NULL;
     PyObject *map = PyDict_New();
     for (uint64_t i = 0; map && i < n; i++) {
@@ -138,7 +138,7 @@ static PyObject *dict_of(struct reader *r, const struct keys *keys, const char *
 /* Read keys into a dict, each with None. */
 static PyObject *read_keyed(struct reader *r, struct keys *keys, const char *whose, bool is_set)
 {
-    if (!enter(r) || !read_keys(r, keys, whose) || !table_check(r, keys, is_set) ||
+    if (!item_enter(r) || !read_keys(r, keys, whose) || !table_check(r, keys, is_set) ||
         !budget_spend(r, budget_of_dict(keys->n, false)))
         return NULL;
     return dict_of(r, keys, whose);

@@ -208,7 +208,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int prepare(PyObject *module)
+static int reader_module_exec(PyObject *module)
 {
     struct state *state = PyModule_GetState(module);
     PyObject *errors = PyImport_ImportModule("pinfold.codec.refusals");
@@ -237,7 +237,7 @@ static int prepare(PyObject *module)
     return 0;
 }
 
-static int traverse(PyObject *module, visitproc visit, void *arg)
+static int reader_traverse(PyObject *module, visitproc visit, void *arg)
 {
     const struct state *state = PyModule_GetState(module);
     Py_VISIT(state->reader);
@@ -246,7 +246,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     return 0;
 }
 
-static int clear(PyObject *module)
+static int reader_clear(PyObject *module)
 {
     struct state *state = PyModule_GetState(module);
     Py_CLEAR(state->reader);
@@ -256,7 +256,7 @@ static int clear(PyObject *module)
 }
 
 static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, (void *)prepare},
+    {Py_mod_exec, (void *)reader_module_exec},
     {0, NULL},
 };
 
@@ -267,8 +267,8 @@ static PyModuleDef definition = {
     .m_size = sizeof(struct state),
     .m_methods = functions,
     .m_slots = module_slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
+    .m_traverse = reader_traverse,
+    .m_clear = reader_clear,
 };
 
 PyMODINIT_FUNC PyInit__reader(void)
