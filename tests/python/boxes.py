@@ -1,4 +1,4 @@
-"""Which sandbox levels this machine can have."""
+"""Report which sandbox levels this machine has."""
 
 from __future__ import annotations
 

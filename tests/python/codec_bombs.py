@@ -1,4 +1,4 @@
-"""Streams that would cost their reader more than their size lets on."""
+"""Streams that would cost a careless reader much more than their size suggests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pinfold.codec import tags
 
-P = (1 << 61) - 1  # ints that differ by a multiple of it share a hash, and so do all other numbers
+P = (1 << 61) - 1  # numbers that differ by a multiple of it have the same hash
 
 
 def head(major: int, value: int) -> bytes:
@@ -72,7 +72,7 @@ def struct_of(size: int, fields: Iterable[tuple[str, int, str]]) -> bytes:
     return items([b"\0", head(0, size), items(members)])
 
 
-# Each repeated in a list, as often as a size wants. What is here is a value, or is refused at once.
+# Items of a list, each repeated until the list has the size wanted. A reader takes or refuses them.
 DENSE: dict[str, bytes] = {
     "empty lists": b"\x80",
     "empty maps": b"\xa0",
@@ -124,14 +124,14 @@ def dense(name: str, size: int) -> bytes:
 
 
 def nested(levels: int, first: int = 0) -> bytes:
-    """Frozensets of two frozensets each, all of one level with one hash."""
+    """Return frozensets of two frozensets each; all of one level have the same hash."""
     if levels == 0:
         return integer(first * P)
     return frozen([nested(levels - 1, first), nested(levels - 1, first + (1 << levels - 1))])
 
 
 def keyed(keys: Callable[[], Iterable[bytes]]) -> Callable[[], list[bytes]]:
-    """The ways in which these can be keys."""
+    """Return a function that builds every container in which these values are keys."""
 
     def ways() -> list[bytes]:
         parts = list(keys())
@@ -147,7 +147,7 @@ def keyed(keys: Callable[[], Iterable[bytes]]) -> Callable[[], list[bytes]]:
 
 LONG = 1 << 200_000
 
-# Each too slow, if it were read as it is: quadratic, or worse.
+# A reader without countermeasures needs quadratic time or more for each of these.
 SLOW: dict[str, Callable[[], list[bytes]]] = {
     "ints of one hash": keyed(lambda: (integer(i * P) for i in range(40_000))),
     "negative ints of one hash": keyed(lambda: (integer(-2 - i * P) for i in range(40_000))),

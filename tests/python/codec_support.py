@@ -1,4 +1,4 @@
-"""What the tests of the codecs share: sending a value, exact comparison, and values to send."""
+"""Helpers of the codecs' tests: send a value, compare exactly, generate values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pinfold import codec
 
 
 def received(segments: Iterable[bytes | memoryview]) -> list[memoryview]:
-    """The segments as the other side gets them: writable, aligned, memory of their own."""
+    """Return the segments as the other side gets them: writable, aligned, in separate memory."""
     arrived = []
     for segment in segments:
         size = memoryview(segment).nbytes
@@ -36,7 +36,7 @@ def sent(value: object, name: str = "data") -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal in value and in type, all the way down; NaNs by their bits, dicts by their order."""
+    """Compare values and types recursively; NaNs by their bits, dicts by their order."""
     if type(a) is not type(b):
         return False
     if type(a) is float:
@@ -79,7 +79,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def raw(array: Any) -> bytes:
-    """The memory of a contiguous array, with what lies between its fields."""
+    """Return the memory of a contiguous array, with the padding between its fields."""
     flat = array if array.flags.c_contiguous else array.T
     return flat.reshape(-1).view(np.uint8).tobytes() if array.nbytes else b""
 
@@ -129,7 +129,7 @@ decimals = st.one_of(
 
 @st.composite
 def arrays(draw: Any) -> Any:
-    """Any dtype but object, any bits, C or Fortran order."""
+    """Generate arrays of any dtype but object, with any bits, in C or Fortran order."""
     dtype = draw(st.one_of(npst.scalar_dtypes(), npst.nested_dtypes(max_leaves=6)))
     shape = draw(npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))
     if dtype.subdtype is not None:
@@ -146,7 +146,7 @@ def arrays(draw: Any) -> Any:
 
 
 def settle(array: Any) -> None:
-    """Make bits that are a bool or a character of those that are not."""
+    """Turn bits that are not a bool or a character into ones that are."""
     if array.dtype.names is not None:
         for name in array.dtype.names:
             settle(array[name])
@@ -166,7 +166,7 @@ def numpy_scalars(draw: Any) -> Any:
     return array[()]
 
 
-# Behind functions, because Hypothesis prints strategies, and these are large.
+# Functions hide these strategies, because Hypothesis prints strategies and these are large.
 _hashable_leaves = st.one_of(
     st.none(),
     st.booleans(),

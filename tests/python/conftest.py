@@ -39,17 +39,12 @@ MARKED = f"{MARK}={os.environ[MARK]}".encode()
 for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(variable, None)
 
-# The default spill directory is in TMPDIR. In one that other processes share, each test would wait
-# for the spills of theirs.
-OWN_TMPDIR = tempfile.mkdtemp(prefix="pinfold-tests-")
-os.environ["TMPDIR"] = OWN_TMPDIR
-
 GONE_WITHIN_S = 60.0
 
 
 @dataclass
 class Count:
-    """What there is now."""
+    """Everything that the count looks at, at one moment."""
 
     processes: dict[int, str] = field(default_factory=dict)
     descriptors: dict[str, str] = field(default_factory=dict)
@@ -58,7 +53,7 @@ class Count:
     files: dict[str, str] = field(default_factory=dict)
 
     def beyond(self, before: Count) -> list[str]:
-        """What is here and was not there, one line each."""
+        """Return one line for each thing that is here and was not in `before`."""
         return [
             f"{kind.name}: {name} {text}".rstrip()
             for kind in fields(self)
@@ -68,15 +63,16 @@ class Count:
         ]
 
 
-def pytest_configure() -> None:
-    """nohup, and a shell's jobs in the background, ignore signals that tests send themselves."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Restore signals that tests send themselves; nohup and background jobs ignore them. Set a
+    TMPDIR of this process: in a shared one, each test would wait for the spills of other processes.
+    """
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(OWN_TMPDIR, ignore_errors=True)
+    directory = tempfile.mkdtemp(prefix="pinfold-tests-")
+    os.environ["TMPDIR"] = directory
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 def pytest_collection_finish() -> None:
@@ -85,9 +81,9 @@ def pytest_collection_finish() -> None:
 
 
 class OtherProcesses:
-    """The processes that have nothing to do with the tests, and are not looked at again.
+    """Processes that are unrelated to the tests, so that later counts skip them.
 
-    A pid may stand for another process in the next count only if all pids were given out between.
+    A pid means another process in the next count only if the kernel used all pids in between.
     """
 
     def __init__(self) -> None:
@@ -105,8 +101,8 @@ OTHERS = OtherProcesses()
 
 
 def count(spill_dirs: list[Path], *, learn: bool = False) -> Count:
-    """Return what there is in this process, in its descendants, in processes that carry the mark,
-    and in the directories. With `learn`, later counts pass over the processes of others."""
+    """Count this process's things, its descendants, processes with the mark, and files in the
+    directories. With `learn`, later counts skip the unrelated processes of this one."""
     now = Count()
     now.processes = _processes(learn)
     for fd in os.listdir("/proc/self/fd"):
@@ -189,11 +185,11 @@ def leftovers(tmp_path: Path) -> Iterator[Callable[[], None]]:
 
     yield check
     check()
-    gc.freeze()  # what outlives a test is not looked at in the collections of all later ones
+    gc.freeze()  # collections of later tests need not walk objects that outlive this one
 
 
 def _end(before: Count, spill_dirs: list[Path]) -> None:
-    """What a failed test left must not fail the next ones."""
+    """Kill the processes that a failed test left, so that they do not fail later tests."""
     for pid in count(spill_dirs).processes.keys() - before.processes.keys():
         try:
             os.kill(pid, signal.SIGKILL)
@@ -202,8 +198,8 @@ def _end(before: Count, spill_dirs: list[Path]) -> None:
 
 
 def output_of(script: str, *args: str | Path, **options: Any) -> str:
-    """What a program of its own prints, which ends within a minute, and ends well. `options` are
-    those of subprocess.run."""
+    """Run a script in a new interpreter and return its output. It must succeed within a minute.
+    `options` are those of subprocess.run."""
     done = subprocess.run(
         [sys.executable, "-c", script, *args],
         capture_output=True,
@@ -226,7 +222,7 @@ def spill_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_backend(leftovers: object, spill_dir: Path) -> Iterator[MakeBackend]:
-    """Makes backends of two workers with the fields given, and closes them after the test."""
+    """Return a function that makes backends of two workers; close them after the test."""
     made: list[pinfold.LocalBackend] = []
 
     def make(**config: Any) -> pinfold.LocalBackend:
@@ -246,19 +242,19 @@ def isolation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def backend(make_backend: MakeBackend) -> pinfold.LocalBackend:
-    """A backend of two fresh workers."""
+    """Return a backend of two fresh workers."""
     return make_backend()
 
 
 @pytest.fixture
 def either(make_backend: MakeBackend, isolation: str) -> pinfold.LocalBackend:
-    """A backend of two workers, once ``fresh`` and once ``reuse``."""
+    """Return a backend of two workers, once ``fresh`` and once ``reuse``."""
     return make_backend(isolation=isolation)
 
 
 @pytest.fixture
 def default(leftovers: object, spill_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Surroundings for the default backend, which is dropped after the test."""
+    """Set the environment of the default backend, and shut that down after the test."""
     monkeypatch.setenv("PINFOLD_SPILL_DIR", str(spill_dir))
     monkeypatch.setenv("PINFOLD_MAX_WORKERS", "2")
     yield

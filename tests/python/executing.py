@@ -1,5 +1,6 @@
-"""An Executor in a process of its own, without a pool around it: run as a script it is the process,
-imported it is the tests' end."""
+"""Run an Executor in a separate process, without a pool.
+
+As a script this file is that process; imported, it is the tests' end."""
 
 from __future__ import annotations
 
@@ -94,8 +95,8 @@ class Process:
         return Answer(status, None, _wire.unpack_failure(segments), retires)
 
     def probe(self, expression: str) -> Any:
-        """What an expression is in the process, between two calls. A name that is no builtin is a
-        module: `os.getcwd()` works."""
+        """Evaluate an expression in the process, between two calls. Names that are not builtins are
+        modules: `os.getcwd()` works."""
         return self._ask("probe", expression)
 
     def end(self) -> None:
@@ -138,7 +139,7 @@ class Process:
 
 
 class Modules(dict[str, Any]):
-    """A namespace in which a name is a module."""
+    """A namespace whose names are modules."""
 
     def __missing__(self, name: str) -> Any:
         if hasattr(sys.modules["builtins"], name):
@@ -151,7 +152,7 @@ def main(isolation: str, requests_fd: int, answers_fd: int) -> None:
 
     from pinfold._worker.call.execute import Executor
 
-    # A pool's guard does this for its workers: whoever runs the tests may ignore some.
+    # As a pool's guard does for its workers: the parent of the tests may ignore signals.
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

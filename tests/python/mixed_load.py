@@ -1,7 +1,7 @@
 """A caller with a mixed load, to be killed: python mixed_load.py SPILL_DIR ISOLATION SANDBOX.
 
-Prints a line when calls run, then goes on for ever: short calls, sleepers, daemons that leave their
-session, large arguments and results, crashes, files in a scratch directory.
+Prints a line when calls run, then continues for ever with short calls, sleepers, daemons that leave
+their session, large arguments and results, crashes, and files in a scratch directory.
 """
 
 from __future__ import annotations

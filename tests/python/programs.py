@@ -1,4 +1,4 @@
-"""Calls that tests make."""
+"""Calls that several test files make."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def leave_files():
 
 
 def call(body: str, *args: Any, **fields: Any) -> WorkerCall:
-    """A call of a function with this body, which finds its arguments in the tuple ``args``."""
+    """Return a call of a function with this body; its arguments are in the tuple ``args``."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     return WorkerCall(code=f"def f(*args):\n{lines}", function_name="f", args=args, **fields)
 
 
 def answers(run: Callable[[], WorkerResult]) -> Iterator[WorkerResult]:
-    """The results of a call that is killed, up to the first that has its stack. On a busy machine
-    a kill does not wait for the answer."""
+    """Yield results of a call that is killed, up to the first that has its stack. On a busy machine
+    a kill does not wait for the stack."""
     for _ in range(100):
         result = run()
         yield result
@@ -44,5 +44,5 @@ def answers(run: Callable[[], WorkerResult]) -> Iterator[WorkerResult]:
 
 
 def square(n: int) -> WorkerCall:
-    """A call whose value is n * n."""
+    """Return a call whose value is n * n."""
     return WorkerCall(code=SQUARE.code, function_name="f", args=[n])

@@ -1,4 +1,4 @@
-"""A pool in fifty lines, without the pool: speaks the protocol of pinfold_worker.h."""
+"""Drive a template as a pool does, by the protocol of pinfold_worker.h."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pinfold import _wire, codec
 
 PATIENCE_S = 60.0
 
-# The rest is what an instrumented build needs.
+# All but PATH are for an instrumented build.
 PASSED_ON = ("PATH", "LD_PRELOAD", "PYTHONMALLOC", "ASAN_OPTIONS", "UBSAN_OPTIONS")
 PACKAGE = Path(pinfold._worker.__file__).parent.parent
 
@@ -63,13 +63,13 @@ def send(
 
 
 def receive(source: socket.socket, timeout_s: float = PATIENCE_S) -> Frame | None:
-    """The next frame; None at the end. Fails when none comes in time."""
+    """Return the next frame, or None at the end of file. Fails if none arrives in time."""
     ready, _, _ = select.select([source], [], [], timeout_s)
     assert ready, "no frame came"
     take = partial(source.recvmsg, 65536, 1024, socket.MSG_CMSG_CLOEXEC)
     try:
         data, rights, _, _ = take()
-    except ConnectionResetError:  # told before what it sent, when it ends without having read all
+    except ConnectionResetError:  # the peer ended with unread data; its own follows
         data, rights, _, _ = take()
     if not data:
         return None
@@ -184,14 +184,14 @@ class Worker:
             send(self.channel, CALL, self.calls, body, [file.fileno()])
 
     def ask(self) -> str:
-        """Where it stands."""
+        """Ask for the call's stack and return it."""
         signal.pidfd_send_signal(self.pidfd, signal.SIGRTMAX - 3)
         frame = receive(self.channel)
         assert frame is not None and (frame.kind, frame.id) == (STACK, self.calls), frame
         return frame.body.decode()
 
     def result(self) -> Result | None:
-        """The answer; None when the channel ended without one. Stacks are kept."""
+        """Return the result, or None if the channel ends without one. Keeps stacks."""
         while frame := receive(self.channel):
             if frame.kind == STACK:
                 assert frame.id == self.calls
@@ -213,7 +213,7 @@ class Worker:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def line(self) -> str:
-        """The next line that it prints."""
+        """Return the next line that the worker prints."""
         line = b""
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([self.out], [], [], PATIENCE_S)
@@ -223,7 +223,7 @@ class Worker:
         return line.decode().rstrip()
 
     def printed(self, stream: str = "out") -> str:
-        """What it wrote, to the end: so only after its death."""
+        """Return the output up to its end; wait for the worker's death before."""
         fd = self.out if stream == "out" else self.err
         return b"".join(iter(lambda: os.read(fd, 65536), b"")).decode()
 
@@ -239,7 +239,7 @@ numbers = itertools.count(1)
 
 
 class Template:
-    """A template, and this process in the place of the pool and of the guard."""
+    """A template; this process stands in for the pool and the guard."""
 
     def __init__(
         self,
@@ -332,7 +332,7 @@ class Template:
         return worker
 
     def run(self, code: str, *args: Any, **options: Any) -> Result:
-        """One call of `f` in a worker of its own, which answers."""
+        """Call `f` in a new worker and return the result."""
         worker = self.start()
         worker.call(code, "f", *args, **options)
         result = worker.result()
@@ -343,7 +343,7 @@ class Template:
         return self.run(code, *args, **options).value
 
     def hear(self, timeout_s: float = PATIENCE_S) -> Frame | None:
-        """Take in the template's next report."""
+        """Process the template's next report."""
         frame = receive(self.control, timeout_s)
         if frame is None:
             return None
@@ -366,7 +366,7 @@ class Template:
         return self.exits[worker.number]
 
     def until_swept(self, worker: Worker) -> None:
-        """Until it is told that nothing is left of the worker, with its exit or later."""
+        """Wait until the template reports, with the exit or later, that nothing is left."""
         orphans = self.exit_of(worker).flags & EXITED_ORPHANS
         while orphans and worker.number not in self.swept:
             assert self.hear(), self.printed()
@@ -400,7 +400,7 @@ class Template:
 
 
 def dies(pid: int) -> bool:
-    """Whether the process dies, or is dead, in good time."""
+    """Return whether the process is dead or dies within PATIENCE_S."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""One call: every outcome, told in every way; and what a backend refuses."""
+"""One call: every outcome, by every way to call; and the calls that a backend refuses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from programs import HANG, SLEEP, SQUARE, call, square
 
 pytestmark = pytest.mark.extension
 
-# Outcome, error of execute(), call, deadline.
+# The outcome, the error of execute(), the call, the deadline.
 ENDS: list[tuple[str, type[BaseException], WorkerCall, float]] = [
     ("exception", ExecRunnerError, call("raise ValueError('boom')"), 30),
     ("exited", WorkerExited, call("import os; os._exit(3)"), 30),
@@ -165,7 +165,7 @@ def test_a_timeout_tells_the_function_and_where_it_stood(either: LocalBackend) -
     for _ in range(100):
         with pytest.raises(CallTimeout, match=r"deadline of 0\.3 s") as caught:
             either.submit(HANG, deadline_s=0.3).result(timeout=60).unwrap()
-        if caught.value.stack:  # the kill does not wait for it on a busy machine
+        if caught.value.stack:  # on a busy machine the kill does not wait for it
             break
     assert "'f'" in str(caught.value)
     assert 'File "user_code.py", line ' in caught.value.stack
@@ -325,11 +325,11 @@ return os.getpid(), [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (1, 2)]
     told = set()
     for _ in range(30):
         told.add(backend.submit(change).result(timeout=60).outcome)
-        # The worker waits for a call before the next one comes, or not.
+        # The worker may or may not wait for a call when the next one comes.
         result = backend.submit(look).result(timeout=60)
         assert result.outcome == "ok", result
         assert result.value[1] == before[1]
-    # A signal of its own channel may end the call that asked for it, and no other.
+    # A signal of the channel may end the call that asked for it, and no other.
     assert told <= ({"ok", "signalled"} if "ASYNC" in flags else {"ok"})
 
 
@@ -367,7 +367,7 @@ sys.modules["pinfold._worker.call.worker"].flush = flush
 
 
 def ways(backend: LocalBackend) -> list[Callable[[Any], Any]]:
-    """Every way to make a call, each of which returns or raises at once."""
+    """Yield every way to make a call; each returns or raises at once."""
     return [
         lambda program: backend.submit(program),
         lambda program: asyncio.run(backend.run(program)),
@@ -430,7 +430,7 @@ def test_a_pool_whose_preload_fails_tells_its_traceback_each_time(
     "setup",
     [
         r"import os; os.write(2, b'caf\xe9 \xff\n'); os._exit(3)",
-        # What there is no room for is cut off: two times of three inside a character.
+        # The message is cut to fit, in two of three cases inside a character.
         *(
             rf"import os; os.write(2, ('{'x' * n}' + '\u20ac' * 20000).encode()); os._exit(3)"
             for n in range(3)
@@ -528,7 +528,7 @@ def test_a_backend_that_cannot_be_made_for_want_of_descriptors_says_so(
         if free == 0:
             with pytest.raises(PoolError, match=os.strerror(errno.EMFILE)):
                 make_backend()
-        else:  # enough, or not; but never what is no error of this package
+        else:  # enough or not; but any error is one of this package
             with contextlib.suppress(PoolError):
                 make_backend()
     finally:
@@ -690,8 +690,8 @@ def test_a_directory_of_boxes_that_is_removed_is_made_again(
         pytest.skip("no box here")
     for base in bases:
         while base.exists():
-            shutil.rmtree(base, ignore_errors=True)  # the template removes some of it meanwhile
-    # Spares that were made before have no directory, and a program may find that before we do.
+            shutil.rmtree(base, ignore_errors=True)  # the template removes parts of it, too
+    # Older spares have no directory, and a program may find that before the pool does.
     outcomes = [backend.submit(large, deadline_s=60).result().outcome for _ in range(6)]
     assert set(outcomes[:-2]) <= {"ok", "internal", "lost"}
     assert outcomes[-2:] == ["ok", "ok"]
@@ -751,7 +751,7 @@ def f(directory):
     assert memory is not None
     assert memory.workers == 2
     assert 0 < memory.private_most_kb <= memory.private_kb < memory.pss_kb
-    assert 64 << 10 < memory.pss_kb < 128 << 10  # the data once, whatever the number of workers
+    assert 64 << 10 < memory.pss_kb < 128 << 10  # the data counts once for all workers
     backend.close()
     assert backend.stats(memory=True).memory is None
 

@@ -170,7 +170,7 @@ def test_a_word_may_be_the_member_of_an_enumeration(make_backend: MakeBackend) -
     assert backend.submit(picky).result(timeout=60).value == 49
 
 
-# So large that Python does not write it out.
+# Too large for Python to print.
 BEYOND = pytest.param(-(10**5000), id="beyond")
 
 

@@ -145,7 +145,7 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("idle_timeout_s", -1.0),
         ("idle_timeout_s", float("nan")),
         ("idle_timeout_s", 10**400),
-        # So large that Python does not write it out.
+        # Too large for Python to print.
         pytest.param("setup_timeout_s", 10**5000, id="setup_timeout_s-beyond"),
         pytest.param("max_workers", 10**5000, id="max_workers-beyond"),
         ("spill_dir", ""),

@@ -1,4 +1,4 @@
-"""run_exec_runner and the default backend: what other projects import."""
+"""run_exec_runner and the default backend, which other projects import."""
 
 from __future__ import annotations
 
@@ -262,10 +262,10 @@ def test_a_backend_of_the_caller_s_may_be_the_default(make_backend: MakeBackend)
     other = make_backend(node_id="other")
     assert set_default_backend(other) is backend
     assert run(NODE) == "other"
-    assert run(NODE, backend=backend) == "mine"  # it was only let go of
+    assert run(NODE, backend=backend) == "mine"  # it was replaced, not closed
     shutdown_executor(wait=True)
     assert other.stats().state == "shut down"
-    assert run(NODE) == "other"  # by one with the same configuration
+    assert run(NODE) == "other"  # replaced by one with the same configuration
     default_backend().close()
     assert run(NODE) == "other"
 
@@ -291,7 +291,7 @@ def test_a_default_that_is_replaced_lets_its_calls_finish(
     other.close()
     set_default_backend(None)
     gc.collect()
-    leftovers()  # nobody held it
+    leftovers()  # it had no other reference
 
 
 @pytest.mark.usefixtures("nothing_chosen")

@@ -1,4 +1,4 @@
-"""The circle packing demo: what `make demo` shows is what happened."""
+"""The circle packing demo: the output of `make demo` is true."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def demo(problem: ModuleType) -> Iterator[ModuleType]:
 
 
 def grid(problem: ModuleType) -> tuple[np.ndarray, np.ndarray]:
-    """A valid packing: equal circles on the 6 x 6 grid."""
+    """Return a valid packing: equal circles on the 6 x 6 grid."""
     ticks = (2 * np.arange(6) + 1) / 12
     centers = np.array([(x, y) for y in ticks for x in ticks])[: problem.N]
     return centers, np.full(problem.N, 1 / 12)
@@ -59,7 +59,7 @@ def names_of(*folders: str) -> set[str]:
     return {path.stem for folder in folders for path in (DEMO / folder).rglob("*.py")}
 
 
-# Endless candidates would compute until a deadline that leaves time to the others.
+# Endless candidates have a short deadline, so that the others can have a long one.
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("deadline_s", "folders"),
@@ -81,7 +81,7 @@ def test_every_shipped_candidate_ends_as_it_should_and_nothing_is_left_behind(
     for kind in ("processes", "files", "descriptors", "mappings", "threads"):
         assert re.search(rf"^ +{kind} +none ", done.stdout, re.MULTILINE), told
     assert max(map(len, done.stdout.splitlines())) <= 110
-    # Not on a terminal: a plain line for each candidate, and no carriage return.
+    # Without a terminal: a plain line for each candidate, and no carriage return.
     lines = re.findall(r"^\[[ \d]+/\d+\] ", done.stderr, re.MULTILINE)
     assert len(lines) == len(names_of(*folders))
     assert "\r" not in told

@@ -248,7 +248,7 @@ def test_ctrl_c_ends_a_wait_of_the_main_thread(way: str, spill_dir: Path) -> Non
 def test_a_call_for_which_no_thread_can_be_started_ends_as_internal(
     either: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asyncio.run(either.run(SQUARE))  # which needs none
+    asyncio.run(either.run(SQUARE))  # which needs no thread
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

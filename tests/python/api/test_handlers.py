@@ -1,4 +1,4 @@
-"""Handlers that wait and close: in a process of its own each, which would stand still for ever."""
+"""Handlers that wait and close. Each has its own process, because a failure blocks for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""on_submit and its siblings, and the log."""
+"""The lifecycle handlers (on_submit and others), and the log."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVENTS = (
 
 
 def record(backend: LocalBackend) -> list[tuple[Any, ...]]:
-    """Notes every event with its arguments."""
+    """Record every event with its arguments."""
     seen: list[tuple[Any, ...]] = []
     for event in EVENTS:
         getattr(backend, event)(lambda *args, event=event: seen.append((event[3:], *args)))

@@ -1,4 +1,4 @@
-"""Libraries that people compute with run unchanged in a box, loaded by the call or before it."""
+"""Numerical libraries run unchanged in a box, loaded by the call or before it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def there(name: str) -> bool:
 
 
 def need(name: str) -> None:
-    """Not by an import: its threads would stay in this process."""
+    """Skip the test without the library. An import would leave its threads in this process."""
     if not there(name):
         pytest.skip(f"no {name} here")
 

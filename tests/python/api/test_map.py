@@ -1,4 +1,4 @@
-"""map(): many calls, a bounded number of them at once, in loops and in threads."""
+"""map(): many calls, of which a bounded number is in flight, in loops and in threads."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_an_asynchronous_generator_is_asked_while_results_come(either: LocalBack
 
 
 def until_error(backend: LocalBackend, calls: Any, mode: str, **options: Any) -> list[Any]:
-    """The values that come, and the type of the error after them."""
+    """Return the values, and the type of the error after them."""
     got: list[Any] = []
 
     async def main() -> None:

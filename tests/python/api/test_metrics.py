@@ -1,4 +1,4 @@
-"""JsonlWriter."""
+"""Metrics, and JsonlWriter."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ os._exit(0)
 def test_no_more_is_told_than_can_have_been_used(
     make_backend: MakeBackend, sandbox: str, isolation: str
 ) -> None:
-    """A program sends its own result with figures of its own. In a box they are the kernel's."""
+    """A program sends its own result with false figures. In a box, the kernel's are reported."""
     if not level_is_there(sandbox):
         pytest.skip("not to be had here")
     backend = make_backend(isolation=isolation, sandbox=sandbox, max_workers=1)

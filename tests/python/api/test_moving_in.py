@@ -1,4 +1,4 @@
-"""What people meet who point real work at it: methods, modules of their own, names, places."""
+"""Features that real projects need: methods, their own modules, names, directories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from programs import call
 
 pytestmark = pytest.mark.extension
 
-# What is asked of each: in the caller's own rights, and in each box.
+# Without a box, and in each box.
 HELD = [
     pytest.param(isolation, sandbox, id=f"{isolation}-{sandbox}", marks=mark)
     for isolation in ("fresh", "reuse", "spawn")
@@ -264,8 +264,8 @@ def test_a_call_works_in_the_callers_directory_or_in_one_of_its_own(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without a box in the caller's, as it was when the backend was made: it reads data there, and
-    what it writes stays. In a box each has an empty one."""
+    """Without a box, calls work in the directory that the caller had when it made the backend: they
+    read data there, and their files stay. In a box each call has an empty directory."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "data").write_text("7")
     monkeypatch.chdir(tmp_path / "work")
@@ -293,7 +293,7 @@ return os.getcwd(), found
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A directory with a package of a project's own."""
+    """Return a directory with a project's package."""
     package = tmp_path / "project" / "our_package_of_the_test"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("import os\nPID = os.getpid()\n")

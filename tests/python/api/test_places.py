@@ -1,4 +1,4 @@
-"""``cpus_per_worker``: which CPUs a worker has, and what a call is told to have waited for."""
+"""``cpus_per_worker``: the CPUs of a worker, and the reported wait for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPUS = usable_cpus()
 
 two_cpus = pytest.mark.skipif(CPUS < 2, reason="takes two CPUs")
 
-# Tells where it runs, when `count` of its kind do.
+# Returns its CPUs when `count` calls of its kind run.
 TOGETHER = """
 import os, time
 def f(directory, count):
@@ -29,7 +29,7 @@ def f(directory, count):
 
 WHERE = WorkerCall("import os\ndef f(): return sorted(os.sched_getaffinity(0))", "f")
 
-# Computes for 0.1 s beside a process that does nothing else, on the same CPU.
+# Computes for 0.1 s beside a process that computes on the same CPU.
 CROWDED = """
 import os, time
 def f():

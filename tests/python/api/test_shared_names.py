@@ -1,4 +1,4 @@
-"""What a call leaves in /dev/shm under the eyes of a resource tracker is gone with the call."""
+"""Names in /dev/shm that a resource tracker knows are removed with the call."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ NAMES = [line[4:-7] for line in SOURCE.splitlines() if line.startswith("def ")][
 
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[Path]:
-    """A file that names, one beside another, what calls have left. All of it is gone in the end."""
+    """Return a file in which calls list the names that they leave. All are gone in the end."""
     path = tmp_path / "names"
     path.touch()
     yield path
@@ -99,7 +99,7 @@ def test_shared_memory_and_semaphores_of_a_call_are_gone_when_it_is_told(
         future = backend.submit(WorkerCall(SOURCE, name, [str(told)], limits=limits))
         result = future.result(timeout=60)
         assert told.read_text().count("psm_") == n, result
-        # A timeout is told at once: what is left then is gone soon after.
+        # A timeout is reported at once, and the names are removed soon after.
         assert result.outcome == "timeout" or not there(told), (name, result)
     assert backend.submit(SQUARE).result(timeout=60).value == 49
 

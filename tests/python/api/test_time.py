@@ -1,4 +1,4 @@
-"""Whose time it is: the caller's patience, the program's own time, and nobody's."""
+"""The clocks of a call: the caller's patience, the program's own time, and uncounted time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ KINDS = [pytest.param({"isolation": mode}, id=mode) for mode in MODES] + [
 
 @pytest.fixture(params=KINDS)
 def any_kind(request: pytest.FixtureRequest, make_backend: MakeBackend) -> LocalBackend:
-    """A backend of two workers in every isolation, and boxed."""
+    """Return a backend of two workers, in every isolation and in boxes."""
     return make_backend(**request.param)
 
 
@@ -79,7 +79,7 @@ def right_ones_among_loops(right: int, loops: int) -> list[WorkerCall]:
 def test_right_programs_among_endless_loops_are_none_of_them_called_slow_by_map(
     any_kind: LocalBackend, ordered: bool
 ) -> None:
-    calls = right_ones_among_loops(16, 4)  # each worker is held up twice, longer than a call may
+    calls = right_ones_among_loops(16, 4)  # loops block each worker for twice a call's time
     if ordered:  # in a loop, too
 
         async def main() -> Any:
@@ -121,7 +121,7 @@ def test_a_program_that_takes_longer_than_wall_s_is_a_timeout_with_its_stack(
     for _ in range(100):
         with pytest.raises(CallTimeout) as caught:
             asyncio.run(backend.execute(hang))
-        if caught.value.stack:  # the kill does not wait for it on a busy machine
+        if caught.value.stack:  # on a busy machine the kill does not wait for it
             break
     assert "in f" in caught.value.stack
     assert backend.submit(SQUARE, deadline_s=60).result(timeout=60).value == 49
@@ -233,7 +233,7 @@ def test_the_time_in_which_a_pool_opens_is_nobodys(
     first = [backend.submit(square(n), deadline_s=0.7) for n in range(2)]
     assert [each.result(timeout=60).unwrap() for each in first] == [0, 1]
 
-    # It opens again when its template has died.
+    # The pool opens again after the death of its template.
     before = backend.stats()
     os.kill(before.template_pid, signal.SIGKILL)
     while backend.stats().template_pid == before.template_pid:

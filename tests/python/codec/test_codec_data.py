@@ -1,4 +1,4 @@
-"""The `data` codec: what it carries exactly, what it refuses and how it says so."""
+"""The `data` codec: the values that it carries exactly, its refusals and their messages."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ REFUSED: list[tuple[Any, str, str]] = [
     (NotImplemented, "result", "NotImplementedType"),
     (threading.Lock(), "result", "_thread.lock"),
     (ValueError(1), "result", "ValueError"),
-    # What cbor2 would carry by itself:
+    # cbor2 alone would carry these:
     (re.compile("a"), "result", "re.Pattern"),
     (ipaddress.ip_address("127.0.0.1"), "result", "ipaddress.IPv4Address"),
     (ipaddress.ip_network("::/8"), "result", "ipaddress.IPv6Network"),
@@ -257,7 +257,7 @@ def test_a_path_arrives_as_its_constructor_makes_it(text: str) -> None:
     for kind in (PosixPath, PurePosixPath):
         path = kind(text)
         stream = bytes(codec.encode(path, "data")[0])
-        raw = stream[:5] + cbor2.dumps(text)  # as it was written, with what a constructor drops
+        raw = stream[:5] + cbor2.dumps(text)  # with parts that a constructor drops
         for arrived in (sent(path), codec.decode(received([raw]), "data")):
             assert type(arrived) is kind and arrived == path and hash(arrived) == hash(path)
             assert arrived.parts == path.parts and str(arrived / "b") == str(path / "b")
@@ -399,7 +399,7 @@ def test_a_hundred_thousand_levels_are_refused_without_a_crash() -> None:
         value = [value] if i % 2 else (value,)
     with pytest.raises(NotCarried):
         codec.encode(value, "data")
-    while value:  # its own destructor is another matter
+    while value:  # unlink by hand: the value's own destructor would recurse
         value = value[0]
 
 

@@ -1,4 +1,4 @@
-"""The reader of the `data` codec against bytes that nobody honest wrote."""
+"""The reader of the `data` codec against malicious bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_item(item: object, *segments: bytes) -> Any:
 
 
 def survives(segments: list[bytes]) -> bool:
-    """Refused, or a value that the codec itself would have sent."""
+    """Check that the bytes are refused or are a value that the codec itself would send."""
     try:
         value = read(*segments)
     except Malformed:
@@ -140,7 +140,7 @@ def test_every_tag_but_ours_is_refused() -> None:
 
 
 def test_reading_runs_no_code_and_opens_nothing() -> None:
-    """An audit hook sees what the interpreter does while mutated streams are read."""
+    """An audit hook watches the interpreter while it reads mutated streams."""
     program = """
 import random, sys, warnings
 sys.path[:0] = sys.argv[1].split(":")
@@ -427,7 +427,7 @@ def test_a_dtype_is_nested_as_deep_as_the_writer_writes_it(levels: int) -> None:
 
 
 def flat(spec: Any) -> bytes:
-    """`cbor2.dumps` of a deep dtype, without its recursion."""
+    """Encode a deep dtype as `cbor2.dumps` would, without its recursion."""
     octets = b""
     tail = 0
     while type(spec) is list:
@@ -486,7 +486,7 @@ def test_a_huge_fraction_is_not_reduced(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", [name for name in ITEMS if name.startswith("zone")])
 def test_only_names_reach_the_time_zones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They look for files, and import parts of the package tzdata by name."""
+    """Time zones would look for files, and import parts of the package tzdata by name."""
     asked: list[str] = []
 
     class Zones:
@@ -524,7 +524,7 @@ def test_an_interrupt_while_reading_is_not_swallowed(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("dtype", ["<U2", ">U2", "|b1"])
 def test_bits_that_are_no_bool_or_character_are_refused(dtype: str) -> None:
-    """numpy would make a str of them that Python calls impossible."""
+    """numpy would make an invalid str of them."""
     octets = b"\xff" * 8
     struct = [
         0,
@@ -545,7 +545,7 @@ def test_bits_that_are_no_bool_or_character_are_refused(dtype: str) -> None:
 
 
 def test_numpy_is_asked_for_only_by_numpy_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pinfold.codec import arrays  # to be put back
+    from pinfold.codec import arrays  # restored below
 
     monkeypatch.setitem(sys.modules, arrays.__name__, arrays)
     monkeypatch.delattr(codec, "arrays")
@@ -559,7 +559,7 @@ def test_numpy_is_asked_for_only_by_numpy_values(monkeypatch: pytest.MonkeyPatch
 def test_a_numpy_that_cannot_be_loaded_is_not_the_values_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The loader of extensions tells a full table of descriptors as an ImportError."""
+    """The loader of extensions reports a full descriptor table as an ImportError."""
     from pinfold.codec import arrays
 
     class Full:

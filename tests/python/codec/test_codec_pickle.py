@@ -1,4 +1,4 @@
-"""The `pickle` codec: what the other one refuses, by value, and without a trace afterwards."""
+"""The `pickle` codec: it carries, by value, objects that `data` refuses, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def load_user_code() -> types.ModuleType:
 
 
 def across(value: object) -> Any:
-    """Decoded where no module `user_code` exists, as in the caller."""
+    """Decode without a module `user_code`, as in the caller."""
     segments = codec.encode(value, "pickle")
     module = sys.modules.pop("user_code", None)
     try:
@@ -209,7 +209,7 @@ def test_a_signal_handler_may_pickle_at_any_time(where: str, n: int) -> None:
 def test_a_fork_while_another_thread_pickles_can_pickle(
     user_code: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the fork the other thread is pickling, and a third stands where it holds the lock."""
+    """At the fork one thread is pickling, and another is stopped while it holds the lock."""
     real = cloudpickle.list_registry_pickle_by_value
     pickling, locked, go = threading.Event(), threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""The corpora of the fuzz targets in Python, replayed; those in C are replayed by `meson test`."""
+"""Replay the corpora of the fuzz targets in Python; `meson test` replays those in C."""
 
 from __future__ import annotations
 

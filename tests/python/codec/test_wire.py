@@ -1,4 +1,4 @@
-"""What a request and a failure look like between the caller and a worker."""
+"""The formats of requests and failures between the caller and a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few rounds of `make chaos`, with a seed that has each of their ends among them."""
+"""Run a few rounds of `make chaos`, with a seed that includes each kind of end."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What letting each call of the runtime fail has found (tests/stress/faults), once more.
+"""Repeat failures of runtime calls that once found bugs (tests/stress/faults).
 
-In a build where they can be made to fail: `make test-asan` has one.
+They need a build in which calls can fail: `make test-asan` has one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs whose threads are greenlets (gevent, eventlet): what waits lets the others run."""
+"""Programs whose threads are greenlets (gevent, eventlet): one that waits lets others run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PATCHES = {
     "eventlet": "import eventlet\neventlet.monkey_patch()\nfrom eventlet import spawn, sleep",
 }
 
-# What runs before the programs, in a process of their own: each has a backend to itself, and
-# its name is printed when it has ended well.
+# Runs before the programs, in their process. Each program has its own backend, and its name is
+# printed when it succeeds.
 START = """
 import concurrent.futures, json, sys, threading, time, warnings
 warnings.simplefilter("ignore")

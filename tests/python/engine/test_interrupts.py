@@ -1,5 +1,5 @@
-"""What a signal handler raises, or a function of the caller, and the end of memory: no call is lost
-by any of them, and nobody waits for ever."""
+"""Exceptions of signal handlers and of callbacks, and exhausted memory: they lose no call and make
+no caller wait for ever."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BASES = [SystemExit, asyncio.CancelledError, KeyboardInterrupt]
 
 
 class Alarm(KeyboardInterrupt):
-    """What a signal handler raises; asyncio lets it through."""
+    """The exception of a signal handler, which asyncio propagates."""
 
 
 @contextmanager
 def alarm_after(name: str) -> Iterator[list[str]]:
-    """Raises Alarm, once, in this thread, when the binding's function has returned and before what
-    it returned is kept: where a signal handler may run. Gives the list of what was hit."""
+    """Raise Alarm once in this thread, between the return of the binding's function and the store
+    of its value, where a signal handler may run. Yield the list of functions that were hit."""
     hit: list[str] = []
 
     def look(frame: Any, event: str, function: Any) -> None:
@@ -52,15 +52,15 @@ def alarm_after(name: str) -> Iterator[list[str]]:
 
 
 def until_ended(backend: LocalBackend, n: int) -> None:
-    """Waits until the library knows the end of n calls."""
+    """Wait until the library knows the end of n calls."""
     while sum(backend.stats().outcomes.values()) < n:
         threading.Event().wait(0.001)
 
 
 @contextmanager
 def held_completer(backend: LocalBackend) -> Iterator[None]:
-    """Keeps the thread that settles for those who do not wait in a handler, so that what ends
-    meanwhile is taken together."""
+    """Block the thread that settles calls without a waiter in a handler, so that it takes the calls
+    that end meanwhile together."""
     inside, go = threading.Event(), threading.Event()
     here = threading.get_ident()
 
@@ -213,7 +213,7 @@ def test_an_interrupt_in_an_on_start_handler_loses_no_result(make_backend: MakeB
 
 @contextmanager
 def exit_on_signal() -> Iterator[None]:
-    """The usual way to end on SIGTERM, with another signal."""
+    """End as programs usually do on SIGTERM, with another signal."""
     before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))
     try:
         yield
@@ -328,7 +328,7 @@ def test_whoever_waits_for_a_close_that_is_interrupted_goes_on_with_it(
     either.submit(SLEEP)
     other = threading.Thread(target=either.close, daemon=True)
     with monkeypatch.context() as patch, alarm_after("close") as hit, pytest.raises(Alarm):
-        patch.setattr(either._engine, "counts", other.start)  # in the middle of it
+        patch.setattr(either._engine, "counts", other.start)  # in the middle of the close
         either.close()
     assert hit
     other.join(60)
@@ -355,7 +355,7 @@ def test_a_backend_ends_whatever_its_handlers_and_callbacks_raise(
         future.add_done_callback(fail)
     either.on_complete(fail)
     if wait:
-        with suppress(kind):  # or another thread was told
+        with suppress(kind):  # or another thread got it
             either.close()
     else:
         asyncio.run(either.shutdown(wait=False))
@@ -405,7 +405,7 @@ def test_a_learner_that_fails_changes_no_result(
 
 
 class Asked:
-    """What a pool of the library tells a call's id to."""
+    """The object to which the library's pool reports a call's id."""
 
     call_id = 0
 

@@ -1,4 +1,4 @@
-"""A template with ``preload="auto"``: what it learns, what it does not, and what a lie brings."""
+"""A template with ``preload="auto"``: modules that it learns, or not, and the effect of lies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Writes modules to where the workers' interpreter finds them among its own."""
+    """Install modules among those of the workers' interpreter."""
     directory = tmp_path / "installed"
     directory.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(directory))
@@ -49,7 +49,7 @@ def learning(make_backend: MakeBackend) -> MakeBackend:
 
 
 def importing(*names: str, python_path: list[str] | None = None) -> WorkerCall:
-    """A call that imports the modules; its value: which of them were there before."""
+    """Return a call that imports the modules; its value names those that were loaded before."""
     code = "import sys\nbefore = sorted(sys.modules)\n"
     code += "".join(f"import {name}\n" for name in names)
     code += f"def f(): return [name for name in {list(names)} if name in before]\n"
@@ -59,7 +59,7 @@ def importing(*names: str, python_path: list[str] | None = None) -> WorkerCall:
 def repeat_until(
     backend: pinfold.LocalBackend, call: WorkerCall, done: Callable[[pinfold.PoolStats], bool]
 ) -> pinfold.PoolStats:
-    """Runs the call, again and again, until the stats are as wanted."""
+    """Repeat the call until the stats are as wanted."""
     until = time.monotonic() + PATIENCE_S
     while not done(stats := backend.stats()):
         backend.submit(call).result().unwrap()
@@ -120,7 +120,7 @@ def test_the_setup_runs_in_every_generation(learning: MakeBackend, install: Inst
     assert backend.submit(WorkerCall(read, "f")).result().unwrap() is True
 
 
-# What is not installed.
+# Modules that are not installed.
 
 
 def test_a_module_of_the_call_s_own_path_is_not_learned(
@@ -148,7 +148,7 @@ def test_a_module_in_the_working_directory_is_not_learned(
     assert (stats.learned, stats.not_learned) == (("installed",), ())
 
 
-# What cannot be preloaded.
+# Modules that cannot be preloaded.
 
 CANNOT = {
     "raises": "if not WORKER: raise RuntimeError('not here')\n",
@@ -198,7 +198,7 @@ def test_a_backend_may_be_closed_while_it_learns(
     assert not [record for record in caplog.records if record.name == "pinfold"]
 
 
-# What a candidate may say.
+# Lies of a candidate.
 
 LIAR = """
 import time

@@ -44,7 +44,7 @@ def test_many_calls_run_in_one_loop(either: LocalBackend) -> None:
 def eventfds() -> int:
     count = 0
     for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the pool's thread closes some meanwhile
+        with contextlib.suppress(FileNotFoundError):  # the pool's thread closes some concurrently
             count += "eventfd" in os.readlink(f"/proc/self/fd/{fd}")
     return count
 

@@ -1,4 +1,4 @@
-"""What Pinfold promises about deaths, deadlines and size, shown on loads that are hard on it."""
+"""Pinfold's promises about deaths, deadlines and size, under adverse loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
-import numpy  # here, since its threads come with it
+import numpy  # imported here, because its threads stay
 import pytest
 
 import pinfold
@@ -55,11 +55,11 @@ def _caller(spill_dir: Path, isolation: str, sandbox: str = "none") -> subproces
 
 
 def _kill_after(caller: subprocess.Popen[str], delay_s: float, *more: int) -> None:
-    """The moment is random by design: whatever it falls on has to be cleaned up after."""
+    """Kill at a random moment: every state must be cleaned up."""
     select.select([], [], [], delay_s)
     os.kill(caller.pid, signal.SIGKILL)
     for pid in more:
-        with contextlib.suppress(ProcessLookupError):  # it has seen the caller die, and was fast
+        with contextlib.suppress(ProcessLookupError):  # it saw the caller die and ended first
             os.kill(pid, signal.SIGKILL)
     caller.wait()
     assert caller.stdout is not None
@@ -78,7 +78,7 @@ def test_a_killed_caller_leaves_nothing_behind_at_whatever_moment(
 
 
 def _below(pid: int) -> list[int]:
-    """The processes below a process, parents first."""
+    """Return the processes below a process, parents first."""
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -93,7 +93,7 @@ def _below(pid: int) -> list[int]:
 
 
 def _guard_and_template(pid: int) -> list[int]:
-    """Once they are there: calls of a busy machine may end before."""
+    """Wait for both and return them: on a busy machine, calls may end before."""
     while len(below := _below(pid)[:2]) < 2:
         select.select([], [], [], 0.01)
     return below
@@ -114,7 +114,7 @@ def test_a_caller_and_the_process_next_to_it_killed_at_once_leave_nothing_behind
 @pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
 @pytest.mark.parametrize(
     ("level", "victim"),
-    # The guard of a strict box takes its template along, and then nobody is left.
+    # The guard of a strict box dies with its template, and then no process is left.
     [(level, victim) for level in ("standard", "strict") for victim in ("", "template")]
     + [("standard", "guard")],
 )
@@ -164,7 +164,7 @@ def test_a_caller_and_its_guard_killed_as_the_template_starts_leave_nothing_behi
         while not list(spill_dir.glob(".pinfold-box-*")):
             pass
         guard, template = _guard_and_template(caller.pid)
-        os.kill(template, signal.SIGSTOP)  # most often before it serves
+        os.kill(template, signal.SIGSTOP)  # usually before it serves
         os.kill(caller.pid, signal.SIGKILL)
         os.kill(guard, signal.SIGKILL)
     leftovers()
@@ -182,7 +182,7 @@ def test_what_stays_when_nobody_is_left_to_clear_up_goes_with_the_next_pool(
         assert caller.stdout.readline() == "idle\n"
         guard, template = _guard_and_template(caller.pid)
         for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in (template, guard, caller.pid):  # one that dies wakes up those below it
+            for pid in (template, guard, caller.pid):  # a death wakes the processes below
                 os.kill(pid, number)
     left = list(spill_dir.glob(".pinfold-box-*"))
     assert len(left) == 1
@@ -291,7 +291,7 @@ def test_two_gigabytes_come_back_without_touching_the_callers_memory(
     assert value.shape == (size,)
     assert _rss_kb() - before < 32 << 10
     assert value[-1] == 7
-    value[0] = 1  # a page of our own
+    value[0] = 1  # a private page
     assert value.flags.writeable
     assert value.ctypes.data % 64 == 0
 
@@ -318,7 +318,7 @@ def test_a_kill_needs_no_cooperation(make_backend: MakeBackend) -> None:
         bodies, "timeout"
     )
     assert time.monotonic() - began < 60  # not for ever
-    # Where it stood, each tells sooner or later: a kill does not wait for it on a busy machine.
+    # Each program reports its stack sooner or later: on a busy machine a kill does not wait for it.
     for name in ("python", "gil"):
         for _ in range(100):
             if stack := results[name].error.stack:

@@ -1,4 +1,4 @@
-"""Values of the codec ``pickle`` whose reading runs code: that is part of the call."""
+"""Values of the codec ``pickle`` whose reading runs code, as part of the call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def f(name):
     NAME = name
     return [Raises()]
 """
-# Its reading takes until there is something to be read.
+# Reading this value blocks until the descriptor is readable.
 WAITS = """
 import os
 class Waits:
@@ -162,7 +162,7 @@ def test_a_backend_closes_while_a_value_is_read(
 def test_what_names_only_makers_of_values_is_read_at_once(
     make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("decimal", "fractions", "numpy", "uuid"):  # the reader imports nothing
+    for name in ("decimal", "fractions", "numpy", "uuid"):  # the reader imports no module
         pytest.importorskip(name)
 
     def read(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""shutdown() and close(): every order, every thread, nothing left."""
+"""shutdown() and close(), in every order and from every thread, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def end(request: pytest.FixtureRequest) -> Callable[[LocalBackend], None]:
 
 @pytest.fixture
 def counted(either: LocalBackend) -> list[str]:
-    """Counts shutdown events."""
+    """Record shutdown events."""
     seen: list[str] = []
     either.on_shutdown(lambda: seen.append("shutdown"))
     return seen
@@ -304,7 +304,7 @@ def test_the_queues_of_a_pool_may_outlive_it(script: str, prints: str, spill_dir
         output_of(
             script,
             spill_dir,
-            env={**os.environ, "PYTHONMALLOC": "debug"},  # what was freed is overwritten
+            env={**os.environ, "PYTHONMALLOC": "debug"},  # overwrites freed memory
         )
         == prints
     )

@@ -1,4 +1,4 @@
-"""A few seconds of `make soak`."""
+"""Run a few seconds of `make soak`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits by a control group of each worker, where this process may make some."""
+"""Limits by a control group for each worker, where this process may create groups."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_group_of_a_killed_pool_is_removed_by_the_next(parent: Path) -> None
 
 
 def test_a_group_that_cannot_be_set_up_leaves_nothing(tmp_path: Path) -> None:
-    """In a directory that is none of the kernel's, nothing is in a new one."""
+    """Outside of the kernel's file system, a new directory stays empty."""
     for _ in range(3):
         with pytest.raises(FileNotFoundError):
             cgroup.make(tmp_path)

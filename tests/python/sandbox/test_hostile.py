@@ -1,4 +1,4 @@
-"""The runner of the hostile programs: what it sees, and the worst of them beside an honest call."""
+"""The runner of the hostile programs: its verdicts, and the worst ones beside an honest call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sys.path.insert(0, str(HOSTILE))
 import hostile_run  # noqa: E402
 from hostile_programs import PROGRAMS  # noqa: E402
 
-# One of each way to hold up the caller, or its reactor, that succeeded once.
+# One program for each way to delay the caller or its reactor that succeeded once.
 WORST = [
     "outrun_sweep_quietly",
     "leased_spill",
@@ -30,8 +30,8 @@ WORST = [
 
 @pytest.mark.long
 def test_a_neighbour_is_told_of_its_deadline_in_time_beside_the_worst_programs(level: str) -> None:
-    """Each stands beside an honest call with a deadline of 2 s; up to three times, for a machine
-    can be busy."""
+    """Each runs beside an honest call with a deadline of 2 s, up to three times because the machine
+    may be busy."""
     run = [sys.executable, HOSTILE / "hostile_run.py", "--no-user", "--isolation", "fresh"]
     done = subprocess.run(
         [*run, "--level", level, *WORST], capture_output=True, text=True, timeout=300, check=False
@@ -39,7 +39,7 @@ def test_a_neighbour_is_told_of_its_deadline_in_time_beside_the_worst_programs(l
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# Programs that get what they try at once, each in its way, and the reason that the runner gives.
+# Programs that succeed at once, each in its own way, and the reason that the runner gives.
 SUCCESSES = {
     "the caller died by signal 7": "check=lambda r, w: os.kill(os.getpid(), 7)",
     "got it": "body='return 1'",

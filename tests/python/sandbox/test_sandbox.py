@@ -1,4 +1,4 @@
-"""The boxes: what a program in one finds, and that the walls are there or nothing runs."""
+"""The boxes: a program's surroundings in one, and that no program runs without its walls."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ return before, os.getcwd(), os.environ["TMPDIR"], os.path.dirname(name)
     assert list(spill_dir.iterdir()) == []
 
 
-# What a call may do to its scratch directory, for the next to find.
+# Changes to a call's scratch directory that the next call must not find.
 MARKS = {
     "a file": "open('x', 'w').close()",
     "a file that is gone": "open('x', 'w').close(); os.remove('x')",
@@ -181,7 +181,7 @@ def test_arrays_come_back_and_modules_of_the_call_are_found(
     array = np.arange(100_000.0)
     program = WorkerCall(source, "f", args=[array], python_path=[tmp_path / "own"])
     assert (backend.submit(program).result(timeout=60).unwrap() == array * 3).all()
-    # Other calls of the same backend do not see that directory.
+    # Other calls of the same backend cannot see that directory.
     other = call("import os\nreturn os.listdir(args[0])", str(tmp_path / "own"))
     for _ in range(20):
         assert backend.submit(program).result(timeout=60).outcome == "ok"
@@ -202,7 +202,7 @@ def test_every_outcome_is_what_it_is_without_a_box(make_backend: MakeBackend, le
         result = backend.submit(program, deadline_s=2).result(timeout=60)
         assert result.outcome == outcome, result
         assert result.metrics is not None
-        assert result.metrics.worker_pid > 100  # the caller's number for it
+        assert result.metrics.worker_pid > 100  # the pid in the caller's namespace
 
 
 def test_processor_time_is_the_kernels_and_less_than_a_tick_counts(
@@ -234,7 +234,7 @@ def test_a_preload_may_use_what_the_box_refuses_its_calls(
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers are those of x86-64")
 def test_two_filters_refuse_what_the_whole_one_refuses(make_backend: MakeBackend) -> None:
-    """A forked worker in a strict box has the template's filter and a short one of its own."""
+    """A forked worker in a strict box has the template's filter and a second, short one."""
     if not level_is_there("strict"):
         pytest.skip("not to be had here")
     body = """
@@ -324,7 +324,7 @@ return done, os.stat("own").st_size, os.stat(path).st_size
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="every test here is one of an ordinary user's")
 def test_what_root_can_an_ordinary_user_can(level: str) -> None:
-    """A call with a python_path of its own, which in a strict box is the most that a user needs."""
+    """Return a call with its own python_path, the most that a user needs in a strict box."""
     script = f"""
 import os, sys
 from pinfold import LocalBackend, WorkerCall, WorkerConfig
@@ -450,7 +450,7 @@ def test_a_callers_umask_costs_nothing(
 def test_a_base_that_is_cleared_away_before_it_is_held_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another pool in the same spill directory may be looking for what nobody holds."""
+    """Another pool in the same spill directory may be looking for abandoned files."""
     cleared = []
 
     def after_a_look(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -512,7 +512,7 @@ def test_a_pool_in_a_box_closes_though_it_cannot_list_its_processes(
     if not level_is_there(level):
         pytest.skip("not to be had here")
     backend = make_backend(sandbox=level, isolation=isolation)
-    # Without a way to see its template, the guard was given up after twice five seconds.
+    # A guard that could not see its template was given up after two times five seconds.
     code = NESTED.replace("ISOLATION", repr(isolation))
     assert backend.submit(WorkerCall(code, "f"), deadline_s=9.5).result().unwrap() == 7
 
@@ -606,7 +606,7 @@ def test_a_worker_that_waits_for_a_call_holds_no_result(
 def test_a_file_that_comes_as_the_result_of_a_boxed_call_is_refused(
     make_backend: MakeBackend, level: str, isolation: str
 ) -> None:
-    """Whoever sent it could open it once more for writing, when it is mapped in the caller."""
+    """The sender could open it again for writing while the caller maps it."""
     program = f"""{PRELUDE}
 def f():
     data = payload(b"\\x01")

@@ -1,4 +1,4 @@
-"""What a boxed call could do to its caller, its neighbours and the machine, and cannot."""
+"""Attacks of a boxed call on its caller, its neighbours and the machine, which all fail."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def strict(request: pytest.FixtureRequest) -> str:
 def boxed(
     request: pytest.FixtureRequest, make_backend: MakeBackend, level: str
 ) -> Iterator[LocalBackend]:
-    """A backend of one worker, at each level and in each mode."""
+    """Return a backend of one worker, at each level and in each mode."""
     return make_backend(sandbox=level, isolation=request.param, max_workers=1)  # type: ignore[return-value]
 
 
@@ -78,7 +78,7 @@ def clone(flags):
     return "done" if got > 0 else errno.errorcode[ctypes.get_errno()]
 """
 
-# Each a name of a kind, and the attempts of that kind; numbers are those of x86-64.
+# The name of a kind, and the attempts of that kind; the numbers are those of x86-64.
 REFUSED = {
     "leases, on files that are only read": """
         [code(72, fd, command | high, argument) for fd in (READ, OWN) for high in (0, HIGH)
@@ -163,7 +163,7 @@ told = [libc.prctl(1, ctypes.c_ulong(number), 0, 0, 0) for number in (0, 10, 18)
 return before, told, signal_of_death()
 """
     before, told, after = boxed.submit(call(body)).result(timeout=60).unwrap()
-    assert told == [0, 0, 0]  # a library that does so in passing goes on
+    assert told == [0, 0, 0]  # a library that tries this in passing continues
     assert after == before
 
 
@@ -203,8 +203,8 @@ return [db.execute("select n from t").fetchone()[0], tty, echoed, asyncio.run(ma
     assert result.unwrap() == [3, False, b"echo", 0, True, True]
 
 
-# By their paths and by what is open already; a change to what it is now only moves the time of the
-# last change, which tells whether it was made.
+# By path and by open descriptor. Each attempt sets the current value, so that only the time of the
+# last change shows whether it succeeded.
 TOUCH = """
 import ctypes, os, stat, sys
 places = ["/", "/proc", "/proc/self", "/proc/self/status", "/proc/cpuinfo", "/proc/sys", "/dev",
@@ -343,7 +343,7 @@ LEAVES = {
 def test_a_descriptor_that_a_call_leaves_is_no_later_calls(
     make_backend: MakeBackend, level: str, left: str
 ) -> None:
-    """Also where it imports what might have opened it."""
+    """Also if it imports modules that might have opened it."""
     body = f"""
 import fcntl, os, stat
 def fd_is_null(fd):
@@ -435,7 +435,7 @@ return before, options() != before
     assert {7, 8, 16, 20, 21, 29, "pipes"} <= set(set_)
 
 
-# What a process keeps in the kernel: how a call sets it, and how the next one would see it.
+# State of a process in the kernel: how a call sets it, and how the next one would see it.
 KEPT = {
     "timer slack": ("prctl(29, 12345)", "prctl(30)"),
     "huge pages": ("prctl(41, 1)", "prctl(42)"),
@@ -585,7 +585,7 @@ def test_what_a_call_sets_in_the_kernel_the_next_one_does_not_find(
     first = backend.submit(call(KEEPING)).result(timeout=60).unwrap()
     found = {}
     for what in KEPT:
-        backend.submit(call(KEEPING, what)).result(timeout=60)  # some end their worker by it
+        backend.submit(call(KEEPING, what)).result(timeout=60)  # some of them end their worker
         later = backend.submit(call(KEEPING)).result(timeout=60).unwrap()
         for name in first:
             if later[name] != first[name]:
@@ -594,7 +594,7 @@ def test_what_a_call_sets_in_the_kernel_the_next_one_does_not_find(
 
 
 def test_one_call_cannot_use_up_what_its_caller_has(boxed: LocalBackend) -> None:
-    """Each limit is far below the caller's, which the kernel holds against the same count."""
+    """Each limit is far below the caller's; the kernel compares both with the same count."""
     body = f"""{PRELUDE}
 most = {{name: resource.getrlimit(getattr(resource, "RLIMIT_" + name))
         for name in ("NOFILE", "NPROC", "RTPRIO", "NICE")}}
@@ -644,7 +644,7 @@ return most, pending, flying, refused, pages
     assert refused == "ETOOMANYREFS"
     assert flying < max(files // 2, 256) + 500
     soft = int(Path("/proc/sys/fs/pipe-user-pages-soft").read_text())
-    assert pages + 16 * most["NOFILE"][0] < soft or soft == 0  # those that are in flight as well
+    assert pages + 16 * most["NOFILE"][0] < soft or soft == 0  # including descriptors in flight
 
 
 def test_a_configuration_that_asks_for_more_descriptors_gets_them(
@@ -736,7 +736,7 @@ import subprocess
 done = subprocess.run(["bash", "-c", {script!r}], capture_output=True, text=True, input="in\\n")
 return done.stdout, done.stderr
 """
-    if level == "standard":  # docs/security.md: a child's own /proc/self is not to be had there
+    if level == "standard":  # docs/security.md: children have no /proc/self there
         body = body.replace(" && head -c 5 /proc/self/status", "")
     if shutil.which("bash") is None:
         pytest.skip("there is no bash here")
@@ -907,7 +907,7 @@ return most, max(pids) < most
 def test_a_call_that_keeps_descriptors_in_flight_holds_up_no_neighbour(
     make_backend: MakeBackend, level: str, isolation: str
 ) -> None:
-    """The kernel counts them for the user, and refuses whoever sends one more."""
+    """The kernel counts them for each user, and refuses a further one to every sender."""
     hostile = """
 import os, socket, time
 reader, pairs, full = os.open("/dev/null", os.O_RDONLY), [], False

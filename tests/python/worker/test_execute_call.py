@@ -1,4 +1,4 @@
-"""One call in a worker: the module it sees, its arguments, its value."""
+"""One call in a worker: its module, its arguments, its value."""
 
 from __future__ import annotations
 

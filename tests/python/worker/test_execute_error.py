@@ -1,4 +1,4 @@
-"""What a person reads when a call brought no value."""
+"""The messages that a person reads if a call has no value."""
 
 from __future__ import annotations
 

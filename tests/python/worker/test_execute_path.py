@@ -1,4 +1,4 @@
-"""Where a candidate's imports look, and which modules the next call still sees."""
+"""The search path of a candidate's imports, and the modules that the next call still sees."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_the_runtime_and_what_every_interpreter_has_never_give_way(
 def test_an_installed_module_found_through_the_path_does_not_stay(
     reused: Process, tmp_path: Path
 ) -> None:
-    # What a call's own path brings is the call's, even if the directory is on sys.path anyway.
+    # Modules of a call's own path belong to the call, even if sys.path has the directory, too.
     standard = sysconfig.get_path("stdlib")
     code = "import wave, sys\ndef f(): return wave.__file__.startswith(sys.path[0])"
     assert reused.call(code, python_path=[standard]).status == OK
@@ -214,7 +214,7 @@ def test_path_entries_do_not_pile_up(reused: Process, tmp_path: Path) -> None:
 
 
 def test_the_candidates_path_is_seen_by_its_children(worker: Process, tmp_path: Path) -> None:
-    # Not by PYTHONPATH: the path is the process's own. A forked child has it.
+    # A forked child has the process's own path; PYTHONPATH does not carry it.
     write(tmp_path / "a" / "helper.py", "x = 5")
     code = (
         "import multiprocessing\n"

@@ -1,5 +1,5 @@
-"""What a call changed in a reused worker is as before when the next one comes, or the worker is not
-used again."""
+"""A call's changes in a reused worker are undone before the next call, or the worker is not used
+again."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Process]]
 
 @pytest.fixture
 def shared(workers: list[Process], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """One worker for all rows of a table, so that the next row sees what one has left; a new one
-    only after a row that failed."""
+    """Share one worker among all rows of a table, so that each row sees leftovers of earlier ones.
+    Start another one only after a row that failed."""
     yield workers[-1]
     if not workers[-1].intact:
         workers[-1].end()
         workers.append(Process("reuse", tmp_path_factory.mktemp("worker")))
 
 
-# What a call does, and how one sees it from outside. `{tmp}` is a directory.
+# A call's change, and an expression that shows it from outside. `{tmp}` is a directory.
 PUT_BACK = {
     "cwd": ("os.chdir('/')", "os.getcwd()"),
     "sys.path": ("sys.path.insert(0, '/x'); sys.path.append('/y')", "list(sys.path)"),
@@ -315,7 +315,7 @@ def test_decimals_context_is_a_new_one_in_each_call(worker: Process, used_before
     assert worker.call(code).value == worker.call(code).value
 
 
-# What cannot be put back, or only by someone with more rights.
+# Changes that cannot be undone, or only with more rights.
 RETIRES = {
     "a thread": "threading.Thread(target=time.sleep, args=(30,), daemon=True).start()",
     "a closed stream": "os.close(1)",
@@ -617,7 +617,7 @@ def test_compiled_sources_are_kept_and_bounded() -> None:
         programs.get(f"x = {number}")
     assert programs.get("x = 0") is first
     programs.get("one more")
-    assert programs.get("x = 0") is first  # the one used longest ago went, x = 1
+    assert programs.get("x = 0") is first  # the least recently used one is gone: x = 1
     for number in range(8):
         programs.get(str(number) + "#" * (KEPT_CHARACTERS // 4))
     assert programs.get("x = 0") is not first
@@ -634,6 +634,6 @@ def test_a_worker_of_little_rights_is_put_back_as_well(tmp_path: Path) -> None:
 
 
 def test_limits_of_this_process_are_what_they_were() -> None:
-    # The tests above work in processes of their own.
+    # The tests above use separate processes.
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 50
     assert sys.getrecursionlimit() != 5000

@@ -1,4 +1,4 @@
-"""What a call may use: each limit ends the call that hits it, and no other."""
+"""Limits: each ends the call that exceeds it, and no other."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from programs import SQUARE, call, square
 
 MIB = 1 << 20
 
-# Each process ends by itself, too, and there is a bound on their number: should nothing hold this
-# one, it still does not hurt the machine.
+# Each process also ends by itself, and their number is bounded, so that a failing limit does not
+# harm the machine.
 FORK_BOMB = """
 import os, signal, time
 def f(most, root):
@@ -306,7 +306,7 @@ def test_all_of_them_at_once_leave_a_hundred_honest_calls_alone(
     assert ends == {name: name for name in hostile}
 
 
-# Children that end without anybody's having waited for them take what they have used along.
+# The CPU time of children that no process waits for is lost.
 UNWAITED = """
 import os, signal, time
 
@@ -350,7 +350,7 @@ def test_processor_time_of_children_counts_once(either: LocalBackend) -> None:
     assert either.submit(waited).result(timeout=60).value == 1
 
 
-# Memory that is in no process's own account.
+# Memory that no process's account includes.
 HOLDERS = {
     "a memfd": """
 import os

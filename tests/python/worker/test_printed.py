@@ -1,4 +1,4 @@
-"""What a call prints reaches the caller, whatever it dies of; until then, its streams are as usual.
+"""A call's output reaches the caller however the call dies, and its streams behave as usual.
 
 The reference is this interpreter itself, with its output on a pipe.
 """
@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As users have it: the variable is set on many machines, and lets all of this pass."""
+    """Unset the variable, as most users have it: with it, all of these tests would pass."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
@@ -99,7 +99,7 @@ LIMITS = {
 
 ASKED = tuple(LIMITS)
 
-# No handler runs for these: C's own buffer dies with the process.
+# These run no handler: C's own buffer is lost with the process.
 UNSEEN = ("killed", "terminated", "replaced", "exit_of_c")
 
 NAMES = [line[4:-3] for line in DEATHS.splitlines() if line.startswith("def ")][1:]
@@ -188,7 +188,7 @@ def test_output_of_one_call_is_never_anothers(make_backend: MakeBackend) -> None
         assert backend.submit(program, deadline_s=deadline).result(timeout=60).stdout == told
 
 
-# Each prints, on the descriptor that it was given as its result, what it found.
+# Each prints its findings to the descriptor of its result.
 SCENES = {
     "attributes": """
 names = "encoding errors name mode newlines line_buffering closed".split()
@@ -426,7 +426,7 @@ IMPORTS = """
 import contextlib, ctypes, io, json, os, signal, subprocess, sys, tempfile, threading
 """
 
-# The reference: what was found comes last, on a line of its own.
+# The reference prints its findings last, on a separate line.
 PLAIN = """
 found = []
 scene({source!r}, found)

@@ -1,4 +1,4 @@
-"""``setup``: of any size, and what keeps a pool with it from starting is told."""
+"""``setup``: texts of any size, and reports of why a pool with it cannot start."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_large_set_up_outlives_the_template(make_backend: MakeBackend) -> None
     assert backend.submit(LENGTH).result().unwrap() == 100_000
     template = backend.stats().template_pid
     os.kill(template, signal.SIGKILL)
-    # A spare of the dead one may be faster than its death.
+    # A spare of the dead template may be faster than the report of its death.
     while (result := backend.submit(PARENT).result()).outcome == "lost" or (
         result.unwrap()[1] == template
     ):
@@ -240,7 +240,7 @@ def test_workers_that_end_as_they_are_forked_are_not_the_programs_fault(
     assert "one worker after another ended before it had begun the call" in str(result.error)
 
 
-# In a view of its own, where a file stands for the device.
+# In a private view with a file in place of the device.
 GPU = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)

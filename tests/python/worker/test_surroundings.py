@@ -1,4 +1,4 @@
-"""What a call sees around itself: its lines, generators, modules, environment, and its own file."""
+"""A call's surroundings: its lines, generators, modules, environment, and its source's file."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_what_libraries_are_set_up_with_reaches_a_call(
     assert not set(names) - seen.keys()
     assert "HF_TOKEN" not in seen
     assert "JE_ARROW_MALLOC_CONF" not in seen  # the template's own
-    # A box has no way to them, and matplotlib complains of a directory that it cannot use.
+    # A box cannot reach them, and matplotlib warns of a directory that it cannot use.
     assert set(caches) & seen.keys() == (set(caches) if level == "none" else set())
     assert set(caches) < DEFAULT_ENV_WHITELIST
 
@@ -302,7 +302,7 @@ def test_a_module_that_shadows_one_breaks_neither_values_nor_errors(
     assert 'File "user_code.py", line 3, in g' in error.stderr
 
 
-# Each tells that it is the user's; that of `decimal` has the library's names, too.
+# Each says that it is the user's; the one of `decimal` has the library's names, too.
 USERS_OWN = {
     "random": "HERE = 1\n",
     "token": "HERE = 1\n",
@@ -408,7 +408,7 @@ def test_a_reused_worker_keeps_no_part_of_a_package_that_shadows_one(
     assert value(backend, code) == ("1", False)
 
 
-# The file of the source.
+# The source's file.
 
 FILE = """
 import inspect, os, sys
@@ -435,7 +435,7 @@ def test_the_source_is_in_a_file_of_its_own(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
-    for n in range(3):  # each longer or shorter than the one before
+    for n in range(3):  # each has another length than the one before
         code = f"# é {'#' * (7 * n % 5)}" + FILE
         assert value(backend, code) == [
             *(code, "user_code.py", True, ["user_code.py"], True, "def g(): pass\n"),

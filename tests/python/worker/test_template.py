@@ -1,4 +1,4 @@
-"""The runtime from outside: a template and its workers, driven over their sockets."""
+"""A template and its workers, driven from outside over their sockets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Make = Callable[..., Template]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes templates, and ends them."""
+    """Return a function that starts templates; end them after the test."""
     made: list[Template] = []
 
     def start(isolation: str = "fresh", **options: Any) -> Template:
@@ -61,7 +61,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Writes modules, and gives the environment in which they can be imported."""
+    """Return a function that writes modules and returns an environment that can import them."""
 
     def write(**sources: str) -> dict[str, str]:
         for name, source in sources.items():
@@ -82,12 +82,12 @@ def shared(
 
 @pytest.fixture
 def any_template(shared: Template) -> Iterator[Template]:
-    """One of each isolation, for many tests: nothing that a call does may harm it."""
+    """Share one template of each isolation among many tests: no call may harm it."""
     yield shared
     shared.drop()
 
 
-# What a candidate finds.
+# A candidate's surroundings.
 
 LOOK = """
 import sys
@@ -164,7 +164,7 @@ def test_an_interpreter_without_the_dependencies_finds_the_callers(
     assert all(entry.startswith(str(home)) for entry in path), "the caller's packages stay out"
 
 
-# What is loaded before.
+# Preloaded modules.
 
 
 def test_a_preload_is_imported_once_for_all_workers(
@@ -346,7 +346,7 @@ def test_the_first_worker_finds_pickle_where_the_caller_has_it(
     assert all(entry.startswith(str(home)) for entry in path), "the caller's packages stay out"
 
 
-# Every call compiles; here that writes to 400 pages that the template has, too.
+# Every call compiles, which here writes to 400 pages that it shares with the template.
 WRITES_MUCH = """
 import builtins
 compile_ = builtins.compile
@@ -362,7 +362,7 @@ builtins.compile = compile
 
 
 def own_kb(pid: int) -> int:
-    """Memory that a process shares with no other, proc(5)."""
+    """Return the memory that a process shares with no other, see proc(5)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Private_Dirty: +(\d+) kB", rollup, re.M).group(1))  # type: ignore[union-attr]
 
@@ -446,7 +446,7 @@ def test_a_worker_is_as_a_plain_process(any_template: Template) -> None:
     seen = result.value
     assert seen["blocked"] == 0
     python_ignores = {signal.SIGPIPE, signal.SIGXFSZ}
-    # The C library keeps two signals to itself; some versions of make leave them ignored.
+    # The C library reserves two signals; some versions of make leave them ignored.
     ignored = {number for number in signal.valid_signals() if seen["ignored"] >> (number - 1) & 1}
     assert ignored == python_ignores
     assert seen["session"] is True
@@ -526,9 +526,9 @@ def f(small, large):
 def test_an_argument_outlives_its_call_in_a_worker_that_is_used_again(make: Make) -> None:
     template = make("spawn").ready()
     worker = template.start()
-    # A module of the standard library is what both calls see.
+    # Both calls see the module of the standard library.
     for size in (100, 100_000):
-        worker.call("import this_is\n", "f")  # fails, and still leaves the worker whole
+        worker.call("import this_is\n", "f")  # fails, but does not damage the worker
         assert (result := worker.result()) is not None and result.status == EXCEPTION
         worker.call("def f(a): return float(a.sum())", "f", numpy.ones(size))
         assert (result := worker.result()) is not None and result.value == size
@@ -548,10 +548,10 @@ def f():
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
     return bytes(1_000_000)
 """
-    result = make().ready().run(code)  # a worker that is used again gets its limits back
+    result = make().ready().run(code)  # a reused worker gets its limits back
     assert result.status == BAD
     assert "1000" in result.failure.message and "bytes" in result.failure.message
-    # The disk has room: a sentence about that would mislead.
+    # The disk has room, so that a sentence about it would mislead.
     assert "RLIMIT_FSIZE lets a file have 500000" in result.failure.message
     assert "left" not in result.failure.message
 
@@ -654,7 +654,7 @@ def test_a_crash_of_a_forked_child_is_its_own(any_template: Template) -> None:
     assert worker.stacks == []
 
 
-# In a group of its own: it does not die with its parent's, but is found by a look.
+# In a separate group: it survives its parent's group, but a look finds it.
 DAEMON = """
 import os, time
 def f():
@@ -715,7 +715,7 @@ def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> Non
     stuck, other, quiet = template.start(), template.start(), template.start()
     stuck.call(code)
     daemon = int(stuck.line())
-    assert libc.ptrace(SEIZE, daemon, None, None) == 0  # dead or alive, it is there until let go
+    assert libc.ptrace(SEIZE, daemon, None, None) == 0  # dead or alive, it exists until detached
     stuck.kill()
     assert template.exit_of(stuck).flags & EXITED_ORPHANS
     other.call(code)
@@ -725,7 +725,7 @@ def test_what_one_worker_left_holds_up_the_report_of_no_other(make: Make) -> Non
     quiet.kill()
     assert template.exit_of(quiet).flags == 0
     assert stuck.number not in template.swept
-    wall = 0x40000000  # __WALL: it is no child of this process
+    wall = 0x40000000  # __WALL: it is not a child of this process
     assert os.waitpid(daemon, wall)[1] == signal.SIGKILL
     template.until_swept(stuck)
 
@@ -780,7 +780,7 @@ def test_workers_die_with_a_template_that_is_killed(make: Make) -> None:
 
 
 def test_a_template_whose_guard_dies_ends_with_all_its_workers(tmp_path: Path) -> None:
-    """Between us and the template stands a process that plays the guard, and is killed."""
+    """A process that stands in for the guard, between this one and the template, is killed."""
     code = """
 import sys
 sys.path[:0] = eval(sys.argv[1])
@@ -817,7 +817,7 @@ time.sleep(600)
 
 
 def test_no_report_is_lost_when_the_pool_does_not_read(make: Make) -> None:
-    """Many more workers than their reports fit into the socket."""
+    """There are many more workers than the socket can hold reports of."""
     template = make().ready()
     wanted = 500
     asked = []
@@ -830,7 +830,7 @@ def test_no_report_is_lost_when_the_pool_does_not_read(make: Make) -> None:
 
     sender = threading.Thread(target=ask)
     sender.start()
-    # When nothing more can be sent to it, the template stands still with its reports.
+    # When the socket accepts nothing more, the template blocks in its reports.
     while sender.is_alive() and select.select([], [template.control], [], 0)[1]:
         sender.join(0.01)
     while len(template.exits) < wanted:
@@ -841,7 +841,7 @@ def test_no_report_is_lost_when_the_pool_does_not_read(make: Make) -> None:
 
 
 def test_a_template_holds_nothing_of_a_worker_that_is_gone(make: Make) -> None:
-    template = make(setup="").ready()  # which has warmed up before it serves
+    template = make(setup="").ready()  # it warms up before it serves
 
     def descriptors() -> int:
         return len(os.listdir(f"/proc/{template.process.pid}/fd"))
@@ -859,7 +859,7 @@ def test_a_worker_finds_the_interpreters_code_in_its_page_table(make: Make) -> N
     template = make(setup="").ready()
 
     def code_kb(pid: int) -> int:
-        """How much of the largest executable mapping of a file is in the page table."""
+        """Return how much of the largest executable file mapping is in the page table."""
         sizes = []
         for part in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text()):
             if re.match(r"\S+ r-xp \S+ \S+ [1-9]", part):
@@ -876,7 +876,7 @@ def test_an_unusable_spill_directory_is_told(tmp_path: Path) -> None:
     assert "spill directory" in failure and os.strerror(errno.ENOENT) in failure
 
 
-# What happens when, as a matrix.
+# Every deed at every moment, as a matrix.
 
 DEEDS = {
     "crash": "import ctypes; ctypes.string_at(0)",
@@ -887,7 +887,7 @@ DEEDS = {
 
 
 class Deed:
-    """An argument that runs a text when it is decoded."""
+    """An argument that executes a text when it is decoded."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -897,7 +897,7 @@ class Deed:
 
 
 def program(deed: str, moment: str) -> tuple[str, list[Any]]:
-    """A source with `f`, and its arguments, in which the deed is done at the moment."""
+    """Return a source with `f`, and arguments, that do the deed at the moment."""
     text = DEEDS[deed]
     if moment == "decoding":
         return "def f(x): return 1", [Deed(text.format(indent=""))]

@@ -1,15 +1,16 @@
-"""Kills, stops, cuts and forks at random, round after round; after each, nothing may be left.
+"""Kill, stop, cut and fork at random, round after round; each round must leave nothing behind.
 
     python chaos.py
 
-CHAOS_ROUNDS is how many rounds there are (default 400), CHAOS_SEED the seed of the first (default:
-the time); each one's is one more than the last one's, and decides all that is left to chance in it.
-A round that went wrong is told with its seed: with that one, CHAOS_ROUNDS=1 makes the same
-decisions again, although what they fall on differs. With CHAOS_CLOCK=1, as root, the clock of the
-machine jumps, too, for moments.
+CHAOS_ROUNDS is the number of rounds (default 400), CHAOS_SEED the seed of the first round (default:
+the time). Each round's seed is one more than the last, and determines all random decisions of the
+round. A failed round is printed with its seed; CHAOS_SEED with CHAOS_ROUNDS=1 repeats its
+decisions, although their timing differs. With CHAOS_CLOCK=1, as root, the machine's clock jumps
+briefly, too.
 
-A round is one program with a pool (host.py), which breaks what is below it; half of the time it is
-killed itself, at a random moment, alone or with its guard or its template, or stopped before.
+A round is one program with a pool (host.py) that breaks the processes below it. Half of the time
+the program itself is killed at a random moment, alone or with its guard or its template, or is
+stopped before.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from host import children_of, count, hit
 
 HERE = Path(__file__).parent
 KILLS = 60  # in a round, by its host
-ROUND_S = 300.0  # a round that takes longer hangs
+ROUND_S = 300.0  # a round that takes longer counts as hung
 GONE_WITHIN_S = 20.0
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS, MS_REC_PRIVATE = 0x20000, 0x4000 | 1 << 18
@@ -40,14 +41,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def own_mounts() -> bool:
-    """Whether this process may mount what nobody else sees."""
+    """Move this process into private mounts; return whether it may have them."""
     return libc.unshare(CLONE_NEWNS) == 0 and (
         libc.mount(b"none", b"/", b"none", MS_REC_PRIVATE, b"") == 0
     )
 
 
 class Round:
-    """One host, and its end."""
+    """One host from its start to its end."""
 
     def __init__(self, seed: int, small_disks: bool) -> None:
         self.random = random.Random(seed)
@@ -67,7 +68,7 @@ class Round:
         return f"seed {self.seed}: {self.isolation}, {box}, {children}, {self.end}{disk}"
 
     def run(self) -> list[str]:
-        """What was wrong."""
+        """Run the host to its end and return what went wrong."""
         with tempfile.TemporaryDirectory() as directory:
             if self.full:
                 libc.mount(b"none", directory.encode(), b"tmpfs", 0, b"size=2m")
@@ -93,7 +94,7 @@ class Round:
             try:
                 code = host.wait(ROUND_S)
             except subprocess.TimeoutExpired:
-                host.send_signal(signal.SIGABRT)  # it tells where it stands
+                host.send_signal(signal.SIGABRT)  # it prints its stacks
                 host.wait()
                 code = 1
                 wrong.append(f"it took more than {ROUND_S} s")
@@ -107,12 +108,12 @@ class Round:
                 self.done[line] += 1
         if code != 0 and not (self.end.startswith("kill") and code == -signal.SIGKILL):
             wrong.append(f"exit code {code}:\n{text}")
-        # A guard takes the template of a strict box along, and leaves its empty directories to the
-        # next pool, should its caller be killed before that starts another.
+        # The guard of a strict box dies with its template. If the caller is killed before it starts
+        # another one, the empty directories remain for the next pool.
         return wrong + left(spill_dir, below=self.end[:4] != "kill" or self.sandbox != "strict")
 
     def _kill(self, host: subprocess.Popen[bytes]) -> None:
-        """At any moment, from its first line of Python on."""
+        """Kill the host at a random moment, from its first line of Python on."""
         select.select([], [], [], self.random.uniform(0, 2.5))
         if self.random.random() < 0.2:
             host.send_signal(signal.SIGSTOP)
@@ -122,7 +123,7 @@ class Round:
         host.kill()
         self.done["kill caller"] += 1
         if self.end == "kill with":
-            # Of a guard and its template, one is left to sweep.
+            # Either the guard or its template survives, to sweep.
             name, victims = self.random.choice(
                 (
                     (
@@ -136,8 +137,8 @@ class Round:
 
 
 def left(spill_dir: Path, *, below: bool) -> list[str]:
-    """Processes below this one, and files, that stay; and if asked for, directories. What is dead
-    is reaped: it was adopted."""
+    """Return processes below this one and files that stay; with `below`, directories, too. Reaps
+    dead processes, which this one has adopted."""
     until = time.monotonic() + GONE_WITHIN_S
     while True:
         while children_of(os.getpid()) and os.waitpid(-1, os.WNOHANG)[0]:
@@ -166,7 +167,7 @@ def main() -> int:
     done: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     ended = failed = 0
-    with contextlib.suppress(KeyboardInterrupt):  # what was seen so far is told
+    with contextlib.suppress(KeyboardInterrupt):  # report the rounds so far
         for n in range(rounds):
             one = Round(seed + n, small_disks)
             wrong = one.run()

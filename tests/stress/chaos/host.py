@@ -1,14 +1,14 @@
-"""A program with a pool, a mixed load, and something that breaks whatever it finds below or in it.
+"""A program with a pool and a mixed load that breaks processes and sockets of the pool.
 
     python host.py SEED KILLS SPILL_DIR ISOLATION SANDBOX SIGCHLD END
 
-KILLS processes are killed, and others stopped, forked and cut off, as the seed decides. SIGCHLD is
-what the program does about its children: "default", "ignored", or "stolen", by a thread that reaps
-every child it can get. END is how it ends: "close", "exec" with the pool open, "kill" from outside,
-or "kill with" a guard or a template, which it leaves alone itself then. It prints a line
-for each kill, and in the end, if it comes to that, one that begins with "calls" and counts them by
-outcome. Exits with 0 if every call had one outcome, the right one unless something was done to it,
-and if nothing was left in the process.
+The program kills KILLS processes, and stops, forks and cuts off others, as the seed decides.
+SIGCHLD is its handling of children: "default", "ignored", or "stolen" by a thread that reaps every
+child. END is how it ends: "close", "exec" with the pool open, "kill" from outside, or "kill with" a
+guard or a template, which the program itself then spares. It prints a line for each kill, and at
+its own end a line that begins with "calls" and counts them by outcome. It exits with 0 if every
+call had one outcome, the right one unless a fault was injected, and if nothing is left in the
+process.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from conftest import count
 from programs import LEAVE_FILES
 
 AT_ONCE = 16  # calls
-PATIENCE_S = 120.0  # for what always comes
-KNOWN_LATE_S = 2.0  # that a template is dead, which others may have stopped
+PATIENCE_S = 120.0  # bound for events that always happen
+KNOWN_LATE_S = 2.0  # the pool may learn late of the death of a template that was stopped
 JUMP_S = 100  # of the clock, for a moment
 FULL = ("does not fit", "No space left", "cannot make a spill")
 NO_TEMPLATE = ("the pool could not start", "cannot start a worker")
 NO_WORKER = "one after another ended before it was ready", "one worker after another ended before"
 NOT_BEGUN = "the worker ended before it had begun the call"
-IN_A_ROW = 3  # so many workers that end before they are of any use
+IN_A_ROW = 3  # consecutive workers that end before they are of use
 
 SOURCE = """
 import os, time
@@ -91,7 +91,7 @@ OUTCOMES = {
 
 
 def parent_of(pid: int) -> int:
-    """0: there is no such process."""
+    """Return the parent's pid, or 0 if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -107,7 +107,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def hit(pid: int, parent: int, number: signal.Signals) -> bool:
-    """Sends the signal if that is still a child of `parent`; never to another with its pid."""
+    """Send the signal if the process is still a child of `parent`, never to a reused pid."""
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
@@ -124,7 +124,7 @@ def hit(pid: int, parent: int, number: signal.Signals) -> bool:
 
 
 class Havoc:
-    """What is done to the pool, and when."""
+    """The faults that are injected into the pool, and their times."""
 
     def __init__(
         self, backend: pinfold.LocalBackend, seed: int, *, reaps: bool, alone: bool, lives: bool
@@ -132,8 +132,8 @@ class Havoc:
         self.backend = backend
         self.random = random.Random(seed)
         self.reaps = reaps  # whether a child's status can be had
-        self.lives = lives  # this program, until its pool is closed; `alone`: who else kills
-        self.killed: dict[int, float] = {}  # workers, and when
+        self.lives = lives  # this program, until its pool is closed; `alone` is what others kill
+        self.killed: dict[int, float] = {}  # workers, and the time of the kill
         self.cut: list[float] = []  # when a template or a guard died, or a socket
         self.wrong: list[str] = []
         self.kills = 0
@@ -170,7 +170,7 @@ class Havoc:
         if not pid or not parent:
             return False
         if name == "worker":
-            self.killed[pid] = time.monotonic()  # before: its end may be told at once
+            self.killed[pid] = time.monotonic()  # before the kill: its end may be reported at once
         else:
             self.cut.append(time.monotonic())
         if not hit(pid, parent, signal.SIGKILL):
@@ -183,8 +183,8 @@ class Havoc:
         _, template, workers = self._below()
         return bool(workers) and self._kill("worker", self.random.choice(workers), template)
 
-    # What a call started elsewhere is found by the template or by the guard, whichever is left, or
-    # by this program's pool. So where that may be killed, too, the second one lives until then.
+    # The survivor of template and guard, or this program's pool, finds processes that a call has
+    # started. If the program may be killed, too, the second of them lives until then.
 
     def _kill_above(self, name: str, pid: int, parent: int, other: int) -> bool:
         try:
@@ -211,7 +211,7 @@ class Havoc:
         return bool(guard) and self._kill_above("guard", guard, os.getpid(), template)
 
     def kill_both(self) -> bool:
-        """So that neither sees the other die."""
+        """Stop both, so that neither sees the other die."""
         guard, template, _ = self._below()
         if not guard or not hit(guard, os.getpid(), signal.SIGSTOP):
             return False
@@ -240,7 +240,7 @@ class Havoc:
         return self._stop(guard, os.getpid())
 
     def cut_socket(self) -> bool:
-        """Shuts a socket of the pool down under its hands: its peer and it read the end of it."""
+        """Shut down a socket of the pool, so that both ends read end-of-file."""
         numbers = [int(name) for name in os.listdir("/proc/self/fd")]
         self.random.shuffle(numbers)
         for number in numbers:
@@ -257,8 +257,8 @@ class Havoc:
         return False
 
     def fork(self) -> bool:
-        """A child that uses the pool, or does not; that frees it, or does not; that goes on for a
-        while with copies of all descriptors, ends, or becomes another program."""
+        """Fork a child that may use the pool, may free it, and keeps copies of all descriptors for
+        a while, ends, or executes another program."""
         uses, frees, stays, execs = (self.random.random() < 0.5 for _ in range(4))
         pid = os.fork()
         if pid:
@@ -286,7 +286,7 @@ class Havoc:
             os._exit(status)
 
     def jump(self) -> bool:
-        """Forward or back, and to where it was: with CHAOS_CLOCK=1, for it is the machine's."""
+        """Set the machine's clock forward or back, then restore it. Only with CHAOS_CLOCK=1."""
         jump_ns = self.random.choice((-JUMP_S, JUMP_S)) * 1_000_000_000
         began = time.monotonic_ns()
         now = time.time_ns()
@@ -299,7 +299,7 @@ class Havoc:
 
 @dataclass
 class Asked:
-    """A call, and what there is to know of it."""
+    """A call and its record."""
 
     name: str
     argument: object
@@ -307,18 +307,18 @@ class Asked:
     began: float
     future: Future[pinfold.WorkerResult]
     ended: float = 0.0
-    told: int = 0  # how often its end was told
+    told: int = 0  # number of times that its end was reported
 
 
 class Load:
-    """Calls of every kind, and what is wrong with their ends."""
+    """Calls of every kind, and the errors in their ends."""
 
     def __init__(self, backend: pinfold.LocalBackend, seed: int) -> None:
         self.backend = backend
         self.random = random.Random(seed)
         self.asked: list[Asked] = []
         self.refused = 0
-        self.untaken = 0  # there was no room for the request, before the pool had it
+        self.untaken = 0  # calls without room for the request, which the pool never had
         self.wrong: list[str] = []
         self._by_call: dict[int, Asked] = {}
         self._room = threading.Semaphore(AT_ONCE)
@@ -364,7 +364,7 @@ class Load:
         return outcomes
 
     def _trouble(self, asked: Asked, result: pinfold.WorkerResult, havoc: Havoc, full: bool) -> str:
-        """Why the outcome is not one that what was done explains; "" if it is."""
+        """Return why no injected fault explains the outcome, or "" if one does."""
         told = f"{asked.name}: {result.outcome}: {result.error} {result.metrics}"
         text = str(result.error)
         if result.outcome == "ok":
@@ -389,7 +389,7 @@ class Load:
         ):
             return ""
         if result.outcome == "internal" and any(reason in text for reason in NO_TEMPLATE):
-            # One that starts has a child for its filters, which looks like a worker.
+            # A template that starts has a child for its filters that looks like a worker.
             cut = cut or any(since <= at <= asked.ended for at in havoc.killed.values())
             return "" if cut else f"nothing was cut off: {told}"
         if full and asked.name in ("large", "write") and any(reason in text for reason in FULL):
@@ -441,7 +441,7 @@ def main() -> int:
     while wreaker.is_alive():
         load.submit(i)
         i += 1
-        time.sleep(0.001)  # while no template can be started, calls end at once
+        time.sleep(0.001)  # calls end at once while no template can start
     if end == "exec":
         os.execv(sys.executable, [sys.executable, "-c", ""])
     full = os.statvfs(spill_dir).f_blocks * os.statvfs(spill_dir).f_frsize < 1 << 24
@@ -460,7 +460,7 @@ def main() -> int:
 
 
 def left(before: object, spill_dir: Path) -> list[str]:
-    """What is there that was not there before, and stays."""
+    """Return things that were not there before and stay."""
     until = time.monotonic() + 10
     while True:
         gc.collect()

@@ -1,16 +1,16 @@
-"""Lets every call that our objects make to the kernel and to the allocator fail in turn.
+"""Make every call of our objects to the kernel and to the allocator fail in turn.
 
     python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION]
                           [--at EXPRESSION FIRST LAST ...] [--brief] BUILD SCENARIO [ARGUMENT ...]
 
-BUILD is a build directory with -Dfaults=enabled; SCENARIO a program that uses a pool, and exits
-with 0 if all is as it should be. A first run, in which nothing fails, tells at which places the
-objects call what may fail, how often, and with how many errors. Then, for each place, each of its
-errors and each of its calls from the first to the last, the scenario runs once more and that one
-call fails. `--calls`: only the first N calls of each place. `--short`: only the first, and only
-with its first error. `--only`: only places whose name, as it is printed, the expression finds;
-`--at`: of such places these calls, and no other places than those of every `--at`. `--jobs`: so
-many runs at a time. `--brief`: do not tell which places were not reached.
+BUILD is a build directory with -Dfaults=enabled. SCENARIO is a program that uses a pool and exits
+with 0 on success. A first run without failures records the places at which the objects call
+functions that may fail, their numbers of calls, and their numbers of errors. Then, for each place,
+each of its errors and each of its calls from the first to the last, the scenario runs once more and
+that one call fails. `--calls`: only the first N calls of each place. `--short`: only the first, and
+only with its first error. `--only`: only places whose printed name matches the expression; `--at`:
+only these calls of such places, and no other places than those of every `--at`. `--jobs`: number
+of concurrent runs. `--brief`: do not print the places that were not reached.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """One place in an object that calls what may fail."""
+    """One place in an object that calls a function that may fail."""
 
     file: str
     offset: int
@@ -53,7 +53,7 @@ class Site:
 
 
 class Page:
-    """The memory that is shared with all processes of a scenario."""
+    """The memory shared with all processes of a scenario."""
 
     def __init__(self, path: str) -> None:
         size = HEAD.size + SITES * SITE.size
@@ -80,14 +80,14 @@ class Page:
 
 
 class Objects:
-    """The files of the build, and the lines that their code comes from."""
+    """The files of the build, and the source lines of their code."""
 
     def __init__(self, build: Path) -> None:
         self._files = {path.name: path for path in build.rglob("*") if path.is_file()}
         self._lines: dict[tuple[str, int], str] = {}
 
     def line(self, file: str, offset: int) -> str:
-        """ "lib/wire/frame.c:123 frame_send()", for the call that returns to `offset`."""
+        """Return "lib/wire/frame.c:123 frame_send()" for the call that returns to `offset`."""
         if (file, offset) not in self._lines:
             told = subprocess.run(
                 ["addr2line", "-f", "-e", self._files[file], hex(offset - 1)],
@@ -101,7 +101,7 @@ class Objects:
         return self._lines[file, offset]
 
     def calls(self, file: str) -> Iterator[int]:
-        """The offsets to which the wrapped calls of a file return."""
+        """Return the offsets to which the wrapped calls of a file return."""
         code = subprocess.run(
             ["objdump", "--disassemble", "--no-show-raw-insn", self._files[file]],
             env=WITHOUT_SANITIZERS,
@@ -120,7 +120,7 @@ class Objects:
 
 
 class Scenario:
-    """A program, run with one failure at a time."""
+    """A program that runs with one failure at a time."""
 
     def __init__(self, command: list[str], page: Page) -> None:
         self._command = command
@@ -134,7 +134,7 @@ class Scenario:
         return self._page.sites()
 
     def run(self, site: int = 0, call: int = 0, error: int = 0) -> str:
-        """What went wrong; "" if nothing did."""
+        """Run the program and return what went wrong, or "" if nothing did."""
         self._page.fail(site, call, error)
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             try:
@@ -157,7 +157,7 @@ class Scenario:
 
 
 def _end_children() -> int:
-    """Kills and reaps what fell to this process, a subreaper; returns how many there were."""
+    """Kill and reap the orphans of this process, a subreaper; return their number."""
     n = 0
     while True:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
@@ -171,14 +171,14 @@ def _end_children() -> int:
 
 @dataclass(frozen=True)
 class Failures:
-    """What came of letting the calls of one place fail, one by one, with one of its errors."""
+    """The results of failing the calls of one place, one by one, with one of its errors."""
 
     runs: int
     troubles: list[str]
     slowest: tuple[float, str]
 
 
-_scenario: Scenario  # of this process: each has a page of its own, and reaps what its runs leave
+_scenario: Scenario  # of this process: each has its own page, and reaps the orphans of its runs
 
 
 def start(command: list[str], directory: str) -> None:
@@ -196,7 +196,7 @@ def fail_each(site: Site, error: int, calls: range, place: str) -> Failures:
         began = time.monotonic()
         trouble = _scenario.run(site.key, call, error)
         slowest = max(slowest, (time.monotonic() - began, name))
-        if not _scenario.hits:  # it was not called so often this time
+        if not _scenario.hits:  # this run made fewer calls
             if trouble:
                 troubles.append(f"{name}, which did not come to pass: {trouble}")
             break

@@ -1,8 +1,8 @@
-"""A backend, a few calls of every kind, and the end: python scenario.py ISOLATION SANDBOX.
+"""Open a backend, make a few calls of every kind, and close: python scenario.py ISOLATION SANDBOX.
 
-One of the calls that the guard, the template or a worker make on the way may be made to fail
-(tests/stress/faults/faults.h). Whatever fails: every call has one outcome, its own or an error of
-ours, a value is right, calls after that run, and nothing is left when the backend is shut down.
+tests/stress/faults/faults.h may make one call of the guard, the template or a worker fail. Every
+call must still have one outcome, its own or an error of Pinfold's, a value must be right, later
+calls must run, and nothing may be left when the backend is shut down.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def sleep():
 """
 LARGE = b"x" * 100_000
 
-# What is called, with which arguments, what it comes to, and what its value is.
+# The function, its arguments, its outcome, and its value.
 STEPS: tuple[tuple[str, list[object], str, object], ...] = (
     ("short", [1], "ok", 1),
     ("large", [LARGE], "ok", LARGE + LARGE),
@@ -62,13 +62,13 @@ STEPS: tuple[tuple[str, list[object], str, object], ...] = (
     ("daemon", [], "ok", None),
     ("sleep", [], "timeout", None),
 )
-AFTERWARDS = 3  # calls of which one may be hit, or none
+AFTERWARDS = 3  # at most one of these calls is hit
 
 Submitted = Future[pinfold.WorkerResult]
 
 
 def submit(backend: pinfold.LocalBackend, name: str, args: list[object]) -> Submitted | None:
-    """None: it was refused, with one of our errors."""
+    """Return the call's future, or None if an error of Pinfold's refused the call."""
     call = pinfold.WorkerCall(SOURCE, name, args=args)
     try:
         return backend.submit(call, deadline_s=0.3 if name == "sleep" else 60)
@@ -78,12 +78,12 @@ def submit(backend: pinfold.LocalBackend, name: str, args: list[object]) -> Subm
 
 
 def check(name: str, outcome: str, value: object, future: Submitted | None) -> bool:
-    """Whether the call came to what it should, not to an error of ours."""
+    """Return whether the call had its own outcome, not an error of Pinfold's."""
     if future is None:
         return False
     result = future.result(timeout=100)
     told = f"{name}: {result.outcome}, not {outcome}: {result.error}"
-    # No room on the disk is a bad result.
+    # A full disk makes a bad result.
     full = name == "large" and re.search("does not fit|No space left|quota exceeded", told)
     assert full or result.outcome in (outcome, "internal", "lost"), told
     if result.outcome == "ok":
@@ -118,7 +118,7 @@ def main() -> None:
         try:
             with pinfold.LocalBackend(config) as backend:
                 run(backend)
-        except (pinfold.PoolError, pinfold.InvalidConfig) as error:  # it could not start
+        except (pinfold.PoolError, pinfold.InvalidConfig) as error:  # the pool could not start
             assert str(error)
             with pinfold.LocalBackend(config) as backend:
                 run(backend)

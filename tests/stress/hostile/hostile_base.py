@@ -1,10 +1,9 @@
-"""What the hostile programs have in common: their form, their first lines, and ways to tell what
-they got.
+"""The hostile programs' common parts: their form, their first lines, and checks of their success.
 
-Each body runs as ``def f(w)`` with `w`, a dict about the victims (`hostile_run.world`). It returns
-what it got if the attack worked, nothing if it did not; an exception is a refusal. `check` looks
-from the outside instead, where the program's own word is worth nothing: it gets the result, and the
-victims together with what was `seen` of the caller meanwhile.
+Each body runs as ``def f(w)`` with `w`, a dict about the victims (`hostile_run.world`). It returns a
+true value if the attack worked; an exception is a refusal. `check` looks from the outside where the
+program's own report proves nothing: its arguments are the result, and the victims together with the
+caller's figures, `seen`.
 """
 
 from __future__ import annotations
@@ -184,7 +183,7 @@ class Program:
 
 @dataclass
 class Seen:
-    """What was seen of the caller while a program ran."""
+    """Figures of the caller while a program ran."""
 
     cpu_s: float = 0
     growth: int = 0
@@ -193,17 +192,17 @@ class Seen:
 
 
 def own(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """A frame for one's own call is as good as a return: more than that it must not do."""
+    """Return whether it did more than send a frame for its own call, which is as good as a return."""
     return result.outcome == "ok" and result.value not in (42, "honest")
 
 
 def other(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The first frame for one's own call may count, or none: nothing that came after it."""
+    """Return whether a frame counted after the first one for the program's own call."""
     return result.outcome == "ok" and result.value != 42
 
 
 def mixed(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The value changed while it was read: it lies in one page, which is written as a whole or not."""
+    """Return whether the value changed during the read; it lies in one page, written at once."""
     return result.outcome == "ok" and result.value != "honest" and len(set(result.value)) != 1
 
 
@@ -212,17 +211,17 @@ def dumped(result: WorkerResult, world: dict[str, Any]) -> bool:
 
 
 def unbounded(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """Nothing but the deadline, at most, held it up."""
+    """Return whether nothing but the deadline, at most, ended it."""
     return result.outcome in ("ok", "timeout")
 
 
 def kept(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The program was promised its end by a bad_result."""
+    """Return whether it had neither the documented bad_result nor an end of its own making."""
     return result.outcome not in ("bad_result", "exception", "exited", "signalled")
 
 
 def changes(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """The array of `array` changes in the caller's hand. (If its file is cut, the caller dies, which shows.)"""
+    """Return whether the caller's array changes. If its file is cut, the caller dies."""
     if result.outcome != "ok" or not hasattr(result.value, "tobytes"):
         return False
     until = time.monotonic() + 1.6
@@ -234,10 +233,10 @@ def changes(result: WorkerResult, world: dict[str, Any]) -> bool:
 
 
 def costly(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """What it cost the caller is seen by the runner; a value is none to complain of."""
+    """Ignore the value: the runner itself measures the caller's costs."""
     return False
 
 
 def harmless(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """Only what others see counts."""
+    """Ignore the result: only effects on others count."""
     return False

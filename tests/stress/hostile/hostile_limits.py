@@ -1,4 +1,4 @@
-"""Programs that use more than a limit allows where nobody looks, and tell less than they used."""
+"""Programs that exceed a limit where nothing measures, or report less than they used."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ PROCESSES = Limits(processes=8)
 
 def limited(name: str, tries: str, body: str, limits: Limits, **more: Any) -> Program:
     more.setdefault("kind", "H")
-    # A neighbour's end has the template look for strangers among its children.
+    # At a neighbour's end, the template looks for unknown children.
     more.setdefault("neighbours", False)
     return Program(name, tries, TOOLS + body, limits, **more)
 
 
 def cheap(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """It has burned 0.6 s, and is told with less than half of it."""
+    """Return whether less than half of the 0.6 s that it burned is reported."""
     figures = result.metrics
     return result.outcome in ("ok", "exited") and figures is not None and figures.user_time_s + figures.sys_time_s < 0.3
 
 
 def small(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """It has had 200 MiB, and is told with less."""
+    """Return whether less than the 200 MiB that it had is reported."""
     told = result.outcome in ("ok", "exited") and result.metrics is not None
     return told and result.metrics.peak_rss_kb < 190_000
 

@@ -1,5 +1,5 @@
-"""What a call finds where it runs: the same before a hostile program and after it, or the program
-has left something. And what is left of it outside, while its pool is still open."""
+"""Compare a call's surroundings before and after a hostile program, which must not differ; and find
+leftovers outside while the pool is still open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pinfold import WorkerCall
 
-# Not the times of what the machine's other processes change: only of a view of one's own.
+# Times only of a private view: other processes of the machine change those of shared directories.
 LOOK = """
 import ctypes, fcntl, os, resource, signal, socket, stat, sys, threading
 libc = ctypes.CDLL(None, use_errno=True)
@@ -109,7 +109,7 @@ def look(level: str) -> WorkerCall:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What a later call finds otherwise, a line each."""
+    """Return one line for each thing that a later call finds changed."""
     told = []
     for name, value in after.items():
         was = before.get(name)
@@ -126,7 +126,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def family(own_mark: bytes) -> set[int]:
-    """The processes that descend from this one, or carry its mark."""
+    """Return the processes that descend from this one or carry its mark."""
     parents = {}
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -148,7 +148,7 @@ def _descends(pid: int, parents: dict[int, int]) -> bool:
 
 
 def hostile_among(pids: set[int]) -> set[int]:
-    """Those that carry the name which every program gives itself."""
+    """Return the processes with the name that every program gives itself."""
     found = set()
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -160,8 +160,8 @@ def hostile_among(pids: set[int]) -> set[int]:
 
 
 def planted(name: str, root: Path, pids: set[int]) -> Iterator[str]:
-    """Files with that in their name, wherever a call might have left one; and what lies in scratch
-    directories or among spills that nobody is at work in."""
+    """Yield files with this in their name, wherever a call might leave one, and entries of scratch
+    and spill directories in which no process works."""
     places = {
         root,
         Path("/tmp"),
@@ -189,6 +189,6 @@ def planted(name: str, root: Path, pids: set[int]) -> Iterator[str]:
         for directory in directories:
             with contextlib.suppress(OSError):
                 for entry in directory.iterdir():
-                    # A worker that is used again has a directory a call.
+                    # A reused worker has one directory for each call.
                     if not stat.S_ISDIR(entry.lstat().st_mode) or any(entry.iterdir()):
                         yield str(entry)

@@ -1,5 +1,5 @@
-"""Programs whose result costs the caller more than it should: processor time or memory, while it is
-read. Each sends bytes of its own making; `sent` says how many, and so what their reading may cost."""
+"""Programs whose result costs the caller too much processor time or memory in the read. Each sends
+bytes that it has made itself; `sent` is their number, which bounds the costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ P = "P = (1 << 61) - 1\n"  # hash(n) is n % P
 
 
 def fine(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """A value of its own making is what a program may send; telling it must be possible."""
+    """Return whether the error cannot be printed; the program may send any value."""
     try:
         repr(result.error)
     except ValueError:
@@ -21,7 +21,7 @@ def fine(result: WorkerResult, world: dict[str, Any]) -> bool:
 
 
 def stream(name: str, tries: str, item: str, sent: int, **more: Any) -> Program:
-    """`item` is an expression of a CBOR item."""
+    """Return a program that sends `item`, an expression of a CBOR item."""
     status = more.pop("status", 0)
     more.setdefault("kind", "H")
     return Program(
@@ -30,7 +30,7 @@ def stream(name: str, tries: str, item: str, sent: int, **more: Any) -> Program:
 
 
 def failure(name: str, tries: str, item: str, sent: int, **more: Any) -> Program:
-    """The same as the account of a failure."""
+    """Return a program that sends it as the account of a failure."""
     return stream(name, tries, item, sent, status=1, **more)
 
 

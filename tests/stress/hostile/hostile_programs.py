@@ -1,5 +1,5 @@
-"""The hostile programs, those of one line: what each tries. The longer ones stand in the other files,
-by what they are after; `hostile_base` says how one is written."""
+"""The hostile programs of one line, and the list of all. The other files hold the longer programs by
+their targets; `hostile_base` defines their form."""
 
 from __future__ import annotations
 

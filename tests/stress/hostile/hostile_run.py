@@ -1,16 +1,16 @@
-"""Runs the hostile programs and prints the table program x level.
+"""Run the hostile programs and print the table of programs and levels.
 
     python tests/stress/hostile/hostile_run.py [--markdown FILE] [--level LEVEL ...] [--isolation ISOLATION ...]
                                         [--jobs N] [--user UID | --no-user] [NAME ...]
 
-*blocked*: the program was refused what it tried. *contained*: it did something, and the call's end
-undid it. **not blocked**: it got it, or left something that a later call finds, or ended the caller,
-or held up a neighbour. In the boxes each program runs in `fresh` and in `reuse`; and a second time
-as an ordinary user if the first is root. The exit status is 1 if a box shows anything not blocked
-that is not listed as such below, with the reason.
+*blocked*: the attempt was refused. *contained*: the attempt had an effect that the call's end undid.
+**not blocked**: the attempt succeeded, left something that a later call finds, ended the caller, or
+delayed a neighbour. In the boxes each program runs in `fresh` and in `reuse`, and a second time as
+an ordinary user if the first is root. The exit status is 1 if a program is not blocked in a box and
+KNOWN below does not list it with a reason.
 
-Each attempt has a process of its own for its caller, which it may end. What depends on time is
-tried again, up to three times, alone, before it counts.
+Each attempt has a separate process as its caller, which it may end. Failures that depend on time
+count only if they repeat: the program runs again alone, up to three times.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NEIGHBOUR_S = 2.0
 TIMED = True
 """Not when another user runs the same."""
 LATE_S = 0.05
-"""What one call may add to the time after its deadline at which another is told of it."""
+"""The delay that one call may add to the report of another's deadline."""
 HELD_UP_S = 0.5
 NS_PER_BYTE, TIMES = 300, 100
 """What reading a result of the `data` codec may cost: processor time a byte, and memory."""
@@ -71,8 +71,8 @@ PAYLOAD = struct.pack("<IIQ", 0x4C504650, 1, 2).ljust(64, b"\0") + b"\x18\x2a"
 
 _REUSE = "calls that share a worker are not protected from one another"
 
-# What nothing blocks, and why (docs/security.md, "What is not defended"): the name; a word that the
-# runs have in which it is so, a level, an isolation or a user, "" for all; the reason.
+# Programs that nothing blocks (docs/security.md, "What is not defended"): the name; a word of the runs
+# in which this holds, a level, an isolation or a user, "" for all; the reason.
 KNOWN: dict[str, tuple[str, str]] = {
     "use_threads": ("", "RLIMIT_NPROC counts per user; stacks' addresses bound threads"),
     "forge_failed": ("", "of its own call a program may say what it wants"),
@@ -108,7 +108,7 @@ def is_known(name: str, column: str) -> bool:
 
 @contextlib.contextmanager
 def world() -> Iterator[dict[str, Any]]:
-    """Victims for the programs: files, servers, a process. All of them end with this."""
+    """Provide victims for the programs: files, servers, a process. They go away at the end."""
     with (
         tempfile.TemporaryDirectory(prefix="hostile-", ignore_cleanup_errors=True) as directory,
         contextlib.ExitStack() as stack,
@@ -130,7 +130,7 @@ def world() -> Iterator[dict[str, Any]]:
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
         abstract = f"\0pinfold-hostile-{os.getpid()}"
-        # Some in a directory that the box may read: where the package is.
+        # Some are in a directory that the box may read: the package's.
         beside = Path(pinfold.__file__).parent / f".hostile-{os.getpid()}"
         for kind, name in (
             (socket.SOCK_STREAM, str(root / "unix")),
@@ -152,7 +152,7 @@ def world() -> Iterator[dict[str, Any]]:
         stack.callback(locked.unlink, missing_ok=True)
         lock = stack.enter_context(locked.open("r+"))
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        # Stopped: a SIGCONT, which hurts nobody, shows.
+        # A stopped process shows a SIGCONT, which does no harm.
         sentinel = subprocess.Popen(
             ["sleep", "300"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -224,7 +224,7 @@ def working_in(directory: str) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-        # Deeper than what the standard library removes.
+        # The tree is deeper than the standard library can remove.
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         for name in ("d", "spills"):
             with contextlib.suppress(FileNotFoundError):
@@ -239,7 +239,7 @@ def own_mark() -> bytes:
 
 
 def marked(mark: bytes | None = None) -> set[int]:
-    """Processes that workers, or anything below them, have started and left."""
+    """Return the processes that workers and their descendants have started and left."""
     mark = mark or own_mark()
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -262,7 +262,7 @@ def judge(program: Program, result: WorkerResult, world: dict[str, Any]) -> str:
         return "contained" if result.outcome == "ok" else "blocked"
     if result.outcome == "ok":
         return "not blocked" if result.value else "blocked"
-    if result.outcome in ("lost", "internal"):  # it brought down more than itself
+    if result.outcome in ("lost", "internal"):  # the call took down more than itself
         return "not blocked"
     if result.outcome in ("exception", "bad_result"):
         return "blocked"
@@ -286,7 +286,7 @@ class Verdict:
 
 @contextlib.contextmanager
 def beside(backend: LocalBackend, program: Program) -> Iterator[None]:
-    """The program's victim among the calls runs, and has done what it does."""
+    """Run the program's victim among the calls beside it."""
     if not program.beside:
         yield
         return
@@ -301,7 +301,7 @@ def beside(backend: LocalBackend, program: Program) -> Iterator[None]:
 
 
 class Neighbour:
-    """An honest call that runs into its deadline, and when it is told so."""
+    """An honest call that exceeds its deadline, and the time at which its caller learns of it."""
 
     def __init__(self, backend: LocalBackend, deadline_s: float) -> None:
         self.due = time.monotonic() + deadline_s
@@ -313,7 +313,7 @@ class Neighbour:
         self.told_at = time.monotonic()
 
     def late_s(self) -> float:
-        """After it was told."""
+        """Return the delay, after the call has ended."""
         return max(0.0, self.told_at - self.due)
 
 
@@ -325,7 +325,7 @@ def memory(name: str) -> int:
 
 
 class Attack:
-    """One program in a backend of its own: it may do to it what it can."""
+    """One program in a separate backend, which it may damage."""
 
     def __init__(self, program: Program, level: str, isolation: str) -> None:
         self.program, self.level, self.isolation = program, level, isolation
@@ -337,7 +337,7 @@ class Attack:
 
     def run(self) -> Verdict:
         program = self.program
-        # Without a box, a program writes to where its caller is.
+        # Without a box, a program writes to its caller's directory.
         with world() as victims, working_in(victims["root"]):
             self.victims = victims
             Path(victims["victim"]).write_text("victim\n")
@@ -379,7 +379,7 @@ class Attack:
             return self.verdict.settle()
 
     def _open(self, backend: LocalBackend) -> None:
-        """Attacks, and looks for what is left while the pool is open."""
+        """Attack, and look for leftovers while the pool is open."""
         program = self.program
         before: dict[str, Any] = {}
         if self.boxed:
@@ -453,14 +453,14 @@ class Attack:
         return result
 
     def _neighbours(self, backend: LocalBackend, attacking: Any, cpu: float) -> None:
-        """Honest calls with spills, one after another, as long as it runs, and one more."""
+        """Make honest calls with spills in turn while the program runs, and one more."""
         last = False
         while True:
             start = time.monotonic()
             echo = backend.submit(ECHO, deadline_s=20).result(timeout=60)
             took = time.monotonic() - start
             if echo.outcome == "lost" and self.isolation == "reuse":
-                pass  # it was handed to the worker that this program then ended: docs/design.md
+                pass  # handed to the worker that this program then ended: docs/design.md
             elif echo.outcome != "ok" or echo.value != ECHO.args[0]:
                 told = told_of(echo)
                 self.verdict.hard.append(f"a neighbour's call failed: {echo.outcome}, {told:.100}")
@@ -519,7 +519,7 @@ class Attack:
                 break
         honest = {worker} if self.isolation == "reuse" else set()
         root = Path(self.victims["root"])
-        until = time.monotonic() + 12  # what lies deep takes its time to remove
+        until = time.monotonic() + 12  # deep trees take long to remove
         while True:
             pids = hostile_look.family(own_mark()) - {self.victims["sentinel"]}
             left = hostile_look.hostile_among(pids) - honest
@@ -546,12 +546,12 @@ def told_of(result: WorkerResult) -> str:
         return result.error.message
     try:
         return repr(result.value)
-    except ValueError:  # an int of more digits than Python writes
+    except ValueError:  # an int with more digits than Python prints
         return "a large value"
 
 
 def resources() -> str:
-    """What this process is refused of what all of a user's have together."""
+    """Return the resource shared by a user's processes that this process is refused, or ""."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(0)
     if fd < 0:
@@ -593,7 +593,7 @@ def resources() -> str:
 
 
 def unavailable(level: str) -> bool:
-    """Whether this machine has not all that a level takes."""
+    """Return whether this machine lacks anything that a level needs."""
     return bool(sandbox.isolation_of(WorkerConfig(sandbox=level)).missing)  # type: ignore[arg-type]
 
 
@@ -614,7 +614,7 @@ ATTEMPT_S = 90.0
 
 
 class Attempt:
-    """An attack in a process of its own, whose end is part of the verdict."""
+    """An attack in a separate process, whose end is part of the verdict."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -650,7 +650,7 @@ class Attempt:
         return time.monotonic() - self.started > ATTEMPT_S
 
     def end(self) -> Verdict:
-        """Its pipe is at its end, or it is late."""
+        """Return the verdict. The attempt's pipe is at end-of-file, or the attempt is late."""
         frozen = self.late()
         if frozen:
             os.kill(self.pid, signal.SIGKILL)
@@ -659,7 +659,7 @@ class Attempt:
         if self.text and not frozen:
             return Verdict(**json.loads(self.text))
         with contextlib.suppress(OSError):
-            os.killpg(self.pid, signal.SIGKILL)  # its sentinel
+            os.killpg(self.pid, signal.SIGKILL)  # and its sentinel
         self._clear()
         if frozen:
             return Verdict("not blocked", hard=["the caller stood still"])
@@ -677,7 +677,7 @@ class Attempt:
 
 
 def attempt_all(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, Verdict]]:
-    """In this order of start; what comes first is told first."""
+    """Start the tasks in this order; yield verdicts as they come."""
     waiting = list(reversed(tasks))
     running: dict[int, Attempt] = {}
     while waiting or running:
@@ -694,7 +694,7 @@ def attempt_all(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, Verdict]]:
 
 
 def attempt(task: Task) -> Verdict:
-    """Alone, and up to three times where time has to do with it."""
+    """Attempt a task alone, up to three times if its failures depend on time."""
     for _ in range(3):
         ((_, verdict),) = attempt_all([task], 1)
         if verdict.hard or not verdict.soft:
@@ -740,8 +740,8 @@ def run(tasks: list[Task], jobs: int, user: str) -> Rows:
 
 
 def run_as_user(uid: int, arguments: list[str], report: Path) -> subprocess.Popen[bytes]:
-    """The same again in a process of an ordinary user's, with copies of its own of the package, what
-    that needs, and the interpreter: ours may lie where only we can read."""
+    """Run again as an ordinary user, with copies of the package, its dependencies and the interpreter,
+    because this user's may be unreadable for others."""
     place = report.parent
     site = place / "site"
     for name in ("pinfold", "cbor2", "cloudpickle", "numpy", "numpy.libs"):
@@ -791,7 +791,7 @@ _WORST = ("not run", "blocked", "contained", "not blocked")
 
 
 def cell(columns: dict[str, str], level: str) -> str:
-    """The worst of a level's runs, and which of them if it was not all."""
+    """Return the worst of a level's runs, and the runs that it holds for if not all."""
     words = {c.partition(" ")[2]: word for c, word in columns.items() if c.split()[0] == level}
     if not words:
         return "not run"
@@ -800,7 +800,7 @@ def cell(columns: dict[str, str], level: str) -> str:
     where = [run for run, word in words.items() if word == worst]
     if len(where) == len(words):
         return text
-    for names in zip(*(run.split() for run in words), strict=True):  # one isolation, or one user
+    for names in zip(*(run.split() for run in words), strict=True):  # one isolation or one user
         for name in dict.fromkeys(names):
             if [run for run in words if name in run.split()] == where:
                 return f"{text} ({name})"

@@ -1,5 +1,5 @@
-"""Programs that send what they can change later, or hold up whoever proves that they cannot; and
-those that the sweep does not catch."""
+"""Programs that send spills that they can change later, or delay the proof that they cannot; and
+programs that evade the sweep."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pinfold import Limits, WorkerResult
 
 Check = Callable[[WorkerResult, dict[str, Any]], bool]
 
-# Processes that share one memory and live for some 30 microseconds each: the next is there before
-# anybody has seen the last. All end at a time, and then open a file to cut it (Landlock knows a right to truncate, and none to collapse).
+# Processes that share one memory and live for some 30 microseconds each: the next exists before
+# anything has seen the last. All end together, and then open a file to cut it (Landlock has a right to
+# truncate, and none to collapse).
 HOPS = """
 def hops(chains, seconds, path=b""):
     import mmap
@@ -60,7 +61,7 @@ def sends(
     check: Check = changes,
     **others: Any,
 ) -> Program:
-    """One that sends `fd` as the spill of its result when it has made it of `data`, an array."""
+    """Return a program that makes `fd` of `data`, an array, and sends it as its result's spill."""
     body = f"data = array(1 << 20)\n{make}\nsend_spill({fd}, {size})\n{end}"
     return Program(name, tries, body, kind="C", check=check, **others)
 
@@ -69,14 +70,14 @@ WRITE = 'os.pwrite(fd, b"b" * 4096, len(data) - 4096)'
 
 
 def lingers(name: str, tries: str, make: str, write: str = WRITE) -> Program:
-    """One that changes its spill when that has long been taken, if it is let live so long."""
+    """Return a program that changes its spill long after it was taken, if it lives so long."""
     change = f"time.sleep(0.4)\nfd = open_again()\n{write}\ntime.sleep(0.3)\ncut(fd)"
     end = f"{change}\ntime.sleep(0.3)\n{EXIT}"
     return sends(name, tries, make, end=end, neighbours=False)
 
 
 def scribbles(name: str, tries: str, make: str, fd: str) -> Program:
-    """One that writes to its spill by a mapping, `view`."""
+    """Return a program that writes to its spill through a mapping, `view`."""
     write = "for _ in range(10):\n    time.sleep(0.1)\n    view[-4096:] = b'b' * 4096"
     make = f"import mmap\n{make}"
     return sends(name, tries, make, fd=fd, end=f"{write}\n{EXIT}", neighbours=False)

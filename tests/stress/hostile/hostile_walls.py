@@ -1,5 +1,5 @@
-"""Programs that change what a later call sees, reach others around the filters, or use up what all
-processes of a user, or of the machine, have together."""
+"""Programs that change a later call's surroundings, reach others around the filters, or exhaust
+resources that all processes of a user or of the machine share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pinfold import Limits
 
 
 def on_places(name: str, tries: str, body: str, *, at_none: bool = False) -> list[Program]:
-    """One program for each place whose inode a later call meets again."""
+    """Return one program for each place whose inode a later call meets again."""
     places = {
         "root": ("the view's root", "'/'"),
         "proc": ("/proc", "'/proc'"),

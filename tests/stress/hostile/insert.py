@@ -1,4 +1,4 @@
-"""Puts the generated table between its marks in the documentation: insert.py TABLE DOCUMENT."""
+"""Put the generated table between its marks in the documentation: insert.py TABLE DOCUMENT."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a process holds, sample after sample, and whether it grows."""
+"""Sample the resources that a process holds, and decide whether they grow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# KiB, of /proc/PID/smaps_rollup. What is private, or one's share, depends on who else on the
-# machine has the same libraries mapped; what is anonymous is one's own.
+# KiB, of /proc/PID/smaps_rollup. Private and proportional figures depend on the other processes of
+# the machine that map the same libraries; anonymous memory does not.
 MEMORY = ("Rss", "Anonymous")
 MALLOC = "malloc"
 COUNTS = ("descriptors", "threads", "mappings")
 
-# A page for each 100,000 calls. Whatever is lost at every call, or at every thousandth, is more.
+# A page for each 100,000 calls. A leak at every call, or at every thousandth, is larger.
 PAGE_KB = 4.0
 
 
@@ -30,7 +30,7 @@ def memory_of(pid: int) -> list[float]:
 
 
 class _Mallinfo(ctypes.Structure):
-    """mallinfo(3)"""
+    """The struct of mallinfo(3)."""
 
     _fields_ = [
         ("arena", ctypes.c_size_t),
@@ -49,15 +49,15 @@ class _Mallinfo(ctypes.Structure):
 _libc = ctypes.CDLL(None)
 _libc.mallinfo2.restype = _Mallinfo
 
-# Without its caches of freed memory, which fill for hours, malloc's figure is exact; and with one
-# heap for all threads, what the process holds settles earlier.
+# malloc's figure is exact without its caches of freed memory, which fill for hours. With one heap
+# for all threads, the process's memory settles earlier.
 TUNABLES = ":".join(
     f"glibc.malloc.{name}" for name in ("tcache_count=0", "mxfast=0", "arena_max=1")
 )
 
 
 def malloc_in_use() -> float:
-    """What this process has allocated and not freed, in KiB."""
+    """Return the memory that this process has allocated and not freed, in KiB."""
     info = _libc.mallinfo2()
     return float(info.uordblks + info.hblkhd) / 1024
 
@@ -74,7 +74,7 @@ def counts_of(pid: int) -> list[float]:
 
 
 def descendants_of(pid: int) -> int:
-    """How many processes there are below it."""
+    """Return the number of processes below it."""
     children = [
         int(child)
         for task in os.listdir(f"/proc/{pid}/task")
@@ -85,7 +85,7 @@ def descendants_of(pid: int) -> int:
 
 @dataclass(frozen=True)
 class Slope:
-    """The line of least squares through a row of samples, and how sure it is."""
+    """The least-squares line through a row of samples, and its confidence interval."""
 
     name: str
     first: float
@@ -109,8 +109,8 @@ class Slope:
 
 
 class Samples:
-    """A row for each thing that is looked at. All memory is taken at the start, lest the samples
-    are what grows."""
+    """A row of samples for each resource. All memory is allocated at the start, so that the samples
+    themselves do not grow."""
 
     def __init__(self, names: Iterable[str], most: int) -> None:
         self.names = list(names)
@@ -125,7 +125,7 @@ class Samples:
         self.n += 1
 
     def slopes(self, skipped: int) -> list[Slope]:
-        """Of all samples but the first ones, in which caches fill."""
+        """Return the slopes over all samples but the first ones, during which caches fill."""
         x = [calls / 1e5 for calls in self._calls[skipped : self.n]]
         return [
             _fit(name, x, list(row[skipped : self.n]))

@@ -1,11 +1,11 @@
-"""`soak.py [--calls N]`: a long mixed load, and whether anything grows under it.
+"""`soak.py [--calls N]`: run a long mixed load, and fail if any resource grows.
 
-Calls by threads and from asyncio, most in reused workers and one in twenty in a fresh one; one in a
-thousand hangs or crashes, others raise, print, return large values, leave processes behind or are
-cancelled. Each call's outcome and value are checked. Between the parts, when nothing runs, memory,
+Threads and asyncio make the calls, most in reused workers and one in twenty in a fresh one. One in
+a thousand hangs or crashes; others raise, print, return large values, leave processes behind or are
+cancelled. Each call's outcome and value are checked. Between the parts, when no call runs, memory,
 descriptors, threads and mappings of the caller and of both templates are counted, and the processes
-below the caller. Fails when the slope of any of them is above zero; with `--short`, when that of a
-count is, since the caches of a Python process fill for longer than that.
+below the caller. The run fails if the slope of any of them is above zero; with `--short`, only if
+the slope of a count is, because the caches of a Python process fill for longer than a short run.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def crash(n):
 PROGRAMS = [f"{PROGRAM}\n# {i}\n" for i in range(50)]
 LARGE = bytes(100_000)
 WORKERS = 2
-AT_ONCE = 8  # calls under way of one thread, and of one event loop
+AT_ONCE = 8  # calls in flight of one thread, and of one event loop
 CANCEL_AFTER = 3
 
-# Of 10,000 calls: function, how many, the outcomes that are right.
+# Of 10,000 calls: the function, its number of calls, the right outcomes.
 MIX = (
     ("crash", 5, ("signalled", "exited")),
     ("hang", 5, ("timeout",)),
@@ -95,7 +95,7 @@ assert sum(WEIGHTS) == 10_000
 
 
 class Load:
-    """The calls, and what came of them."""
+    """The calls and their results."""
 
     def __init__(self, seed: int, backends: dict[str, pinfold.LocalBackend]) -> None:
         self.chance = random.Random(seed)
@@ -174,7 +174,7 @@ async def from_a_loop(
 
 
 def run_part(load: Load, n: int) -> None:
-    """Half of the calls from two threads, half from the loop of this one."""
+    """Make half of the calls from two threads, half from this thread's loop."""
     calls = list(load.calls(n))
     threads = [
         threading.Thread(target=from_a_thread, args=(load, calls[i : n // 2 : 2])) for i in range(2)
@@ -187,7 +187,7 @@ def run_part(load: Load, n: int) -> None:
 
 
 def settle(backends: dict[str, pinfold.LocalBackend]) -> None:
-    """As many workers as there may be, all idle; nothing that is still being killed."""
+    """Wait until all workers are idle and as many as allowed, and no process is being killed."""
     barrier = pinfold.WorkerCall("import time\ndef f(): time.sleep(0.05)", "f")
     for backend in backends.values():
         for future in [backend.submit(barrier) for _ in range(WORKERS)]:
