@@ -34,6 +34,7 @@
 #define PAUSE_NS 50000   /* between looks; QUIET_LOOKS of them without a new orphan end the search */
 #define QUIET_LOOKS 3
 #define LOOK_MAX 256     /* orphans per look whose descendants are looked at */
+#define LATE_MAX 512     /* orphans that are caught before all others */
 #define REAP_MAX 1024    /* zombies reaped before the next look at living orphans */
 #define QUIET_MS 5       /* idle time before the next step */
 #define COLD_MOST 8      /* workers made after which a step is due without idle time */
@@ -64,6 +65,7 @@ struct server {
     int n_orphans;                /* at the last look */
     pid_t newest;                 /* the newest orphan */
     bool growing;                 /* the last look still found new orphans */
+    bool spares;                  /* some orphans are given time to end */
     bool no_list;                 /* the kernel does not list children: find them in another way */
     bool unread;                  /* more zombies may wait to be reaped */
     bool trash;                   /* remains of scratch directories wait for removal */
@@ -239,8 +241,9 @@ struct look {
     int n_orphans;
     int n_new;
     pid_t last_group;
-    pid_t newest; /* the newest orphan, because the kernel lists children oldest first */
-    bool past;    /* whether this pass through the list is past the previous newest orphan */
+    pid_t newest;         /* the newest orphan, because the kernel lists children oldest first */
+    pid_t late[LATE_MAX]; /* the new orphans that came last */
+    bool past;            /* whether this pass through the list is past the previous newest orphan */
     int64_t until;
 };
 
@@ -250,52 +253,80 @@ static void each_child(const struct server *server, sweep_visit *visit, struct l
         sweep_children(visit, look);
 }
 
-static void kill_new(pid_t pid, void *data)
+/* Whether one is to be spared takes a look at it, in which others get away: where any may be, it is stopped first. */
+static void catch_one(const struct server *server, pid_t pid)
+{
+    kill(pid, server->spares ? SIGSTOP : SIGKILL);
+}
+
+static void find_new(pid_t pid, void *data)
 {
     struct look *look = data;
     if (pids_has(&look->server->workers, pid))
         return;
-    if (look->past) {
-        if (!sweep_spares(pid))
-            kill(pid, SIGKILL);
-        look->n_new++;
-    }
+    if (look->past)
+        look->late[look->n_new++ % LATE_MAX] = pid;
     look->past = look->past || pid == look->server->newest;
     look->newest = pid;
 }
 
-/* Kill the orphans that are new since the last time. Returns their number. */
-static int kill_once(struct server *server)
+static void catch_any(pid_t pid, void *data)
+{
+    const struct look *look = data;
+    if (!pids_has(&look->server->workers, pid))
+        catch_one(look->server, pid);
+}
+
+/* Catch the orphans that are new since the last time, the youngest first: of thousands, only they are alive. Returns their
+ * number. */
+static int catch_once(struct server *server)
 {
     struct look look = {.server = server, .past = server->newest == 0};
-    each_child(server, kill_new, &look);
+    each_child(server, find_new, &look);
     if (!look.past && look.newest) { /* the previous newest was reaped */
         look.past = true;
-        each_child(server, kill_new, &look);
+        each_child(server, find_new, &look);
     }
     server->newest = look.newest;
+    for (int i = 0; i < look.n_new && i < LATE_MAX; i++)
+        catch_one(server, look.late[i]);
+    if (look.n_new > LATE_MAX)
+        each_child(server, catch_any, &look);
     return look.n_new;
 }
 
-/* Kill all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks and
- * exits at once escapes a look that takes longer than that, but not this short one. It comes before all else,
- * because zombies accumulate and slow each look. */
+static void kill_stopped(pid_t pid, void *data)
+{
+    struct look *look = data;
+    if (!pids_has(&look->server->workers, pid))
+        kill(pid, sweep_spares(pid) ? SIGCONT : SIGKILL);
+}
+
+/* Catch all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks and exits at
+ * once escapes a look that takes longer than that, but not this short one. It comes before all else, because zombies
+ * accumulate and slow each look. It does not sleep: among hundreds of runnable processes, this one's next turn comes when
+ * there are thousands more. */
 static void kill_orphans(struct server *server)
 {
     const int64_t until = now_ns() + LOOK_NS;
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     server->growing = false;
     if (server->no_list)
         return;
+    bool caught = false;
     for (int quiet = 0; now_ns() < until; quiet++) {
-        if (kill_once(server) > 0) {
-            server->growing = true;
+        server->growing = catch_once(server) > 0;
+        caught = caught || server->growing;
+        if (server->growing)
             quiet = 0;
-        } else if (!server->growing || quiet == QUIET_LOOKS) {
+        else if (!caught || quiet == QUIET_LOOKS)
             break;
-        } else { /* a process whose parent is dying is not an orphan yet */
-            nanosleep(&pause, NULL);
-        }
+        /* One that is forked, and whose parent is dying, is nobody's orphan yet. */
+        for (const int64_t next = now_ns() + PAUSE_NS; !server->growing && now_ns() < next;)
+            ;
+    }
+    if (caught && server->spares) {
+        struct look look = {.server = server};
+        each_child(server, kill_stopped, &look);
     }
 }
 
@@ -533,7 +564,8 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->step = step;
     server->child.template = flags & PINFOLD_SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
-    if (!runtime_needs_base) /* a box has no /dev/shm where anything could be left */
+    server->spares = !runtime_needs_base; /* in a box there is no /dev/shm for anything to be left in */
+    if (server->spares)
         sweep_spare_trackers(SWEEP_TRACKER_NS);
     int r = server_prepare(server);
     if (r < 0) {
