@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which sandbox levels this machine can have."""
 
 from __future__ import annotations

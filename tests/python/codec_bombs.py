@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams that would cost their reader more than their size lets on."""
 
 from __future__ import annotations

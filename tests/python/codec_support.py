@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of the codecs share: sending a value, exact comparison, and values to send."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Executor in a process of its own, without a pool around it: run as a script it is the process,
 imported it is the tests' end."""
 

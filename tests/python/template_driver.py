@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pool in fifty lines, without the pool: speaks the protocol of pinfold_worker.h."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call: every outcome, told in every way; and what a backend refuses."""
 
 from __future__ import annotations

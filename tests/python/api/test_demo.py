@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The circle packing demo: what `make demo` shows is what happened."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Handlers that wait and close: in a process of its own each, which would stand still for ever."""
 
 from __future__ import annotations

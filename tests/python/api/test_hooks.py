@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """on_submit and its siblings, and the log."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """map(): many calls, a bounded number of them at once, in loops and in threads."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What people meet who point real work at it: methods, modules of their own, names, places."""
 
 from __future__ import annotations

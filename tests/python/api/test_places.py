@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``cpus_per_worker``: which CPUs a worker has, and what a call is told to have waited for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call leaves in /dev/shm under the eyes of a resource tracker is gone with the call."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose time it is: the caller's patience, the program's own time, and nobody's."""
 
 from __future__ import annotations

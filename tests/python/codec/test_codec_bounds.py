@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What it costs the caller to read a value that a worker sent: no more than its bytes allow."""
 
 from __future__ import annotations

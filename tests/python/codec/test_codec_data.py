@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `data` codec: what it carries exactly, what it refuses and how it says so."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `pickle` codec: what the other one refuses, by value, and without a trace afterwards."""
 
 from __future__ import annotations

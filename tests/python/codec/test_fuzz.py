@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The corpora of the fuzz targets in Python, replayed; those in C are replayed by `meson test`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a request and a failure look like between the caller and a worker."""
 
 from __future__ import annotations

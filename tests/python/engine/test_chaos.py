@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A few rounds of `make chaos`, with a seed that has each of their ends among them."""
 
 from __future__ import annotations

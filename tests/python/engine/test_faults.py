@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What letting each call of the runtime fail has found (tests/stress/faults), once more.
 
 In a build where they can be made to fail: `make test-asan` has one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a signal handler raises, or a function of the caller, and the end of memory: no call is lost
 by any of them, and nobody waits for ever."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A template with ``preload="auto"``: what it learns, what it does not, and what a lie brings."""
 
 from __future__ import annotations

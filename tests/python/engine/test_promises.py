@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Pinfold promises about deaths, deadlines and size, shown on loads that are hard on it."""
 
 from __future__ import annotations

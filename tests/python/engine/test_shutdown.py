@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """shutdown() and close(): every order, every thread, nothing left."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits by a control group of each worker, where this process may make some."""
 
 from __future__ import annotations

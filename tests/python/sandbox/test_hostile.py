@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runner of the hostile programs: what it sees, and the worst of them beside an honest call."""
 
 from __future__ import annotations

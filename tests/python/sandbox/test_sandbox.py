@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The boxes: what a program in one finds, and that the walls are there or nothing runs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a boxed call could do to its caller, its neighbours and the machine, and cannot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call in a worker: the module it sees, its arguments, its value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person reads when a call brought no value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a candidate's imports look, and which modules the next call still sees."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call changed in a reused worker is as before when the next one comes, or the worker is not
 used again."""
 

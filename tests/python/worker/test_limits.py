@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call may use: each limit ends the call that hits it, and no other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call prints reaches the caller, whatever it dies of; until then, its streams are as usual.
 
 The reference is this interpreter itself, with its output on a pipe.

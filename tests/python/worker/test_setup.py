@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``setup``: of any size, and what keeps a pool with it from starting is told."""
 
 from __future__ import annotations

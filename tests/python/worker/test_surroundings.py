@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call sees around itself: its lines, generators, modules, environment, and its own file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runtime from outside: a template and its workers, driven over their sockets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kills, stops, cuts and forks at random, round after round; after each, nothing may be left.
 
     python chaos.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program with a pool, a mixed load, and something that breaks whatever it finds below or in it.
 
     python host.py SEED KILLS SPILL_DIR ISOLATION SANDBOX SIGCHLD END

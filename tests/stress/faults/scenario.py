@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A backend, a few calls of every kind, and the end: python scenario.py ISOLATION SANDBOX.
 
 One of the calls that the guard, the template or a worker make on the way may be made to fail

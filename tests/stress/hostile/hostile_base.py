@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the hostile programs have in common: their form, their first lines, and ways to tell what
 they got.
 

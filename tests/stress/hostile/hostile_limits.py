@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that use more than a limit allows where nobody looks, and tell less than they used."""
 
 from __future__ import annotations

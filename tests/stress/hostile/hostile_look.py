@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a call finds where it runs: the same before a hostile program and after it, or the program
 has left something. And what is left of it outside, while its pool is still open."""
 

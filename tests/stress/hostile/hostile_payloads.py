@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs whose result costs the caller more than it should: processor time or memory, while it is
 read. Each sends bytes of its own making; `sent` says how many, and so what their reading may cost."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hostile programs, those of one line: what each tries. The longer ones stand in the other files,
 by what they are after; `hostile_base` says how one is written."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the hostile programs and prints the table program x level.
 
     python tests/stress/hostile/hostile_run.py [--markdown FILE] [--level LEVEL ...] [--isolation ISOLATION ...]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that send what they can change later, or hold up whoever proves that they cannot; and
 those that the sweep does not catch."""
 

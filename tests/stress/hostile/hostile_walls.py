@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that change what a later call sees, reach others around the filters, or use up what all
 processes of a user, or of the machine, have together."""
 

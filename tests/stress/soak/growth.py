@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a process holds, sample after sample, and whether it grows."""
 
 from __future__ import annotations

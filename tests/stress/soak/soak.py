@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`soak.py [--calls N]`: a long mixed load, and whether anything grows under it.
 
 Calls by threads and from asyncio, most in reused workers and one in twenty in a fresh one; one in a
