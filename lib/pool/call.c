@@ -261,7 +261,7 @@ void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t p
     pinfold_metrics *metrics = &call->result->public.metrics;
     uint64_t inherited_kb = call->worker ? call->worker->inherited_kb : 0;
     const int64_t user_ns = (int64_t)(user_us * 1000), sys_ns = (int64_t)(sys_us * 1000);
-    /* An earlier sample may have seen more: children that no report counts any more. */
+    /* An earlier look may have seen more: children that have ended and that no process waited for. */
     if (user_ns + sys_ns > metrics->user_ns + metrics->sys_ns) {
         metrics->user_ns = user_ns;
         metrics->sys_ns = sys_ns;

@@ -6,8 +6,8 @@ A program starts its first pool before it imports this module: see `Submitting.p
 
 from __future__ import annotations
 
-from pinfold import errors, futures
-from pinfold._client import outcome, request
+from pinfold import errors
+from pinfold._client import future, outcome, request
 from pinfold._common.log import log
 from pinfold.codec import refusals
 
@@ -15,7 +15,7 @@ from pinfold.codec import refusals
 class Calls:
     """Names of other modules, for code that must not import them before the pool has started."""
 
-    CallFuture = futures.CallFuture
+    CallFuture = future.CallFuture
     RunsCode = refusals.RunsCode
     cancelled_error = staticmethod(errors.cancelled_error)
     error_of = staticmethod(errors.error_of)

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[3]
 MOST_FILES = 20
 
 # Edges against the order that stay, with the reason. CONTRIBUTING.md names each of them.
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    ("errors", "result"): "an error has the result as an attribute, and a result raises its error",
+}
 
 # The public modules that `_client` uses, and those that use `_client`.
 TERMS = ("errors", "limits", "result", "config", "call", "protocols", "metrics")
@@ -40,9 +42,10 @@ CALLER = (
 WORKER = (
     ("codec",),
     ("_wire",),
-    ("_worker/ext", "_worker/box"),
+    ("_worker/walls",),
+    ("_worker/ext",),
     ("_worker/code",),
-    ("_worker/reset",),
+    ("_worker/box", "_worker/reset"),
     ("_worker/call",),
     ("_worker/boot",),
 )
@@ -175,7 +178,6 @@ def none(offenders: Iterable[str]) -> None:
 
 
 PACKAGE = ROOT / "python" / "pinfold"
-REMAINS = pytest.mark.xfail(strict=False, reason="the rooms are not in order yet")
 
 
 def python_edges() -> Edges:
@@ -194,12 +196,10 @@ def c_edges() -> Edges:
     return without_allowed(includes_of(ROOT / "lib", PACKAGE))
 
 
-@REMAINS
 def test_modules_import_each_other_in_no_cycle() -> None:
     none(cycles(python_edges()))
 
 
-@REMAINS
 def test_modules_import_from_their_own_room_or_a_lower_one() -> None:
     none(against(python_edges(), ranks(CALLER), ranks(WORKER)))
 
@@ -208,7 +208,6 @@ def test_c_files_include_each_other_in_no_cycle() -> None:
     none(cycles(c_edges()))
 
 
-@REMAINS
 def test_c_files_include_from_their_own_room_or_a_lower_one() -> None:
     library = [[f"lib/{room}" for room in rooms] for rooms in LIBRARY]
     caller = [[f"python/pinfold/{room}" for room in rooms] for rooms in CALLER]
@@ -218,7 +217,7 @@ def test_c_files_include_from_their_own_room_or_a_lower_one() -> None:
     chains = [
         ranks([["include"], *library]),
         ranks([["include"], *library[:3], *worker]),
-        ranks([["include"], ["lib/base"], *caller]),
+        ranks([["include"], ["lib/base"], ["lib/process"], *caller]),
     ]
     none(against(c_edges(), *chains))
 
@@ -232,7 +231,6 @@ def test_what_is_allowed_against_the_order_exists_and_contributing_gives_the_rea
         assert f"`{source}`" in text and f"`{target}`" in text
 
 
-@REMAINS
 def test_no_folder_holds_more_files_of_source_than_a_reader_can_take_in() -> None:
     listing = subprocess.run(
         ["git", "ls-files", "*.c", "*.h", "*.py", "*.pyi"],

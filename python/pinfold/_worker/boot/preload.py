@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from pinfold._worker.boot.base import make_base
-from pinfold._worker.boot.libraries import besides, import_pickle
 from pinfold._worker.boot.threads import SWITCHES, Threads
+from pinfold._worker.code.libraries import besides, import_pickle
 from pinfold._worker.code.lines import BOM, lines_of
 from pinfold._worker.ext import _runtime
 from pinfold._worker.reset import generators, printed

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from pinfold import codec as codecs
 from pinfold._wire import Segments, pack_failure, unpack_arguments, unpack_request
-from pinfold._worker.boot.libraries import import_pickle
 from pinfold._worker.call import report
 from pinfold._worker.call.rlimits import RLimits
 from pinfold._worker.code import lookup, search
+from pinfold._worker.code.libraries import import_pickle
 from pinfold._worker.code.program import FILE, Program, Programs
 from pinfold._worker.code.search import NO_SHADOWS, Shadows
 from pinfold._worker.ext._runtime import (

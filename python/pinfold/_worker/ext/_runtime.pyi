@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from io import FileIO, TextIOWrapper
 from typing import Any
 
-from pinfold._worker.box._box import Filter, Held
-
 STACK_ASK_SIGNAL: int
 RESULT_OK: int
 RESULT_EXCEPTION: int
@@ -40,11 +38,11 @@ def open_template(control: int, /) -> tuple[int, int, str]: ...
 def open_worker(channel: int, template: int, spill_dir: str | None, /) -> None: ...
 def open_channel(reused: bool, /) -> Channel: ...
 def use_box_slots(
-    held: Held,
+    held: object,
     abi: int,
     network: bool,
     scratch: str | None,
-    rest: Filter | None,
+    rest: object,
     /,
 ) -> None: ...
 def own_box_slot() -> tuple[int, str] | None: ...
