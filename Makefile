@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Thin: meson builds, pip installs into .venv, meson and pytest test. `make help` lists what there is.
 
 PYTHON ?= python3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m bench [SCENARIO ...]`: measure, print the tables, write docs/lab/benchmarks.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process of one measurement: `python -m bench.caller SCENARIO SYSTEM ROUND`.
 
 It measures one scenario with one system, so that no system disturbs another, and memory is that of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draw the chart of docs/lab/benchmarks.md: bars on logarithmic scales, in SVG, light and dark."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure the machine's limits, which no pool can beat."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clocks, percentiles and memory, for use inside the process of a measurement."""
 
 from __future__ import annotations

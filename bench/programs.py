@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The source texts that all systems run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write docs/lab/benchmarks.md and its chart."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The results of measurements, ratios with their spread, and figures as text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run each measurement in a process of its own, in turns, and leave nothing behind."""
 
 from __future__ import annotations

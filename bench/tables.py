@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make tables, in Markdown for documents and in columns for a terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The helper that users of the peers write: run a function of a source text in a worker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzz how the runtimes of a worker and a template receive what the pool sends: frames, with the
 payload inside or in a spill. The request in the payload comes from the caller, and is trusted.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The corpora of the fuzz targets: one archive a target, `fuzz/corpus/TARGET.tar.gz`.
 
 `python fuzz/corpus.py ARCHIVE COMMAND...` unpacks an archive into a temporary directory, runs

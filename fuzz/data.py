@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzz what the caller's Python reads from a worker: a value in the `data` codec, the account of a
 failure, a note. The codec's reader refuses bytes as `Malformed`, or finds a value that the codec
 itself would have sent. None of the readers runs, opens or imports anything.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* embed.c - a target in Python: an interpreter inside the fuzzer, which calls one_input(data) of the module
  * TARGET. An uncaught exception is a crash. Each pair of successive Python lines is a counter of libFuzzer's,
  * as a branch in C is. */

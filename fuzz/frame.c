@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame.c - a message as it comes out of a socket, from each of the four kinds of peer: from the pool to a
  * template and its workers, and from those and the guard to the pool.
  *

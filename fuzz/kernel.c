@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel.c - the simulated kernel of the pool's fuzz target (kernel.h). */
 #include "kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel.h - a simulated kernel: the linker replaces the C library's functions by the __wrap_* of kernel.c. No
  * guard is spawned; its descriptors are kept instead. A pidfd is an eventfd, which polls readable once its
  * process is to be dead. Time passes only by command. The pool's thread is not started. */

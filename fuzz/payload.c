@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* payload.c - a payload, as it lies in a frame's tail or in a spill. Input: its bytes. */
 #include "fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pool.c - the whole pool. The input determines what the guard, the template and the workers do (frames,
  * descriptors, output, hang-ups, deaths), and what callers do meanwhile.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* replay.c - runs a target over the files of directories: an unpacked corpus as a test, for compilers without
  * libFuzzer. */
 #include "fuzz.h"

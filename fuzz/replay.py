@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the targets in Python share, and the replay of a corpus as a test, without a fuzzer."""
 
 from __future__ import annotations

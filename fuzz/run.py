@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python fuzz/run.py BUILD SECONDS TARGET...`: run each target for so long, and count.
 
 BUILD/corpus keeps all inputs that reach something new. Of these, libFuzzer's merge chooses the ones

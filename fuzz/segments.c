@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* segments.c - reads and checks payloads for the fuzz targets (fuzz.h). */
 #include "fuzz.h"
 

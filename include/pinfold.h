@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pinfold.h - call functions of untrusted programs in warm processes, and always learn how each call ended.
  *
  * The library starts a command, the *template*, which forks *workers* on request. It moves *frames* between them

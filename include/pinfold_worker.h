@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pinfold_worker.h - the protocol between a pool and a worker runtime, for the author of a runtime.
  *
  * A *runtime* is the program that a pool starts: as a *template*, which makes workers, and as those *workers*,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scenarios: a folder per subject, a module per scenario.
 
 Each module has:

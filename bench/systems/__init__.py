@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The systems under measurement, by name."""
 
 from __future__ import annotations

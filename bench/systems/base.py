@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interface of all systems under measurement.
 
 The cold start of the systems is measured through this module, so it imports as little as possible.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """loky, concurrent.futures, pebble and deadpool: executors with futures."""
 
 from __future__ import annotations

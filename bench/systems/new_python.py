@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A new interpreter per call, as code sandboxes do, but without their containers."""
 
 from __future__ import annotations

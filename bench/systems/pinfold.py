@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pinfold itself, in each isolation mode."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """multiprocessing.Pool, mpire and joblib: pools without futures."""
 
 from __future__ import annotations

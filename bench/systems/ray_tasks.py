@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ray tasks on one machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* caller.c - opens a pool, calls functions of all kinds, and prints how each call ended.
  *
  *     caller TEMPLATE [GUARD]

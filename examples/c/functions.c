@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* functions.c - the functions of the example: a few that work, and one for each way in which a call can fail. */
 #include <ctype.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* functions.h - the functions of the example. */
 #ifndef FUNCTIONS_H
 #define FUNCTIONS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* protocol.c - sends and receives frames and payloads. */
 #include "protocol.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* protocol.h - send and receive the frames and payloads that pinfold_worker.h describes. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H

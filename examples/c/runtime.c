@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runtime.c - the template's command: give it to pinfold_pool_open as argv[0]. */
 #include "functions.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runtime.h - the functions' view of the worker that runs them. */
 #ifndef RUNTIME_H
 #define RUNTIME_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* template.c - the process that forks workers, reaps them, reports how they ended and kills what they left. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker.c - the process that runs calls. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Evaluate a folder of candidate programs: honest ones, wrong ones and dangerous ones.
 
     python examples/circle_packing/demo.py [--workers N] [--deadline S]

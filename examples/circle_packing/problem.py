@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The problem, and the judge of an answer.
 
 The text of this file is itself a source that the demo sends to Pinfold: `verdict` runs in a call

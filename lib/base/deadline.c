@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* deadline.c - sifting in the heap of deadlines (deadline.h). */
 #include "base/deadline.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* deadline.h - a binary heap of deadlines: the earliest is found in O(1), setting or dropping one costs O(log
  * n). */
 #ifndef PINFOLD_DEADLINE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* error.c - composes the sentence of a pinfold_error and cuts it to size (error.h). */
 #include "base/error.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* error.h - fill in a pinfold_error. */
 #ifndef PINFOLD_ERROR_H
 #define PINFOLD_ERROR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* handle.c - the table behind handles, with a list of free slots (handle.h). */
 #include "base/handle.h"
 

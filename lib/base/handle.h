@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* handle.h - numbers for objects: looked up in O(1) and never reused, so that a stale number finds nothing. */
 #ifndef PINFOLD_HANDLE_H
 #define PINFOLD_HANDLE_H

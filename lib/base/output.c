@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* output.c - the head and the ring that hold a call's output (output.h). */
 #include "base/output.h"
 

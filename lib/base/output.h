@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* output.h - what a call prints, bounded: the head and the tail are kept. */
 #ifndef PINFOLD_OUTPUT_H
 #define PINFOLD_OUTPUT_H

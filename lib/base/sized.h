@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sized.h - a public struct that begins with its size, as a program has it that was compiled with an older header.
  *
  * New fields are appended, and zero is their default. `least` is where the struct of the first version ended. */

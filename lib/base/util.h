@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* util.h - ownership by attribute, and the few helpers that every file needs. */
 #ifndef PINFOLD_UTIL_H
 #define PINFOLD_UTIL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ahead.c - hands calls ahead and recalls them (ahead.h). */
 #include "pool/ahead.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ahead.h - calls handed ahead to a busy worker, so that it need not wait for its next call.
  *
  * Between two short calls a worker would sleep until the reactor has woken up and handed it the next one. These

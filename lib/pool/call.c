@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* call.c - the table of a call's life, its evidence, usage and end (call.h). */
 #include "pool/call.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* call.h - the life of a call, from its submit until its result is taken.
  *
  * The whole life is the table call_life in call.c: state x event -> next state, actions, and the outcome if that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clock.c - runs and stops the two clocks of a call (clock.h). */
 #include "pool/clock.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clock.h - the two clocks of a call, under the pool's lock. The deadline is the caller's patience and runs from
  * the submit. The program's own time (wall_ns) runs from when a worker begins the call. Both end it as
  * PINFOLD_TIMEOUT.

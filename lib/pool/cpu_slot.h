@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cpu_slot.h - the CPU slots of a pool with PINFOLD_CPU_SLOTS: 1 .. max_workers, for at most one living worker
  * each.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fork.c - locks every pool of the process while the process forks.
  *
  * The kernel copies the descriptor table before the memory (copy_process() in kernel/fork.c), and another thread

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fork.h - locks every pool of the process while the process forks. */
 #ifndef PINFOLD_FORK_H
 #define PINFOLD_FORK_H

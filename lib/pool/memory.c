@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* memory.c - measure the memory of a pool's processes on request: the kernel walks all of it. */
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pool.c - the public interface of a pool, and the choice of workers for calls. The life of a call begins here:
  *
  *   pinfold_pool_submit   checks it, copies or spills its request, hands it to an idle worker or queues it

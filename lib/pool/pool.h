@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pool.h - the inside of a pool, shared by its files and guarded by `lock`.
  *
  * Theory of operation: docs/design.md. In short: any thread that submits takes the lock and hands its call to an

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue.c - where finished calls wait until their results are taken. */
 #include <linux/futex.h>
 #include <poll.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reactor.c - the pool's thread: it owns every descriptor and timer, and blocks only on them. A caller's thread
  * that waits for a call may do a part of its work (reactor_lead). */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* renewal.c - starts the next generation of the template, and switches to it (renewal.h). */
 #include "pool/renewal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* renewal.h - the next generation of the template, from the request until it serves or is dropped.
  *
  *   none --pinfold_pool_renew--> asked for --reactor--> OPENING --READY--> it serves, the old one retires

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* template.c - starts, serves and ends a template and its guard (template.h). */
 #include "pool/template.h"
 

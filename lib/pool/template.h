@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* template.h - a template, the guard above it, and what the two report. Under the pool's lock.
  *
  *   OPENING --READY--> SERVING --renewed--> RETIRING --its last worker is gone--> ENDING --guard gone--> freed

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker.c - the table of a worker's life, its frames and its end (worker.h). */
 #include "pool/worker.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker.h - the life of a worker, as the pool sees it, under the pool's lock.
  *
  * The whole life is the table worker_life in worker.c. The template forks, reaps and reports. The pool kills by

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cgroup.c - makes, limits, kills and removes the workers' control groups (cgroup.h). */
 #include "process/cgroup.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cgroup.h - a control group for each worker (cgroup v2): the kernel bounds its memory exactly, unnamed files
  * included, and kills everything in it at once.
  *

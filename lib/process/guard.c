@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pinfold-guard - stands above a template and makes sure that nothing outlives a pool.
  *
  *     pinfold-guard CALLER-PID:MARK:NAMESPACES SPILL-DIRECTORY TEMPLATE-COMMAND...

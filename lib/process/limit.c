@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* limit.c - measures the processes of a call against its limits (limit.h). */
 #include "process/limit.h"
 

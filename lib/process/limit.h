@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* limit.h - what one call may use, and whether its processes use more. Sampled from outside (proc(5)), so that
  * nothing the program says or does to itself can influence the result.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* scratch.c - empties directories of any depth, in bounded steps (scratch.h). */
 #include "process/scratch.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* scratch.h - empty directories that programs wrote to, from a process that outlives those programs.
  *
  * A template may keep such directories in its base directory. That is a directory in the spill directory, named

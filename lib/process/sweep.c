@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sweep.c - finds and kills descendants, by /proc and by mark (sweep.h). */
 #include "process/sweep.h"
 

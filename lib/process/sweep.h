@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sweep.h - find and kill the orphans of this process, a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER), and orphans
  * reparented elsewhere because every process meant to sweep them was killed.
  *

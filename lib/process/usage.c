@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* usage.c - reads times, memory and waits of a process from /proc (usage.h). */
 #include "process/usage.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* usage.h - what a living process has used so far, from proc(5). */
 #ifndef PINFOLD_USAGE_H
 #define PINFOLD_USAGE_H

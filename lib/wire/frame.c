@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame.c - sends, receives and checks frames (frame.h). */
 #include "wire/frame.h"
 

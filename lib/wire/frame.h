@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame.h - sends, receives and checks frames, the messages between the pool and a guard, template or worker.
  *
  * pinfold_worker.h says what a frame is, and has its head, kinds and bodies. The decoder trusts nothing. An

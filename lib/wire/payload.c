@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* payload.c - lays payloads out and parses them (payload.h). */
 #include "wire/payload.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* payload.h - lays segments out as a payload, and finds them in one. pinfold_worker.h has the layout. */
 #ifndef PINFOLD_PAYLOAD_H
 #define PINFOLD_PAYLOAD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* printed.c - makes the printed buffer and takes what it holds (printed.h). */
 #include "wire/printed.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* printed.h - the printed buffer: memory shared by the pool and one worker for output not yet written to its
  * pipes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* result.c - takes over payloads and frees results (result.h). */
 #include "wire/result.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* result.h - the result of a call, while it is assembled and after it was delivered. */
 #ifndef PINFOLD_RESULT_H
 #define PINFOLD_RESULT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* slate.c - the slate's atomic word: offer, recall, begin (slate.h). */
 #include "wire/slate.h"
 

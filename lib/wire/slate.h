@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* slate.h - the slate: a page that says which of the calls handed ahead the worker may begin.
  *
  * pinfold_worker.h has its layout and its rules. Each step on it is one atomic step on one word, so that exactly

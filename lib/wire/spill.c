@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spill.c - writes, proves and maps spills (spill.h). */
 #include "wire/spill.h"
 

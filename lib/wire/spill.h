@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spill.h - a spill: the unnamed file that carries a payload too big for a frame.
  *
  * The writer opens it without a name (open(2), O_TMPFILE) and writes it with write(2), so that a full disk is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Call functions of untrusted programs in warm processes, and always learn how each call ended.
 
     from pinfold import LocalBackend, WorkerCall, WorkerConfig

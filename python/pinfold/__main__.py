@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m pinfold doctor``: report which mechanisms of a sandbox this machine has."""
 
 from __future__ import annotations

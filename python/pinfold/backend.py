@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`LocalBackend`, which runs calls in workers on this machine, and its statistics."""
 
 from __future__ import annotations

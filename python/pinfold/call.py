@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The call that a caller submits, and its deadline."""
 
 from __future__ import annotations

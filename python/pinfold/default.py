@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process-wide default backend, and `run_exec_runner`, which uses it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All errors that pinfold raises. They derive from `PinfoldError`, and can be pickled and copied.
 
 Errors that report how a call ended carry its whole `WorkerResult` as `.result`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`CallMap`: many calls, a bounded number of them in flight at a time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writers for the metrics of calls."""
 
 from __future__ import annotations

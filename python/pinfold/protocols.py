@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The protocols of backends: `ExecutorBackend` and `LifecycleObservable`."""
 
 from __future__ import annotations

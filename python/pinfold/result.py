@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The result of a call: outcome, value or error, metrics, output."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* check.c - helpers of every test file (check.h). */
 #include "check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* check.h - cmocka, and what else every test file needs. */
 #ifndef CHECK_H
 #define CHECK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* hostile.c - a runtime whose functions and templates break the protocol or misbehave in other ways. It is the
  * example's runtime with more functions. `hostile MODE` is a template that does not serve. */
 #include <errno.h>

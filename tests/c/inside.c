@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inside.c - the part of the rig that examines a pool's internals, and so cannot be linked with the shared
  * library. */
 #include <linux/sockios.h>

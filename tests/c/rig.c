@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rig.c - opens the pool under test and counts what is left (rig.h). */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rig.h - a pool under test, and the count of what is left after it. */
 #ifndef RIG_H
 #define RIG_H

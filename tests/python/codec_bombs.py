@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams that would cost a careless reader much more than their size suggests."""
 
 from __future__ import annotations

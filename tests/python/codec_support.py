@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Helpers of the codecs' tests: send a value, compare exactly, generate values."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fixtures of all tests: they make backends, and count what a test leaves behind.
 
 A test fails if anything is there after it that was not there before: processes, descriptors,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run an Executor in a separate process, without a pool.
 
 As a script this file is that process; imported, it is the tests' end."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A caller with a mixed load, to be killed: python mixed_load.py SPILL_DIR ISOLATION SANDBOX.
 
 Prints a line when calls run, then continues for ever with short calls, sleepers, daemons that leave

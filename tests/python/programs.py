@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls that several test files make."""
 
 from __future__ import annotations

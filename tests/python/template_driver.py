@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drive a template as a pool does, by the protocol of pinfold_worker.h."""
 
 from __future__ import annotations

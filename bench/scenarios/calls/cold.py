@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cold start: from the import of the library to the first value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cost of a trivial call in processor time, page faults and context switches."""
 
 from __future__ import annotations

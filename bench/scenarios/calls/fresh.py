@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A new process for every call, with numpy."""
 
 from __future__ import annotations

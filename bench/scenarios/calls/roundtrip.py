@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The round trip of a trivial call: idle, and with half of the workers computing."""
 
 from __future__ import annotations

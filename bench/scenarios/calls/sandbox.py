@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cost of a box to a call in a fresh worker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Throughput of trivial calls, by the number of workers."""
 
 from __future__ import annotations

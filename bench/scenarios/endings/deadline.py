@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The time between an endless call's deadline and its real end, with all cores busy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A thousand calls of which some hang and some crash, and their effect on the others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF001
 """One call that hangs, crashes or eats memory among a thousand, and its effect on the others."""
 

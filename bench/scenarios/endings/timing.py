@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF001
 """The variation of a computation's time, alone and beside a full load of others."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cost of 100,000 queued calls to the caller."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF001
 """The cost of a call with more workers, and with more calls in the queue."""
 

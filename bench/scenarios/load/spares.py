@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The memory of idle workers."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the modules that a program imports cost, and by which way they do not."""

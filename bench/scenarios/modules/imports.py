@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cost of an import in a call, and how preloading and reuse avoid it."""
 
 from __future__ import annotations

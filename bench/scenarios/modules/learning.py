@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF001
 """Programs that all import a library: learned, or preloaded by hand."""
 

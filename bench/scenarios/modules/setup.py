@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: RUF001
 """Calls beside a large dataset that the set-up loaded once."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A new process for every call, with a library that takes two seconds to import."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of every size, as the argument of a call."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An array of 4 GiB as a result."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cost of print in a call, compared with plain Python whose output is a pipe."""
 
 from __future__ import annotations

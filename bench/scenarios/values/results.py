@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of every size as the result of a call, and the memory that they take in the caller."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The imports that calls need and that opening a pool does not.
 
 A program starts its first pool before it imports this module: see `Submitting.prepare`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Closing: refuse further calls, drain or end the pending ones, and release all resources."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine of a backend: one pool of the library, the calls in it, and their waiting callers.
 
 Each part of the engine is a layer that uses only the layers below:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Delivery of the events of workers to the handlers of a backend."""
 
 from __future__ import annotations

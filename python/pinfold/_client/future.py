@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`CallFuture`, the future of a call that `LocalBackend.submit` returns."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waiting where gevent or eventlet has replaced threads by greenlets.
 
 All greenlets of a thread share it: a wait in C stops the others, and so the greenlet that would end

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The handlers that a backend's owner has registered for events."""
 
 from __future__ import annotations

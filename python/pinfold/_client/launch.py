@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Launch: the checks of a configuration that need no process, and the opening of its pool."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Learned modules: which ones a pool with ``preload="auto"`` learns, and when it preloads them.
 
 Workers report, beside the result of a call, which installed modules it had to load and how long

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Completion queues that asyncio event loops read, and the calls that coroutines wait for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long a waiting thread sleeps between two looks, where nothing wakes it in time.
 
 Naps are short at first, because most waits end at once. Each is twice as long as the one before, up

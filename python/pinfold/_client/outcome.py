@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversion of the library's result into the caller's `WorkerResult`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading, each in its own thread, of values of the codec ``pickle`` whose reading runs code.
 
 Such code may raise exceptions that are not an `Exception`, and may take any time. In a thread of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package's record of a call between its submit and its end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encoding of a call: the segments of its request."""
 
 from __future__ import annotations

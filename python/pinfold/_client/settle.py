@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settling: from the end of a call to the delivery of its result to its caller.
 
  run() in a loop  --> LoopQueue: a queue and a reader in that loop --.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Submitting: opening the pool on first use, and handing calls to it."""
 
 from __future__ import annotations

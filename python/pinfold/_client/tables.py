@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state of one engine, which all of its layers use.
 
 Each change of a table is a single operation on a dict, which is atomic. No thread holds a lock

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Log lines, with the candidate's text escaped."""
 
 from __future__ import annotations

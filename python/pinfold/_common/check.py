@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Validate arguments. The errors name the field and show the value."""
 
 from __future__ import annotations

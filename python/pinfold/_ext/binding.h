@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* binding.h - shared by the files of the binding. */
 #ifndef PINFOLD_BINDING_H
 #define PINFOLD_BINDING_H

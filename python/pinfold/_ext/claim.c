@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* claim.c - Pool.claimed: gives one thread at a time the claim on a call, wherever an exception is raised.
  *
  * A `with` block in Python is not enough: a signal handler may raise before it is entered, or while it is left.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Named tuples (PyStructSequence) in which figures of the library reach Python. */
 #include "binding.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* gate.c - the gates around a pool and its queues (binding.h). */
 #include "binding.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* module.c - the extension module pinfold._ext._pool: the library's pools, queues and results as Python objects.
  *
  * Every call into the library that locks, waits or does I/O runs without the GIL. A wait stops for a signal

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pool.c - pinfold._ext._pool.Pool: a thin wrapper of the library's pool. */
 #include "binding.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue.c - pinfold._ext._pool.Queue: delivers the results of an event loop's or an iterator's calls. */
 #include "binding.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* result.c - pinfold._ext._pool.Result: the result of one call, as the library reports it. */
 #include "../codec/reader/tags.h"
 #include "binding.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* submit.c - Pool.submit: makes a call from Python buffers. */
 #include "binding.h"
 

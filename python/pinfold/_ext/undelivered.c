@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* undelivered.c - the results that are out of the library and whose callers do not have them yet.
  *
  * A signal handler may raise between any two steps of a Python function, even between the return from this module

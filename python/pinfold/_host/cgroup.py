@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make a control group (cgroup v2) for a pool's workers, if this process may."""
 
 from __future__ import annotations

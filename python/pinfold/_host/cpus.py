@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count the CPUs that this process may use, by affinity and the quotas of cgroups."""
 
 from __future__ import annotations

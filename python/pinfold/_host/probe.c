@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* probe.c - pinfold._host._probe: which of the kernel's means of containment this machine and user have. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the mechanisms of a sandbox that this machine has, plan a box, and report on both."""
 
 from __future__ import annotations

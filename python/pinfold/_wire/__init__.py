@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoding of requests and failures between the caller and a worker.
 
 A request is a list of segments. The first is the *head*: the other fields of a `Request`, written

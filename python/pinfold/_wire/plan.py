@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configuration that the caller sends, as JSON, to a template that it starts."""
 
 from __future__ import annotations

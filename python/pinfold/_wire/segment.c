@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* segment.c - Python views of memory that another object owns (segment.h). */
 #include "segment.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* segment.h - a Python view of memory that another object owns; for the binding and for the worker's runtime.
  *
  * A segment exports its memory as a writable buffer of bytes and holds a reference to the owner. So the memory

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The code that runs inside a template and its workers.
 
 The caller's process imports only two C extensions of it: `box._box`, which probes the machine, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Codecs: how values cross between the caller and a worker.
 
 A codec turns one value into a list of segments. Segment 0 is the stream; the others are large

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write and read numpy's arrays and scalars. Imported only when a value needs numpy.
 
 An array is ``[dtype, shape, whether in Fortran order, memory]``. A dtype is a string such as

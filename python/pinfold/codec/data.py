@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `data` codec: one CBOR item (RFC 8949).
 
 It carries None, bool, int of any size, float (each NaN with its sign and payload), complex, str

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `pickle` codec: cloudpickle, protocol 5, large buffers out of line (PEP 574).
 
 It carries everything that cloudpickle does: closures, cycles and shared objects, subclasses, and

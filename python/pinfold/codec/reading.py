@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reader of the `data` codec, for bytes that may be hostile.
 
 `reader.c` reads the bytes within two budgets that grow with their size, one of memory and one of

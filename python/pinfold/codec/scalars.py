@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write and read the standard library's value types.
 
 Their modules are imported only when a value needs them. Constructors get only arguments whose exact

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The constants of the `data` codec that its writer and its reader share."""
 
 from __future__ import annotations

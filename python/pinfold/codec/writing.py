@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The writer of the `data` codec.
 
 cbor2 first looks each value's type up in `encoders`, so exact types cost nothing extra. The table

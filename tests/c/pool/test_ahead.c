@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Calls handed ahead to a busy worker: each still ends by itself, and only by itself. */
 #include <setjmp.h>
 #include <signal.h>

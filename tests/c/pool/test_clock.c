@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The two clocks of a call: which one ran out, how the call ends then, and what it did until then. */
 #include <setjmp.h>
 #include <signal.h>

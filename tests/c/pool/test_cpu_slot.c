@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CPU slots: each living worker has its own, and a result contains what its call waited for. */
 #include "rig.h"
 

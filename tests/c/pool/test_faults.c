@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What failures cost and leave behind: dying templates, guards, workers and callers, and templates that never
  * serve. */
 #include "rig.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A fork of the process that opened a pool: it learns that the pool is not its own, can free its copy, and
  * takes nothing from the parent, whatever it holds open. */
 #include "rig.h"

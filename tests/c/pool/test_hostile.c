@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A worker that breaks the protocol ends its own call as bad_result, is killed, and harms nothing else. */
 #include "rig.h"
 

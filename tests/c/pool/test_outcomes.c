@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every outcome of pinfold.h, caused by what a program does, in each isolation mode. */
 #include "rig.h"
 

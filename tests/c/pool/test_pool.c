@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of pinfold.h, one by one: what they accept, what they refuse, which threads they wake, and
  * ownership. */
 #include "pool/pool.h"

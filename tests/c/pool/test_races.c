@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sixteen threads at three pools that do everything the interface allows at once: submit, cancel, wait, watch,
  * use queues of their own and shared ones, shut a pool down under the others, close it and open the next. A
  * test under any compiler, and meant for ThreadSanitizer: `make test-tsan`. PINFOLD_RACES is how much each

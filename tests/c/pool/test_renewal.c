@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The next generation of a template: it takes over or is dropped, and no call notices. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Without descriptors or disk space a call ends with an error of ours, nothing is lost, and the pool continues
  * as soon as there is room again. */
 #include "rig.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Many threads at one pool. Meant for ThreadSanitizer, too: `meson setup -Db_sanitize=thread`. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The heap of deadlines agrees with a plain list, whatever is set, moved and dropped. */
 #include "base/deadline.h"
 #include "check.h"

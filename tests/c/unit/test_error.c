@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Errors carry their code and a sentence whose end is never lost. */
 #include "base/error.h"
 #include "check.h"

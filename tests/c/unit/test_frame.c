@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The frame decoder accepts exactly the frames of docs/design.md, and keeps no descriptor of any other. */
 #include "check.h"
 #include "wire/frame.h"

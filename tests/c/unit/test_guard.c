@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The guard: it starts a template, reports it, and leaves nothing behind after any death. This program is the
  * pool, the caller and, if started with a word, the template. */
 #include "check.h"

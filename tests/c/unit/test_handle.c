@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Handles find their objects, and nothing after they were dropped. */
 #include "base/handle.h"
 #include "check.h"

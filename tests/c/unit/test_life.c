@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The tables in lib/pool/call.c and lib/pool/worker.c: each cell as docs/design.md lists it, and what must hold
  * for any such table. */
 #include "check.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a call prints is kept whole up to its limit. Beyond that: the head, a notice of how much is missing, and
  * the tail, together never more than the limit. */
 #include "base/output.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A payload is read as it was written, and no damage to it makes the reader leave its bytes. */
 #include "check.h"
 #include "wire/payload.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The printed buffer's contents are added once to what came through the pipes. Whatever else a worker writes
  * there, the pool reads within the bounds. */
 #include "check.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Spills of every kind carry payloads whole. A file that can still be written to, or is not a spill, is not
  * mapped. */
 #include "check.h"

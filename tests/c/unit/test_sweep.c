@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The sweep: everything that a subreaper's children started is found and killed, and nothing else. */
 #include <poll.h>
 #include <sched.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call: every outcome, by every way to call; and the calls that a backend refuses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The public C headers: they compile for every caller, and the documents agree with them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """run_exec_runner and the default backend, which other projects import."""
 
 from __future__ import annotations

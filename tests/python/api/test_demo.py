@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The circle packing demo: the output of `make demo` is true."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The documents say what is there: files, names, words, commands."""
 
 from __future__ import annotations
@@ -271,3 +272,16 @@ def test_formatters_before_a_commit_are_those_of_make_lint(tool: str) -> None:
     hook = rf"repo: https://github\.com/.*{tool}.*\n    rev: v(.*)"
     (revision,) = re.findall(hook, text_of(".pre-commit-config.yaml"))
     assert re.fullmatch(re.escape(held).replace(r"\*", r"\d+"), revision)
+
+
+def test_each_source_file_names_its_license() -> None:
+    names = ("*.c", "*.h", "*.py", "*.pyi", "*meson.build", "meson.options", "Makefile", ".ci/run")
+    listing = subprocess.run(
+        ["git", "ls-files", *names], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a clone")
+    files = [name for name in listing.stdout.split() if "/candidates/" not in name]
+    assert len(files) > 300
+    line = re.compile(r"(?:#!.*\n)?(?:/\*|#) SPDX-License-Identifier: Apache-2\.0\b")
+    assert not [name for name in files if (ROOT / name).exists() and not line.match(text_of(name))]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Futures of submit(), in threads."""
 
 from __future__ import annotations

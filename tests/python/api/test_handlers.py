@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Handlers that wait and close. Each has its own process, because a failure blocks for ever."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lifecycle handlers (on_submit and others), and the log."""
 
 from __future__ import annotations

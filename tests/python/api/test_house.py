@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rooms of the source tree: which may use which, and how large a folder may grow.
 
 An edge leads from a module to each module that it imports, in a function or under TYPE_CHECKING

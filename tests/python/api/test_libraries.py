@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Numerical libraries run unchanged in a box, loaded by the call or before it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """map(): many calls, of which a bounded number is in flight, in loops and in threads."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Metrics, and JsonlWriter."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Features that real projects need: methods, their own modules, names, directories."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``cpus_per_worker``: the CPUs of a worker, and the reported wait for them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names in /dev/shm that a resource tracker knows are removed with the call."""
 
 from __future__ import annotations

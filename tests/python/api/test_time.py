@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The clocks of a call: the caller's patience, the program's own time, and uncounted time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """numpy through the codecs: every dtype exactly, and large memory without a copy."""
 
 from __future__ import annotations

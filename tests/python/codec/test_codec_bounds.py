@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The caller's costs of reading a worker's value: bounded by the number of its bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `data` codec: the values that it carries exactly, its refusals and their messages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reader of the `data` codec against malicious bytes."""
 
 from __future__ import annotations

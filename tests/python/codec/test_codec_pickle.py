@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `pickle` codec: it carries, by value, objects that `data` refuses, and leaves no trace."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Replay the corpora of the fuzz targets in Python; `meson test` replays those in C."""
 
 from __future__ import annotations

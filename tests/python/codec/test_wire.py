@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The formats of requests and failures between the caller and a worker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a few rounds of `make chaos`, with a seed that includes each kind of end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Repeat failures of runtime calls that once found bugs (tests/stress/faults).
 
 They need a build in which calls can fail: `make test-asan` has one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs whose threads are greenlets (gevent, eventlet): one that waits lets others run."""
 
 from __future__ import annotations

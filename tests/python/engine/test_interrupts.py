@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exceptions of signal handlers and of callbacks, and exhausted memory: they lose no call and make
 no caller wait for ever."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A template with ``preload="auto"``: modules that it learns, or not, and the effect of lies."""
 
 from __future__ import annotations

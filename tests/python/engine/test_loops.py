@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Event loops: one, many, one after another, closed with calls in them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pinfold's promises about deaths, deadlines and size, under adverse loads."""
 
 from __future__ import annotations

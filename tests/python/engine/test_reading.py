@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of the codec ``pickle`` whose reading runs code, as part of the call."""
 
 from __future__ import annotations

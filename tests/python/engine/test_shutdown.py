@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """shutdown() and close(), in every order and from every thread, leave nothing behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits by a control group for each worker, where this process may create groups."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runner of the hostile programs: its verdicts, and the worst ones beside an honest call."""
 
 from __future__ import annotations

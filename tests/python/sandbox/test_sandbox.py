@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The boxes: a program's surroundings in one, and that no program runs without its walls."""
 
 from __future__ import annotations

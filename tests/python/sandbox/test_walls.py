@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Attacks of a boxed call on its caller, its neighbours and the machine, which all fail."""
 
 from __future__ import annotations

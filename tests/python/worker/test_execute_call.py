@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call in a worker: its module, its arguments, its value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The messages that a person reads if a call has no value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The search path of a candidate's imports, and the modules that the next call still sees."""
 
 from __future__ import annotations

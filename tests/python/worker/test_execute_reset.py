@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A call's changes in a reused worker are undone before the next call, or the worker is not used
 again."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits: each ends the call that exceeds it, and no other."""
 
 from __future__ import annotations

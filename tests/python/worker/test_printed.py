@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A call's output reaches the caller however the call dies, and its streams behave as usual.
 
 The reference is this interpreter itself, with its output on a pipe.

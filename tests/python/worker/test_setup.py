@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``setup``: texts of any size, and reports of why a pool with it cannot start."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A call's surroundings: its lines, generators, modules, environment, and its source's file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A template and its workers, driven from outside over their sockets."""
 
 from __future__ import annotations

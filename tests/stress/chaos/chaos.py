@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kill, stop, cut and fork at random, round after round; each round must leave nothing behind.
 
     python chaos.py

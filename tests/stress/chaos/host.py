@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program with a pool and a mixed load that breaks processes and sockets of the pool.
 
     python host.py SEED KILLS SPILL_DIR ISOLATION SANDBOX SIGCHLD END

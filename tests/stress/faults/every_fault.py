@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make every call of our objects to the kernel and to the allocator fail in turn.
 
     python every_fault.py [--short] [--calls N] [--jobs N] [--only EXPRESSION]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* faults.c - stands between our own objects and what they call (ld(1), --wrap), and lets one call fail.
  *
  * Only calls from the objects that this file is linked with are seen: none that the C library or the interpreter

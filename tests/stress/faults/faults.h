@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* faults.h - the page that the library, the guard and the runtime of a build with -Dfaults=enabled share with who
  * tests them: where they call the kernel or the allocator, and which of these calls shall fail. every_fault.py has
  * the same layout. */

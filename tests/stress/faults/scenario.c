@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* scenario.c - one pool, a few calls of every kind, and the end; one of the calls that the library makes on the way
  * may be made to fail (faults.h). Whatever fails: the pool opens or says why not, every call that it takes has one
  * outcome, its own or an error of ours, a call after that runs, and nothing is left when the pool is closed. */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Open a backend, make a few calls of every kind, and close: python scenario.py ISOLATION SANDBOX.
 
 tests/stress/faults/faults.h may make one call of the guard, the template or a worker fail. Every

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hostile programs' common parts: their form, their first lines, and checks of their success.
 
 Each body runs as ``def f(w)`` with `w`, a dict about the victims (`hostile_run.world`). It returns a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that exceed a limit where nothing measures, or report less than they used."""
 
 from __future__ import annotations

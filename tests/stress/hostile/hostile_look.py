@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare a call's surroundings before and after a hostile program, which must not differ; and find
 leftovers outside while the pool is still open."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs whose result costs the caller too much processor time or memory in the read. Each sends
 bytes that it has made itself; `sent` is their number, which bounds the costs."""
 

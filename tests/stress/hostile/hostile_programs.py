@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hostile programs of one line, and the list of all. The other files hold the longer programs by
 their targets; `hostile_base` defines their form."""
 

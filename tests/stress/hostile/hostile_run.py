@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the hostile programs and print the table of programs and levels.
 
     python tests/stress/hostile/hostile_run.py [--markdown FILE] [--level LEVEL ...] [--isolation ISOLATION ...]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that send spills that they can change later, or delay the proof that they cannot; and
 programs that evade the sweep."""
 

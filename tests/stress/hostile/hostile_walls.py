@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs that change a later call's surroundings, reach others around the filters, or exhaust
 resources that all processes of a user or of the machine share."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Put the generated table between its marks in the documentation: insert.py TABLE DOCUMENT."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sample the resources that a process holds, and decide whether they grow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`soak.py [--calls N]`: run a long mixed load, and fail if any resource grows.
 
 Threads and asyncio make the calls, most in reused workers and one in twenty in a fresh one. One in

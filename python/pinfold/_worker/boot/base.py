@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The base directory of a template, which holds the files that its workers write.
 
 It is a directory in the spill directory. One template makes it and locks it for as long as the

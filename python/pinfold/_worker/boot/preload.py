@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start a template: load modules and the set-up, then fork workers. Start spawned workers, too."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rehearsals: calls that a template runs before it forks, or between its first forks.
 
 The interpreter specialises code (PEP 659), fills attribute caches and creates objects on first use.

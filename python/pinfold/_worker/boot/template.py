@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The script that starts a template or a spawned worker.
 
     python template.py N SETTINGS... [SPILL_DIR BASE TEMPLATE NUMBER WORKER_ID]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the threads of a template and the libraries that started them.
 
 A template may fork only with one thread, or with threads that are known to be safe.

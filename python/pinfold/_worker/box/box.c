@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box.c - the extension module pinfold._worker.box._box, with which Python builds and closes a worker's box. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

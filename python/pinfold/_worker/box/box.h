@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box.h - shared by the files of the extension _box, which sandboxes a worker from the inside.
  *
  * Theory of operation. Before the first fork the template builds what all its workers share: the filter of system

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The box around a worker. Its template prepares it once; each worker closes its own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* filter.c - the system calls that a boxed worker may make (seccomp(2)), compiled once by libseccomp. */
 #include "box.h"
 

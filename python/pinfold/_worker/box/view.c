@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* view.c - the view, a root with only what Python needs, made of mounts (mount_namespaces(7), open_tree(2)). */
 #include "box.h"
 

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call: from its request to its result."""

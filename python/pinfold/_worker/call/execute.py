@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run one call in a worker: read the request's segments, call the function, write the result's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text that explains to a person why a call has no value.
 
 The text is the traceback, followed by the source around the failing line. The caller's side puts

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The limits of a call that the kernel enforces, getrlimit(2)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loop of a worker: receive a call from the channel, run it, send its result."""
 
 from __future__ import annotations

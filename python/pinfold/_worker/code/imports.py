@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Learned modules: report the imports of calls to the pool, and import what it has learned."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Imports of the runtime's third-party libraries: cbor2 and cloudpickle."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lines of a source, counted as the compiler counts them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the function to call by the name that the caller gave."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program's source as the module ``user_code``."""
 
 from __future__ import annotations

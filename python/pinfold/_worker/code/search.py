@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The search path of a program's imports, and the modules that they leave in ``sys.modules``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The file of a call's source, for code that opens it and processes that import it without a fork.
 
 Each worker has a directory on its `sys.path` with that file alone. Making and removing one costs a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box_slot.c - hands out box slots before a fork, and takes them back from dead workers. */
 #include "box_slot.h"
 

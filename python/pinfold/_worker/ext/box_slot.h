@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box_slot.h - Landlock rulesets and scratch directories that fresh boxed workers pass on to one another.
  *
  * A box slot is a Landlock ruleset with the rules common to all workers. Where the box has no mounts of its own,

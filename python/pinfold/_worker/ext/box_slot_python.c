@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box_slot_python.c - a worker's box slot (box_slot.h) for Python. It runs as little Python as it can: each object
  * or cache first touched in a worker is a page copied for the call. */
 #include "runtime.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* channel.c - the channel, a worker's end of its socket to the pool: receives calls, sends results. */
 #include "runtime.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* child.c - turns a process that was just forked into a worker. */
 #include "runtime.h"
 

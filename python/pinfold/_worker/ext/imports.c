@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* imports.c - records which modules a call imports, and how long that takes.
  *
  * If a module is in sys.modules already, the interpreter looks no further. Otherwise it calls

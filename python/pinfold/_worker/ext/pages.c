@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pages.c - spares a worker page faults, of which a call in a new fork has some five hundred.
  *
  * A fork copies the page table of anonymous memory, but not that of file mappings. The child therefore faults the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pages.h - prepares the page tables of workers, to spare them page faults. */
 #ifndef PINFOLD_PAGES_H
 #define PINFOLD_PAGES_H

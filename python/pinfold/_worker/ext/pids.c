@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pids.c - an open-addressing hash table from the pids of workers to their numbers. */
 #include "pids.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pids.h - maps a worker's pid to its number; lookup, insertion and removal take constant time. */
 #ifndef PINFOLD_PIDS_H
 #define PINFOLD_PIDS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* printed.c - keeps a worker's unflushed output in the printed buffer (printed.h), memory shared with the pool, so
  * that none of it is lost with the process.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reserved_fd.c - the descriptor numbers that a template or worker keeps for itself. */
 #include "runtime.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runtime.c - the extension module pinfold._worker.ext._runtime, for Python in a template and its workers. */
 #include "runtime.h"
 

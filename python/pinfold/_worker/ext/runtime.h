@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runtime.h - shared by the files of the extension _runtime, which runs inside a template and its workers.
  *
  * Theory of operation. template.py starts a clean interpreter, receives the pool's SETUP, loads the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* serve.c - the template's loop: makes workers, reaps them, and sweeps their orphans. It has one thread, which
  * sleeps in poll(2) and nowhere else.
  *

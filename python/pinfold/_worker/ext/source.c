@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* source.c - takes and writes the file of a worker's source (source.py). It runs as little Python as it can: each
  * object first touched in a fresh worker is a page copied for its call. */
 #include "runtime.h"

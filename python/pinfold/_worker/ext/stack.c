@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stack.c - sends a worker's stack to the pool. The interpreter's faulthandler prints it, from a signal handler
  * and without the GIL, to RESERVED_STACK. The handlers of this file wrap faulthandler's:
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Renew the global random generators, which a fork copies and a set-up may have seeded."""
 
 from __future__ import annotations

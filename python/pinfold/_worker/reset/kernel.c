@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel.c - what a call can change in its process besides Python's objects: saved before the first call of a
  * reused worker, restored after each.
  *

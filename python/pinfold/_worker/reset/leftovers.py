@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find and end what a call leaves running, open or allocated in a reused worker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Standard streams that use the printed buffer (`printed.c`).
 
 They behave as the interpreter's own. The pool has their buffer when the worker is dead.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Put back the state that a call may change in a reused worker.
 
 Tables list that state: `saved_values` has values behind a getter and a setter, `watch` lists and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The saved values of `reuse`: process-wide values that a call may set, by getter and setter."""
 
 from __future__ import annotations

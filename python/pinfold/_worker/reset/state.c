@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* state.c - finds what a call changed, and shields later code from what the call left. */
 #include "state.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* state.h - shared by the files of the extension _state, which finds and undoes a call's changes in a worker. */
 #ifndef PINFOLD_STATE_H
 #define PINFOLD_STATE_H

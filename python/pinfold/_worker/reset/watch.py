@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lists and dicts that must hold the same objects again after a call."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* landlock.c - Landlock through its system calls (landlock(7)), because a build machine's headers may be older
  * than its kernel. */
 #include "walls.h"

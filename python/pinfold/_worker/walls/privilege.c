@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* privilege.c - drops, for good, privileges, and the capabilities that root has by being root. */
 #include "walls.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* walls.h - the system calls that close a box: Landlock, a filter that is compiled already, privileges, limits.
  *
  * The template's loop (../ext) closes the boxes of most fresh workers by these alone, and ../box those of all others.

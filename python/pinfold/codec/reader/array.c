@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* array.c - reads numpy arrays and scalars: their dtype's description, their shape and their memory. */
 #include "reader.h"
 

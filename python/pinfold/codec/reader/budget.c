@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* budget.c - the budgets of memory and of time for reading a value. */
 #include "reader.h"
 

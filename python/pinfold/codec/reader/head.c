@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* head.c - reads and checks the heads of CBOR items, and takes the bytes or the segment that a head names. */
 #include "reader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* item.c - reads an item of any kind: lists, tuples, dicts and sets itself, others through their functions. */
 #include "reader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* number.c - reads ints of any size, floats, complex numbers, ranges and slices. */
 #include "reader.h"
 

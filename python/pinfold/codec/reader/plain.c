@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plain.c - checks that reading a pickle runs no code: it has only opcodes that make plain data. */
 #include "plain.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plain.h - checks that reading a pickle runs no code. */
 #ifndef PINFOLD_PLAIN_H
 #define PINFOLD_PLAIN_H

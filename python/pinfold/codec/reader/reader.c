@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reader.c - the extension module that reads the `data` codec: makes a value of one CBOR item (RFC 8949) that a
  * hostile worker may have written. The other files that share reader.h read the kinds of items.
  *

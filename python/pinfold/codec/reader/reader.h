@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* reader.h - shared by the files of the reader: limits, state, and the functions of each kind of item. */
 #ifndef PINFOLD_READER_H
 #define PINFOLD_READER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* string.c - reads text, bytes and bytearrays, from the stream or from a segment. */
 #include "reader.h"
 

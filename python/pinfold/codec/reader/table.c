@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* table.c - counts in advance the steps in which CPython's dict and set tables store the keys of a value. */
 #include "reader.h"
 

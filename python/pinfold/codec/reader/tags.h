@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tags.h - the numbers that writer and reader of the `data` codec agree on; tags.py has them from here.
  *
  * Registered tags: RFC 8949 section 3.4.3, and the IANA registry for the others. CBOR has no range for private use: our

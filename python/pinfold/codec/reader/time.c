@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* time.c - reads dates, times, timedeltas and time zones. */
 #include "reader.h"
 

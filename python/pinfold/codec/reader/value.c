@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* value.c - reads values that Python modules make: Fraction, UUID, Decimal, paths and named time zones. */
 #include "reader.h"
 
