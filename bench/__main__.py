@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("scenario", nargs="*", help=f"default: all of {' '.join(scenarios.NAMES)}")
     parser.add_argument("--systems", nargs="+", help="only these; writes no document")
     parser.add_argument("--rounds", type=int, help="at most so many; writes no document")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where to write")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "lab", help="where to write")
     options = parser.parse_args()
     unknown = set(options.scenario) - set(scenarios.NAMES)
     if unknown:

@@ -97,7 +97,7 @@ class Objects:
                 text=True,
                 check=True,
             ).stdout.split("\n")
-            place = re.sub(r"^.*?((src|python|tests)/)", r"\1", told[1].split(" ")[0])
+            place = re.sub(r"^.*?((lib|python|tests)/)", r"\1", told[1].split(" ")[0])
             self._lines[file, offset] = f"{place} {told[0]}()"
         return self._lines[file, offset]
 
