@@ -71,9 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    directory = tempfile.mkdtemp(prefix="pinfold-tests-")
-    os.environ["TMPDIR"] = directory
-    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        directory = tempfile.mkdtemp(prefix="pinfold-tests-")
+        os.environ["TMPDIR"] = directory
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 def pytest_collection_finish() -> None:
