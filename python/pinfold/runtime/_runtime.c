@@ -210,6 +210,23 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     return none_or(r, "cannot use the directory of the box");
 }
 
+void runtime_remove_base(void)
+{
+    if (!runtime_has_base)
+        return;
+    /* Held until it is gone: a guard that ends meanwhile stops and kills this process, and finds by it what is left. */
+    scratch_clear_base_of(seat_fd(SEAT_OUTSIDE), getpid());
+    seat_close(SEAT_BASE, SEAT_BASE);
+    scratch_clear_bases(seat_fd(SEAT_OUTSIDE));
+}
+
+static PyObject *remove_base(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    runtime_remove_base();
+    Py_RETURN_NONE;
+}
+
 static PyObject *clear_bases(PyObject *module, PyObject *path)
 {
     (void)module;
@@ -389,6 +406,8 @@ static PyMethodDef methods[] = {
      "outlive_guard()\n\nFrom now on a dead guard does not end this template at once: `serve` does, when it has "
      "cleared\n"
      "up. To be called before there is something to clear up."},
+    {"remove_base", remove_base, METH_NOARGS,
+     "remove_base()\n\nRemoves that of this template, which is about to end."},
     {"clear_bases", clear_bases, METH_O,
      "clear_bases(spill_dir)\n\nRemoves the bases in it that nobody holds any more (flock(2))."},
     {"source_slot", source_slot, METH_VARARGS,

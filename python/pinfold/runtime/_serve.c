@@ -413,12 +413,7 @@ static void end(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
-    if (runtime_has_base) {
-        /* Held until it is gone: a guard that ends meanwhile stops and kills this process, and finds by it what is left. */
-        scratch_clear_base_of(seat_fd(SEAT_OUTSIDE), getpid());
-        seat_close(SEAT_BASE, SEAT_BASE);
-        scratch_clear_bases(seat_fd(SEAT_OUTSIDE));
-    }
+    runtime_remove_base();
     _exit(0);
 }
 

@@ -71,6 +71,7 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
 
     `command` starts the same script again, for a worker that is not to be forked.
     """
+    worker_id = None
     try:
         number, flags, spill_dir = _runtime.open_template(SOCKET)
         unmask_owner()
@@ -103,6 +104,8 @@ def template(settings: Settings, command: list[str]) -> NoReturn:
         after_fork(shadows, box)
         worker = worker_type(worker_id, settings, isolation, base, shadows, box)
     except BaseException as error:
+        if worker_id is None:  # the guard may be dead, and have taken part of it away
+            _runtime.remove_base()
         give_up(error)
     worker.work()
 
