@@ -159,8 +159,8 @@ def _idle_caller(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
 FAILS_LATE = """
 import os, time
 from pinfold.runtime import rehearsal
+guard = os.getppid()
 def rehearse(sources):
-    guard = os.getppid()
     while os.getppid() == guard:
         time.sleep(0.01)
     raise OSError(sources)
