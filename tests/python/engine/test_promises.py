@@ -134,9 +134,9 @@ def test_a_killed_caller_leaves_nothing_of_its_boxes(
 
 IDLE = """
 import sys, pinfold
-spill_dir, isolation, sandbox = sys.argv[1:]
+spill_dir, isolation, sandbox, setup = sys.argv[1:]
 config = pinfold.WorkerConfig(
-    spill_dir=spill_dir, isolation=isolation, sandbox=sandbox, preload=["decimal"]
+    spill_dir=spill_dir, isolation=isolation, sandbox=sandbox, preload=["decimal"], setup=setup
 )
 backend = pinfold.LocalBackend(config)
 backend.submit(pinfold.WorkerCall("def f(): pass", "f")).result()
@@ -157,17 +157,35 @@ def _idle_caller(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
         yield caller
 
 
-@pytest.mark.parametrize("isolation", ["fresh", "reuse", "spawn"])
+# Warms up until the guard is dead, and then finds that it had begun to remove what is used here.
+FAILS_LATE = """
+import os, time
+from pinfold._worker.boot import rehearsal
+guard = os.getppid()
+def rehearse(sources):
+    while os.getppid() == guard:
+        time.sleep(0.01)
+    raise OSError(sources)
+rehearsal.rehearse = rehearse
+"""
+
+
+@pytest.mark.parametrize(
+    ("isolation", "setup"),
+    [("fresh", ""), ("reuse", ""), ("spawn", ""), ("fresh", FAILS_LATE), ("reuse", FAILS_LATE)],
+)
 def test_a_caller_and_its_guard_killed_as_the_template_starts_leave_nothing_behind(
-    spill_dir: Path, leftovers: Callable[[], None], isolation: str
+    spill_dir: Path, leftovers: Callable[[], None], isolation: str, setup: str
 ) -> None:
-    with _idle_caller(spill_dir, isolation, "none") as caller:
+    with _idle_caller(spill_dir, isolation, "none", setup) as caller:
         while not list(spill_dir.glob(".pinfold-box-*")):
             pass
         guard, template = _guard_and_template(caller.pid)
-        os.kill(template, signal.SIGSTOP)  # usually before it serves
-        os.kill(caller.pid, signal.SIGKILL)
+        if not setup:
+            os.kill(template, signal.SIGSTOP)  # usually before it serves
+        os.kill(guard, signal.SIGSTOP)
         os.kill(guard, signal.SIGKILL)
+        os.kill(caller.pid, signal.SIGKILL)
     leftovers()
 
 
@@ -178,7 +196,7 @@ def test_what_stays_when_nobody_is_left_to_clear_up_goes_with_the_next_pool(
 ) -> None:
     if level != "none" and not level_is_there(level):
         pytest.skip("not to be had here")
-    with _idle_caller(spill_dir, isolation, level) as caller:
+    with _idle_caller(spill_dir, isolation, level, "") as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "idle\n"
         guard, template = _guard_and_template(caller.pid)

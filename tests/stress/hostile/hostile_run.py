@@ -614,6 +614,18 @@ class Task(NamedTuple):
 ATTEMPT_S = 90.0
 
 
+def fork_patiently() -> int:
+    """Return os.fork(), tried again while a storm of processes that has ended still holds all pids."""
+    until = time.monotonic() + 20
+    while True:
+        try:
+            return os.fork()
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
 class Attempt:
     """An attack in a separate process, whose end is part of the verdict."""
 
@@ -624,7 +636,7 @@ class Attempt:
         sys.stdout.flush()
         self.fd, end = os.pipe()
         self.text = b""
-        self.pid = os.fork()
+        self.pid = fork_patiently()
         if self.pid == 0:
             status = 1
             try:

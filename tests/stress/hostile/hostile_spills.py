@@ -18,6 +18,7 @@ Check = Callable[[WorkerResult, dict[str, Any]], bool]
 HOPS = """
 def hops(chains, seconds, path=b""):
     import mmap
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody's zombies use up the machine's pids
     page = mmap.mmap(-1, 8192, prot=7)
     at = ctypes.addressof(ctypes.c_char.from_buffer(page))
     page.write(b"\\x0f\\x31\\x48\\xc1\\xe2\\x20\\x48\\x09\\xd0\\xc3")

@@ -49,6 +49,7 @@ def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
 
     `command` starts the same script again, for spawned workers.
     """
+    worker_id = None
     try:
         number, flags, spill_dir = _runtime.open_template(SOCKET)
         unmask_owner()
@@ -81,6 +82,8 @@ def template(settings: TemplateConfig, command: list[str]) -> NoReturn:
         after_fork(shadows, box)
         worker = worker_type(worker_id, settings, isolation, base, shadows, box)
     except BaseException as error:
+        if worker_id is None:  # the guard may be dead, and may have removed a part of the base
+            _runtime.remove_base()
         fail_to_start(error)
     worker.work()
 

@@ -211,6 +211,24 @@ static PyObject *use_base(PyObject *module, PyObject *arguments)
     return none_or(r, "cannot use the directory of the box");
 }
 
+void runtime_remove_base(void)
+{
+    if (!runtime_has_base)
+        return;
+    /* Hold the base until it is gone. A guard that ends meanwhile stops and kills this process, and finds the base
+     * by the descriptor that this process has of it. */
+    scratch_clear_base_of(reserved_fd(RESERVED_OUTSIDE), getpid());
+    reserved_close(RESERVED_BASE, RESERVED_BASE);
+    scratch_clear_bases(reserved_fd(RESERVED_OUTSIDE));
+}
+
+static PyObject *remove_base(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    runtime_remove_base();
+    Py_RETURN_NONE;
+}
+
 static PyObject *clear_bases(PyObject *module, PyObject *path)
 {
     (void)module;
@@ -393,6 +411,8 @@ static PyMethodDef methods[] = {
      "outlive_guard()\n\nKeep the guard's death from ending this template at once. serve() ends it after it has "
      "swept.\n"
      "Call it before there is anything to sweep."},
+    {"remove_base", remove_base, METH_NOARGS,
+     "remove_base()\n\nRemove the base directory of this template, which is about to end."},
     {"clear_bases", clear_bases, METH_O,
      "clear_bases(spill_dir)\n\n"
      "Remove the base directories in it that no process locks any more (flock(2))."},

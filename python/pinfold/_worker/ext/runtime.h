@@ -108,6 +108,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step);
 #define COMMAND_MAX 96 /* words of `command`, before serve_run adds its own */
 
 /* runtime.c */
+void runtime_remove_base(void);   /* of this template, at its end, and those that no template holds */
 void runtime_outlive_guard(void); /* from now on the guard's death does not end this template; serve_run() does */
 struct runtime {
     PyTypeObject *channel_type;

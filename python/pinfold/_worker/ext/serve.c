@@ -447,13 +447,7 @@ static void end_template(void)
 {
     sweep_children(kill_worker, NULL);
     sweep_all(SWEEP_FOREVER);
-    if (runtime_has_base) {
-        /* Hold the base until it is gone. A guard that ends meanwhile stops and kills this process, and finds
-         * the base by the descriptor that this process has of it. */
-        scratch_clear_base_of(reserved_fd(RESERVED_OUTSIDE), getpid());
-        reserved_close(RESERVED_BASE, RESERVED_BASE);
-        scratch_clear_bases(reserved_fd(RESERVED_OUTSIDE));
-    }
+    runtime_remove_base();
     _exit(0);
 }
 
