@@ -233,11 +233,6 @@ def changes(result: WorkerResult, world: dict[str, Any]) -> bool:
     return False
 
 
-def costly(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """Ignore the value: the runner itself measures the caller's costs."""
-    return False
-
-
 def harmless(result: WorkerResult, world: dict[str, Any]) -> bool:
     """Ignore the result: only effects on others count."""
     return False
