@@ -148,6 +148,11 @@ def world() -> Iterator[dict[str, Any]]:
             if name.startswith(str(beside)):
                 stack.callback(Path(name).unlink, missing_ok=True)
         environment = {k: v for k, v in os.environ.items() if k != MARK}
+        planted = (
+            f"planted-{os.getpid()}-{time.time_ns()}"  # not that of an attempt with this pid before
+        )
+        for directory in ("/tmp", "/var/tmp"):
+            stack.callback(Path(directory, planted).unlink, missing_ok=True)
         locked = Path(f"{beside}.locked")
         locked.write_text("locked\n")
         stack.callback(locked.unlink, missing_ok=True)
@@ -170,7 +175,7 @@ def world() -> Iterator[dict[str, Any]]:
                 "sentinel": sentinel.pid, "tcp": tcp.getsockname()[1], "tcp6": tcp6_port,
                 "udp": udp.getsockname()[1], "unix": str(root / "unix"), "abstract": abstract,
                 "datagram": str(root / "datagram"), "disk": _disk(), "beside": str(beside),
-                "planted": f"planted-{os.getpid()}", "library": str(root / "library"),
+                "planted": planted, "library": str(root / "library"),
                 "package": pinfold.__file__, "locked": str(locked),
             }  # fmt: skip
             assert sentinel.poll() is None, "the sentinel is dead"
