@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the hostile programs and print the table of programs and levels.
 
-    python tests/stress/hostile/hostile_run.py [--markdown FILE] [--level LEVEL ...] [--isolation ISOLATION ...]
-                                        [--jobs N] [--user UID | --no-user] [NAME ...]
+    python tests/stress/hostile/hostile_run.py [--markdown FILE] [--report FILE] [--level LEVEL ...]
+        [--isolation ISOLATION ...] [--jobs N] [--untimed] [--user UID | --no-user] [NAME ...]
 
 *blocked*: the attempt was refused. *contained*: the attempt had an effect that the call's end undid.
 **not blocked**: the attempt succeeded, left something that a later call finds, ended the caller, or
