@@ -114,7 +114,7 @@ $(ASAN_BUILD)/build.ninja: $(VENV)/.packages meson.options
 	    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined \
 	    -Dprefix=/ -Dpython.platlibdir=/site -Dpython.purelibdir=/site
 
-test-asan: build $(ASAN_BUILD)/build.ninja ## part of `make test-full`: C tests, extensions and faults under ASan and UBSan
+test-asan: build $(ASAN_BUILD)/build.ninja ## part of `make test-full`: C tests, extensions, faults under ASan and UBSan
 	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs --timeout-multiplier 4
 	$(ASAN_INSTALL)
 	$(ASAN_ENV) $(PYTEST) -m extension
