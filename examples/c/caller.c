@@ -7,7 +7,6 @@
  * file. GUARD is the path of pinfold-guard, if that is not installed. Exit with 0 if every call ended as expected.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <pinfold.h>
 #include <stdio.h>
 #include <stdlib.h>

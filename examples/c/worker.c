@@ -239,7 +239,7 @@ _Noreturn void worker_serve(int isolation, const char *directory, const struct f
         if (call.flags & PINFOLD_CALL_SPILLED && payload != MAP_FAILED)
             munmap(payload, call.payload_size);
     } while (isolation != PINFOLD_FRESH);
-    if (held >= 0) /* until the pool has it, and kills this process or hangs up */
+    if (held >= 0) /* wait until the pool has it, and kills this process or hangs up */
         poll(&(struct pollfd){CHANNEL, POLLRDHUP, 0}, 1, -1);
     _exit(0);
 }

@@ -4,7 +4,6 @@
 #ifndef PINFOLD_DEADLINE_H
 #define PINFOLD_DEADLINE_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* Embedded in the object that it times. All zero but `passed`: not set. */

@@ -20,7 +20,7 @@
 #define EVIDENCE CALL_BY_EVIDENCE
 #define LIMIT_SHARE 10 /* at most one part in LIMIT_SHARE of the time goes to looking at a call's use */
 #define LIMIT_PAUSE_MOST NS_PER_S
-#define CALL_CLOSES (1u << 20) /* bytes of a file that is closed here, and not in a process that has the time */
+#define CALL_CLOSES (1u << 20) /* bytes of the largest spill that the pool closes itself */
 #define STAYS(state)                                                                                              \
     {                                                                                                             \
         state, 0, KEEP                                                                                            \

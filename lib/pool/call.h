@@ -147,8 +147,8 @@ uint32_t call_blame(int code);
 /* As call_evidence, for a call that had this much memory, which was too much. */
 void call_evidence_memory(struct call *call, uint64_t bytes);
 
-/* Note what the call used so far. The most processor time noted stays, and the highest peak. `peak_kb` includes inherited
- * memory. */
+/* Note what the call used so far. The most processor time noted stays, and the highest peak. `peak_kb` includes
+ * inherited memory. */
 void call_usage(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
 /* Record how long the call waited for CPUs, if the pool reports that and the worker lives. */

@@ -18,7 +18,6 @@
 #define PINFOLD_CLOCK_H
 
 #include <pinfold.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 struct call;

@@ -12,7 +12,6 @@
  */
 #include "pool/fork.h"
 
-#include <errno.h>
 #include <pthread.h>
 
 #include "pool/pool.h"

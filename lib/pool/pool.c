@@ -6,7 +6,6 @@
  *   worker.c              what its worker sends, and how the worker dies
  *   queue.c               where its result is taken
  */
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdarg.h>

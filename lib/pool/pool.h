@@ -123,9 +123,9 @@ struct pinfold_pool {
 
 /* reactor.c */
 int reactor_start(struct pinfold_pool *pool, pinfold_error *error);
-/* Call table->ready(pool, object, source), with the lock held, when the descriptor of the object with this handle is
- * readable. `table` is &pool->workers or &pool->templates, `source` below WATCH_SOURCES, `events` EPOLLIN, with EPOLLET or
- * without (epoll_ctl(2)). Return 0 or a negative errno. */
+/* Call table->ready(pool, object, source), with the lock held, when the descriptor of the object with this
+ * handle is readable. `table` is &pool->workers or &pool->templates, `source` below WATCH_SOURCES, `events`
+ * EPOLLIN, with EPOLLET or without (epoll_ctl(2)). Return 0 or a negative errno. */
 int reactor_watch(struct pinfold_pool *pool, int fd, uint32_t events, const struct handle_table *table,
                   unsigned source, uint64_t handle);
 #define WATCH_SOURCES 4u

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
@@ -16,8 +15,8 @@
 #define STACK_SIZE (256 * 1024)
 #define EVENTS_AT_ONCE 64
 
-/* The data of an event: a handle, and in the low three bits its table and the source. A handle is never 0, which stands
- * for the reactor's own descriptors. */
+/* The data of an event: a handle, and in the low three bits its table and the source. A handle is never 0,
+ * which stands for the reactor's own descriptors. */
 enum own_source { OWN_WAKE, OWN_TIMER };
 
 static struct epoll_event watched(const struct pinfold_pool *pool, uint32_t events,

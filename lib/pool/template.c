@@ -18,7 +18,8 @@
 #include "pool/pool.h"
 #include "process/sweep.h"
 
-/* The descriptors of a template that the reactor watches. OTHER: the log pipe or a pidfd, of which all are examined. */
+/* The descriptors of a template that the reactor watches. OTHER: the log pipe or a pidfd, of which all are
+ * examined. */
 enum source { SOURCE_CONTROL, SOURCE_LIFELINE, SOURCE_OTHER };
 
 #define LOG_LEAST 1024u /* bytes of the log that a failure's text always has room for */

@@ -23,8 +23,8 @@
 #include "process/usage.h"
 #include "wire/printed.h"
 
-/* The descriptors of a worker that the reactor watches. Results must wake one thread only, and once. Level-triggered, an
- * event just given to the leader would wake the reactor, too (epoll(7)). */
+/* The descriptors of a worker that the reactor watches. Results must wake one thread only, and once.
+ * Level-triggered, an event just given to the leader would wake the reactor, too (epoll(7)). */
 enum source { SOURCE_PEER, SOURCE_OUT, SOURCE_ERR };
 #define PEER_EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 
@@ -499,7 +499,7 @@ static bool take_usage(const struct pinfold_pool *pool, struct worker *worker,
     const bool credible = is_credible(pool, worker->call, body);
     const bool ahead = worker->ahead.n > 0; /* the worker's end would not be that of this call */
     const bool execs = pool->config.isolation == PINFOLD_SPAWN;
-    /* A worker that is used again is looked below only if it says that there is anything: to look takes time. */
+    /* A look takes time. Look below a reused worker only if it reports that it has children. */
     const bool tree = body->flags & PINFOLD_RESULT_CHILDREN || !pool_reuses(pool);
     struct usage usage;
     if ((pool_wants_seals(pool) || !credible) && worker_usage(worker, tree, &usage) && (execs || !usage.execed)) {
@@ -669,7 +669,7 @@ static bool take_failed(struct pinfold_pool *pool, struct worker *worker, const 
 static bool receive_one(struct pinfold_pool *pool, struct worker *worker)
 {
     const struct template *template = worker->template;
-    /* A box's descriptors are not taken: to close one would end the caller's locks on its file (fcntl(2), F_SETLK). */
+    /* Take no descriptors from a box: closing one would end the caller's locks on its file (fcntl(2), F_SETLK). */
     const int look_first = pool_wants_seals(pool) ? MSG_PEEK : 0;
     struct frame frame;
     int r = frame_receive_noting(worker->peer, MSG_DONTWAIT | look_first, FRAME_FROM_WORKER, pool->buffer, &frame,
@@ -799,8 +799,9 @@ static bool never_begun(const struct pinfold_pool *pool, const struct worker *wo
            !worker->call->declined && !(pool->config.flags & PINFOLD_EVENTS);
 }
 
-/* Return whether the request is unchanged. A program in a box, this worker's last call, may have peeked at the next call's
- * message without taking it (recv(2), MSG_PEEK), and so got a descriptor by which it can write to a spill. */
+/* Return whether the request is unchanged. A program in a box, this worker's last call, may have peeked at the
+ * next call's message without taking it (recv(2), MSG_PEEK), and so got a descriptor by which it can write to a
+ * spill. */
 static bool is_intact(const struct pinfold_pool *pool, const struct worker *worker)
 {
     return worker->call->spill < 0 || !pool_wants_seals(pool) || worker->calls == 0;

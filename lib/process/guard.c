@@ -26,7 +26,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/util.h"
 #include "process/scratch.h"
@@ -248,8 +247,9 @@ int main(int argc, char **argv)
      * If the guard is killed before it is done, the template continues and sweeps the rest. */
     kill(child, SIGSTOP);
     sweep_below(child, TEMPLATE_LAST_NS);
-    /* Remove the template's base before the template dies: after that, nobody would remove it if this process were killed,
-     * too. A template in namespaces dies with this process, and what runs in them still uses its base. */
+    /* Remove the template's base before the template dies: after that, nobody would remove it if this process
+     * were killed, too. A template in namespaces dies with this process, and what runs in them still uses its
+     * base. */
     int spill_dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (spill_dir >= 0 && !namespaces)
         scratch_clear_base_of(spill_dir, child);

@@ -6,7 +6,6 @@
 #define PINFOLD_LIMIT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -57,7 +56,8 @@ enum limit_hit { LIMIT_NONE, LIMIT_MEMORY, LIMIT_CPU, LIMIT_PROCESSES, LIMIT_UNS
 enum limit_hit limit_look(pid_t worker, const struct limits *limits, struct limit_watch *watch,
                           uint64_t inherited_bytes, uint64_t cpu_before_ns, struct limit_use *ret_use);
 
-/* Add the processor time of all descendants that live, or that nobody has waited for, and the peak of the largest. */
+/* Add the processor time of all descendants that live, or that nobody has waited for, and the peak of the largest.
+ */
 void limit_add_below(pid_t worker, struct usage *usage);
 
 /* Return whether any limit is set. */

@@ -129,8 +129,8 @@ static bool is_base(const char *name)
            strspn(name + n, "0123456789abcdef") == BASE_DIGITS;
 }
 
-/* Whether the process has a file or a directory open that has this name. Asked by name: to look at what is behind a
- * descriptor may mean to wait for a file system. */
+/* Return whether the process has a file or a directory of this name open. Compare names: a look behind a
+ * descriptor may have to wait for a file system. */
 static bool has_open(pid_t pid, const char *name)
 {
     char path[32], target[4096];

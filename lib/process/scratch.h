@@ -21,7 +21,8 @@ int scratch_clear(int directory, unsigned budget);
 /* Remove the base directories in the spill directory that no template locks any more, with their contents. */
 void scratch_clear_bases(int spill_dir);
 
-/* Remove the base directory that this template holds, which is stopped, or the caller, and has no workers any more. */
+/* Remove the base directory that this template holds, which is stopped, or the caller, and has no workers any
+ * more. */
 void scratch_clear_base_of(int spill_dir, pid_t template);
 
 /* Remove a directory, or move it to `trash`. True: it was not empty and is in `trash` now. */

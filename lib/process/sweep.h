@@ -10,7 +10,6 @@
 #define PINFOLD_SWEEP_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 

@@ -4,7 +4,6 @@
 #define PINFOLD_PAYLOAD_H
 
 #include <pinfold_worker.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 

@@ -22,8 +22,8 @@ struct result {
 struct result *result_new(void);
 
 /* Take over the payload of a RESULT frame; its descriptor stays the frame's. `spills` says where the spill may
- * lie; NULL: it must be a sealed memfd that its worker held. -EBADMSG: damaged, or not a spill; -ETXTBSY: the spill can still be
- * written; others: see result_failed_here. *error says more. */
+ * lie; NULL: it must be a sealed memfd that its worker held. -EBADMSG: damaged, or not a spill; -ETXTBSY: the
+ * spill can still be written; others: see result_failed_here. *error says more. */
 int result_payload(struct result *result, const struct frame *frame, const struct spill_dir *spills,
                    pinfold_error *error);
 

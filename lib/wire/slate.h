@@ -8,7 +8,6 @@
 #define PINFOLD_SLATE_H
 
 #include <pinfold_worker.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 

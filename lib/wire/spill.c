@@ -255,9 +255,9 @@ int spill_prove_sealed(int fd)
     return is_sealed(fd) ? 0 : -EBADMSG;
 }
 
-/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for reading at once
- * would reach the driver of a device, and the close(2) after it would end the locks that this process has on the file
- * (fcntl(2), F_SETLK). Neither is so of a descriptor that only names the file (O_PATH). */
+/* pidfd_getfd(2) would wait for a process in the middle of an exec, and containers refuse it. Opening for
+ * reading at once would reach the driver of a device, and the close(2) after it would end the locks that this
+ * process has on the file (fcntl(2), F_SETLK). Neither is so of a descriptor that only names the file (O_PATH). */
 int spill_open_held(pid_t pid, int number, int *ret_fd)
 {
     static const char memfd[] = "/memfd:";

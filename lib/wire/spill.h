@@ -7,8 +7,8 @@
  *
  * This proof holds for the moment: a process of the same user that still has the descriptor can reopen the file
  * for writing. A boxed worker therefore writes its spills to sealed memfds (memfd_create(2)), which nobody can
- * change or truncate, and the pool accepts nothing else from it. Such a spill does not travel: its worker holds it and
- * names its number, for the pool to open.
+ * change or truncate, and the pool accepts nothing else from it. Such a spill does not travel: its worker holds
+ * it and names its number, for the pool to open.
  */
 #ifndef PINFOLD_SPILL_H
 #define PINFOLD_SPILL_H

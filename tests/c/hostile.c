@@ -404,14 +404,14 @@ static void send_fd(const struct request *request, uint64_t size, int fd)
     wait_to_be_killed();
 }
 
-/* A spill that it says it holds. */
+/* Claim to hold the spill. */
 static void hold(const struct request *request, uint64_t size, int32_t number)
 {
     send_result(request->id, 0, PINFOLD_RESULT_HELD, size, &number, sizeof(number), NULL, 0);
     wait_to_be_killed();
 }
 
-/* In the way in which the pool would look at it: a box's descriptors it does not take. */
+/* Give the spill to the pool in the way that the pool would look at: it takes no descriptors from a box. */
 static void give(const struct request *request, uint64_t size, int fd)
 {
     if (*spill_directory)

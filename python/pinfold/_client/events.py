@@ -4,14 +4,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from pinfold._client import naps
 from pinfold._client.tables import HANDLER_S, Tables, claimed, here
 from pinfold._ext import _pool
-
-if TYPE_CHECKING:
-    pass
 
 
 class Events(Tables):

@@ -229,11 +229,12 @@ class Submitting(Settling):
         if self._pool is None or os.getpid() != self._pid:
             return {}
         with contextlib.suppress(ValueError):
-            self._counts = dict(self._pool.stats())
-            del self._counts["template_start_ns"]
+            counts: dict[str, object] = dict(self._pool.stats())
+            del counts["template_start_ns"]
             if self.learner is not None:
                 self.learner.look(self._pool)
-                self._counts |= self.learner.figures()
+                counts |= self.learner.figures()
+            self._counts = counts
         return dict(self._counts)
 
     def memory(self) -> _pool.Memory | None:

@@ -127,7 +127,8 @@ extern PyType_Spec py_result_spec;
 
 struct binding *binding_of(PyObject *self);
 
-/* figures.c: the types of named tuples. figures_new() makes one from a tuple of values, whose reference it takes. */
+/* figures.c: the types of named tuples. figures_new() makes one from a tuple of values, whose reference it takes.
+ */
 int figures_init(PyObject *module);
 PyObject *figures_new(PyTypeObject *type, PyObject *values);
 

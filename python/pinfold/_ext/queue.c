@@ -3,7 +3,6 @@
 #include "binding.h"
 
 #include <errno.h>
-#include <stdint.h>
 
 /* Enter both gates, because a queue lives only as long as its pool. */
 static bool queue_enter(struct queue *self)

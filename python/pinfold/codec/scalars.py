@@ -374,7 +374,7 @@ def encoder_of(kind: type) -> Encoder | None:
     """
     if kind not in ENCODERS:
         module = module_of(kind)
-        if module in _MODULES:  # loaded or not: `_decimal` alone may be
+        if module in _MODULES:  # loaded or not: perhaps only `_decimal` is
             ENCODERS.update(_MODULES[module]())
     return ENCODERS.get(kind)
 

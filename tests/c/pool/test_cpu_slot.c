@@ -3,7 +3,6 @@
 #include "rig.h"
 
 #include <sched.h>
-#include <stdio.h>
 
 static void open_with_cpu_slots(uint32_t isolation, uint32_t max_workers)
 {

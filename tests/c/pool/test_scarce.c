@@ -3,7 +3,6 @@
  * as soon as there is room again. */
 #include "rig.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program that was compiled with an older header passes smaller structs. The library reads and writes no byte beyond
- * the size that such a struct says it has. */
+/* A program that was compiled with an older header passes smaller structs. The library reads and writes no byte
+ * beyond the size that such a struct says it has. */
 #include "base/sized.h"
 #include "rig.h"
 

@@ -453,7 +453,7 @@ static void test_of_what_is_looked_at_first_only_good_frames_are_taken(void **st
     result_body()->payload_size = UINT64_C(1) << 40;
     result_body()->flags = PINFOLD_RESULT_SPILLED;
     send_bytes(size, 1);
-    receive(MSG_PEEK, -EPROTO, &frame); /* good, but that it came with a descriptor */
+    receive(MSG_PEEK, -EPROTO, &frame); /* good, except for its descriptor */
     assert_same_fds(fds_before);
     receive(0, 1, &frame);
     assert_int_equal(frame.n_fds, 1);

@@ -262,7 +262,7 @@ static void test_what_a_template_left_in_the_spill_directory_is_removed(void **s
     remove_directory(directory);
 }
 
-/* A guard that is killed just after it has killed its template leaves no directory for others to find. */
+/* A guard that is killed just after it has killed its template leaves no directory. */
 static void test_a_base_is_removed_before_its_template_is_killed(void **state)
 {
     (void)state;

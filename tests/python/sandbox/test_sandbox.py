@@ -565,7 +565,7 @@ os.read(reader, 1)
             assert result.outcome == "ok"
             assert result.metrics is not None
             assert result.metrics.user_time_s + result.metrics.sys_time_s > 0.3
-            # A worker that is used again has killed them before it answers.
+            # A reused worker has killed them before it answers.
             assert isolation != "fresh" or result.metrics.peak_rss_kb > 100 << 10
 
 

@@ -149,7 +149,7 @@ def test_what_waits_in_a_buffer_is_told_whatever_the_call_dies_of(
 
         for result in answers(run) if name in ASKED else [run()]:
             assert (name, result.stderr.removesuffix("\n")) == (name, "err")
-            # Without an answer nothing is lost but what C's own buffer held.
+            # Without an answer, only the content of C's own buffer is lost.
             answered = name not in ASKED or (result.error is not None and result.error.stack)
             expected = [f"a line\npart<bytes>{c}"] + ([] if answered else ["a line\npart<bytes>"])
             assert result.stdout in expected, (name, result)

@@ -4,9 +4,6 @@
  * outcome, its own or an error of ours, a call after that runs, and nothing is left when the pool is closed. */
 #include "rig.h"
 
-#include <poll.h>
-#include <stdio.h>
-
 static uint32_t isolation;
 static char large[200 * 1024]; /* more than fits a frame */
 

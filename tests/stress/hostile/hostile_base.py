@@ -79,7 +79,7 @@ def array(size, fill=97):
     import numpy, pinfold.codec
     return laid_out(pinfold.codec.encode(numpy.full(size, fill, "u1"), "data", "result"))
 def send_spill(fd, size, status=0):
-    # Of a box the pool takes no descriptors: it opens what the worker holds.
+    # The pool takes no descriptors from a box: it opens what the worker holds.
     if ".pinfold-box-" in base():
         channel().send(result_frame(my_call(), struct.pack("<i", fd), size=size, flags=16, status=status))
         time.sleep(0.5)
@@ -230,11 +230,6 @@ def changes(result: WorkerResult, world: dict[str, Any]) -> bool:
         if set(result.value.tobytes()) != {97}:
             return True
         time.sleep(0.01)
-    return False
-
-
-def costly(result: WorkerResult, world: dict[str, Any]) -> bool:
-    """Ignore the value: the runner itself measures the caller's costs."""
     return False
 
 

@@ -181,7 +181,7 @@ def world() -> Iterator[dict[str, Any]]:
 
 
 def is_locked(path: str) -> bool:
-    """Whether a process has a lock by fcntl(2) on it."""
+    """Return whether a process has a lock by fcntl(2) on the file."""
     inode = os.stat(path).st_ino
     locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return any(lock[1] == "POSIX" and lock[5].endswith(f":{inode}") for lock in locks)

@@ -174,7 +174,7 @@ def use_base(settings: TemplateConfig, spill_dir: str) -> str:
     OSError.
     """
     plan = settings.get("box")
-    _runtime.outlive_guard()  # with which it would die, and the base stay
+    _runtime.outlive_guard()  # otherwise it would die with the guard, and leave the base
     try:
         base, lock = make_base(spill_dir)
     except OSError:

@@ -178,7 +178,7 @@ class Shadows:
             sys.modules.update(self._calls)
 
     def begin(self) -> None:
-        """Of the pool's: a call comes, and finds the modules of its path as they were preloaded."""
+        """Begin a call: put the modules of the pool's path in place, as they were preloaded."""
         if not self._names:
             return
         if self._preloaded is None:
@@ -187,8 +187,7 @@ class Shadows:
         self.__exit__()
 
     def end(self) -> None:
-        """Of the pool's: the call is over, wherever it was left. The library's own are there until
-        the next one."""
+        """End a call, wherever it stopped: put the library's own modules in place."""
         if self._names and self not in sys.meta_path:
             self.__enter__()
 

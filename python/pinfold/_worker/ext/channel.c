@@ -449,8 +449,8 @@ static int send_segments(struct channel *channel, struct pinfold_frame_result *r
         _exit(0); /* the pool is gone */
     channel->call = 0;
     channel->answered = true;
-    if (channel->reused &&
-        !(result->flags & PINFOLD_RESULT_RETIRE)) /* the last: its spill may have such a number */
+    /* After its last call, the held spill may have the number of a standard stream. */
+    if (channel->reused && !(result->flags & PINFOLD_RESULT_RETIRE))
         restore_streams();
     return 0;
 }

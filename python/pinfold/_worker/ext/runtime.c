@@ -128,8 +128,8 @@ static PyObject *open_template(PyObject *module, PyObject *argument)
     return Py_BuildValue("(IIN)", setup->isolation, setup->flags, PyUnicode_DecodeFSDefault(path));
 }
 
-/* The end that follows, a sweep and the removal of the base, must not be cut short by a signal, nor wait for a process that
- * has stopped this one. In a pid namespace the kernel leaves no time for it. */
+/* A template ends with a sweep and the removal of its base. No signal may cut that short, and a process that has
+ * stopped this one may not delay it. In a pid namespace the kernel leaves no time for it. */
 void runtime_outlive_guard(void)
 {
     if (getppid() != 0)
@@ -215,8 +215,8 @@ void runtime_remove_base(void)
 {
     if (!runtime_has_base)
         return;
-    /* The base is held until it is gone: a guard that ends meanwhile stops and kills this process, and finds by the lock
-     * what is left. */
+    /* Hold the base until it is gone. A guard that ends meanwhile stops and kills this process, and finds the base
+     * by the descriptor that this process has of it. */
     scratch_clear_base_of(reserved_fd(RESERVED_OUTSIDE), getpid());
     reserved_close(RESERVED_BASE, RESERVED_BASE);
     scratch_clear_bases(reserved_fd(RESERVED_OUTSIDE));
@@ -408,9 +408,9 @@ static PyMethodDef methods[] = {
      "Return a replacement for os._exit that keeps C's unflushed output."},
     {"use_base", use_base, METH_VARARGS, use_base_doc},
     {"outlive_guard", outlive_guard, METH_NOARGS,
-     "outlive_guard()\n\nFrom now on a dead guard does not end this template at once: `serve` does, when it has "
-     "cleared\n"
-     "up. To be called before there is something to clear up."},
+     "outlive_guard()\n\nKeep the guard's death from ending this template at once. serve() ends it after it has "
+     "swept.\n"
+     "Call it before there is anything to sweep."},
     {"remove_base", remove_base, METH_NOARGS,
      "remove_base()\n\nRemove the base directory of this template, which is about to end."},
     {"clear_bases", clear_bases, METH_O,

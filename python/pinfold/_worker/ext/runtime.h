@@ -109,7 +109,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step);
 
 /* runtime.c */
 void runtime_remove_base(void);   /* of this template, at its end, and those that no template holds */
-void runtime_outlive_guard(void); /* from now on a dead guard does not end this template, but serve_run() */
+void runtime_outlive_guard(void); /* from now on the guard's death does not end this template; serve_run() does */
 struct runtime {
     PyTypeObject *channel_type;
     PyTypeObject *payload_type;

@@ -13,7 +13,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -254,7 +253,8 @@ static void each_child(const struct server *server, sweep_visit *visit, struct l
         sweep_children(visit, look);
 }
 
-/* Whether one is to be spared takes a look at it, in which others get away: where any may be, it is stopped first. */
+/* Kill the orphan, or stop it if it may have to be spared. The look that decides takes time, in which others
+ * escape. */
 static void catch_one(const struct server *server, pid_t pid)
 {
     kill(pid, server->spares ? SIGSTOP : SIGKILL);
@@ -278,8 +278,8 @@ static void catch_any(pid_t pid, void *data)
         catch_one(look->server, pid);
 }
 
-/* Catch the orphans that are new since the last time, the youngest first: of thousands, only they are alive. Returns their
- * number. */
+/* Catch the orphans that are new since the last time, the youngest first: of thousands, only they are alive.
+ * Returns their number. */
 static int catch_once(struct server *server)
 {
     struct look look = {.server = server, .past = server->newest == 0};
@@ -303,10 +303,10 @@ static void kill_stopped(pid_t pid, void *data)
         kill(pid, sweep_spares(pid) ? SIGCONT : SIGKILL);
 }
 
-/* Catch all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks and exits at
- * once escapes a look that takes longer than that, but not this short one. It comes before all else, because zombies
- * accumulate and slow each look. It does not sleep: among hundreds of runnable processes, this one's next turn comes when
- * there are thousands more. */
+/* Catch all orphans, and the processes that they fork meanwhile, until no new ones come. A process that forks
+ * and exits at once escapes a look that takes longer than that, but not this short one. It comes before all
+ * else, because zombies accumulate and slow each look. It does not sleep: among hundreds of runnable processes,
+ * this one's next turn comes when there are thousands more. */
 static void kill_orphans(struct server *server)
 {
     const int64_t until = now_ns() + LOOK_NS;
@@ -321,7 +321,7 @@ static void kill_orphans(struct server *server)
             quiet = 0;
         else if (!caught || quiet == QUIET_LOOKS)
             break;
-        /* One that is forked, and whose parent is dying, is nobody's orphan yet. */
+        /* A process whose parent is still dying is no orphan yet. */
         for (const int64_t next = now_ns() + PAUSE_NS; !server->growing && now_ns() < next;)
             ;
     }
@@ -559,7 +559,7 @@ PyObject *serve_run(uint32_t flags, char *const *command, PyObject *step)
     server->step = step;
     server->child.template = flags & PINFOLD_SETUP_PDEATHSIG ? getpid() : 0;
     fill_standard_fds();
-    server->spares = !runtime_needs_base; /* in a box there is no /dev/shm for anything to be left in */
+    server->spares = !runtime_needs_base; /* a box has no /dev/shm in which anything could be left */
     if (server->spares)
         sweep_spare_trackers(SWEEP_TRACKER_NS);
     int r = server_prepare(server);

@@ -611,7 +611,6 @@ static void free_environment(State *self)
 static int save_environment(State *self)
 {
     size_t n = 0;
-    free_environment(self);
     while (environ && environ[n])
         n++;
     self->environment = calloc(n + 1, sizeof(char *));
@@ -658,21 +657,15 @@ static void read_now(State *self, const struct row *row)
     row->read(&self->now);
 }
 
-PyDoc_STRVAR(save_doc, "save()\n--\n\n"
-                       "Save the present state, which put_back() restores.");
-
-static PyObject *state_save(PyObject *object, PyObject *Py_UNUSED(unused))
+/* Save the present state, which put_back() restores. -1: no memory. */
+static int state_save(State *self)
 {
-    State *self = (State *)object;
-    memset(&self->saved, 0, sizeof(self->saved));
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         rows[i].read(&self->saved);
     memset(self->saved.timers, 0, sizeof(self->saved.timers)); /* a running timer never reads the same twice */
     save_arithmetic(self);
     pthread_sigmask(SIG_SETMASK, NULL, &self->blocked);
-    if (save_environment(self) < 0)
-        return PyErr_NoMemory();
-    Py_RETURN_NONE;
+    return save_environment(self);
 }
 
 PyDoc_STRVAR(put_back_doc,
@@ -732,10 +725,10 @@ static PyObject *state_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "", names))
         return NULL;
     PyObject *self = type->tp_alloc(type, 0);
-    PyObject *none = self ? state_save(self, NULL) : NULL;
-    if (!none)
-        Py_CLEAR(self);
-    Py_XDECREF(none);
+    if (self && state_save((State *)self) < 0) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
     return self;
 }
 
@@ -748,7 +741,6 @@ static void state_dealloc(PyObject *self)
 }
 
 static PyMethodDef state_methods[] = {
-    {"save", state_save, METH_NOARGS, save_doc},
     {"put_back", state_put_back, METH_O, put_back_doc},
     {"unblock", state_unblock, METH_NOARGS, unblock_doc},
     {NULL, NULL, 0, NULL},

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,7 +14,6 @@
 #define SYS_CREATE_RULESET 444
 #define SYS_ADD_RULE 445
 #define SYS_RESTRICT_SELF 446
-#define CREATE_RULESET_VERSION 1u
 #define RULE_PATH_BENEATH 1
 
 enum {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* walls.h - the system calls that close a box: Landlock, a filter that is compiled already, privileges, limits.
  *
- * The template's loop (../ext) closes the boxes of most fresh workers by these alone, and ../box those of all others.
- * Each returns a negative errno on failure.
+ * The template's loop (../ext) closes the boxes of most fresh workers by these alone, and ../box those of all
+ * others. Each returns a negative errno on failure.
  */
 #ifndef PINFOLD_WALLS_H
 #define PINFOLD_WALLS_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tags.h - the numbers that writer and reader of the `data` codec agree on; tags.py has them from here.
  *
- * Registered tags: RFC 8949 section 3.4.3, and the IANA registry for the others. CBOR has no range for private use: our
- * own tags stand in its first-come range (section 9.2), at "PIN" in ASCII, and only Pinfold reads them.
+ * Registered tags: RFC 8949 section 3.4.3, and the IANA registry for the others. CBOR has no range for private
+ * use: our own tags stand in its first-come range (section 9.2), at "PIN" in ASCII, and only Pinfold reads
+ * them.
  */
 #ifndef PINFOLD_TAGS_H
 #define PINFOLD_TAGS_H
