@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Thin: meson builds, pip installs into .venv, meson and pytest test. `make help` lists what there is.
+# A thin layer: meson builds, pip installs into .venv, meson and pytest test. `make help` lists the targets.
 
 PYTHON ?= python3
 CC     ?= cc
@@ -16,12 +16,12 @@ BIN   = $(CURDIR)/$(VENV)/bin
 MESON = PATH="$(BIN):$$PATH" meson
 PIP   = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# SIGABRT makes a run that hangs for good tell where: pytest's own watchdog leaves a test alone that has failed.
-# Most tests wait for processes more than they compute, so there is work for as many at once as there are CPUs.
+# SIGABRT makes a hung run print its stacks: pytest's own watchdog ignores a test that has already failed.
+# Tests mostly wait for processes, so as many run at once as there are CPUs.
 JOBS  ?= $(shell nproc)
 PYTEST = timeout --foreground --signal ABRT --kill-after 30 20m $(BIN)/python -m pytest --quiet --numprocesses $(JOBS)
 
-# What the build needs from the system: Debian's name for it, and a command that succeeds when it is there.
+# System packages for the build: Debian's name, and a command that succeeds if the package is there.
 define SYSTEM_PACKAGES
 gcc           $(CC) --version
 g++           c++ --version
@@ -34,7 +34,7 @@ python3-venv  $(PYTHON) -c 'import ensurepip, venv'
 endef
 export SYSTEM_PACKAGES
 
-# And what `make fuzz` needs besides: clang, and its sanitizers, which are a package of their own.
+# Further packages for `make fuzz`: clang, and its sanitizers, which have a package of their own.
 CLANG_MAJOR = $(shell apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$$/\1/p')
 define FUZZ_PACKAGES
 clang         clang --version
@@ -48,9 +48,9 @@ APT = apt-get install --yes --no-install-recommends
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-build: $(VENV)/.pinfold ## the package into .venv; the C library, its tests and examples into build/ (default)
+build: $(VENV)/.pinfold ## build the package into .venv; the C library, its tests and examples into build/ (default)
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 system-packages fuzz-packages:
@@ -74,32 +74,32 @@ $(VENV)/.pinfold: $(VENV)/.packages $(SOURCES)
 	    -Cbuild-dir=$(BUILD) -Csetup-args=-Dtests=enabled -Csetup-args=-Dwerror=$(WERROR)
 	touch $@
 
-# A part of each folder's tests, and none that is slow.
+# Some tests of each folder, none of them slow.
 FAST = $(addprefix tests/python/, codec/test_codec_data.py codec/test_codec_pickle.py codec/test_wire.py \
     $(addprefix api/test_, backend.py call.py config.py errors.py futures.py handlers.py hooks.py house.py) \
     engine/test_interrupts.py engine/test_shutdown.py sandbox/test_cgroup.py \
     $(addprefix worker/test_execute_, call.py error.py path.py reset.py))
 
-# The times are those of two quiet cores, from a build that is there; a clean one adds half a minute.
-test-fast: build ## C's unit tests and the quick Python tests, after each edit: under 60 s
+# Times hold on two quiet cores with an existing build; a clean one adds half a minute.
+test-fast: build ## run the C unit tests and the quick Python tests, after each edit: under 60 s
 	$(MESON) test -C $(BUILD) --print-errorlogs --suite unit
 	$(PYTEST) -m "not long" $(FAST)
 
-test: test-c test-python ## the C and Python tests, before each commit: under 6 minutes
+test: test-c test-python ## run the C and Python tests, before each commit: under 6 minutes
 
-test-full: test-long test-libraries test-asan test-tsan ## what `make test` leaves out: about half an hour
+test-full: test-long test-libraries test-asan test-tsan ## run what `make test` leaves out: about half an hour
 
-test-c: build ## of `make test`: the C tests and examples
+test-c: build ## part of `make test`: the C tests and examples
 	$(MESON) test -C $(BUILD) --print-errorlogs
 
-test-python: build ## of `make test`: the Python tests
+test-python: build ## part of `make test`: the Python tests
 	$(PYTEST) -m "not long"
 
-test-long: build ## of `make test-full`: Python tests that take long, short rounds of chaos and soak among them
+test-long: build ## part of `make test-full`: Python tests that take long, with short rounds of chaos and soak
 	$(PYTEST) -m long
 
-# A second build, all of it instrumented. gcc's ASan must be the first library of a process that it did not link,
-# and sees Python's allocations only as malloc's; what the interpreter itself leaks is not of interest.
+# A second build, all of it instrumented. gcc's ASan must be the first library of a process that it did not link, and
+# sees Python's allocations only if they use malloc. Leaks of the interpreter itself are ignored.
 ASAN_BUILD = build-asan
 ASAN_SITE  = $(CURDIR)/$(ASAN_BUILD)/stage/site
 ASAN_ENV   = LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) PYTHONMALLOC=malloc PYTHONPATH=$(ASAN_SITE) \
@@ -114,12 +114,12 @@ $(ASAN_BUILD)/build.ninja: $(VENV)/.packages meson.options
 	    -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined \
 	    -Dprefix=/ -Dpython.platlibdir=/site -Dpython.purelibdir=/site
 
-test-asan: build $(ASAN_BUILD)/build.ninja ## of `make test-full`: C tests, extensions and faults under ASan and UBSan
+test-asan: build $(ASAN_BUILD)/build.ninja ## part of `make test-full`: C tests, extensions, faults under ASan and UBSan
 	$(MESON) test -C $(ASAN_BUILD) --print-errorlogs --timeout-multiplier 4
 	$(ASAN_INSTALL)
 	$(ASAN_ENV) $(PYTEST) -m extension
 
-# What was not survived is told, and the next scenario has its turn.
+# A scenario that fails does not keep the next one from running.
 FAULTS     = $(BIN)/python tests/stress/faults/every_fault.py
 OF_RUNTIME = --only '^(_(runtime|state|box)|pinfold-guard)' --calls $(FAULTS_CALLS) $(ASAN_BUILD) \
              env $(ASAN_ENV) $(BIN)/python tests/stress/faults/scenario.py
@@ -134,8 +134,8 @@ faults: build $(ASAN_BUILD)/build.ninja ## let every call to the kernel and the 
 	    $(FAULTS) $(OF_RUNTIME) $$isolation || status=1; \
 	done; exit $$status
 
-# A third one, of the C library alone. ThreadSanitizer wants addresses where it knows them, which kernels with much
-# randomisation do not give it.
+# A third build, of the C library alone. ThreadSanitizer needs a known address layout, so randomisation is off where
+# setarch can turn it off.
 TSAN_BUILD = build-tsan
 RACES     ?= 24
 NO_ASLR    = $(shell setarch -R true 2>/dev/null && echo setarch -R)
@@ -145,11 +145,11 @@ $(TSAN_BUILD)/build.ninja: $(VENV)/.packages
 	$(MESON) setup $(TSAN_BUILD) -Doptimization=1 -Dtests=enabled -Dpython=false -Dwerror=$(WERROR) \
 	    -Db_sanitize=thread -Db_lundef=false
 
-test-tsan: $(TSAN_BUILD)/build.ninja ## of `make test-full`: the C library's threads under TSan; RACES=24 steps of each
+test-tsan: $(TSAN_BUILD)/build.ninja ## part of `make test-full`: the C library's threads under TSan; RACES=24 steps each
 	PATH="$(BIN):$$PATH" PINFOLD_RACES=$(RACES) $(NO_ASLR) meson test -C $(TSAN_BUILD) --print-errorlogs \
 	    --timeout-multiplier 4 ahead races threads
 
-test-all: ## all Python tests on each of Python 3.10 to 3.13 that this machine has
+test-all: ## run all Python tests on each of Python 3.10 to 3.13 that this machine has
 	@for version in $(PYTHONS); do \
 	    python=$$(pyenv prefix $$version 2>/dev/null)/bin/python3; \
 	    [ -x "$$python" ] || python=python$$version; \
@@ -162,8 +162,8 @@ test-all: ## all Python tests on each of Python 3.10 to 3.13 that this machine h
 	    fi; \
 	done
 
-# Libraries that people compute with, in a virtual environment of their own, with the package as .venv has it. Torch's
-# CPU build is 0.7 GB; where pip would bring one for GPUs, PIP_EXTRA_INDEX_URL names an index that has the other.
+# Computing libraries, in a virtual environment of their own, with the package as .venv has it. Torch's CPU build is
+# 0.7 GB; where pip would install the GPU build, PIP_EXTRA_INDEX_URL can name an index with the CPU build.
 LIBRARIES = .venv-libraries
 
 $(LIBRARIES)/.packages: tests/python/libraries.txt $(VENV)/.packages
@@ -179,10 +179,10 @@ $(LIBRARIES)/.pinfold: $(LIBRARIES)/.packages $(VENV)/.pinfold
 	    $(BUILD)/wheel/*.whl
 	touch $@
 
-test-libraries: $(LIBRARIES)/.pinfold ## of `make test-full`: what other libraries do in calls, which are installed for it
+test-libraries: $(LIBRARIES)/.pinfold ## part of `make test-full`: other libraries in calls; installs them
 	timeout --foreground --signal ABRT --kill-after 30 20m $(LIBRARIES)/bin/python -m pytest --quiet -m libraries
 
-# The peers come at their newest releases, but with the same numpy; Ray is large, and not there for every Python.
+# Peers are installed at their newest releases, but with the same numpy. Ray is large, and not every Python has it.
 .venv-bench/.packages: bench/peers.txt $(VENV)/.packages
 	$(BIN)/python -m venv .venv-bench
 	.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install --upgrade -r bench/peers.txt \
@@ -193,14 +193,14 @@ test-libraries: $(LIBRARIES)/.pinfold ## of `make test-full`: what other librari
 bench: build .venv-bench/.packages ## measure beside other pools; BENCH=name for one scenario
 	$(BIN)/python -m bench $(BENCH)
 
-chaos: build ## kill whatever there is at random, CHAOS_ROUNDS=400; CHAOS_SEED= repeats a round, CHAOS_CLOCK=1 turns clocks
+chaos: build ## kill processes at random, CHAOS_ROUNDS=400; CHAOS_SEED= repeats a round, CHAOS_CLOCK=1 turns the clock
 	$(BIN)/python tests/stress/chaos/chaos.py
 
-hostile: build ## every hostile program at every level; its table goes into docs/security.md
+hostile: build ## run every hostile program at every level; write the table into docs/security.md
 	$(BIN)/python tests/stress/hostile/hostile_run.py --markdown $(BUILD)/hostile.md
 	$(BIN)/python tests/stress/hostile/insert.py $(BUILD)/hostile.md docs/security.md
 
-# One more build, by clang: libFuzzer's targets, and the extensions that two of them load.
+# A fourth build, by clang: libFuzzer's targets, and the extensions that two of them load.
 FUZZ_BUILD    = build-fuzz
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET  ?= frame payload pool channel data
@@ -212,13 +212,13 @@ $(FUZZ_BUILD)/build.ninja: $(VENV)/.packages
 	    -Dpython.platlibdir=/site -Dpython.purelibdir=/site -Db_sanitize=address,undefined -Db_lundef=false \
 	    -Dc_args='-fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined'
 
-fuzz: $(FUZZ_BUILD)/build.ninja ## each fuzz target for FUZZ_SECONDS=60, or those of FUZZ_TARGET=
+fuzz: $(FUZZ_BUILD)/build.ninja ## run each fuzz target for FUZZ_SECONDS=60, or those of FUZZ_TARGET=
 	$(MESON) compile -C $(FUZZ_BUILD)
 	$(MESON) install -C $(FUZZ_BUILD) --quiet --tags python-runtime --destdir $(CURDIR)/$(FUZZ_BUILD)/stage
 	$(BIN)/python fuzz/run.py $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZ_TARGET)
 
 SOAK_CALLS ?= 1000000
-soak: build ## a long mixed load, SOAK_CALLS=1000000, and whether anything grows under it
+soak: build ## run a long mixed load, SOAK_CALLS=1000000, and report whether anything grows
 	$(BIN)/python tests/stress/soak/soak.py --calls $(SOAK_CALLS)
 
 demo: build ## evaluate a folder of candidate programs
@@ -228,24 +228,24 @@ $(VENV)/.lint-packages: $(VENV)/.packages
 	$(PIP) install --group lint
 	touch $@
 
-lint: $(VENV)/.lint-packages ## clang-format, ruff, mypy --strict
+lint: $(VENV)/.lint-packages ## run clang-format, ruff, mypy --strict
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(VENV)/.lint-packages ## let clang-format and ruff rewrite what `make lint` would refuse
+format: $(VENV)/.lint-packages ## run clang-format and ruff to repair what `make lint` would refuse
 	$(BIN)/clang-format -i $(C_FILES)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-tidy: build ## clang-tidy, for reading
+tidy: build ## run clang-tidy
 	clang-tidy --quiet -p $(BUILD) $(filter %.c,$(C_FILES))
 
-clean: ## remove what was built
+clean: ## remove the builds
 	rm -rf build build-* .venv/.pinfold .venv-*/.pinfold .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
-distclean: clean ## and the virtual environments
+distclean: clean ## remove the builds and the virtual environments
 	rm -rf .venv .venv-*
 
 .PHONY: build help system-packages test-fast test test-full test-c test-python test-long test-libraries test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean

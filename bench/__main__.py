@@ -17,9 +17,9 @@ from bench.runner import ROOT, Runner, versions
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("scenario", nargs="*", help=f"default: all of {' '.join(scenarios.NAMES)}")
-    parser.add_argument("--systems", nargs="+", help="only these; writes no document")
-    parser.add_argument("--rounds", type=int, help="at most so many; writes no document")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "lab", help="where to write")
+    parser.add_argument("--systems", nargs="+", help="measure only these; write no document")
+    parser.add_argument("--rounds", type=int, help="run at most so many; write no document")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "lab", help="write here")
     options = parser.parse_args()
     unknown = set(options.scenario) - set(scenarios.NAMES)
     if unknown:

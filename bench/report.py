@@ -19,14 +19,14 @@ from bench.tables import Table
 HEAD = """\
 # Benchmarks
 
-Made by `make bench` (no root needed); nothing here is typed by hand. Pinfold beside what a user
-would pick instead, each at its newest release in an environment of its own, used as its
-documentation advises; the peers are given the same programs, through the helper that their users
-write (`bench/worker.py`). Every measurement is a process of its own; all systems take turns,
-round after round, and a ratio is the median of those of the single rounds, with the least and the
+`make bench` writes this page (no root needed); nothing here is typed by hand. It compares Pinfold
+with what a user would pick instead, each at its newest release, in an environment of its own, used
+as its documentation advises. The peers get the same programs, through the helper that their users
+write (`bench/worker.py`). Every measurement is a process of its own. All systems take turns, round
+after round; a ratio is the median of the ratios of the single rounds, with the least and the
 largest in parentheses. A ratio above 1 means that Pinfold is better by that much; where it is
 worse, the table says **behind**. Where a system has no means for a scenario, the table says why.
-*Limits* are no rivals: they are what the machine allows.
+*Limits* are not rivals: they show the bounds of the machine.
 
 """
 

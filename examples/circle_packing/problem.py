@@ -42,7 +42,7 @@ def validate(centers, radii, n=N):
 
     `centers` has the shape (n, 2), `radii` the shape (n,); lists of numbers do as well.
     """
-    # Shapes first: a huge array is told by its header, and never read.
+    # Shapes first: the header rejects a huge array, which is never read.
     arrays = []
     for name, value, shape in (("centers", centers, (n, 2)), ("radii", radii, (n,))):
         try:

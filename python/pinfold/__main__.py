@@ -14,11 +14,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pinfold")
     commands = parser.add_subparsers(dest="command", required=True)
     doctor = commands.add_parser(
-        "doctor", help="what holds a program on this machine, for this user"
+        "doctor", help="report the sandbox mechanisms that this machine and user have"
     )
     doctor.add_argument("--sandbox", choices=("none", "standard", "strict"), default="strict")
     doctor.add_argument("--allow-network", action="store_true")
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(arguments)
 
     from pinfold._host.sandbox import isolation_of

@@ -8,9 +8,9 @@ import time
 
 TITLE = "Cold start to the first value"
 ABOUT = (
-    "From the first line of a program, the library's import included, through opening a pool of "
-    "two workers to the value of a first, trivial call. The start of the program's own "
-    "interpreter does not count."
+    "The time runs from the first line of a program, the library's import included, through "
+    "opening a pool of two workers to the value of a first, trivial call. The start of the "
+    "program's own interpreter does not count."
 )
 LIMIT_S = 20.0
 ENTRIES = {

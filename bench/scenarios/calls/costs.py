@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 TITLE = "What a trivial call costs"
 ABOUT = (
-    "One call after another, two workers, numpy loaded in them. Processor time is that of all "
-    "threads and processes together, user and system, from `/proc`; the figures hardly depend on "
-    "what else the machine does, unlike the time that a call takes. Ticks of 10 ms are shared out "
-    "among some hundreds of calls. Page faults are those of the processes beside the caller's."
+    "Two workers with numpy loaded run one call after another. Processor time is that of all "
+    "threads and processes together, user and system, from `/proc`. Unlike the time of a call, "
+    "it hardly depends on the machine's other load. Its ticks of 10 ms are divided among some "
+    "hundreds of calls. Page faults are those of all processes but the caller's."
 )
 LIMIT_S = 25.0
 SECONDS = 1.5

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 TITLE = "A new process for every call, with numpy"
 ABOUT = (
-    "The source imports numpy; no process runs two calls; two workers. Systems that can load "
-    "numpy ahead do."
+    "The source imports numpy, and no process runs two calls. Two workers. Systems that can "
+    "preload numpy do so."
 )
 LIMIT_S = 25.0
 BUDGET_S = 1.5

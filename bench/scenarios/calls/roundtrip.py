@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 TITLE = "Round trip of a trivial call"
 ABOUT = (
-    "`def f(x): return x`, submitted and waited for, on two workers, numpy loaded in them. "
-    "*Idle*: one call after another, nothing else runs. *Half-loaded*: one of the two workers "
-    "computes all the time, and a trivial call comes every 10 ms."
+    "The caller submits `def f(x): return x` and waits for it, on two workers with numpy loaded."
+    " *Idle*: one call after another, and nothing else runs. *Half-loaded*: one of the two "
+    "workers computes all the time, and a trivial call comes every 10 ms."
 )
 LIMIT_S = 25.0
 ENTRIES = {

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 TITLE = "The price of a sandbox"
 ABOUT = (
-    "The same trivial call, numpy preloaded, in `fresh` workers without a box and in one of each "
-    "level, in one process: the three take turns, call by call (every 5 ms) and batch by batch. "
-    "*More* is the difference to a call without a box."
+    "The same trivial call, numpy preloaded, runs in `fresh` workers without a box and in a box "
+    "of each level. The three take turns in one process, call by call (every 5 ms) and batch by "
+    "batch. *More* is the difference to a call without a box."
 )
 LIMIT_S = 40.0
 LEVELS = ("none", "standard", "strict")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TITLE = "Throughput of 5,000 trivial calls"
 ABOUT = (
-    "All calls are submitted at once, then their values are taken. A system that would need "
-    "more than about two seconds is given fewer calls, in proportion to what 100 of them took."
+    "All calls are submitted at once, then their values are taken. A system that would need more"
+    " than about two seconds gets fewer calls, in proportion to its time for 100."
 )
 LIMIT_S = 35.0
 WORKERS = (1, 2, 8, 64)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 TITLE = "Deadline overshoot with all cores busy"
 ABOUT = (
-    "Endless loops with a deadline of 0.05 s, one for each core at once, and four times as many. "
-    "From the deadline to the moment at which the caller's callback says that the call was "
-    "killed; 104 calls of each load a round."
+    "Endless loops with a deadline of 0.05 s run, first one for each core at once, then four "
+    "times as many. The overshoot lasts from the deadline until the caller's callback reports "
+    "the kill; 104 calls of each load a round."
 )
 LIMIT_S = 40.0
 DEADLINE_S = 0.05

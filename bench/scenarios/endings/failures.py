@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 TITLE = "1,000 calls of which 1 % hang and 1 % crash"
 ABOUT = (
-    "Eight workers, eight calls in flight, a deadline of 1 s where the system has deadlines. "
-    "Half of the hanging calls wait for a lock, half compute for ever; the crash is a read from "
-    "address 0. Goodput: values of good calls per second, until all calls ended, none did for 5 s, "
-    "or 15 s passed."
+    "Eight workers have eight calls in flight, with a deadline of 1 s where the system has "
+    "deadlines. Half of the hanging calls wait for a lock, half compute for ever; a crash is a "
+    "read from address 0. Goodput is the values of good calls per second, until all calls ended,"
+    " none did for 5 s, or 15 s passed."
 )
 LIMIT_S = 45.0
 CALLS = 1000

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 TITLE = "One bad call among 1,000"
 ABOUT = (
-    "Four workers, two calls of 1 ms of computing in flight, and number 300 is bad: it waits "
-    "for a lock for ever (deadline 0.5 s), reads from address 0, or allocates without end "
-    "(limit 256 MiB). The p99 of the round trips of the other 999, beside that of the same "
-    "stream without a bad call."
+    "Four workers have two calls of 1 ms of computing in flight. Number 300 is bad: it waits for"
+    " a lock for ever (deadline 0.5 s), reads from address 0, or allocates without end (limit "
+    "256 MiB). The table compares the p99 of the other 999 round trips with that of a stream "
+    "without a bad call."
 )
 LIMIT_S = 40.0
 CALLS = 1000

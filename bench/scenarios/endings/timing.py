@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 TITLE = "A timing beside a full load of others"
 ABOUT = (
-    "A program that computes, some 20 ms of the same work, says how long it took; 50 times alone "
-    "and 50 times while every other worker computes, ten of each in turns. One worker for each CPU "
-    "with `cpus_per_worker=1` and without; and bare processes, one to each CPU, without a pool. "
-    "*Varies* is the distance from the 10th to the 90th percentile, divided by the median. Waiting "
-    "is `ExecutionMetrics.cpu_wait_s`: what the CPU did for others, on this machine's other "
-    "business as well."
+    "A program computes some 20 ms of the same work and reports how long it took: 50 times alone"
+    " and 50 times while every other worker computes, in turns of ten. Each CPU has one worker, "
+    "with and without `cpus_per_worker=1`; bare processes, one to each CPU, run without a pool. "
+    "*Varies* is the distance from the 10th to the 90th percentile, divided by the median. "
+    "Waiting is `ExecutionMetrics.cpu_wait_s`: the time in which the CPU ran others, this "
+    "machine's other load included."
 )
 LIMIT_S = 40.0
 TIMES, TURN = 50, 10

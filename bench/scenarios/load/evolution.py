@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 TITLE = "A generation of an evolutionary search"
 COUNT, SEED = 24, 7
 ABOUT = (
-    f"{COUNT} different programs of 2 to 8 kB that import numpy and compute between 50 ms and 5 "
-    "s of processor time, with a heavy tail, all submitted at once on two workers. Ideal is the "
-    "sum of that time, shared evenly by two cores. Only the rows that say `fresh` or *new* "
-    "isolate the programs from each other."
+    f"{COUNT} different programs of 2 to 8 kB import numpy and compute between 50 ms and 5 s of "
+    "processor time, with a heavy tail. All are submitted at once on two workers. Ideal is the "
+    "sum of that time, shared evenly by two cores. Only the rows with `fresh` or *new* isolate "
+    "the programs from each other."
 )
 LIMIT_S = 45.0
 ENTRIES = {

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 TITLE = "100,000 queued calls"
 ABOUT = (
-    "The workers sleep; then trivial calls are submitted, up to 100,000 of them or for 8 s. "
-    "Memory is the growth of the caller's resident memory, whatever it holds for the call."
+    "While the workers sleep, trivial calls are submitted, up to 100,000 of them or for 8 s. "
+    "Memory is the growth of the caller's resident memory, with all that it holds for a call."
 )
 LIMIT_S = 30.0
 CALLS = 100_000

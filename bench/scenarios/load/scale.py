@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 TITLE = "Cost of a call against the number of workers and of queued calls"
 ABOUT = (
-    "Many trivial calls, all submitted at once, with 1, 10 and 100 workers, all of them up, in "
+    "Many trivial calls are submitted at once: with 1, 10 and 100 workers, all of them up, in "
     "turns; and with 10 to 100,000 calls in the queue of two workers. Processor time is that of "
-    "the caller and the template together, all their threads, for each call: where it does not "
-    "grow, the ratio is 1. The time that passes depends on what else the machine does."
+    "the caller and the template, all their threads, for each call; a ratio of 1 means no "
+    "growth. Elapsed time depends on the machine's other load."
 )
 LIMIT_S = 120.0
 WORKERS = (1, 10, 100)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 TITLE = "Idle workers"
 SPARES = 64
 ABOUT = (
-    f"{SPARES} workers of a template that has loaded numpy wait for their first call. As "
-    "`stats(memory=True)` reports it: private is what a worker shares with no other process; Pss "
-    "counts a shared page once, however many use it, the template included."
+    f"{SPARES} workers of a template that has loaded numpy wait for their first call. "
+    "`stats(memory=True)` reports the figures. Private memory is shared with no other process. "
+    "Pss counts a shared page once, however many processes use it, the template included."
 )
 LIMIT_S = 30.0
 ENTRIES = {"pinfold-fresh": 3}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 TITLE = "Imports in calls"
 ABOUT = (
-    "Each program imports a library and returns at once: one worker, one call after another, the "
-    "median of 10 after 3."
+    "Each program imports a library and returns at once. One worker runs one call after another;"
+    " the figure is the median of 10 after 3."
 )
 LIMIT_S = 60.0
 LIBRARIES = ("numpy", "scipy.optimize")

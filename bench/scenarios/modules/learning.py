@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 TITLE = "A template that learns"
 ABOUT = (
     "Each program imports a library that computes for 500 ms of processor time when it is "
-    'imported; a new process for every call, two workers. `preload="auto"` beside a preload by '
-    "hand, in one process, in turns, after the first 20 calls."
+    'imported. Each call gets a new process on two workers. `preload="auto"` and a preload by '
+    "hand take turns in one process, after the first 20 calls."
 )
 LIMIT_S = 40.0
 LIBRARY = "pinfold_bench_library"

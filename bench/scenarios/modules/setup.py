@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 TITLE = "A dataset of 1 GiB, set up once"
 ABOUT = (
-    "`setup` makes 1 GiB in the template: one array, 1,024 byte strings, or 30 million floats. A "
-    "new process for every trivial call, two workers; beside a pool without a set-up, in turns. "
-    "The round trip is that of one call after another; *slower by* is the ratio of the medians."
+    "`setup` makes 1 GiB in the template: one array, 1,024 byte strings, or 30 million floats. "
+    "Each trivial call gets a new process on two workers, in turns with a pool without a set-up."
+    " The round trip is that of one call after another; *slower by* is the ratio of the medians."
 )
 LIMIT_S = 90.0
 NEEDED_KB = 4 << 20

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TITLE = "A new process for every call, with a library that takes 2 s to import"
 ABOUT = (
-    "The library is a module that computes for two seconds of processor time when it is "
-    "imported. Systems that can load it ahead do, before the clock starts; two workers."
+    "Two workers. The library computes for two seconds of processor time when it is imported. "
+    "Systems that can preload it do so before the clock starts."
 )
 LIMIT_S = 25.0
 BUDGET_S = 1.0

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 TITLE = "Arguments of every size"
 ABOUT = (
-    "The same values on their way in: the function returns their size. The memory is what the "
-    "caller needs during the largest call, above what it had with the argument in its hand."
+    "The same values travel as arguments: the function returns their size. The memory is the "
+    "caller's growth during the largest call, above what it had with the argument made."
 )
 LIMIT_S = 40.0
 KIB, MIB = 1 << 10, 1 << 20

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TITLE = "A 4 GiB array as a result"
 ABOUT = (
-    "One call. The memory is the caller's peak of resident memory until it has the value, "
-    "before it touches it; then the time to read all of it once, by summing it up."
+    "One call. The memory is the caller's peak of resident memory until it has the value, before"
+    " it touches the value. The last column is the time to read all of it once, by a sum."
 )
 LIMIT_S = 40.0
 SIZE = 4 << 30

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 TITLE = "300,000 prints"
 ABOUT = (
-    "A program prints 300,000 numbers, flushes, and tells how long that took it: in plain "
-    "`python -c` with its output on a pipe that somebody reads, in a call of each isolation mode "
+    "A program prints 300,000 numbers, flushes, and reports how long that took: in plain "
+    "`python -c` with its output on a pipe that a process reads, in a call of each isolation mode "
     "without a box, and in each box. All take turns; the ratio is that of the medians of one round."
 )
 LIMIT_S = 60.0

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 TITLE = "Results of every size"
 ABOUT = (
-    "From the call to the value in the caller's hand, making the value in the worker included. "
-    "Two workers, numpy loaded. *Nested* is a dict of 16 dicts with an array, a float and a "
-    "list each. The memory is the caller's peak of resident memory during the largest call, "
-    "above what it had."
+    "The time runs from the call to the value in the caller, making the value in the worker "
+    "included. Two workers have numpy loaded. *Nested* is a dict of 16 dicts, each with an "
+    "array, a float and a list. The memory is the growth of the caller's resident memory to its "
+    "peak during the largest call."
 )
 LIMIT_S = 40.0
 KIB, MIB = 1 << 10, 1 << 20

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the hostile programs and print the table of programs and levels.
 
-    python tests/stress/hostile/hostile_run.py [--markdown FILE] [--level LEVEL ...] [--isolation ISOLATION ...]
-                                        [--jobs N] [--user UID | --no-user] [NAME ...]
+    python tests/stress/hostile/hostile_run.py [--markdown FILE] [--report FILE] [--level LEVEL ...]
+        [--isolation ISOLATION ...] [--jobs N] [--untimed] [--user UID | --no-user] [NAME ...]
 
 *blocked*: the attempt was refused. *contained*: the attempt had an effect that the call's end undid.
 **not blocked**: the attempt succeeded, left something that a later call finds, ended the caller, or
@@ -853,13 +853,13 @@ def main() -> int:
     parser.add_argument("--level", action="append", choices=LEVELS)
     parser.add_argument("--isolation", action="append", choices=(*ISOLATIONS, "spawn"))
     parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--report", type=Path, help="write what was found as JSON")
+    parser.add_argument("--report", type=Path, help="write the findings as JSON")
     parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1))
     parser.add_argument(
-        "--untimed", action="store_true", help="no calls with deadlines beside them"
+        "--untimed", action="store_true", help="run no calls with deadlines beside them"
     )
     parser.add_argument("--user", type=int, default=1000, help="the ordinary user")
-    parser.add_argument("--no-user", action="store_true", help="not a second time as that one")
+    parser.add_argument("--no-user", action="store_true", help="do not run as that user")
     asked = parser.parse_args()
     global TIMED
     TIMED = not asked.untimed

@@ -216,9 +216,9 @@ def look(backends: dict[str, pinfold.LocalBackend]) -> list[float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--parts", type=int, default=100, help="samples are taken between them")
+    parser.add_argument("--parts", type=int, default=100, help="sample after each part")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--short", action="store_true", help="too short to judge memory")
+    parser.add_argument("--short", action="store_true", help="do not judge memory")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as spill_dir:
