@@ -70,6 +70,8 @@ def _function(name: str, value: Any) -> str:
 def _paths(name: str, value: Any) -> list[str]:
     if type(value) is not list:
         raise _wrong(name, f"is {_kind(value)}, not an array")
+    if "" in value:
+        raise _wrong(name, "has an empty path")
     return [_plain(name, path) for path in value]
 
 

@@ -162,7 +162,7 @@ def test_every_config_names_a_pool_of_its_own() -> None:
         ("preload", ["not a module"]),
         ("setup", "x = '\0'"),
         ("setup_timeout_s", 0),
-        ("codec", "json"),
+        ("codec", "xml"),
         ("max_queue", -1),
         ("sandbox", "fort"),
         ("cpus_per_worker", 0),
