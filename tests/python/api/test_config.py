@@ -319,7 +319,7 @@ def test_pdeathsig_is_disabled_by_a_true_word(
         ("SETUP_FILE", "/nonexistent/setup.py"),
         ("SETUP_FILE", "/"),
         ("SANDBOX", "fort"),
-        ("CODEC", "json"),
+        ("CODEC", "xml"),
         ("MEMORY_BYTES", "1GiB"),
         ("MEMORY_BYTES", "0"),
         ("WALL_S", "soon"),
