@@ -36,6 +36,7 @@ static const struct {
     {"def fail(:\n", "fail", "[[], {}]", PINFOLD_EXCEPTION},
     {"def keys():\n    return {1: 'one'}\n", "keys", "[[], {}]", PINFOLD_BAD_RESULT},
     {"def broken():\n    pass\n", "broken", "[[}", PINFOLD_EXCEPTION},
+    {"", "no name?..", "[[], {}]", PINFOLD_INTERNAL},
     {"def spin():\n    while True:\n        pass\n", "spin", "[[], {}]", PINFOLD_TIMEOUT},
 };
 

@@ -48,17 +48,19 @@ def test_a_host_in_c_gets_values_as_json(answers: list[tuple[str, Any]]) -> None
 def test_a_host_in_c_gets_failures_as_json(answers: list[tuple[str, Any]]) -> None:
     failures = [
         (outcome, failure["type"], failure["line"], failure["returncode"])
-        for outcome, failure in answers[3:7]
+        for outcome, failure in answers[3:8]
     ]
     assert failures == [
         ("exception", "ZeroDivisionError", 2, 1),
         ("exception", "SyntaxError", 1, 1),
         ("bad_result", "pinfold.codec.refusals.NotCarried", 0, 1),
         ("exception", "pinfold.codec.refusals.Malformed", 0, 1),
+        ("internal", "pinfold.codec.refusals.Malformed", 0, 1),
     ]
     assert "return 1 / x" in answers[3][1]["text"]
     assert "list(result)[0]" in answers[5][1]["message"]
+    assert "'function' is 'no name?..', not a name" in answers[7][1]["message"]
 
 
 def test_a_host_in_c_gets_the_pools_own_sentence(answers: list[tuple[str, Any]]) -> None:
-    assert answers[7:] == [("timeout", "its time of 0.25 s passed")]
+    assert answers[8:] == [("timeout", "its time of 0.25 s passed")]

@@ -269,7 +269,16 @@ def test_keys_that_become_equal_are_refused() -> None:
             '"\\',
             '"\\"',
         ),
-        *(r'"\ud800\u0041"', r'"\ud800\ud800"', r'"\ud800\n"', r'"\u+123"', "1 2", "1,", "[]]"),
+        *(
+            r'"\ud800\u0041"',
+            r'"\ud800\ud800"',
+            r'"\udc00\udc00"',
+            r'"\ud800\n"',
+            r'"\u+123"',
+            "1 2",
+            "1,",
+            "[]]",
+        ),
         *("\ufeff1", "/**/1", "1\0", "\x0b1", "True", "undefined"),
     ],
 )
@@ -395,6 +404,18 @@ def test_a_value_may_be_bounded() -> None:
         assert len(read(text, 300_000)) >= 100_000
         with pytest.raises(TooLarge):
             read(text, 99_000)
+
+
+def test_escapes_take_memory_only_while_they_are_read() -> None:
+    text = f'"{chr(92)}n{"a" * 100_000}"'
+    assert len(read(f"[{text},{text}]", 320_000)) == 2
+
+
+def test_text_may_be_as_deep_as_values() -> None:
+    for opening, end in ("[", "]"), ('{"":', "}"):
+        read(opening * MAX_DEPTH + "0" + end * MAX_DEPTH)
+        with pytest.raises(Malformed, match="more than 200 containers"):
+            read(opening * (MAX_DEPTH + 1) + "0" + end * (MAX_DEPTH + 1))
 
 
 def test_collection_is_left_as_it_was() -> None:
