@@ -37,7 +37,8 @@ Units: times are seconds (names that end in ``_ns``: nanoseconds), sizes are byt
 
 Values cross by a *codec*. ``data``, the default, carries plain data and numpy arrays, and reading
 it can run no code. ``pickle``, which `run_exec_runner` uses, carries almost anything, and reading
-it can run any code. `pinfold.metrics.JsonlWriter` writes one line per call; the logger is
+it can run any code. ``json`` is JSON text, for callers in other languages.
+`pinfold.metrics.JsonlWriter` writes one line per call; the logger is
 ``pinfold``. ``python -m pinfold doctor`` reports which mechanisms of a sandbox this machine has.
 Linux only.
 """

@@ -31,8 +31,8 @@ class WorkerCall:
         kwargs: the keyword arguments, any mapping with names of str.
         python_path: directories that come first on ``sys.path``, in this order.
         env: changes to the environment for this call; None unsets a variable.
-        codec: how the arguments and the value cross, ``"data"`` or ``"pickle"``. None: as the
-            backend is configured.
+        codec: how the arguments and the value cross, ``"data"``, ``"pickle"`` or ``"json"``. None:
+            as the backend is configured.
         limits: bounds on the call's resources. None: as the backend is configured.
 
     Raises:

@@ -101,11 +101,11 @@ DEFAULT_IDENTITY_ENV: tuple[str, str] = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
 MAX_WORKERS = 4096
 
 Isolation = Literal["fresh", "reuse", "spawn"]
-Codec = Literal["data", "pickle"]
+Codec = Literal["data", "pickle", "json"]
 Sandbox = Literal["none", "standard", "strict"]
 
 ISOLATIONS = ("fresh", "reuse", "spawn")
-CODECS = ("data", "pickle")
+CODECS = ("data", "pickle", "json")
 SANDBOXES = ("none", "standard", "strict")
 
 
@@ -198,7 +198,8 @@ class WorkerConfig:
         setup_timeout_s: the longest time that the start may take: interpreter, preloads and setup.
             Default 60.
         codec: how values cross unless the call has a codec of its own. Reading ``"data"`` cannot
-            run code; ``"pickle"`` carries almost anything, and reading it can run any code.
+            run code; ``"pickle"`` carries almost anything, and reading it can run any code;
+            ``"json"`` is JSON text in both directions, as other languages read it.
         limits: bounds on a call's resources, unless the call has limits of its own.
         max_queue: calls that may wait while `max_workers` others are under way (0: none). A submit
             raises `QueueFull` when ``max_workers + max_queue`` calls have not ended. None: no

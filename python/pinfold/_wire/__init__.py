@@ -2,12 +2,12 @@
 """The encoding of requests and failures between the caller and a worker.
 
 A request is a list of segments. The first is the *head*: the other fields of a `Request`, written
-by `marshal` (version 2, which all interpreters read alike). The segments of ``[args, kwargs]``
-follow, in the call's own codec. The worker reads them only after it has set up the call's path,
-environment and module ``user_code``. Only the caller writes the head, so a worker may trust its
-bytes. Reading the head runs no code.
+by `marshal` (version 2, which all interpreters read alike), or a JSON object (`json_head`), which
+begins with ``{``. The segments of ``[args, kwargs]`` follow, in the call's own codec. The worker
+reads them only after it has set up the call's path, environment and module ``user_code``. Only the
+caller writes the head, so a worker may trust its bytes. Reading the head runs no code.
 
-A failure is one segment: a dict in the ``data`` codec.
+A failure is one segment: a dict in the codec ``json`` if that is the call's, else in ``data``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from pinfold import codec as codecs
+from pinfold._wire.json_head import is_json, read_head
 
 Segments = list[bytes | memoryview]
 
@@ -88,7 +89,11 @@ def pack_request(
 def unpack_request(segments: Sequence[memoryview]) -> Request:
     """Read the head of a request. Raises `pinfold.codec.Malformed`."""
     try:
+        if is_json(segments[0]):
+            return Request(*read_head(segments[0]), segments[1:])
         return Request._make((*marshal.loads(segments[0]), segments[1:]))
+    except codecs.Malformed:
+        raise
     except (EOFError, IndexError, TypeError, ValueError) as error:
         raise codecs.Malformed(f"not the head of a request: {error}") from None
 
@@ -96,22 +101,37 @@ def unpack_request(segments: Sequence[memoryview]) -> Request:
 def unpack_arguments(request: Request) -> tuple[list[object], dict[str, object]]:
     """Read the arguments of a request. Raises what `pinfold.codec.decode` raises."""
     arguments = codecs.decode(request.arguments, request.codec, trusted=True)
+    if request.codec == "json" and not _are_arguments(arguments):
+        raise codecs.Malformed("the arguments are not [[...], {...}]")
     args, kwargs = cast("tuple[list[object], dict[str, object]]", arguments)
     return args, kwargs
 
 
-def pack_failure(failure: Failure) -> Segments:
-    """Encode a failure. Lone surrogates in its texts are escaped, so that any text travels."""
+def _are_arguments(value: object) -> bool:
+    return type(value) is list and [type(part) for part in value] == [list, dict]
+
+
+def codec_of(segments: Sequence[memoryview]) -> str:
+    """Return the codec for the failure of a request whose head may be unreadable."""
+    return "json" if segments and is_json(segments[0]) else "data"
+
+
+def pack_failure(failure: Failure, codec: str = "data") -> Segments:
+    """Encode a failure of a call with this codec.
+
+    Lone surrogates in its texts are escaped, so that any text travels.
+    """
     fields = {
         key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
         for key, value in failure._asdict().items()
     }
-    return codecs.encode(fields, "data", "failure")
+    return codecs.encode(fields, "json" if codec == "json" else "data", "failure")
 
 
 def unpack_failure(segments: Sequence[memoryview]) -> Failure:
     """Read a failure, of which no byte is trusted. Raises `pinfold.codec.Malformed`."""
-    fields = codecs.decode(segments, "data", _FAILURE_BYTES)
+    codec = codec_of(segments)  # no map of CBOR's begins with "{"
+    fields = codecs.decode(segments, codec, _FAILURE_BYTES)
     if not (
         isinstance(fields, dict)
         and fields.keys() == set(Failure._fields)

@@ -11,6 +11,8 @@ sides. It imports numpy only when a value needs it, and cloudpickle only for ``p
   their plain equivalent.
 - ``pickle`` is a pickle of protocol 5 (PEP 574) written by cloudpickle. Reading it can run any
   code, so use it only for sources that you trust like your own.
+- ``json`` is one JSON text (RFC 8259). Reading it runs no code. It carries less than ``data``, and
+  some of that as another type (see :mod:`pinfold.codec.json_text`); every language reads it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ __all__ = [
     "encode",
 ]
 
-CODECS = ("data", "pickle")
+CODECS = ("data", "pickle", "json")
 
 
 def encode(value: object, codec: str, root: str = "result") -> list[bytes | memoryview]:
@@ -51,6 +53,10 @@ def encode(value: object, codec: str, root: str = "result") -> list[bytes | memo
         from pinfold.codec import pickled
 
         return pickled.encode(value, root)
+    if codec == "json":
+        from pinfold.codec import json_text
+
+        return json_text.encode(value, root)
     raise ValueError(f"no codec {codec!r}: it is one of {', '.join(CODECS)}")
 
 
@@ -66,10 +72,11 @@ def decode(
     Each segment is a writable memoryview, 64-byte aligned. Large arrays come back as writable views
     on the segments, without a copy, and keep them alive; everything else is copied out.
 
-    A ``data`` value may take `most` bytes of memory (0: any number). Unless the segments are
-    `trusted`, its memory and time are also bounded in proportion to their size (docs/security.md).
+    A ``data`` or ``json`` value may take `most` bytes of memory (0: any number). Unless the
+    segments are `trusted`, its memory and time are also bounded in proportion to their size
+    (docs/security.md).
 
-    Raises `Malformed` (``data``; `TooLarge` for more than `most` bytes), `CannotDecode`
+    Raises `Malformed` (``data``, ``json``; `TooLarge` for more than `most` bytes), `CannotDecode`
     (``pickle``, also without segments), and ValueError when `codec` is not one of `CODECS`. Errors
     for which `pinfold.codec.refusals.is_shortage` is true mean that this process lacks a resource;
     the value may be good.
@@ -80,6 +87,10 @@ def decode(
         from pinfold.codec import pickled
 
         return pickled.decode(segments)
+    if codec == "json":
+        from pinfold.codec import json_text
+
+        return json_text.decode(segments, most, trusted=trusted)
     raise ValueError(f"no codec {codec!r}: it is one of {', '.join(CODECS)}")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import errno
 
+# The codec that carries more than this one.
+_NEXT = {"data": "pickle", "json": "data"}
+
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
@@ -47,8 +50,8 @@ class NotCarried(TypeError):
         self.what = what or f"{_article(type_name)} {type_name}"
         verb = "return" if path.replace("list(", "").startswith("result") else "pass"
         way = f"{verb} plain data"
-        if codec == "data":
-            way += ', or use codec="pickle"'
+        if codec in _NEXT:
+            way += f', or use codec="{_NEXT[codec]}"'
         shown = path if len(path) <= 200 else f"{path[:120]}...{path[-60:]}"
         super().__init__(f"{shown} is {self.what}, which the {codec!r} codec does not carry; {way}")
 
@@ -57,14 +60,14 @@ class NotCarried(TypeError):
 
 
 class Malformed(ValueError):
-    """Bytes that the `data` codec's reader refuses: damaged, hostile, or of another version.
+    """Bytes that the reader of `data` or `json` refuses: damaged, hostile, or of another version.
 
     The message says what is wrong and, if known, at which byte of the stream.
     """
 
 
 class TooLarge(Malformed):
-    """A value of the `data` codec that takes more memory than allowed."""
+    """A value of the codec `data` or `json` that takes more memory than allowed."""
 
 
 class RunsCode(Exception):

@@ -9,9 +9,7 @@ lacks, and a refusal for all others. Writing a list of a million floats never re
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,10 +17,10 @@ import cbor2
 from cbor2 import CBOREncoder
 
 from pinfold.codec import scalars, tags
-from pinfold.codec.refusals import NotCarried, name_of
+from pinfold.codec.culprits import Rules, culprit, plain_of
+from pinfold.codec.refusals import name_of
 from pinfold.codec.tags import MAX_DEPTH, OUT_OF_LINE, Unfit
 
-CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _STR = frozenset({str})
 # cbor2 writes every NaN as these bytes. A stream that has them, even by chance, is written again
 # with the encoders of `scalars.CAREFUL`, which would slow down all other streams.
@@ -130,30 +128,6 @@ class _Encoders(dict[type, Any]):
 _idle: list[_Encoders] = []
 
 
-# Types that are written as a plain type, and how. As in `json.dumps`, a number or a text is read
-# past any method of its class, and a dict by its ``items``, which know its order. A deque and a
-# dict's view become lists.
-_PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (int, int.__pos__),
-    (float, float.__pos__),
-    (str, str.__str__),
-    (tuple, lambda value: tuple(tuple.__iter__(value))),
-    (list, lambda value: list(list.__iter__(value))),
-    (dict, lambda value: dict(value.items())),
-    (deque, lambda value: list(deque.__iter__(value))),
-    (type({}.keys()), list),
-    (type({}.values()), list),
-    (type({}.items()), list),
-)
-
-
-def _plain_of(kind: type) -> Callable[[Any], Any] | None:
-    """Return the function that makes a value of exactly this type plain, or None."""
-    if kind in CONTAINERS:
-        return None
-    return next((make for base, make in _PLAIN if issubclass(kind, base)), None)
-
-
 def _is_numpys(kind: type) -> bool:
     numpy = sys.modules.get("numpy")
     return numpy is not None and issubclass(kind, (numpy.ndarray, numpy.generic))
@@ -161,7 +135,7 @@ def _is_numpys(kind: type) -> bool:
 
 def _as_plain(add: Callable[[memoryview], int], encoder: CBOREncoder, value: object) -> None:
     kind = type(value)
-    make = _plain_of(kind)
+    make = plain_of(kind)
     if make is not None:
         encoder.encode(make(value))
     elif issubclass(kind, (bytes, bytearray)) or _is_numpys(kind):
@@ -247,76 +221,24 @@ def encode(value: object, root: str = "result") -> list[bytes | memoryview]:
         raise
     except Exception as error:
         quiet = isinstance(error, (Unfit, cbor2.CBOREncodeError))
-        raise _explain(value, root) from (None if quiet else error)
+        raise culprit(value, root, _RULES) from (None if quiet else error)
     except BaseException as error:
         # A Rust panic (another thread changed a dict meanwhile) is not an Exception.
         if type(error).__name__ != "PanicException":
             raise
-        raise _explain(value, root) from error
+        raise culprit(value, root, _RULES) from error
 
 
-def _explain(value: object, root: str) -> NotCarried:
-    for found in _culprits(value, root, 1, {}):
-        return found
-    kind = name_of(type(value))
-    return NotCarried(root, kind, what=f"a {kind} that changed while it was read")
+def _refused_part(value: object, depth: int) -> Unfit | None:
+    try:
+        _write(value, careful=True)
+    except MemoryError:
+        raise
+    except Unfit as error:
+        return error
+    except Exception as error:
+        return Unfit(f"a {name_of(type(value))} ({error!s:.200})")
+    return None
 
 
-_EASY = frozenset({bool, int, float, type(None)})
-
-
-def _culprits(value: Any, path: str, depth: int, above: dict[int, str]) -> Iterator[NotCarried]:
-    """Search the value again, slowly, and yield the parts that the encoder refuses, with paths."""
-    kind = type(value)
-    make = _plain_of(kind)
-    parts = value
-    if make is not None:
-        with suppress(Exception):  # the writer below reports it
-            parts = make(value)
-    if type(parts) not in CONTAINERS:
-        try:
-            _write(value, careful=True)
-        except MemoryError:
-            raise
-        except Exception as error:
-            no = error if isinstance(error, Unfit) else Unfit(f"a {name_of(kind)} ({error!s:.200})")
-            yield NotCarried(path + no.attribute, no.type_name or name_of(kind), what=no.what)
-        return
-    if id(value) in above:
-        what = f"a {kind.__name__} that contains itself (it is {above[id(value)]})"
-        yield NotCarried(path, kind.__name__, what=what)
-        return
-    if depth > MAX_DEPTH:
-        what = f"a {kind.__name__} nested more than {MAX_DEPTH} containers deep"
-        yield NotCarried(path, kind.__name__, what=what)
-        return
-    above[id(value)] = path
-    for child, its_path in _children(parts, path):
-        if type(child) not in _EASY:
-            yield from _culprits(child, its_path, depth + 1, above)
-    del above[id(value)]
-
-
-def _children(value: Any, path: str) -> Iterator[tuple[Any, str]]:
-    if type(value) is dict:
-        for i, (key, item) in enumerate(list(value.items())):
-            yield key, f"list({path})[{i}]"
-            place = f"[{_short(key)}]" if _nameable(key) else None
-            yield item, f"{path}{place}" if place else f"list({path}.values())[{i}]"
-    else:
-        shown = f"list({path})" if type(value) in (set, frozenset) else path
-        for i, item in enumerate(list(value)):
-            yield item, f"{shown}[{i}]"
-
-
-def _nameable(key: object) -> bool:
-    kind = type(key)
-    # The repr of an int with very many digits raises.
-    return kind in (str, bytes, bool, float, type(None)) or (
-        isinstance(key, int) and kind is int and key.bit_length() <= 64
-    )
-
-
-def _short(key: object) -> str:
-    text = repr(key)
-    return text if len(text) <= 80 else f"{text[:60]}...{text[-10:]}"
+_RULES = Rules("data", _refused_part)

@@ -80,7 +80,7 @@ def test_a_structured_scalar_can_be_written_to() -> None:
     assert scalar["f0"] == 7
 
 
-@pytest.mark.parametrize("name", codec.CODECS)
+@pytest.mark.parametrize("name", ["data", "pickle"])
 @pytest.mark.parametrize("order", "CF")
 def test_a_large_array_is_copied_on_neither_side(name: str, order: Any) -> None:
     array = np.arange(LARGE, dtype="f8").reshape((256, -1), order=order)
@@ -97,7 +97,7 @@ def test_a_large_array_is_copied_on_neither_side(name: str, order: Any) -> None:
     assert views[1][:8] == np.float64(-1).tobytes()
 
 
-@pytest.mark.parametrize("name", codec.CODECS)
+@pytest.mark.parametrize("name", ["data", "pickle"])
 def test_the_memory_of_a_segment_lives_as_long_as_the_array_on_it(name: str) -> None:
     segments = codec.encode(np.arange(LARGE), name)
     home = mmap.mmap(-1, memoryview(segments[1]).nbytes)
@@ -119,7 +119,7 @@ def test_the_memory_of_a_segment_lives_as_long_as_the_array_on_it(name: str) -> 
     home.close()
 
 
-@pytest.mark.parametrize("name", codec.CODECS)
+@pytest.mark.parametrize("name", ["data", "pickle"])
 def test_buffers_go_out_of_line_from_the_threshold_on(name: str) -> None:
     below, at = np.zeros(OUT_OF_LINE - 1, "u1"), np.zeros(OUT_OF_LINE, "u1")
     assert len(codec.encode(below, name)) == 1

@@ -189,7 +189,7 @@ def forged(body: str) -> WorkerCall:
         "def forge(*segments):\n"
         "    pinfold.codec.data.encode = lambda value, root='result': list(segments)\n"
         "def forge_failure(*segments):\n"
-        "    execute.pack_failure = lambda failure: list(segments)\n"
+        "    execute.pack_failure = lambda failure, codec: list(segments)\n"
         "    raise ValueError\n"
         "def failure(**other):\n"
         "    fields = dict(type='T', message='m', text='t', returncode=1)\n"

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import enum
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pinfold import _wire, codec
+from pinfold import Limits, _wire, codec
+from pinfold._wire.json_head import LIMITS
+from pinfold._worker.call import rlimits
 from pinfold.codec import Malformed, NotCarried
 
 
@@ -22,7 +25,7 @@ def request(**fields: Any) -> _wire.Segments:
         "code": "x = 'ü'",
         "function": "f",
         "args": (1, "two"),
-        "kwargs": {"k": b"v"},
+        "kwargs": {"k": "v"},
         "python_path": [Path("/a"), "b"],
         "env": {"A": "1", "B": None},
         "codec": "data",
@@ -36,7 +39,7 @@ def test_a_request_comes_out_as_it_went_in(name: str) -> None:
     assert read[:5] == ("x = 'ü'", "f", ["/a", "b"], {"A": "1", "B": None}, name)
     args, kwargs = _wire.unpack_arguments(read)
     assert list(args) == [1, "two"]
-    assert kwargs == {"k": b"v"}
+    assert kwargs == {"k": "v"}
 
 
 class Word(str, enum.Enum):
@@ -62,14 +65,22 @@ def test_arguments_that_are_not_carried_are_refused() -> None:
         request(kwargs={"k": object()})
 
 
-def test_a_failure_comes_out_as_it_went_in() -> None:
+@pytest.mark.parametrize("name", codec.CODECS)
+def test_a_failure_comes_out_as_it_went_in(name: str) -> None:
     failure = _wire.Failure("ValueError", "no", "Traceback ...", 1, 7)
-    assert _wire.unpack_failure(received(_wire.pack_failure(failure))) == failure
+    assert _wire.unpack_failure(received(_wire.pack_failure(failure, name))) == failure
 
 
-def test_a_failure_with_surrogates_travels_escaped() -> None:
+def test_a_failure_of_the_codec_json_is_json() -> None:
+    failure = _wire.Failure("ValueError", "no", "Traceback ...", -2, 7)
+    [segment] = _wire.pack_failure(failure, "json")
+    assert json.loads(bytes(segment)) == failure._asdict()
+
+
+@pytest.mark.parametrize("name", codec.CODECS)
+def test_a_failure_with_surrogates_travels_escaped(name: str) -> None:
     failure = _wire.Failure("ValueError", "\udc80", "\ud800x", 1)
-    read = _wire.unpack_failure(received(_wire.pack_failure(failure)))
+    read = _wire.unpack_failure(received(_wire.pack_failure(failure, name)))
     assert (read.message, read.text) == ("\\udc80", "\\ud800x")
 
 
@@ -83,19 +94,128 @@ def test_a_failure_with_surrogates_travels_escaped() -> None:
         {"type": "", "message": "", "text": "", "returncode": 1},
         {"type": "", "message": "", "text": "", "returncode": "1", "line": 0},
         {"type": "", "message": "", "text": "", "returncode": True, "line": 0},
-        {"type": "", "message": "", "text": b"", "returncode": 1, "line": 0},
+        {"type": "", "message": "", "text": None, "returncode": 1, "line": 0},
         {"type": "", "message": "", "text": "", "returncode": 1, "line": -1},
         {"type": "", "message": "", "text": "", "returncode": 1, "line": 2**31},
         {"type": "", "message": "", "text": "", "returncode": 1, "line": "3"},
         {"type": "", "message": "", "text": "", "returncode": 1, "line": 0, "more": 1},
     ],
 )
-def test_what_is_no_failure_is_malformed(value: Any) -> None:
+@pytest.mark.parametrize("name", ["data", "json"])
+def test_what_is_no_failure_is_malformed(value: Any, name: str) -> None:
     with pytest.raises(Malformed):
-        _wire.unpack_failure(received(codec.encode(value, "data")))
+        _wire.unpack_failure(received(codec.encode(value, name)))
 
 
 def test_bytes_that_are_no_request_are_malformed() -> None:
     for segments in ([], [b""], [b"\xff" * 10]):
         with pytest.raises(Malformed):
             _wire.unpack_request(received(segments))  # type: ignore[arg-type]
+
+
+# --- a head of JSON -------------------------------------------------------------------------------
+
+
+def with_head(head: Any, arguments: bytes = b"[[], {}]") -> list[memoryview]:
+    text = head if isinstance(head, bytes) else json.dumps(head).encode()
+    return received([text, arguments])
+
+
+def test_a_head_of_json_comes_out_as_it_went_in() -> None:
+    head = {
+        "limits": {"open_files": 64},
+        "env": {"A": "1", "B": None},
+        "python_path": ["/a", "b"],
+        "codec": "json",
+        "function": "Solution.solve",
+        "code": "x = 'ü'",
+    }
+    read = _wire.unpack_request(with_head(head, b'[[1, "two"], {"k": null}]'))
+    assert read[:6] == (
+        *("x = 'ü'", "Solution.solve", ["/a", "b"], {"A": "1", "B": None}, "json"),
+        {"open_files": 64},
+    )
+    assert _wire.unpack_arguments(read) == ([1, "two"], {"k": None})
+
+
+def test_the_fields_that_a_head_of_json_may_leave_out_are_empty_and_its_codec_is_json() -> None:
+    read = _wire.unpack_request(with_head({"code": "", "function": "f"}))
+    assert read[2:6] == ([], {}, "json", {})
+
+
+def test_the_arguments_after_a_head_of_json_may_be_in_another_codec() -> None:
+    segments = codec.encode([[1], {"k": b"v"}], "data")
+    head = json.dumps({"code": "", "function": "f", "codec": "data"}).encode()
+    read = _wire.unpack_request(received([head, *segments]))
+    assert _wire.unpack_arguments(read) == ([1], {"k": b"v"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"code": 5}, "'code' is an integer, not a string"),
+        ({"function": None}, "'function' is null, not a string"),
+        ({"function": ""}, "'function' is '', not a name"),
+        ({"function": "a..b"}, "'function' is 'a..b', not a name"),
+        ({"python_path": "/a"}, "'python_path' is a string, not an array"),
+        ({"python_path": [["/a"]]}, "'python_path' is an array, not a string"),
+        ({"python_path": ["a\0"]}, "'python_path' has a NUL"),
+        ({"python_path": [""]}, "'python_path' has an empty path"),
+        ({"env": []}, "'env' is an array, not an object"),
+        ({"env": {"A=B": "1"}}, "'env' has the name 'A=B'"),
+        ({"env": {"": "1"}}, "'env' has the name ''"),
+        ({"env": {"A\0": "1"}}, "'env' has a NUL"),
+        ({"env": {"A": 1.5}}, "'env.A' is a number, not a string"),
+        ({"env": {"A": "\0"}}, "'env.A' has a NUL"),
+        ({"codec": "cbor"}, "'codec' is 'cbor', not one of data, pickle, json"),
+        ({"codec": True}, "'codec' is a boolean, not a string"),
+        ({"limits": {"wall_s": 1}}, "'limits.wall_s' is not one of address_space_bytes"),
+        ({"limits": {"open_files": -1}}, "'limits.open_files' is an integer, not a positive"),
+        ({"limits": {"open_files": 1 << 63}}, "'limits.open_files' is an integer, not a pos"),
+        ({"limits": {"open_files": True}}, "'limits.open_files' is a boolean, not a positive"),
+        ({"args": []}, "'args' is not a field of a request"),
+    ],
+)
+def test_a_field_of_a_head_of_json_is_refused_by_name(change: Any, message: str) -> None:
+    with pytest.raises(Malformed, match=message):
+        _wire.unpack_request(with_head({"code": "", "function": "f"} | change))
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (b'{"function": "f"}', "'code' is missing"),
+        (b'{"code": ""}', "'function' is missing"),
+        (b'{"code": "", "code": "", "function": "f"}', "one name twice"),
+        (b'{"code": "", "function": "f"', "ends too early"),
+        (b'{"code": "\xff", "function": "f"}', "utf-8"),
+        (b'{"code": "\\ud800", "function": "f"}', "surrogate"),
+        (b'{"code": "", "function": "f"}{}', "after the value"),
+    ],
+)
+def test_text_that_is_no_head_is_malformed(head: bytes, message: str) -> None:
+    with pytest.raises(Malformed, match=message):
+        _wire.unpack_request(with_head(head))
+
+
+@pytest.mark.parametrize(
+    "arguments", [b"null", b"[]", b"{}", b"[[], {}, 1]", b"[{}, []]", b'["a", {}]', b"[[1]"]
+)
+def test_arguments_of_json_are_a_list_and_a_dict(arguments: bytes) -> None:
+    read = _wire.unpack_request(with_head({"code": "", "function": "f"}, arguments))
+    with pytest.raises(Malformed):
+        _wire.unpack_arguments(read)
+
+
+def test_arguments_of_json_are_one_segment() -> None:
+    head = b'{"code": "", "function": "f"}'
+    for rest in ([], [b"[[], {}]", b""]):
+        with pytest.raises(Malformed):
+            _wire.unpack_arguments(_wire.unpack_request(received([head, *rest])))
+
+
+def test_a_head_of_json_has_the_limits_that_the_caller_sends_and_the_worker_sets() -> None:
+    assert set(LIMITS) == set(rlimits._KINDS)
+    most: dict[str, Any] = dict.fromkeys(LIMITS, 1 << 30) | {"open_files": 64, "processes": 64}
+    limits = Limits(**most)
+    assert set(limits.of_kernel()) == set(LIMITS)

@@ -12,7 +12,14 @@ from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from pinfold import codec as codecs
-from pinfold._wire import Segments, pack_failure, unpack_arguments, unpack_request
+from pinfold._wire import (
+    Failure,
+    Segments,
+    codec_of,
+    pack_failure,
+    unpack_arguments,
+    unpack_request,
+)
 from pinfold._worker.call import report
 from pinfold._worker.call.rlimits import RLimits
 from pinfold._worker.code import lookup, search
@@ -29,6 +36,7 @@ from pinfold._worker.ext._runtime import (
     RESULT_TOO_LARGE,
 )
 from pinfold._worker.reset._state import shield
+from pinfold.codec import json_text  # noqa: F401  # once in the template, not in each worker
 
 if TYPE_CHECKING:
     from pinfold._worker.box.box import Box
@@ -41,7 +49,7 @@ IDENTITY = ("PINFOLD_WORKER_ID", "PINFOLD_NODE_ID")
 Outcome = tuple[int, Segments]
 
 # Made at import, for programs that leave no memory to make it with.
-_NO_REPORT = pack_failure(report.without_report())
+_NO_REPORT = {name: pack_failure(report.without_report(), name) for name in codecs.CODECS}
 
 
 class Executor:
@@ -94,6 +102,7 @@ class Executor:
         self._libraries = libraries
         self._modules = modules
         self.note = b""
+        self.codec = "data"
         self._limits = RLimits(lasting=isolation == "fresh")
 
     @property
@@ -112,6 +121,7 @@ class Executor:
         `result_max` is the largest payload accepted, in bytes; 0 for any. Never raises: every
         exception from the program becomes a result, wherever it surfaces.
         """
+        self.codec = codec_of(segments)
         reset = self._reset
         if reset is None:
             outcome, error = shield(self._call, segments, result_max)
@@ -119,19 +129,19 @@ class Executor:
             try:
                 context = reset.before()
             except Exception as broken:  # a set-up broke what a call needs
-                return RESULT_INTERNAL, pack_failure(report.raised(broken, None)), RESULT_RETIRE
+                return RESULT_INTERNAL, self._failure(report.raised(broken, None)), RESULT_RETIRE
             pid = getpid()
             outcome, error = shield(context.run, self._call, segments, result_max)
             if getpid() != pid:  # a process that the call forked has returned to here
-                return (outcome or (RESULT_EXCEPTION, _NO_REPORT))[0], [], 0
+                return (outcome or (RESULT_EXCEPTION, None))[0], [], 0
             shield(reset.flush)
             reset.rebind()
         if error is not None:
             # A signal handler or a trace function of the program raised in the runtime's code.
-            outcome, _ = shield(_interrupted, error)
+            outcome, _ = shield(self._interrupted, error)
         if self._imports is not None:
             self.note = shield(self._imports.note, self._entries)[0] or b""
-        status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT)
+        status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT.get(self.codec, []))
         flags = 0
         if reset is not None:
             shield(self._pools.end)
@@ -156,6 +166,7 @@ class Executor:
         self._program = None
         try:
             request = unpack_request(segments)
+            self.codec = request.codec
             if request.codec == "pickle":  # before the call's own modules are on the path
                 import_pickle(self._libraries)
             _set_environment(request.env)
@@ -173,7 +184,7 @@ class Executor:
             if self._entries:
                 self._shadows = search.drop_shadowed(self._entries, self._pools)
         except Exception as error:
-            return RESULT_INTERNAL, pack_failure(report.raised(error, None))
+            return RESULT_INTERNAL, self._failure(report.raised(error, None))
 
         self._program = program = self._programs.get(request.code)
         if self._source is not None:
@@ -184,7 +195,7 @@ class Executor:
             try:
                 function = lookup.find(program.execute(), request.function)
             except lookup.NotFound as error:
-                return RESULT_EXCEPTION, pack_failure(report.not_found(str(error)))
+                return RESULT_EXCEPTION, self._failure(report.not_found(str(error)))
             decoding = True
             with self._own(request.codec):
                 args, kwargs = unpack_arguments(request)
@@ -198,7 +209,7 @@ class Executor:
         except BaseException as error:
             with self._shadows:
                 failure = (report.undecodable if decoding else report.raised)(error, program)
-                return RESULT_EXCEPTION, pack_failure(failure)
+                return RESULT_EXCEPTION, self._failure(failure)
         args = kwargs = function = None  # type: ignore[assignment]
 
         try:
@@ -206,11 +217,17 @@ class Executor:
                 result = codecs.encode(value, request.codec)
         except BaseException as error:
             with self._shadows:
-                return RESULT_BAD, pack_failure(report.unencodable(error, program))
+                return RESULT_BAD, self._failure(report.unencodable(error, program))
         size = payload_size(result)
         if result_max and size > result_max:
-            return RESULT_TOO_LARGE, pack_failure(report.too_large(size, result_max))
+            return RESULT_TOO_LARGE, self._failure(report.too_large(size, result_max))
         return RESULT_OK, result
+
+    def _failure(self, failure: Failure) -> Segments:
+        return pack_failure(failure, self.codec)
+
+    def _interrupted(self, error: BaseException) -> Outcome:
+        return RESULT_EXCEPTION, self._failure(report.raised(error, None))
 
     def _own(self, codec: str) -> Shadows:
         """Return the context in which to read or write values. Pickled values need the call's own
@@ -235,7 +252,3 @@ def payload_size(segments: Sequence[bytes | memoryview]) -> int:
         nbytes = segment.nbytes if isinstance(segment, memoryview) else len(segment)
         size += -size % PAYLOAD_ALIGN + nbytes
     return size
-
-
-def _interrupted(error: BaseException) -> Outcome:
-    return RESULT_EXCEPTION, pack_failure(report.raised(error, None))

@@ -98,6 +98,9 @@ class Worker:
             return RESULT_TOO_LARGE if own else RESULT_BAD
         return RESULT_EXCEPTION if isinstance(error, KeyboardInterrupt) else RESULT_INTERNAL
 
+    def _failed(self, error: BaseException, status: int) -> tuple[int, Segments, int]:
+        return status, pack_failure(report.raised(error, None), self._executor.codec), 0
+
     def _one(self) -> bool:
         channel = self._channel
         try:
@@ -115,7 +118,9 @@ class Worker:
                 # A signal handler raised between two calls, or (OSError) the channel is broken.
                 return not isinstance(error, OSError)
             ours = isinstance(error, (OSError, MemoryError))
-            status, result, flags = failed(error, RESULT_INTERNAL if ours else RESULT_EXCEPTION)
+            status, result, flags = self._failed(
+                error, RESULT_INTERNAL if ours else RESULT_EXCEPTION
+            )
             flags |= RESULT_RETIRE if ours else 0  # the next call would meet the same shortage
             result_max = 0
         if getpid() != self._pid:
@@ -132,7 +137,7 @@ class Worker:
             status = self._unsendable(error)
             retire = RESULT_RETIRE if isinstance(error, OSError) else 0  # descriptors may be gone
             error = too_big_a_file(error, result)
-            status, result, flags = failed(error, status)
+            status, result, flags = self._failed(error, status)
             channel.send(channel.call, status, result, flags | retire, 0, self._last)
         return True
 
@@ -181,7 +186,3 @@ def too_big_a_file(error: BaseException, result: Segments) -> BaseException:
     size = payload_size(result)
     text = f"the result takes {size} bytes, and RLIMIT_FSIZE lets a file have {most}"
     return OSError(errno.EFBIG, text)
-
-
-def failed(error: BaseException, status: int) -> tuple[int, Segments, int]:
-    return status, pack_failure(report.raised(error, None)), 0

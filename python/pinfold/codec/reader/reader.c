@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reader.c - the extension module that reads the `data` codec: makes a value of one CBOR item (RFC 8949) that a
- * hostile worker may have written. The other files that share reader.h read the kinds of items.
+ * hostile worker may have written. The other files that share reader.h read the kinds of items. json.c reads the
+ * `json` codec within the same budgets.
  *
  * Two budgets, which grow with the number of bytes, bound the cost to the reading process. Memory: nothing is
  * allocated before budget_spend() has paid for it. Time: each item takes at least a byte; budget_work() counts
@@ -34,15 +35,12 @@ static bool all_used(struct reader *r)
     return !unused;
 }
 
-PyDoc_STRVAR(read_doc, "read()\n--\n\n"
-                       "Return the value. Call it once.");
-
-static PyObject *reader_read(PyObject *self, PyObject *Py_UNUSED(ignored))
+/* Read the whole stream by `item`. */
+static PyObject *read_all(struct reader *r, PyObject *(*item)(struct reader *r))
 {
-    struct reader *r = (struct reader *)self;
     /* The growing value is not garbage. Collections meanwhile would take several times as long as the read. */
     bool collects = r->stream.len >= (Py_ssize_t)COLLECTED && PyGC_Disable();
-    PyObject *value = item_read(r);
+    PyObject *value = item(r);
     if (collects)
         PyGC_Enable();
     if (value && r->at != r->end) {
@@ -52,6 +50,22 @@ static PyObject *reader_read(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (value && !all_used(r))
         Py_CLEAR(value);
     return value;
+}
+
+PyDoc_STRVAR(read_doc, "read()\n--\n\n"
+                       "Return the value. Call it once.");
+
+static PyObject *reader_read(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return read_all((struct reader *)self, item_read);
+}
+
+PyDoc_STRVAR(read_json_doc, "read_json()\n--\n\n"
+                            "Return the value of a JSON text. Call it once.");
+
+static PyObject *reader_read_json(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return read_all((struct reader *)self, json_read);
 }
 
 PyDoc_STRVAR(spend_doc, "spend(bytes)\n--\n\n"
@@ -160,6 +174,7 @@ static PyObject *get_steps(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef methods[] = {
     {"read", reader_read, METH_NOARGS, read_doc},
+    {"read_json", reader_read_json, METH_NOARGS, read_json_doc},
     {"spend", reader_spend, METH_O, spend_doc},
     {"work", reader_work, METH_O, work_doc},
     {NULL, NULL, 0, NULL},
@@ -227,6 +242,7 @@ static int reader_module_exec(PyObject *module)
         const char *name;
         long value;
     } constants[] = {{"MAX_DEPTH", MAX_DEPTH},
+                     {"MAX_DIGITS", KEY_DIGITS},
                      {"OUT_OF_LINE", OUT_OF_LINE},
 #define X(name, number) {#name, number},
                      TAGS(X)
@@ -264,7 +280,7 @@ static PyModuleDef_Slot module_slots[] = {
 static PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "pinfold.codec._reader",
-    .m_doc = "The reader of the `data` codec, and a check of pickles.",
+    .m_doc = "The reader of the codecs `data` and `json`, and a check of pickles.",
     .m_size = sizeof(struct state),
     .m_methods = functions,
     .m_slots = module_slots,

@@ -124,7 +124,8 @@ bool number_nan(struct reader *r, double *value);
 PyObject *number_complex(struct reader *r);
 PyObject *number_span(struct reader *r, bool is_slice);
 
-/* Text and bytes. */
+/* Text and bytes. `string_decode`: a str of UTF-8 that need not be in the stream. */
+PyObject *string_decode(struct reader *r, const char *bytes, uint64_t n);
 PyObject *string_text(struct reader *r, uint64_t n);
 PyObject *string_surrogates(struct reader *r);
 PyObject *string_any(struct reader *r, const char *whose);
@@ -159,5 +160,8 @@ bool table_check(struct reader *r, struct keys *keys, bool is_set);
 
 /* Read any item. */
 PyObject *item_read(struct reader *r);
+
+/* Read a JSON text, and the white space after it. */
+PyObject *json_read(struct reader *r);
 
 #endif

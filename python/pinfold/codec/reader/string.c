@@ -20,12 +20,17 @@ static uint64_t width(const char *bytes, uint64_t n)
     return above >= 0xF0 ? 4 : above >= 0xC4 ? 2 : 1;
 }
 
+PyObject *string_decode(struct reader *r, const char *bytes, uint64_t n)
+{
+    if (n > 1 && !budget_spend(r, budget_rounded(64 + n * width(bytes, n))))
+        return NULL;
+    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)n, NULL);
+}
+
 PyObject *string_text(struct reader *r, uint64_t n)
 {
     const char *bytes = head_chunk(r, n);
-    if (!bytes || (n > 1 && !budget_spend(r, budget_rounded(64 + n * width(bytes, n)))))
-        return NULL;
-    return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)n, NULL);
+    return bytes ? string_decode(r, bytes, n) : NULL;
 }
 
 PyObject *string_surrogates(struct reader *r)

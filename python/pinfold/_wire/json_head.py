@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The head of a request as JSON text, for callers in other languages.
+
+The head is one object. ``code`` and ``function`` are required; ``python_path``, ``env``, ``codec``
+and ``limits`` mean what they mean in a `Request`, and are ``[]``, ``{}``, ``"json"`` and ``{}`` if
+they are missing. Its writer may be any program, so each field is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pinfold import codec as codecs
+
+LIMITS = ("address_space_bytes", "core_bytes", "file_bytes", "open_files", "processes")
+"""The limits that the kernel enforces in the worker."""
+
+_FIRST = 0x7B  # "{", which begins no tuple of marshal's
+
+
+def is_json(segment: memoryview) -> bool:
+    """Return whether a head, or an account of a failure, is a JSON object."""
+    return segment.nbytes > 0 and segment[0] == _FIRST
+
+
+def read_head(
+    segment: memoryview,
+) -> tuple[str, str, list[str], dict[str, str | None], str, dict[str, int]]:
+    """Return the fields of a request up to its arguments. Raises `pinfold.codec.Malformed`."""
+    given = codecs.decode([segment], "json", trusted=True)
+    assert isinstance(given, dict)  # it begins with "{"
+    for name in given:
+        if name not in _FIELDS:
+            raise _wrong(name, "is not a field of a request")
+    return tuple(_field(name, given) for name in _FIELDS)
+
+
+def _field(name: str, given: Mapping[str, Any]) -> Any:
+    check, missing = _FIELDS[name]
+    if name in given:
+        return check(name, given[name])
+    if missing is None:
+        raise _wrong(name, "is missing")
+    return missing()
+
+
+def _wrong(name: str, what: str) -> codecs.Malformed:
+    return codecs.Malformed(f"the head of a request: {name[:80]!r} {what}")
+
+
+def _text(name: str, value: Any) -> str:
+    if type(value) is not str:
+        raise _wrong(name, f"is {_kind(value)}, not a string")
+    return value
+
+
+def _plain(name: str, value: Any) -> str:
+    if "\0" in _text(name, value):
+        raise _wrong(name, "has a NUL")
+    return str(value)
+
+
+def _function(name: str, value: Any) -> str:
+    if not all(_text(name, value).split(".")):
+        raise _wrong(name, f"is {value[:80]!r}, not a name, nor names with dots between them")
+    return str(value)
+
+
+def _paths(name: str, value: Any) -> list[str]:
+    if type(value) is not list:
+        raise _wrong(name, f"is {_kind(value)}, not an array")
+    if "" in value:
+        raise _wrong(name, "has an empty path")
+    return [_plain(name, path) for path in value]
+
+
+def _environment(name: str, value: Any) -> dict[str, str | None]:
+    for variable, content in _object(name, value).items():
+        if not variable or "=" in _plain(name, variable):
+            raise _wrong(name, f"has the name {variable[:80]!r}, which is empty or has a '='")
+        if content is not None:
+            _plain(f"{name}.{variable}", content)
+    return value  # type: ignore[no-any-return]
+
+
+def _codec(name: str, value: Any) -> str:
+    if _text(name, value) not in codecs.CODECS:
+        raise _wrong(name, f"is {value[:80]!r}, not one of {', '.join(codecs.CODECS)}")
+    return str(value)
+
+
+def _limits(name: str, value: Any) -> dict[str, int]:
+    for limit, most in _object(name, value).items():
+        if limit not in LIMITS:
+            raise _wrong(f"{name}.{limit}", f"is not one of {', '.join(LIMITS)}")
+        if type(most) is not int or not 0 < most < 1 << 63:
+            raise _wrong(f"{name}.{limit}", f"is {_kind(most)}, not a positive integer of 63 bits")
+    return value  # type: ignore[no-any-return]
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _wrong(name, f"is {_kind(value)}, not an object")
+    return value
+
+
+def _kind(value: object) -> str:
+    return _KINDS[type(value)]
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+# In the order of the fields of a `Request`: the check, and what makes the value of a missing one.
+_FIELDS: dict[str, tuple[Callable[[str, Any], Any], Callable[[], Any] | None]] = {
+    "code": (_text, None),
+    "function": (_function, None),
+    "python_path": (_paths, list),
+    "env": (_environment, dict),
+    "codec": (_codec, lambda: "json"),
+    "limits": (_limits, dict),
+}
