@@ -14,7 +14,9 @@ static void *cut(const void *whole, size_t size)
     char *base = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(base != MAP_FAILED);
     assert_int_equal(mprotect(base + page, page, PROT_NONE), 0);
-    char *copy = base + page - size;
+    /* As aligned as a caller's, so up to 7 bytes lie between its end and the page: they must not be 0. */
+    char *copy = base + page - ((size + 7) & ~(size_t)7);
+    memset(copy, 0xAA, (size_t)(base + page - copy));
     memcpy(copy, whole, size);
     memcpy(copy, &size, sizeof(size));
     return copy;

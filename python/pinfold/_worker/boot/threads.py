@@ -81,8 +81,12 @@ def name_of(thread: str) -> str:
 
 
 def library_of(thread: str, code: list[tuple[int, int, str]]) -> str:
-    """Return the library whose code a sleeping thread executes, without its name's first dot and
-    what follows; "" if that is unknown, or Python. The return addresses on its stack show it."""
+    """Return the library that started a sleeping thread, without its name's first dot and what
+    follows; "" if that is unknown, or Python.
+
+    The outermost return address on its stack shows it. Words further in may be left over from
+    functions that have returned.
+    """
     try:
         with open(f"/proc/self/task/{thread}/syscall") as file:
             fields = file.read().split()
@@ -95,12 +99,9 @@ def library_of(thread: str, code: list[tuple[int, int, str]]) -> str:
     found = ""
     for (word,) in struct.iter_unpack("@P", data[: len(data) & ~7]):
         at = bisect_right(code, (word, sys.maxsize, "")) - 1
-        if at < 0 or not code[at][0] <= word < code[at][1]:
-            continue
-        if code[at][2] == PYTHON:  # Python called the library
-            return ""
-        found = found or code[at][2]
-    return found
+        if at >= 0 and code[at][0] <= word < code[at][1]:
+            found = code[at][2]
+    return "" if found == PYTHON else found
 
 
 def _code() -> list[tuple[int, int, str]]:
