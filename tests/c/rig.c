@@ -314,6 +314,19 @@ pid_t parent_of(pid_t pid)
     return parent;
 }
 
+void stop_process(pid_t pid)
+{
+    char path[32], state = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    while (state != 'T') {
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+            fail_msg("%s: %s", path, strerror(errno));
+        fclose(file);
+    }
+}
+
 pinfold_stats stats(void)
 {
     pinfold_stats now = {.size = sizeof(now)};

@@ -90,6 +90,9 @@ void open_gate(char *path);
 /* Return the process's parent, from proc(5). */
 pid_t parent_of(pid_t pid);
 
+/* Send SIGSTOP, and wait until the process has stopped. */
+void stop_process(pid_t pid);
+
 /* Wait until a process is dead. Call open_process while it is known to live, wait_for_end later. */
 int open_process(pid_t pid);
 void wait_for_end(int pidfd);

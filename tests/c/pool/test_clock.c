@@ -176,7 +176,7 @@ static pid_t stop_a_worker(void)
     pinfold_result *result = take(submit("upper", "x", BOUND));
     const pid_t pid = result->metrics.worker_pid;
     pinfold_result_free(result);
-    assert_int_equal(kill(pid, SIGSTOP), 0);
+    stop_process(pid);
     return pid;
 }
 

@@ -26,19 +26,6 @@ static void wait_for_template(uint64_t number)
         sched_yield();
 }
 
-static void stop(pid_t pid)
-{
-    char path[32], state = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    kill(pid, SIGSTOP);
-    while (state != 'T') {
-        FILE *file = fopen(path, "re");
-        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
-            fail_msg("%s: %s", path, strerror(errno));
-        fclose(file);
-    }
-}
-
 /* ---- deaths while calls run
  * ------------------------------------------------------------------------------------- */
 
@@ -48,8 +35,8 @@ static void kill_victim(enum victim victim)
 {
     pid_t template = stats().template_pid, guard = parent_of(template);
     if (victim == THE_TWO) { /* so that neither sees the other die */
-        stop(template);
-        stop(guard);
+        stop_process(template);
+        stop_process(guard);
     }
     if (victim != THE_GUARD)
         kill(template, SIGKILL);
@@ -150,7 +137,7 @@ static void test_a_template_that_dies_before_its_guard_is_reaped(void **state)
     rig_open_plain(PINFOLD_REUSE, 1);
     runs("upper", "x", PINFOLD_OK);
     pid_t template = stats().template_pid, guard = parent_of(template);
-    stop(guard);
+    stop_process(guard);
     kill(template, SIGKILL);
     for (bool seen = false; !seen; sched_yield()) {
         pthread_mutex_lock(&pool->lock);
@@ -207,7 +194,7 @@ static pid_t hand_to_a_stopped_worker(const pinfold_call *call, uint64_t *ret_id
 {
     runs("upper", "x", PINFOLD_OK);
     pid_t worker = idle_worker();
-    kill(worker, SIGSTOP);
+    stop_process(worker);
     pinfold_error error;
     if (pinfold_pool_submit(pool, call, ret_id, &error) < 0)
         fail_msg("%s", error.text);
@@ -375,7 +362,7 @@ static void test_the_evidence_of_a_death_is_waited_for(void **state)
     rig_open_plain(PINFOLD_REUSE, 1);
     runs("upper", "x", PINFOLD_OK);
     pid_t template = stats().template_pid;
-    kill(template, SIGSTOP);
+    stop_process(template);
     uint64_t id = submit("crash", "11", BOUND);
     /* Its channel is closed at once, but only the template can report how it died. */
     pinfold_result *result = NULL;
@@ -421,7 +408,7 @@ static void test_a_template_that_hangs_is_replaced(void **state)
     rig_open_plain(PINFOLD_REUSE, 1);
     runs("upper", "x", PINFOLD_OK);
     int template = open_process(stats().template_pid);
-    kill(stats().template_pid, SIGSTOP);
+    stop_process(stats().template_pid);
     uint64_t running = submit("spin", "", PINFOLD_FOREVER);
     wait_for_start(running);
     cancel(running); /* its worker's death is never reported */
@@ -440,7 +427,7 @@ static void test_a_template_that_makes_no_worker_is_replaced(void **state)
     do
         now = stats();
     while (now.template_pid == 0);
-    kill(now.template_pid, SIGSTOP);
+    stop_process(now.template_pid);
     uint64_t id = submit("upper", "x", BOUND);
     let_the_template_s_time_pass();
     ends(id, PINFOLD_OK);
@@ -658,7 +645,7 @@ static void test_a_pid_that_cannot_be_read_is_no_worker(void **state)
         skip();
     }
     pid_t template = stats().template_pid;
-    kill(template, SIGSTOP);
+    stop_process(template);
     uint64_t id = submit("upper", "x", BOUND);
     while (stats().workers_started == 0)
         sched_yield();
@@ -709,7 +696,7 @@ static void the_caller_dies(uint32_t isolation, int together_with, int stopped)
     for (size_t i = 0; i < COUNT_OF(pids); i++)
         pidfds[i] = open_process(pids[i]);
     if (stopped != NOBODY)
-        stop(pids[stopped]);
+        stop_process(pids[stopped]);
     kill(caller, SIGKILL);
     if (together_with != NOBODY)
         kill(pids[together_with], SIGKILL);

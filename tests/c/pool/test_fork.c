@@ -245,7 +245,7 @@ static void test_a_fork_while_the_pool_is_shut_down_frees_its_copy(void **state)
     rig_open_plain(PINFOLD_FRESH, 1);
     runs("upper", "x", PINFOLD_OK);
     pid_t guard = parent_of(stats().template_pid);
-    kill(guard, SIGSTOP); /* so that the shutdown takes time */
+    stop_process(guard); /* so that the shutdown takes time */
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, shut_down, NULL), 0);
     wait_for_closing();

@@ -309,7 +309,7 @@ static void test_what_a_worker_sends_besides_a_result_its_guard_closes(void **st
         int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         runs("upper", "opens the pool", PINFOLD_OK);
         pid_t guard = parent_of(stats().template_pid);
-        kill(guard, SIGSTOP);
+        stop_process(guard);
         uint64_t id = submit(ways[i].function, path, BOUND);
         pid_t worker = wait_for_start(id);
         if (strncmp(ways[i].function, "drop_behind_", 12) == 0 && ways[i].outcome != PINFOLD_OK)
