@@ -121,7 +121,7 @@ test-asan: build $(ASAN_BUILD)/build.ninja ## part of `make test-full`: C tests,
 
 # A scenario that fails does not keep the next one from running.
 FAULTS     = $(BIN)/python tests/stress/faults/every_fault.py
-OF_RUNTIME = --only '^(_(runtime|state|box)|pinfold-guard)' --calls $(FAULTS_CALLS) $(ASAN_BUILD) \
+OF_RUNTIME = --only '^(_(runtime|state|box|probe)|pinfold-guard)' --calls $(FAULTS_CALLS) $(ASAN_BUILD) \
              env $(ASAN_ENV) $(BIN)/python tests/stress/faults/scenario.py
 FAULTS_CALLS ?= 1
 

@@ -16,10 +16,7 @@ import pinfold
 
 HOST = Path(__file__).resolve().parents[3] / "build" / "examples" / "c" / "json_caller"
 
-pytestmark = [
-    pytest.mark.extension,
-    pytest.mark.skipif(not HOST.exists(), reason="the examples in C are not built"),
-]
+pytestmark = pytest.mark.skipif(not HOST.exists(), reason="the examples in C are not built")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,10 @@ BUILD = Path(_runtime.__file__).parents[5]  # if this is the package that `make 
             "none", [(r"_runtime\..* (channel_new|reserved_open)", 1, 1)], ["--short"], id="starts"
         ),
         pytest.param(
-            "standard", [(r"_box\..* (probe_\w+|put|attempt)", 1, 1)], ["--short"], id="the probe"
+            "standard",
+            [(r"_probe\..* (\w+_probe|probe_\w+|attempt)", 1, 1)],
+            ["--short"],
+            id="the probe",
         ),
     ],
 )
