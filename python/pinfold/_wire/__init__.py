@@ -3,11 +3,16 @@
 
 A request is a list of segments. The first is the *head*: the other fields of a `Request`, written
 by `marshal` (version 2, which all interpreters read alike), or a JSON object (`json_head`), which
-begins with ``{``. The segments of ``[args, kwargs]`` follow, in the call's own codec. The worker
-reads them only after it has set up the call's path, environment and module ``user_code``. Only the
-caller writes the head, so a worker may trust its bytes. Reading the head runs no code.
+begins with ``{``. The contents of the call's files follow, one segment each. Then come the segments
+of ``[args, kwargs]``, in the call's own codec, or, for a program, one segment with its stdin. The
+worker reads arguments only after it has set up the call's path, environment and module
+``user_code``. Only the caller writes the head, so a worker may trust its bytes. Reading the head
+runs no code.
 
 A failure is one segment: a dict in the codec ``json`` if that is the call's, else in ``data``.
+
+If the call collects files, their contents follow the value or the failure, one segment each, and
+then an *index*: one segment in the codec ``data`` (`pack_index`).
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ class Request(NamedTuple):
     code: str
     """The source text."""
     function: str
-    """The name of the function to call."""
+    """The name of the function to call; "" for a program."""
     python_path: list[str]
     """The first entries of ``sys.path``, in this order, not resolved yet."""
     env: dict[str, str | None]
@@ -38,8 +43,23 @@ class Request(NamedTuple):
     """The codec of the arguments and of the value."""
     limits: dict[str, int]
     """The fields of `pinfold.Limits` that the kernel enforces in the worker; may be empty."""
+    argv: list[str]
+    """A program's arguments, without the program's own name."""
+    files: list[str]
+    """The names of the files in the working directory, in the order of `contents`."""
+    collect: list[str]
+    """The patterns of the files to bring back."""
+    compiled: bytes | None
+    """The code object of the source, by `marshal`. Empty: the worker is to send it as a note,
+    before any of the source runs. None: neither."""
+    contents: Sequence[memoryview]
+    """The contents of the files."""
     arguments: Sequence[memoryview]
-    """The segments of ``[args, kwargs]``."""
+    """The segments of ``[args, kwargs]``; for a program, its stdin."""
+
+    @property
+    def is_program(self) -> bool:
+        return not self.function
 
 
 class Failure(NamedTuple):
@@ -71,31 +91,48 @@ def pack_request(
     *,
     code: str,
     function: str,
-    args: Sequence[object],
-    kwargs: Mapping[str, object],
+    args: Sequence[object] = (),
+    kwargs: Mapping[str, object] | None = None,
+    stdin: bytes | memoryview = b"",
     python_path: Sequence[str | os.PathLike[str]],
     env: Mapping[str, str | None],
     codec: str,
     limits: Mapping[str, int] | None = None,
+    argv: Sequence[str] = (),
+    files: Mapping[str, bytes | memoryview] | None = None,
+    collect: Sequence[str] = (),
+    compiled: bytes | None = None,
 ) -> Segments:
-    """Encode a call. Raises what `pinfold.codec.encode` raises."""
+    """Encode a call; without a `function`, it is a program's, and has `stdin` for its arguments.
+
+    Raises what `pinfold.codec.encode` raises.
+    """
     paths = [_text(os.fspath(path)) for path in python_path]
     changes = {_text(name): None if value is None else _text(value) for name, value in env.items()}
     bounds = {name: int(most) for name, most in limits.items()} if limits else {}
-    head = (_text(code), _text(function), paths, changes, _text(codec), bounds)
-    return [marshal.dumps(head, 2), *codecs.encode([args, dict(kwargs)], codec, "arguments")]
+    names, contents = (list(files), list(files.values())) if files else ([], [])
+    head = (
+        *(_text(code), _text(function), paths, changes, _text(codec), bounds),
+        *(list(argv), names, list(collect), compiled),
+    )
+    rest = codecs.encode([args, dict(kwargs or {})], codec, "arguments") if function else [stdin]
+    return [marshal.dumps(head, 2), *contents, *rest]
 
 
 def unpack_request(segments: Sequence[memoryview]) -> Request:
     """Read the head of a request. Raises `pinfold.codec.Malformed`."""
     try:
-        if is_json(segments[0]):
-            return Request(*read_head(segments[0]), segments[1:])
-        return Request._make((*marshal.loads(segments[0]), segments[1:]))
+        head = segments[0]
+        fields = read_head(head) if is_json(head) else marshal.loads(head)
+        rest = 1 + len(fields[7])
+        request = Request._make((*fields, segments[1:rest], segments[rest:]))
     except codecs.Malformed:
         raise
     except (EOFError, IndexError, TypeError, ValueError) as error:
         raise codecs.Malformed(f"not the head of a request: {error}") from None
+    if len(request.contents) < len(request.files) or not request.arguments:
+        raise codecs.Malformed("the request lacks segments")
+    return request
 
 
 def unpack_arguments(request: Request) -> tuple[list[object], dict[str, object]]:
@@ -122,7 +159,7 @@ def pack_failure(failure: Failure, codec: str = "data") -> Segments:
     Lone surrogates in its texts are escaped, so that any text travels.
     """
     fields = {
-        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        key: _escaped(value) if isinstance(value, str) else value
         for key, value in failure._asdict().items()
     }
     return codecs.encode(fields, "json" if codec == "json" else "data", "failure")
@@ -143,3 +180,46 @@ def unpack_failure(segments: Sequence[memoryview]) -> Failure:
     ):
         raise codecs.Malformed("not the account of a failure")
     return Failure(**fields)
+
+
+class Index(NamedTuple):
+    """The files that a worker collected."""
+
+    files: list[str]
+    """The names, in the order of the segments with the contents."""
+    refused: dict[str, str]
+    """Files that are left out, and why."""
+
+
+# The bytes that a decoded index may take: 10,000 names and reasons.
+_INDEX_BYTES = 64 << 20
+
+
+def pack_index(index: Index) -> Segments:
+    """Encode an index, in one segment. Lone surrogates in its texts are escaped."""
+    names = [_escaped(name) for name in index.files]
+    refused = {_escaped(name): _escaped(reason) for name, reason in index.refused.items()}
+    return codecs.encode([names, refused], "data", "index")
+
+
+def split_collected(segments: Sequence[memoryview]) -> tuple[Sequence[memoryview], Index, int]:
+    """Split the payload of a call that collects files: return the segments of its value or failure,
+    the index, and the number of the first segment of contents. No byte is trusted. Raises
+    `pinfold.codec.Malformed`."""
+    if not segments:
+        raise codecs.Malformed("the index of the files is missing")
+    given = codecs.decode(segments[-1:], "data", _INDEX_BYTES)
+    if not (
+        type(given) is list
+        and [type(part) for part in given] == [list, dict]
+        and all(type(name) is str for name in given[0])
+        and all(type(text) is str for pair in given[1].items() for text in pair)
+        and len(set(given[0])) == len(given[0]) < len(segments)
+    ):
+        raise codecs.Malformed("not the index of the files")
+    first = len(segments) - 1 - len(given[0])
+    return segments[:first], Index(*given), first
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The head of a request as JSON text, for callers in other languages.
 
-The head is one object. ``code`` and ``function`` are required; ``python_path``, ``env``, ``codec``
-and ``limits`` mean what they mean in a `Request`, and are ``[]``, ``{}``, ``"json"`` and ``{}`` if
-they are missing. Its writer may be any program, so each field is checked.
+The head is one object. ``code`` is required; without ``function`` it is a program's head.
+``python_path``, ``env``, ``codec``, ``limits``, ``argv``, ``files`` and ``collect`` mean what they
+mean in a `Request`. ``codec`` is ``"json"`` if it is missing; the others are empty then. Its writer
+may be any program, so each field is checked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pinfold import codec as codecs
 LIMITS = ("address_space_bytes", "core_bytes", "file_bytes", "open_files", "processes")
 """The limits that the kernel enforces in the worker."""
 
+PATH_MAX = 1024  # bytes of a file's name, directories included
+PART_MAX = 255  # bytes of each part of it (limits.h, NAME_MAX)
+
 _FIRST = 0x7B  # "{", which begins no tuple of marshal's
 
 
@@ -24,16 +28,41 @@ def is_json(segment: memoryview) -> bool:
     return segment.nbytes > 0 and segment[0] == _FIRST
 
 
-def read_head(
-    segment: memoryview,
-) -> tuple[str, str, list[str], dict[str, str | None], str, dict[str, int]]:
-    """Return the fields of a request up to its arguments. Raises `pinfold.codec.Malformed`."""
+def fault_of_path(path: str) -> str | None:
+    """Return why this cannot be the path of a file, or a pattern of paths, in a working directory.
+
+    Return None if it can.
+    """
+    parts = path.split("/")
+    size = len(path.encode("utf-8", "surrogatepass"))
+    if not path:
+        return "is empty"
+    if "\0" in path:
+        return "has a NUL character"
+    if path.startswith("/"):
+        return "is absolute"
+    if ".." in parts:
+        return "leaves the directory"
+    if "" in parts or "." in parts:
+        return "has an empty part or a '.'"
+    if size > PATH_MAX or any(
+        len(part.encode("utf-8", "surrogatepass")) > PART_MAX for part in parts
+    ):
+        return f"is longer than {PATH_MAX} bytes, or a part of it than {PART_MAX}"
+    return None
+
+
+def read_head(segment: memoryview) -> tuple[Any, ...]:
+    """Return the fields of a request, up to the contents of its files.
+
+    Raises `pinfold.codec.Malformed`.
+    """
     given = codecs.decode([segment], "json", trusted=True)
     assert isinstance(given, dict)  # it begins with "{"
     for name in given:
         if name not in _FIELDS:
             raise _wrong(name, "is not a field of a request")
-    return tuple(_field(name, given) for name in _FIELDS)
+    return (*(_field(name, given) for name in _FIELDS), None)
 
 
 def _field(name: str, given: Mapping[str, Any]) -> Any:
@@ -67,12 +96,27 @@ def _function(name: str, value: Any) -> str:
     return str(value)
 
 
-def _paths(name: str, value: Any) -> list[str]:
+def _texts(name: str, value: Any) -> list[str]:
     if type(value) is not list:
         raise _wrong(name, f"is {_kind(value)}, not an array")
-    if "" in value:
+    return [_plain(name, text) for text in value]
+
+
+def _paths(name: str, value: Any) -> list[str]:
+    paths = _texts(name, value)
+    if "" in paths:
         raise _wrong(name, "has an empty path")
-    return [_plain(name, path) for path in value]
+    return paths
+
+
+def _inner_paths(name: str, value: Any) -> list[str]:
+    paths = _texts(name, value)
+    for path in paths:
+        if (fault := fault_of_path(path)) is not None:
+            raise _wrong(name, f"has the path {path[:80]!r}, which {fault}")
+    if len(set(paths)) < len(paths):
+        raise _wrong(name, "has a path twice")
+    return paths
 
 
 def _environment(name: str, value: Any) -> dict[str, str | None]:
@@ -122,9 +166,12 @@ _KINDS: dict[type, str] = {
 # In the order of the fields of a `Request`: the check, and what makes the value of a missing one.
 _FIELDS: dict[str, tuple[Callable[[str, Any], Any], Callable[[], Any] | None]] = {
     "code": (_text, None),
-    "function": (_function, None),
+    "function": (_function, str),
     "python_path": (_paths, list),
     "env": (_environment, dict),
     "codec": (_codec, lambda: "json"),
     "limits": (_limits, dict),
+    "argv": (_texts, list),
+    "files": (_inner_paths, list),
+    "collect": (_inner_paths, list),
 }

@@ -185,7 +185,11 @@ def test_a_field_of_a_head_of_json_is_refused_by_name(change: Any, message: str)
     ("head", "message"),
     [
         (b'{"function": "f"}', "'code' is missing"),
-        (b'{"code": ""}', "'function' is missing"),
+        (b'{"code": "", "function": ""}', "'function' is '', not a name"),
+        (b'{"code": "", "files": ["a"]}', "lacks segments"),
+        (b'{"code": "", "files": ["../a"]}', "leaves the directory"),
+        (b'{"code": "", "files": ["a", "a"]}', "a path twice"),
+        (b'{"code": "", "collect": ["/a"]}', "is absolute"),
         (b'{"code": "", "code": "", "function": "f"}', "one name twice"),
         (b'{"code": "", "function": "f"', "ends too early"),
         (b'{"code": "\xff", "function": "f"}', "utf-8"),
@@ -219,3 +223,57 @@ def test_a_head_of_json_has_the_limits_that_the_caller_sends_and_the_worker_sets
     most: dict[str, Any] = dict.fromkeys(LIMITS, 1 << 30) | {"open_files": 64, "processes": 64}
     limits = Limits(**most)
     assert set(limits.of_kernel()) == set(LIMITS)
+
+
+def test_a_program_and_its_files_come_out_as_they_went_in() -> None:
+    segments = _wire.pack_request(
+        code="print(1)",
+        function="",
+        stdin=b"in\xff",
+        python_path=(),
+        env={},
+        codec="data",
+        argv=["-v", ""],
+        files={"a/b.txt": b"content", "empty": memoryview(b"")},
+        collect=["*.png"],
+        compiled=b"",
+    )
+    read = _wire.unpack_request(received(segments))
+    assert read.is_program
+    assert read[6:10] == (["-v", ""], ["a/b.txt", "empty"], ["*.png"], b"")
+    assert [bytes(part) for part in read.contents] == [b"content", b""]
+    assert [bytes(part) for part in read.arguments] == [b"in\xff"]
+
+
+def test_a_program_may_come_with_a_head_of_json() -> None:
+    head = b'{"code": "", "argv": ["x"], "files": ["a"], "collect": ["*"]}'
+    read = _wire.unpack_request(received([head, b"content", b"stdin"]))
+    assert read.is_program
+    assert read[6:10] == (["x"], ["a"], ["*"], None)
+    assert (bytes(read.contents[0]), bytes(read.arguments[0])) == (b"content", b"stdin")
+
+
+def test_collected_files_are_told_from_the_value() -> None:
+    index = _wire.Index(["a", "b\udcff"], {"link": "is a link"})
+    payload = received([b"value", b"of a", b"of b", *_wire.pack_index(index)])
+    rest, read, first = _wire.split_collected(payload)
+    assert [bytes(part) for part in rest] == [b"value"]
+    assert read == (["a", "b\\udcff"], {"link": "is a link"})
+    assert bytes(payload[first]) == b"of a"
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        *(None, [], [["a"]], [["a"], []], [[1], {}], [["a"], {1: ""}], [["a"], {"": 1}]),
+        *([["a", "a"], {}], [["a", "b", "c", "d"], {}], [[], {}, []]),
+    ],
+)
+def test_an_index_of_which_a_byte_is_wrong_is_malformed(index: Any) -> None:
+    payload = received([b"value", b"x", b"y", *codec.encode(index, "data")])
+    with pytest.raises(Malformed, match="index"):
+        _wire.split_collected(payload)
+    with pytest.raises(Malformed):
+        _wire.split_collected(received([b"\xff"]))
+    with pytest.raises(Malformed):
+        _wire.split_collected([])
