@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from pinfold.backend import LocalBackend, PoolMemory, PoolStats
-    from pinfold.call import WorkerCall
+    from pinfold.call import ProgramCall, WorkerCall
     from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST, WorkerConfig
     from pinfold.default import (
         default_backend,
@@ -111,6 +111,7 @@ __all__ = [
     "PoolError",
     "PoolMemory",
     "PoolStats",
+    "ProgramCall",
     "QueueFull",
     "Worker",
     "WorkerCall",
@@ -128,7 +129,7 @@ __all__ = [
 
 _MODULES = {
     "backend": ("LocalBackend", "PoolMemory", "PoolStats"),
-    "call": ("WorkerCall",),
+    "call": ("ProgramCall", "WorkerCall"),
     "config": ("DEFAULT_ENV_PREFIXES", "DEFAULT_ENV_WHITELIST", "WorkerConfig"),
     "default": (
         "default_backend",

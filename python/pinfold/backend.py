@@ -16,7 +16,7 @@ from pinfold._client.launch import Launch
 from pinfold._client.submit import loading
 from pinfold._ext import _pool
 from pinfold._host.sandbox import Isolation, isolation_of
-from pinfold.call import FOREVER_NS, WorkerCall, deadline_ns
+from pinfold.call import FOREVER_NS, Call, ProgramCall, WorkerCall, deadline_ns
 from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError, PoolError
 
@@ -145,7 +145,7 @@ class LocalBackend:
     or infinity: no deadline. A negative number or a NaN raises `InvalidCall`.
 
     Methods that take a call raise errors at once. `InvalidCall`: the codec does not carry the
-    arguments. `CallTypeError`: the object is not a `WorkerCall`. `PoolClosed`: the backend is shut
+    arguments. `CallTypeError`: the object is not a call. `PoolClosed`: the backend is shut
     down, or this is a forked child. `QueueFull`: too many calls (`WorkerConfig.max_queue`).
 
     Args:
@@ -203,8 +203,8 @@ class LocalBackend:
 
     # ---- calling ------------------------------------------------------------------------------
 
-    async def execute(self, call: WorkerCall, *, deadline_s: float | None = None) -> Any:
-        """Run a call and return its value.
+    async def execute(self, call: Call, *, deadline_s: float | None = None) -> Any:
+        """Run a call and return its value; of a program, the text that it printed to stdout.
 
         Cancelling the task that awaits it kills the call.
 
@@ -220,10 +220,10 @@ class LocalBackend:
         """
         result = await self.run(call, deadline_s=deadline_s)
         if result.outcome == "ok":
-            return result.value
+            return result.stdout if isinstance(call, ProgramCall) else result.value
         raise self._engine.calls.error_of(result)
 
-    async def run(self, call: WorkerCall, *, deadline_s: float | None = None) -> WorkerResult:
+    async def run(self, call: Call, *, deadline_s: float | None = None) -> WorkerResult:
         """Run a call and return its `WorkerResult`, for every outcome.
 
         Cancelling the task that awaits it kills the call.
@@ -241,7 +241,7 @@ class LocalBackend:
             self._engine.abandon(record)
             raise
 
-    def submit(self, call: WorkerCall, *, deadline_s: float | None = None) -> CallFuture:
+    def submit(self, call: Call, *, deadline_s: float | None = None) -> CallFuture:
         """Submit a call and return a `concurrent.futures.Future` of its `WorkerResult`.
 
         Never waits. Cancelling the future kills the call.
@@ -253,7 +253,7 @@ class LocalBackend:
 
     def map(
         self,
-        calls: Iterable[WorkerCall] | AsyncIterable[WorkerCall],
+        calls: Iterable[Call] | AsyncIterable[Call],
         *,
         deadline_s: float | None = None,
         ordered: bool = False,
@@ -285,13 +285,15 @@ class LocalBackend:
         segments = self._hand_in(record, *self._accept(record.call, None))
         return sum(memoryview(segment).nbytes for segment in segments)
 
-    def _accept(self, call: WorkerCall, deadline_s: float | None) -> tuple[int, int]:
+    def _accept(self, call: Call, deadline_s: float | None) -> tuple[int, int]:
         """Check a call, but not its arguments.
 
         Return the time of the submit (monotonic nanoseconds), and the deadline from then on.
         """
-        if not isinstance(call, WorkerCall):
-            raise CallTypeError(f"a call must be a WorkerCall, not {type(call).__name__}")
+        if not isinstance(call, WorkerCall | ProgramCall):
+            raise CallTypeError(
+                f"a call must be a WorkerCall or a ProgramCall, not {type(call).__name__}"
+            )
         deadline = deadline_ns(deadline_s)
         self._engine.check_open()
         self._engine.prepare()
@@ -305,7 +307,10 @@ class LocalBackend:
         own = limits.wall_ns
         if own and not 0 < record.wall_ns < own:
             record.wall_ns = own
-        segments = self._engine.calls.request_of(call, record.codec, limits)
+        forms = self._engine.forms
+        form = None if forms is None else forms.find(call.code)
+        record.asks = form == b""
+        segments = self._engine.calls.request_of(call, record.codec, limits, form)
         self._engine.start(record, segments, limits, began)
         return segments
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The call that a caller submits, and its deadline."""
+"""The calls that a caller submits, of functions and of programs, and their deadline."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
-from pinfold._common.check import call_check
+from pinfold._common.check import Check, call_check, program_check
 from pinfold.config import CODECS, Codec
 from pinfold.limits import Limits
 
@@ -34,6 +34,13 @@ class WorkerCall:
         codec: how the arguments and the value cross, ``"data"``, ``"pickle"`` or ``"json"``. None:
             as the backend is configured.
         limits: bounds on the call's resources. None: as the backend is configured.
+        files: contents of files by name. With files or `collect`, the call runs in an empty
+            private directory that holds them. Names are relative paths without ``..``, at most
+            10,000 of them; contents are bytes, a contiguous buffer, or text, written as UTF-8.
+        collect: patterns of files to bring back in `WorkerResult.files` when the call has ended,
+            however it ended: as `glob.glob` with ``recursive=True`` in that directory, at most 100
+            of them. Only regular files come, together at most `Limits.result_bytes`, and no link is
+            followed. Such a call costs one more fork.
 
     Raises:
         InvalidCall: a field has a wrong value. The message names both.
@@ -48,6 +55,8 @@ class WorkerCall:
     env: Mapping[str, str | None] = field(default_factory=dict)
     codec: Codec | None = None
     limits: Limits | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    collect: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check = call_check
@@ -65,21 +74,92 @@ class WorkerCall:
         for name in self.kwargs:
             if not isinstance(name, str):
                 check.wrong_type("kwargs", name, "a dict with names of str")
-        if type(self.python_path) is not list or self.python_path:
-            check.paths("python_path", self.python_path)
-        if not isinstance(self.env, Mapping):
-            check.wrong_type("env", self.env, "a dict")
-        for variable, value in self.env.items():
-            if "=" in check.plain("env", variable):
-                check.wrong_value("env", variable, "a dict with names that hold no '='")
-            if value is not None:
-                check.plain(f"env[{variable!r}]", value, empty=True)
+        _check_surroundings(self, check)
         if self.codec is not None:
             codec = check.choice("codec", self.codec, CODECS)
             if type(self.codec) is not str:
                 object.__setattr__(self, "codec", codec)
-        if self.limits is not None and not isinstance(self.limits, Limits):
-            check.wrong_type("limits", self.limits, "a Limits or None")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramCall:
+    """One program, run as ``python main.py argv...`` would. Frozen, and checked when it is made.
+
+    It runs as ``__main__`` in an empty private directory with its file ``main.py`` and `files`.
+    The outcome is ``ok`` if its exit status is 0, ``exited`` for another, and ``exception`` after
+    an uncaught exception or a syntax error. `WorkerResult.returncode` has the status,
+    `WorkerResult.stdout_bytes` what it printed. It has no value; `LocalBackend.execute` returns the
+    result's `stdout`.
+
+    Attributes:
+        code: the source text.
+        argv: the program's arguments, from ``sys.argv[1]`` on.
+        stdin: the content of descriptor 0, a regular file: bytes, a contiguous buffer, or text,
+            which is encoded as UTF-8.
+        files, collect: as for a `WorkerCall`. No file is named ``main.py``.
+        python_path: directories that come first on ``sys.path``, after the program's own.
+        env: changes to the environment for this call; None unsets a variable.
+        limits: bounds on the call's resources. None: as the backend is configured.
+
+    Raises:
+        InvalidCall: a field has a wrong value. The message names both.
+        CallTypeError: a field has the wrong type. The message names the field and the value.
+    """
+
+    code: str
+    argv: Sequence[str] = ()
+    stdin: Any = b""
+    files: Mapping[str, Any] = field(default_factory=dict)
+    collect: Sequence[str] = ()
+    python_path: Sequence[str | os.PathLike[str]] = ()
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    limits: Limits | None = None
+
+    codec: ClassVar[None] = None
+    """A program has no value."""
+
+    def __post_init__(self) -> None:
+        check = program_check
+        if not isinstance(self.code, str):
+            check.wrong_type("code", self.code, "a str")
+        if isinstance(self.argv, str | bytes) or not isinstance(self.argv, Sequence):
+            check.wrong_type("argv", self.argv, "a list of str")
+        argv = tuple(str.__str__(check.plain("argv", word, empty=True)) for word in self.argv)
+        object.__setattr__(self, "argv", argv)
+        check.content("stdin", self.stdin)
+        _check_surroundings(self, check)
+        if MAIN in self.files:
+            check.wrong_value("files", MAIN, "other names: this is the program's own")
+
+
+Call: TypeAlias = WorkerCall | ProgramCall
+
+MAIN = "main.py"
+"""The name of a program's file."""
+
+
+def name_of(call: Call) -> str:
+    """Return the name under which messages show a call."""
+    return call.function_name if isinstance(call, WorkerCall) else MAIN
+
+
+def _check_surroundings(call: Call, check: Check) -> None:
+    """Check the fields that both kinds of calls have."""
+    if type(call.python_path) is not list or call.python_path:
+        check.paths("python_path", call.python_path)
+    if not isinstance(call.env, Mapping):
+        check.wrong_type("env", call.env, "a dict")
+    for variable, value in call.env.items():
+        if "=" in check.plain("env", variable):
+            check.wrong_value("env", variable, "a dict with names that hold no '='")
+        if value is not None:
+            check.plain(f"env[{variable!r}]", value, empty=True)
+    if call.limits is not None and not isinstance(call.limits, Limits):
+        check.wrong_type("limits", call.limits, "a Limits or None")
+    if type(call.files) is not dict or call.files:
+        object.__setattr__(call, "files", check.files("files", call.files))
+    if call.collect != ():
+        object.__setattr__(call, "collect", check.patterns("collect", call.collect))
 
 
 def deadline_ns(deadline_s: object, name: str = "deadline_s") -> int:

@@ -42,7 +42,11 @@ class Limits:
             the line ``[... N bytes left out ...]`` between them, all within this bound. No
             character of UTF-8 is cut. If that line has no room (it takes at most 47 bytes), only
             the head stays.
-        result_bytes: the largest value (1 .. 2**62), in its encoded form, and in the memory that
+        printed_bytes: the most that the call may print to stdout, and to stderr (1 .. 2**62). A
+            call that prints more is killed and ends as ``output_limit``. `output_bytes` of what it
+            printed are kept, as always.
+        result_bytes: the largest value (1 .. 2**62), together with the files that the call
+            collects, in its encoded form, and in the memory that
             reading it takes in the caller's process (codec ``data``: a list of ints may take 16
             times the size of its encoding). A larger one ends the call as ``output_limit``. None
             means 1 GiB in a sandbox, else no bound.
@@ -79,6 +83,7 @@ class Limits:
     file_bytes: int | None = None
     core_bytes: int = 0
     address_space_bytes: int | None = None
+    printed_bytes: int | None = None
 
     def __post_init__(self) -> None:
         whole = limits_check.whole
@@ -94,6 +99,7 @@ class Limits:
         whole("file_bytes", self.file_bytes, 1, _MOST, none=True)
         whole("core_bytes", self.core_bytes, 0, _MOST)
         whole("address_space_bytes", self.address_space_bytes, 1, _MOST, none=True)
+        whole("printed_bytes", self.printed_bytes, 1, _MOST, none=True)
 
     @property
     def cpu_ns(self) -> int:

@@ -27,10 +27,10 @@ from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
     from pinfold._ext._pool import Pool, Queue, Result
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
 
-Pair: TypeAlias = "tuple[WorkerCall, WorkerResult]"
-Calls: TypeAlias = "Iterable[WorkerCall] | AsyncIterable[WorkerCall]"
+Pair: TypeAlias = "tuple[Call, WorkerResult]"
+Calls: TypeAlias = "Iterable[Call] | AsyncIterable[Call]"
 
 _END: Any = object()
 
@@ -110,7 +110,7 @@ class _Flight:
         self.pace_s = _SHARE * _SHORT_S  # moving average of the duration of calls
         self.flying: dict[_MapCall, None] = {}
         self.finished: dict[_MapCall, WorkerResult] = {}
-        self.refused: WorkerCall | None = None  # refused by a full queue, to be submitted later
+        self.refused: Call | None = None  # refused by a full queue, to be submitted later
         self.error: Exception | None = None  # ends the submission of calls
         self.news = threading.Condition()
         self.queue: Queue | None = None  # only in a `for` loop
@@ -126,7 +126,7 @@ class _Flight:
             and self.backend._engine.has_room()
         )
 
-    def submit(self, call: WorkerCall) -> None:
+    def submit(self, call: Call) -> None:
         record = _MapCall(self, call)
         self.flying[record] = None
         try:
@@ -233,7 +233,7 @@ def _end_of(finished: tuple[_MapCall, WorkerResult]) -> float:
 class _MapCall(Record):
     __slots__ = ("flight", "request_bytes")
 
-    def __init__(self, flight: _Flight, call: WorkerCall) -> None:
+    def __init__(self, flight: _Flight, call: Call) -> None:
         super().__init__(flight.backend, call, "")
         self.wall_ns = flight.wall_ns
         self.request_bytes = 0
@@ -260,7 +260,7 @@ class _MapCall(Record):
         self.deliver(failed("cancelled", "cancelled by the caller"), None)
 
 
-def _in_thread(flight: _Flight, calls: Iterator[WorkerCall]) -> Generator[Pair, None, None]:
+def _in_thread(flight: _Flight, calls: Iterator[Call]) -> Generator[Pair, None, None]:
     flight.thread = threading.get_ident()
     engine = flight.backend._engine
     more = True
@@ -348,7 +348,7 @@ class _Source:
 
     def __init__(self, calls: Calls) -> None:
         self.more = True
-        self._plain: Iterator[WorkerCall] | None = None
+        self._plain: Iterator[Call] | None = None
         self._asked: asyncio.Future[Any] | None = None
         if isinstance(calls, AsyncIterable):
             self._slow = aiter(calls)
@@ -391,5 +391,5 @@ class _Source:
             self._asked.cancel()
 
 
-async def _next_of(calls: AsyncIterator[WorkerCall]) -> Any:
+async def _next_of(calls: AsyncIterator[Call]) -> Any:
     return await anext(calls, _END)

@@ -11,13 +11,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pinfold.call import name_of
 from pinfold.errors import PinfoldError
 from pinfold.result import ExecutionMetrics
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
     from pinfold.protocols import LifecycleObservable
 
 __all__ = ["JsonlWriter"]
@@ -52,12 +53,12 @@ class JsonlWriter:
         return self
 
     def __call__(
-        self, call: WorkerCall, metrics: ExecutionMetrics | None, exc: BaseException | None
+        self, call: Call, metrics: ExecutionMetrics | None, exc: BaseException | None
     ) -> None:
         """Write a line. Raises OSError, which a backend logs; the call's result stays the same."""
         line: dict[str, Any] = {
             "time_ns": time.time_ns(),
-            "function": call.function_name,
+            "function": name_of(call),
             "outcome": _outcome(exc),
             "error": None if exc is None else f"{type(exc).__name__}: {exc}"[:500],
         }

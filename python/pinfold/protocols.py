@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
     from pinfold.result import ExecutionMetrics, Worker
 
-SubmitHandler = Callable[["WorkerCall"], object]
-StartHandler = Callable[["WorkerCall", "Worker"], object]
-CompleteHandler = Callable[
-    ["WorkerCall", "ExecutionMetrics | None", "BaseException | None"], object
-]
+SubmitHandler = Callable[["Call"], object]
+StartHandler = Callable[["Call", "Worker"], object]
+CompleteHandler = Callable[["Call", "ExecutionMetrics | None", "BaseException | None"], object]
 ShutdownHandler = Callable[[], object]
 WorkerStartHandler = Callable[["Worker"], object]
 WorkerExitHandler = Callable[["Worker", str], object]
@@ -31,7 +29,7 @@ WE = TypeVar("WE", bound=WorkerExitHandler)
 class ExecutorBackend(Protocol):
     """The two methods that `run_exec_runner` needs of its ``backend=``, and no others."""
 
-    async def execute(self, call: WorkerCall, *, deadline_s: float | None) -> Any:
+    async def execute(self, call: Call, *, deadline_s: float | None) -> Any:
         """Run the call and return its value, within `deadline_s` seconds from now (None: no bound).
 
         Raises:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Outcome = Literal[
@@ -131,6 +132,9 @@ class WorkerResult:
         stdout, stderr: the output of the call and its child processes, decoded as UTF-8; other
             bytes are escaped with backslashes.
         stdout_truncated, stderr_truncated: whether the middle was dropped (`Limits.output_bytes`).
+        stdout_bytes, stderr_bytes: the same output, as the exact bytes.
+        files: the contents of the files that the call's `collect` brought back, by name.
+        files_refused: files that `collect` names and that were left out, and why.
     """
 
     outcome: Outcome
@@ -141,6 +145,16 @@ class WorkerResult:
     stderr: str = ""
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    stdout_bytes: bytes = b""
+    stderr_bytes: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    files_refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def returncode(self) -> int:
+        """The exit status that Python would have had: 0 if the outcome is ``ok``, else
+        `WorkerError.returncode`."""
+        return 0 if self.error is None else self.error.returncode
 
     @property
     def ok(self) -> bool:

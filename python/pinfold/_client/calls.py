@@ -16,6 +16,7 @@ class Calls:
     """Names of other modules, for code that must not import them before the pool has started."""
 
     CallFuture = future.CallFuture
+    CompiledForms = request.CompiledForms
     RunsCode = refusals.RunsCode
     cancelled_error = staticmethod(errors.cancelled_error)
     error_of = staticmethod(errors.error_of)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from pinfold._client import green, naps
 from pinfold._client.record import Owner, Record
 from pinfold._client.text import escaped
-from pinfold.call import FOREVER_NS
+from pinfold.call import FOREVER_NS, name_of
 from pinfold.result import WorkerResult
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from pinfold._ext._pool import Pool, Queue
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class CallFuture(Record, Future[WorkerResult]):
 
     _exception = None
 
-    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: Call, codec: str) -> None:
         Record.__init__(self, backend, call, codec)
         self._state = _PENDING
         self._worker_result: WorkerResult | None = None
@@ -59,7 +59,7 @@ class CallFuture(Record, Future[WorkerResult]):
         state = {_PENDING: "pending", _CANCELLED: "cancelled"}.get(self._state)
         if self._worker_result is not None:
             state = self._worker_result.outcome
-        return f"<{type(self).__name__} of {escaped(self.call.function_name)} {state}>"
+        return f"<{type(self).__name__} of {escaped(name_of(self.call))} {state}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a CallFuture cannot be copied or pickled: nobody would tell the copy")

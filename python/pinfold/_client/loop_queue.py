@@ -15,7 +15,7 @@ from pinfold._client.record import Owner, Record, Settler
 
 if TYPE_CHECKING:
     from pinfold._ext._pool import Pool, Queue
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
     from pinfold.result import WorkerResult
 
 
@@ -90,7 +90,7 @@ class LoopCall(Record):
 
     __slots__ = ("future",)
 
-    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: Call, codec: str) -> None:
         super().__init__(backend, call, codec)
         self.future: asyncio.Future[WorkerResult] = asyncio.get_running_loop().create_future()
 

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, cast
 from pinfold import _wire
 from pinfold import codec as codecs
 from pinfold._common.check import shown
+from pinfold.call import ProgramCall, name_of
 from pinfold.codec.refusals import is_shortage
 from pinfold.codec.tags import USER_MODULE
 from pinfold.result import ExecutionMetrics, Outcome, Phase, WorkerError, WorkerResult
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pinfold._client.record import Origin, Record
     from pinfold._ext._pool import Result
 
@@ -25,6 +28,9 @@ _WHEN = {
     "run": "",
     "": "",
 }
+
+# Outcomes of which the worker gives an account.
+_ACCOUNTED = ("exception", "exited", "bad_result", "internal")
 
 _CURRENT_THREAD = "Current thread "
 _SOURCE_FRAME = re.compile(rf'  File "(?:.*/)?{USER_MODULE}\.py", line ([0-9]{{1,9}})\b')
@@ -45,6 +51,8 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
     outcome = cast("Outcome", raw.outcome)
     value = None
     failure = None
+    files: dict[str, bytes] = {}
+    refused: dict[str, str] = {}
     reason = raw.reason or outcome
     metrics = _metrics_of(raw, origin)
     if outcome == "timeout" and not (raw.is_spent and raw.phase == "start"):
@@ -54,14 +62,17 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
         seconds = 0 if asked_ns == 1 else asked_ns / 1e9  # 1: none was left
         reason = f"the {what} of {seconds:g} s passed{_WHEN[raw.phase]}"
     if outcome in ("timeout", "cancelled", "lost", "internal"):
-        reason = f"call of {shown(record.call.function_name)}: {reason}"
+        reason = f"call of {shown(name_of(record.call))}: {reason}"
     try:
+        segments: Sequence[memoryview] = raw.segments()
+        if record.call.collect and segments:
+            segments, files, refused = _collected(segments)
         if outcome == "ok":
-            read = codecs.decode if runs else codecs.decode_here
-            value = read(raw.segments(), record.codec, record.result_bytes)
-        elif outcome in ("exception", "bad_result", "internal"):
-            segments = raw.segments()
-            failure = _wire.unpack_failure(segments) if segments else None
+            if not isinstance(record.call, ProgramCall):
+                read = codecs.decode if runs else codecs.decode_here
+                value = read(segments, record.codec, record.result_bytes)
+        elif outcome in _ACCOUNTED and segments:
+            failure = _wire.unpack_failure(segments)
     except codecs.RunsCode:
         raise
     except codecs.TooLarge as error:
@@ -70,39 +81,57 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
         if is_shortage(error):
-            why = "out of memory" if isinstance(error, MemoryError) else str(error)
-            reason = f"call of {shown(record.call.function_name)}: its {what} cannot be read in"
-            reason += f" this process: {why}"
+            shortage = "out of memory" if isinstance(error, MemoryError) else str(error)
+            reason = f"call of {shown(name_of(record.call))}: its {what} cannot be read in"
+            reason += f" this process: {shortage}"
             outcome = "internal"
         else:
             reason = f"the call's {what} cannot be read: {error}"
             outcome = "bad_result"
+    why = None if outcome == "ok" else _error_of(raw, outcome, failure, reason)
+    return _result(raw, outcome, value, why, metrics, files, refused)
+
+
+def _collected(
+    segments: Sequence[memoryview],
+) -> tuple[Sequence[memoryview], dict[str, bytes], dict[str, str]]:
+    """Return the segments of the value or failure, the collected files, and the refused ones."""
+    rest, index, first = _wire.split_collected(segments)
+    contents = map(bytes, segments[first:-1])
+    return rest, dict(zip(index.files, contents, strict=True)), index.refused
+
+
+def _result(
+    raw: Result,
+    outcome: Outcome,
+    value: object,
+    error: WorkerError | None,
+    metrics: ExecutionMetrics | None,
+    files: dict[str, bytes],
+    refused: dict[str, str],
+) -> WorkerResult:
     return WorkerResult(
         outcome,
         value,
-        None if outcome == "ok" else _error_of(raw, outcome, failure, reason),
+        error,
         metrics,
         raw.stdout,
         raw.stderr,
         raw.stdout_truncated,
         raw.stderr_truncated,
+        raw.stdout_bytes,
+        raw.stderr_bytes,
+        files,
+        refused,
     )
 
 
 def late_result(raw: Result, record: Record, origin: Origin) -> WorkerResult:
     """Return the result of a call whose time passed while its value was read."""
-    name = shown(record.call.function_name)
+    name = shown(name_of(record.call))
     reason = f"call of {name}: its time passed while its value was read in this process"
-    return WorkerResult(
-        "timeout",
-        None,
-        _error_of(raw, "timeout", None, reason),
-        _metrics_of(raw, origin),
-        raw.stdout,
-        raw.stderr,
-        raw.stdout_truncated,
-        raw.stderr_truncated,
-    )
+    error = _error_of(raw, "timeout", None, reason)
+    return _result(raw, "timeout", None, error, _metrics_of(raw, origin), {}, {})
 
 
 def failed(outcome: Outcome, sentence: str) -> WorkerResult:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pinfold._ext._pool import Pool, Queue, Result
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
     from pinfold.config import WorkerConfig
     from pinfold.result import WorkerResult
 
@@ -76,19 +76,21 @@ class Record:
     `key` names the call in the engine's table, and comes back with its result. `call_id` is the
     library's name for it, 0 until the library has taken the call. `deadline_ns` counts from the
     submit, `wall_ns` from the moment when a worker begins the call (0: no bound; else given to
-    `map`). `result_bytes` bounds the value, 0: no bound. `ended` is the result, set before the
-    handlers get it. The record holds the backend until the caller has the result, so that the
-    garbage collector does not close a backend that a caller waits for. `deliver` and `give_up` drop
-    this reference last, and may be called again if an exception came before.
+    `map`). `result_bytes` bounds the value, 0: no bound. `asks`: the worker was asked for the
+    source's compiled form. `ended` is the result, set before the handlers get it. The record holds
+    the backend until the caller has the result, so that the garbage collector does not close a
+    backend that a caller waits for. `deliver` and `give_up` drop this reference last, and may be
+    called again if an exception came before.
     """
 
     __slots__ = (
-        *("backend", "call", "call_id", "codec", "deadline_ns", "ended", "key"),
+        *("asks", "backend", "call", "call_id", "codec", "deadline_ns", "ended", "key"),
         *("result_bytes", "wall_ns"),
     )
 
+    asks: bool
     backend: Owner | None
-    call: WorkerCall
+    call: Call
     codec: str
     deadline_ns: int
     wall_ns: int
@@ -97,7 +99,8 @@ class Record:
     result_bytes: int
     ended: WorkerResult | None
 
-    def __init__(self, backend: Owner, call: WorkerCall, codec: str) -> None:
+    def __init__(self, backend: Owner, call: Call, codec: str) -> None:
+        self.asks = False
         self.backend = backend
         self.call = call
         self.codec = codec

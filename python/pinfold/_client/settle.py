@@ -108,7 +108,9 @@ class Settling(Events):
                 raise
         self._finish(record, result, None, here)
         raw.delivered()
-        if self.learner is not None:
+        if record.asks and self.forms is not None:
+            self.forms.keep(record.call.code, raw.note)
+        elif self.learner is not None:
             try:
                 self.learner.take(self._pool, raw.note, result.metrics)
             except Exception:

@@ -69,6 +69,8 @@ class Submitting(Settling):
             self.pool()
         with loading():
             from pinfold._client.calls import Calls
+        if self.launch.config.isolation == "fresh":
+            self.forms = Calls.CompiledForms()
         self.calls = Calls
 
     def pool(self) -> _pool.Pool:

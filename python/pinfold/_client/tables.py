@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pinfold._client.learner import Learner
     from pinfold._client.loop_queue import LoopQueue
     from pinfold._client.record import Record
-    from pinfold.call import WorkerCall
+    from pinfold._client.request import CompiledForms
+    from pinfold.call import Call
 
 claimed = _pool.Pool.claimed
 here = _pool.Pool.here
@@ -61,6 +62,7 @@ class Tables:
         self._settling: dict[int, int] = {}  # claimed keys, each with the thread that claims it
         self._submitting: dict[int, int] = {}  # the same, while handlers of the submit run
         self._counts: dict[str, object] = {}
+        self.forms: CompiledForms | None = None  # made by `Submitting.prepare`, for `fresh`
         self.learner: Learner | None = None
         if launch.config.preload == "auto":
             from pinfold._client.learner import Learner
@@ -72,7 +74,7 @@ class Tables:
         self._lock = threading.RLock()
         self._delivering: dict[int, int] = {}  # the claim to deliver events, and its thread
         self._undelivered: deque[_pool.Event] = deque()  # events of a closed pool
-        self._late: dict[int, WorkerCall] = {}  # calls settled before the event of their start
+        self._late: dict[int, Call] = {}  # calls settled before the event of their start
         self._watching = False
         self._loop_queues: dict[AbstractEventLoop, LoopQueue] = {}
         self._completer: threading.Thread | None = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pinfold.call import name_of
+
 if TYPE_CHECKING:
     from pinfold._client.record import Origin
-    from pinfold.call import WorkerCall
+    from pinfold.call import Call
     from pinfold.result import WorkerResult
 
 
@@ -18,12 +20,12 @@ def escaped(text: str, most: int = 200) -> str:
     return ascii(cut)[1:-1]
 
 
-def call_line(origin: Origin, call: WorkerCall, result: WorkerResult) -> str:
+def call_line(origin: Origin, call: Call, result: WorkerResult) -> str:
     """Return the log line of one call."""
     metrics = result.metrics
     start = (
         f"pool={escaped(origin.pool_id)} node={escaped(origin.node_id)}"
-        f" function={escaped(call.function_name)} outcome={result.outcome}"
+        f" function={escaped(name_of(call))} outcome={result.outcome}"
     )
     if metrics is None:
         return start

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pinfold.errors import (
@@ -18,6 +18,8 @@ from pinfold.errors import (
 )
 
 _SHOWN = 200  # the most characters of a value that a message shows
+FILES_MOST = 10_000  # of one call
+PATTERNS_MOST = 100
 _MOST_SECONDS = sys.float_info.max
 _BITS = 2048  # of the largest int that a message shows: sys.set_int_max_str_digits bounds them
 
@@ -155,7 +157,52 @@ class Check:
             self.plain(name, text)
         return texts
 
+    def files(self, name: str, value: object) -> dict[str, bytes | memoryview]:
+        """Return the names of files, with their contents as buffers."""
+        if not isinstance(value, Mapping):
+            self.wrong_type(name, value, "a dict of names and contents")
+        if len(value) > FILES_MOST:
+            self.wrong_value(name, len(value), f"at most {FILES_MOST} files")
+        checked = {}
+        for path, content in value.items():
+            checked[self.inner_path(name, path)] = self.content(f"{name}[{shown(path)}]", content)
+        for path in checked:
+            while "/" in path:
+                path = path.rpartition("/")[0]
+                if path in checked:
+                    self.wrong_value(name, path, "a file and a directory of the same name")
+        return checked
+
+    def content(self, name: str, value: object) -> bytes | memoryview:
+        """Return the bytes of a file: text in UTF-8, or any contiguous buffer, which is not
+        copied."""
+        if isinstance(value, str):
+            return self.text(name, value).encode()
+        if type(value) is bytes:
+            return value
+        try:
+            return memoryview(value).cast("B")  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            self.wrong_type(name, value, "bytes, a contiguous buffer, or a str")
+
+    def patterns(self, name: str, value: object) -> tuple[str, ...]:
+        """Return patterns of files as a tuple."""
+        patterns = self.texts(name, value)
+        if len(patterns) > PATTERNS_MOST:
+            self.wrong_value(name, len(patterns), f"at most {PATTERNS_MOST} patterns")
+        return tuple(self.inner_path(name, pattern) for pattern in patterns)
+
+    def inner_path(self, name: str, value: object) -> str:
+        """Return the path of a file below a directory, or a pattern of such paths."""
+        from pinfold._wire.json_head import fault_of_path  # few calls have files
+
+        path = str.__str__(self.text(name, value))
+        if (fault := fault_of_path(path)) is not None:
+            self.wrong_value(name, value, f"relative paths inside of the directory: it {fault}")
+        return path
+
 
 config_check = Check("WorkerConfig", InvalidConfig, ConfigTypeError)
 limits_check = Check("Limits", InvalidConfig, ConfigTypeError)
 call_check = Check("WorkerCall", InvalidCall, CallTypeError)
+program_check = Check("ProgramCall", InvalidCall, CallTypeError)

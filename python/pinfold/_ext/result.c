@@ -135,6 +135,16 @@ static PyObject *get_stderr(PyObject *self, void *Py_UNUSED(closure))
     return text(of(self)->err, of(self)->err_size);
 }
 
+static PyObject *get_stdout_bytes(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBytes_FromStringAndSize(of(self)->out, (Py_ssize_t)of(self)->out_size);
+}
+
+static PyObject *get_stderr_bytes(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBytes_FromStringAndSize(of(self)->err, (Py_ssize_t)of(self)->err_size);
+}
+
 static PyObject *get_stdout_truncated(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong((of(self)->flags & PINFOLD_STDOUT_TRUNCATED) != 0);
@@ -168,6 +178,8 @@ static PyGetSetDef members[] = {
     {"note", get_note, NULL, "The note that the runtime sent.", NULL},
     {"stdout", get_stdout, NULL, NULL, NULL},
     {"stderr", get_stderr, NULL, NULL, NULL},
+    {"stdout_bytes", get_stdout_bytes, NULL, NULL, NULL},
+    {"stderr_bytes", get_stderr_bytes, NULL, NULL, NULL},
     {"stdout_truncated", get_stdout_truncated, NULL, NULL, NULL},
     {"stderr_truncated", get_stderr_truncated, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
