@@ -198,7 +198,7 @@ class Check:
 
         path = str.__str__(self.text(name, value))
         if (fault := fault_of_path(path)) is not None:
-            self.wrong_value(name, value, f"relative paths inside of the directory: it {fault}")
+            raise self.of_value(f"{self.owner}: {name} has the path {shown(path)}, which {fault}")
         return path
 
 
