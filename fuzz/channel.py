@@ -54,7 +54,7 @@ def _send(to: socket.socket, data: bytes, template: bool) -> None:
         fds = [os.open("/dev/null", os.O_RDONLY)]
     if how & 8 and len(message) >= _HEAD.size:
         kind = _SETUP if template else _CALL
-        message[: _HEAD.size] = _HEAD.pack(0x4650, 1, kind, len(message), 7)
+        message[: _HEAD.size] = _HEAD.pack(0x4650, 2, kind, len(message), 7)
         if not template and len(message) >= _SPILLED:
             size = max(size, 0) if spilled else len(message) - _SPILLED
             message[16:24] = struct.pack("<Q", size)

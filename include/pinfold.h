@@ -75,7 +75,7 @@ typedef enum pinfold_outcome {
     PINFOLD_TIMEOUT,      /* the deadline or the program's own time (wall_ns) passed, and the pool killed it */
     PINFOLD_CPU_LIMIT,    /* the call used up its processor time */
     PINFOLD_MEMORY_LIMIT, /* the call used more memory than allowed */
-    PINFOLD_OUTPUT_LIMIT, /* the result, or a file, is larger than allowed */
+    PINFOLD_OUTPUT_LIMIT, /* the result, a file, or what the call printed, is larger than allowed */
     PINFOLD_BAD_RESULT,   /* the value could not be carried, or the frame that carried it was damaged */
     PINFOLD_CANCELLED,    /* the caller gave up, and the pool killed it */
     PINFOLD_LOST,         /* the death of the template, or a kill beside it, ended it; never the program's fault */
@@ -211,7 +211,20 @@ typedef struct pinfold_call {
     uint64_t file_bytes;          /* the bound that the runtime sets on a file (RLIMIT_FSIZE): the death of a
                                      worker by SIGXFSZ is PINFOLD_OUTPUT_LIMIT; 0: no bound */
     int64_t wall_ns;              /* the program's time, from when its worker begins it; 0: no bound */
+    uint64_t printed_bytes;       /* of stdout, and of stderr: more ends the call as PINFOLD_OUTPUT_LIMIT; 0: no
+                                     bound */
+    uint32_t flags;               /* PINFOLD_EXITS, PINFOLD_COLLECTS */
+    uint32_t reserved;            /* 0 */
 } pinfold_call;
+
+/* pinfold_call.flags. */
+
+/* The request is a whole program: that its process exits by itself with status 0 is PINFOLD_OK, without a value. */
+#define PINFOLD_EXITS 1u
+/* The worker brings files back, from a call that is stopped as well: once a limit was passed, the pool asks it for
+ * its result (PINFOLD_FRAME_STOP), and waits up to 2 s for that before the kill. The result then has the outcome
+ * of the limit, and the segments that the worker sent. A call that is cancelled is killed at once. */
+#define PINFOLD_COLLECTS 2u
 
 /* Hand the call to an idle worker, or queue it. A small request travels in a frame. The calling thread writes a
  * larger one to a spill. *ret_id identifies the call until its result is taken; no id is used twice. A failed
@@ -266,12 +279,14 @@ typedef struct pinfold_metrics {
  * writable memory, each aligned to 64 bytes. Large ones are the mapped spill itself, without a copy. */
 typedef struct pinfold_result {
     uint64_t call_id;
-    void *tag;           /* the call's */
-    uint32_t outcome;    /* pinfold_outcome */
-    uint32_t flags;      /* PINFOLD_HAS_METRICS, ... */
-    int32_t exit_code;   /* of a worker that ended by itself; else -1 */
-    int32_t signal;      /* the signal that ended the worker; else 0 */
-    uint32_t n_segments; /* OK: the value; EXCEPTION, BAD_RESULT, INTERNAL: the runtime's account of it, or 0 */
+    void *tag;         /* the call's */
+    uint32_t outcome;  /* pinfold_outcome */
+    uint32_t flags;    /* PINFOLD_HAS_METRICS, ... */
+    int32_t exit_code; /* of a call whose process ended by itself; else -1 */
+    int32_t signal;    /* the signal that ended the call's process; else 0 */
+    uint32_t
+        n_segments; /* OK: the value; EXCEPTION, EXITED, SIGNALLED, BAD_RESULT, INTERNAL: the runtime's account
+                            of it, or 0; with PINFOLD_COLLECTS, the files as well, whatever the outcome */
     const struct iovec *segments;
     const char *reason; /* the pool's own sentence about an end that is not OK; never NULL, may be "" */
     const char *stack;  /* where the program stood when it crashed or was killed, as its runtime says; or "" */

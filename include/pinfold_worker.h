@@ -37,7 +37,9 @@
  *   4. It waits for its channel in poll(2). It must not wait in recvmsg(2), which takes a message even while the
  *      process is being killed: the pool would not know that the call had not begun.
  *   5. It receives CALL, runs it, flushes what the program printed, and sends exactly one RESULT with the call's
- *      id. A NOTE may come before. It answers the ask signal, and announces a crash, by STACK.
+ *      id. A NOTE may come before; the pool keeps the first. It answers the ask signal, and announces a crash, by
+ *      STACK. A call with PINFOLD_COLLECTS, which the request says in the runtime's own words, runs in a child:
+ *      at STOP, the worker kills that with all it started, and sends the RESULT, with the files, within 2 s.
  *   6. With PINFOLD_FRESH it exits then, or waits to be killed. Else it waits for the next CALL.
  *   7. At end-of-file on its channel it exits.
  *
@@ -70,7 +72,7 @@ extern "C" {
 /* ---- frames ------------------------------------------------------------------------------------------------- */
 
 #define PINFOLD_FRAME_MAGIC 0x4650u /* "PF" */
-#define PINFOLD_FRAME_VERSION 1u    /* of the protocol */
+#define PINFOLD_FRAME_VERSION 2u    /* of the protocol */
 #define PINFOLD_FRAME_MAX 65536u    /* bytes, head included */
 #define PINFOLD_FRAME_FDS_MAX 3     /* descriptors */
 
@@ -93,6 +95,7 @@ enum pinfold_frame_kind {
     PINFOLD_FRAME_PRINTED = 14, /* pool -> worker, once, before its first call, with PINFOLD_PRINTED; one fd */
     PINFOLD_FRAME_DROP = 15,    /* pool -> guard: one descriptor to close, which the guard does not even receive */
     PINFOLD_FRAME_TAKEN = 16,   /* pool -> worker: the pool has the spill that the worker holds */
+    PINFOLD_FRAME_STOP = 17, /* pool -> worker, during a call with PINFOLD_COLLECTS: end it and send its RESULT */
     PINFOLD_FRAME_KINDS
 };
 
@@ -101,8 +104,8 @@ struct pinfold_frame_head {
     uint8_t version;
     uint8_t kind;  /* pinfold_frame_kind */
     uint32_t size; /* of the whole frame */
-    uint64_t id;   /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE: the call's;
-                      else 0 */
+    uint64_t id;   /* START, STARTED, EXITED, SWEPT: the worker's number; CALL, RESULT, STACK, NOTE, STOP: the
+                      call's; else 0 */
 };
 
 /* ---- frames of a template ----------------------------------------------------------------------------------- */
@@ -162,9 +165,11 @@ struct pinfold_frame_result {
     uint64_t payload_size;
     uint64_t user_us; /* processor time of this call alone */
     uint64_t sys_us;
-    uint64_t peak_kb; /* peak resident memory since the call began, inherited memory included */
-    uint32_t status;  /* pinfold_status */
-    uint32_t flags;   /* PINFOLD_RESULT_... */
+    uint64_t peak_kb;  /* peak resident memory since the call began, inherited memory included */
+    uint32_t status;   /* pinfold_status */
+    uint32_t flags;    /* PINFOLD_RESULT_... */
+    int32_t ended;     /* ENDED: the exit status, 0 .. 255, or minus the number of the signal; else 0 */
+    uint32_t reserved; /* 0 */
 };
 #define PINFOLD_RESULT_SPILLED 1u  /* the payload is in the spill; not with HELD */
 #define PINFOLD_RESULT_CHILDREN 2u /* the call left processes behind: the pool waits for their sweep */
@@ -182,11 +187,14 @@ enum pinfold_status {
     PINFOLD_STATUS_BAD = 2,       /* the value cannot be carried */
     PINFOLD_STATUS_TOO_LARGE = 3, /* the payload is larger than result_max */
     PINFOLD_STATUS_INTERNAL = 4,  /* the runtime failed, not the program (the disk is full, say) */
+    PINFOLD_STATUS_ENDED = 5,     /* the program's process ended by itself, and `ended` says how */
     PINFOLD_STATUSES
 };
 
-#define PINFOLD_FAILURE_MAX (UINT64_C(8) << 20) /* bytes of a payload whose status is not OK */
-#define PINFOLD_NOTE_MAX 4096u                  /* bytes of a NOTE */
+#define PINFOLD_FAILURE_MAX                                                                                       \
+    (UINT64_C(8) << 20)         /* bytes of a payload whose status is not OK; with
+                                                   PINFOLD_COLLECTS, so many more than result_max */
+#define PINFOLD_NOTE_MAX 60000u /* bytes of a NOTE */
 
 /* The ask signal. A worker that gets it during a call answers from the signal's handler with STACK, without
  * waiting. The kill follows within 45 ms in any case. A worker that dies by SIGSEGV, SIGBUS, SIGFPE, SIGILL or

@@ -39,6 +39,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_STACK] = STAYS(CALL_QUEUED),
                 [CALL_DUE] = {CALL_DONE, CALL_FINISH, PINFOLD_TIMEOUT},
                 [CALL_SPENT] = STAYS(CALL_QUEUED),
+                [CALL_COLLECT] = STAYS(CALL_QUEUED),
                 [CALL_BROKEN] = STAYS(CALL_QUEUED),
                 [CALL_EXITED] = STAYS(CALL_QUEUED),
                 [CALL_EXITED_TREE] = STAYS(CALL_QUEUED),
@@ -58,6 +59,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_STACK] = STAYS(CALL_AHEAD),
                 [CALL_DUE] = STAYS(CALL_AHEAD),
                 [CALL_SPENT] = STAYS(CALL_AHEAD),
+                [CALL_COLLECT] = STAYS(CALL_AHEAD),
                 [CALL_BROKEN] = STAYS(CALL_AHEAD),
                 [CALL_EXITED] = STAYS(CALL_AHEAD),
                 [CALL_EXITED_TREE] = STAYS(CALL_AHEAD),
@@ -76,6 +78,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_STACK] = STAYS(CALL_RUNNING),
                 [CALL_DUE] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
                 [CALL_SPENT] = {CALL_LATE, CALL_ASK | CALL_GRACE, PINFOLD_TIMEOUT},
+                [CALL_COLLECT] = STAYS(CALL_RUNNING),
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, EVIDENCE},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, EVIDENCE},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, EVIDENCE},
@@ -95,6 +98,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_STACK] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_SPENT] = STAYS(CALL_LATE),
+                [CALL_COLLECT] = {CALL_COLLECTING, CALL_STOP, KEEP},
                 [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
@@ -102,6 +106,26 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_OVER] = STAYS(CALL_LATE),
                 [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
                 [CALL_REFUSED] = STAYS(CALL_LATE),
+            },
+        /* The program has had its time: what its worker sends now can only be files. */
+        [CALL_COLLECTING] =
+            {
+                [CALL_OFFER] = STAYS(CALL_COLLECTING),
+                [CALL_RECALL] = STAYS(CALL_COLLECTING),
+                [CALL_HANDED] = STAYS(CALL_COLLECTING),
+                [CALL_RESULT] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_RESULT_TREE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_STACK] = STAYS(CALL_COLLECTING),
+                [CALL_DUE] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_SPENT] = STAYS(CALL_COLLECTING),
+                [CALL_COLLECT] = STAYS(CALL_COLLECTING),
+                [CALL_BROKEN] = {CALL_ENDING, CALL_KILL | CALL_PATIENCE, KEEP},
+                [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_EXITED_TREE] = {CALL_ENDING, CALL_PATIENCE, KEEP},
+                [CALL_LOST] = {CALL_DONE, CALL_FINISH, KEEP},
+                [CALL_OVER] = STAYS(CALL_COLLECTING),
+                [CALL_CANCEL] = {CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
+                [CALL_REFUSED] = STAYS(CALL_COLLECTING),
             },
         [CALL_ENDING] =
             {
@@ -113,6 +137,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_STACK] = STAYS(CALL_ENDING),
                 [CALL_DUE] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_SPENT] = STAYS(CALL_ENDING),
+                [CALL_COLLECT] = STAYS(CALL_ENDING),
                 [CALL_BROKEN] = STAYS(CALL_ENDING),
                 [CALL_EXITED] = {CALL_DONE, CALL_FINISH, KEEP},
                 [CALL_EXITED_TREE] = STAYS(CALL_ENDING),
@@ -131,6 +156,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_STACK] = STAYS(CALL_DONE),
                 [CALL_DUE] = STAYS(CALL_DONE),
                 [CALL_SPENT] = STAYS(CALL_DONE),
+                [CALL_COLLECT] = STAYS(CALL_DONE),
                 [CALL_BROKEN] = STAYS(CALL_DONE),
                 [CALL_EXITED] = STAYS(CALL_DONE),
                 [CALL_EXITED_TREE] = STAYS(CALL_DONE),
@@ -140,7 +166,7 @@ const struct call_step call_life[CALL_STATES][CALL_EVENTS] =
                 [CALL_REFUSED] = STAYS(CALL_DONE),
             },
 };
-static_assert(CALL_STATES == 6 && CALL_EVENTS == 15, "a new state or event wants its cells in the table");
+static_assert(CALL_STATES == 7 && CALL_EVENTS == 16, "a new state or event wants its cells in the table");
 
 const char *pinfold_outcome_name(uint32_t outcome)
 {
@@ -183,8 +209,11 @@ int call_new(struct pinfold_pool *pool, const pinfold_call *asked, struct call *
     call->tag = asked->tag;
     call->queue = asked->queue ? asked->queue : &pool->queue;
     call->output_bytes = asked->output_bytes ? asked->output_bytes : pool->config.output_bytes;
+    call->printed_bytes = asked->printed_bytes;
     call->result_bytes = asked->result_bytes;
     call->file_bytes = asked->file_bytes;
+    call->exits = asked->flags & PINFOLD_EXITS;
+    call->collects = asked->flags & PINFOLD_COLLECTS;
     call->sample.passed = sample_passed;
     call->limits = (struct limits){
         .memory_bytes = asked->memory_bytes,
@@ -299,15 +328,36 @@ void call_waits(const struct pinfold_pool *pool, struct call *call)
     metrics->cpu_wait_ns = (int64_t)since(now.wait_ns, before->wait_ns);
 }
 
+void call_take_printed(struct pinfold_pool *pool, struct call *call)
+{
+    struct worker *worker = call->worker;
+    for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
+        worker_drain(pool, worker, stream, true);
+    if (!call->answered && worker->printed >= 0) {
+        printed_take(worker->printed, worker->output);
+        close_fd(&worker->printed); /* it is taken once */
+    }
+}
+
+bool call_printed_too_much(struct call *call)
+{
+    for (int stream = 0; stream < WORKER_STREAMS; stream++) {
+        const uint64_t total = call->worker->output[stream].total;
+        if (call->printed_bytes && total > call->printed_bytes) {
+            call_evidence(call, PINFOLD_OUTPUT_LIMIT, "%s has more than the %" PRIu64 " bytes allowed",
+                          stream == WORKER_OUT ? "stdout" : "stderr", call->printed_bytes);
+            return true;
+        }
+    }
+    return false;
+}
+
 void call_detach(struct pinfold_pool *pool, struct call *call)
 {
     struct worker *worker = call->worker;
     if (!worker)
         return;
-    for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
-        worker_drain(pool, worker, stream, true);
-    if (!call->answered && worker->printed >= 0)
-        printed_take(worker->printed, worker->output);
+    call_take_printed(pool, call);
     result_output(call->result, &worker->output[WORKER_OUT], &worker->output[WORKER_ERR]);
     worker->call = NULL;
     call->worker = NULL;
@@ -365,7 +415,7 @@ static void finish(struct pinfold_pool *pool, struct call *call)
     } else {
         seen->metrics.queue_ns = now - call->submitted;
     }
-    if (call->outcome == PINFOLD_TIMEOUT || call->outcome == PINFOLD_CANCELLED)
+    if ((call->outcome == PINFOLD_TIMEOUT && !call->collects) || call->outcome == PINFOLD_CANCELLED)
         seen->n_segments = 0; /* drop a value that came too late */
     seen->reason = call->outcome == PINFOLD_OK ? ""
                    : result->reason            ? result->reason
@@ -498,6 +548,8 @@ static void note_usage(struct call *call)
 
 void call_step(struct pinfold_pool *pool, struct call *call, enum call_event event)
 {
+    if (call->collects && call->state == CALL_LATE && (event == CALL_STACK || event == CALL_DUE))
+        event = CALL_COLLECT;
     const struct call_step *step = &call_life[call->state][event];
     if (step->outcome != CALL_UNDECIDED && call->outcome == CALL_UNDECIDED) {
         say_why(call, event);
@@ -512,6 +564,9 @@ void call_step(struct pinfold_pool *pool, struct call *call, enum call_event eve
         worker_ask(call->worker);
     if (step->actions & CALL_GRACE)
         reactor_set(pool, &call->timer, now_ns() + (takes_more(call) ? CALL_GRACE_OVER_NS : CALL_GRACE_NS));
+    if (step->actions & CALL_STOP) /* a worker that cannot be asked is killed at once */
+        reactor_set(pool, &call->timer,
+                    now_ns() + (call->worker && worker_stop(call->worker) == 0 ? CALL_COLLECT_NS : 0));
     if (step->actions & CALL_PATIENCE)
         reactor_set(pool, &call->timer,
                     now_ns() + (call->outcome == PINFOLD_TIMEOUT ? CALL_PATIENCE_NS : CALL_SWEEP_NS));

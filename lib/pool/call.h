@@ -11,6 +11,7 @@
  *     '-- DUE, CANCEL, REFUSED ---------------- RESULT, EXITED, CANCEL, LOST --'
  *
  * A call may also wait at a worker: QUEUED -- OFFER --> AHEAD -- HANDED --> RUNNING. RECALL leads back from both.
+ * One that brings files back is stopped before the kill: LATE -- COLLECT --> COLLECTING -- RESULT, DUE --> ENDING.
  */
 #ifndef PINFOLD_CALL_H
 #define PINFOLD_CALL_H
@@ -25,12 +26,13 @@
 #include "wire/frame.h"
 
 enum call_state {
-    CALL_QUEUED,  /* waits for a worker */
-    CALL_AHEAD,   /* waits at a worker that runs another call (ahead.h) */
-    CALL_RUNNING, /* a worker has it */
-    CALL_LATE,    /* a limit was passed; its worker was asked for the stack, and has a moment */
-    CALL_ENDING,  /* the outcome is certain; its processes are being killed and swept */
-    CALL_DONE,    /* its result waits to be taken */
+    CALL_QUEUED,     /* waits for a worker */
+    CALL_AHEAD,      /* waits at a worker that runs another call (ahead.h) */
+    CALL_RUNNING,    /* a worker has it */
+    CALL_LATE,       /* a limit was passed; its worker was asked for the stack, and has a moment */
+    CALL_COLLECTING, /* its worker was asked to end it and to send the files, and has a while */
+    CALL_ENDING,     /* the outcome is certain; its processes are being killed and swept */
+    CALL_DONE,       /* its result waits to be taken */
     CALL_STATES
 };
 
@@ -43,6 +45,7 @@ enum call_event {
     CALL_STACK,       /* the worker sent the program's stack */
     CALL_DUE,         /* the deadline has passed; later: a bounded wait is over */
     CALL_SPENT,       /* the program's own time is used up (clock.h) */
+    CALL_COLLECT,     /* instead of STACK or DUE, where a call that is late brings files back */
     CALL_BROKEN,      /* the worker's channel was closed, or carried a damaged frame */
     CALL_EXITED,      /* the worker is gone, with everything it started */
     CALL_EXITED_TREE, /* the worker is gone; what it started is being swept */
@@ -58,7 +61,8 @@ enum call_action {
     CALL_GRACE = 2,    /* set the timer to the grace period */
     CALL_KILL = 4,     /* kill the worker now */
     CALL_PATIENCE = 8, /* wait for the sweep, but for a bounded time */
-    CALL_FINISH = 16   /* deliver the result */
+    CALL_FINISH = 16,  /* deliver the result */
+    CALL_STOP = 32     /* ask the worker for the result of a stopped call, and wait for a bounded time */
 };
 
 /* The outcome of a step that does not determine it: undecided, or the evidence in call->verdict, which the
@@ -75,8 +79,9 @@ extern const struct call_step call_life[CALL_STATES][CALL_EVENTS];
 
 #define CALL_GRACE_NS (45 * INT64_C(1000000)) /* how long a kill may wait for the stack */
 #define CALL_GRACE_OVER_NS LIMIT_SAMPLE_NS    /* the same for a call with too much memory or too many processes */
-#define CALL_PATIENCE_NS (5 * INT64_C(1000000)) /* how long the result may wait for a kill's sweep */
-#define CALL_SWEEP_NS (1000 * INT64_C(1000000)) /* the same for a call that ended by itself */
+#define CALL_COLLECT_NS (2000 * INT64_C(1000000)) /* how long a kill may wait for the files */
+#define CALL_PATIENCE_NS (5 * INT64_C(1000000))   /* how long the result may wait for a kill's sweep */
+#define CALL_SWEEP_NS (1000 * INT64_C(1000000))   /* the same for a call that ended by itself */
 
 #define CALL_RETURNS 4u /* most workers that may die before they begin one call */
 
@@ -103,12 +108,15 @@ struct call {
     bool offered;        /* it was handed ahead */
     bool start_reported; /* the event of its start was queued */
     bool answered;       /* its worker sent the result: its output is written, its use is reported */
+    bool exits;          /* that its process exits with status 0 is the result (PINFOLD_EXITS) */
+    bool collects;       /* it brings files back (PINFOLD_COLLECTS) */
     uint8_t returns;     /* workers that died before they began it */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until decided */
     uint8_t verdict; /* outcome according to the event at hand */
     bool declined;   /* its worker reported that it cannot start; the verdict follows from that */
     uint64_t output_bytes;
+    uint64_t printed_bytes; /* 0: no bound */
     uint64_t result_bytes;
     uint64_t file_bytes;
     int64_t submitted; /* CLOCK_MONOTONIC */
@@ -157,7 +165,13 @@ void call_waits(const struct pinfold_pool *pool, struct call *call);
 /* As call_usage, from the worker's totals. */
 void call_usage_total(struct call *call, uint64_t user_us, uint64_t sys_us, uint64_t peak_kb);
 
-/* Take what the worker's pipes hold, and separate the call from its worker. */
+/* Take what the worker's pipes and its printed buffer hold. */
+void call_take_printed(struct pinfold_pool *pool, struct call *call);
+
+/* Return whether a stream of what was taken is larger than allowed, and record that as evidence. */
+bool call_printed_too_much(struct call *call);
+
+/* Take what the call printed, and separate the call from its worker. */
 void call_detach(struct pinfold_pool *pool, struct call *call);
 
 /* Free a call that is in no list, with its result if that was not taken. */

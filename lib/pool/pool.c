@@ -556,6 +556,8 @@ static int check_call(const pinfold_pool *pool, const pinfold_call *asked, pinfo
     if (asked->deadline_ns <= 0)
         return error_set(error, -EINVAL, "call.deadline_ns is %lld; it must be positive",
                          (long long)asked->deadline_ns);
+    if (asked->flags & ~(PINFOLD_EXITS | PINFOLD_COLLECTS) || asked->reserved)
+        return error_set(error, -EINVAL, "call.flags or call.reserved has a bit that this version does not know");
     if (asked->cpu_ns < 0)
         return error_set(error, -EINVAL, "call.cpu_ns is %lld; it must not be negative", (long long)asked->cpu_ns);
     if (asked->wall_ns < 0)

@@ -138,6 +138,11 @@ void worker_ask(const struct worker *worker)
     send_signal(worker, PINFOLD_ASK_SIGNAL);
 }
 
+int worker_stop(const struct worker *worker)
+{
+    return frame_send(worker->peer, PINFOLD_FRAME_STOP, worker->call->id, NULL, NULL, 0, NULL, 0);
+}
+
 bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage)
 {
     if (usage_read(worker->pid, ret_usage) < 0 || ret_usage->peak_kb == 0)
@@ -467,6 +472,31 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
         never_ready(pool, worker, what);
 }
 
+/* Record how the process of the call ended, by the status that waitpid(2) gave. */
+static void end_evidence(struct pinfold_pool *pool, struct call *call, int status)
+{
+    const struct worker *worker = call->worker;
+    uint64_t peak;
+    if (call->outcome != CALL_UNDECIDED) /* it was stopped */
+        return;
+    if (WIFEXITED(status)) {
+        const int code = call->result->public.exit_code = WEXITSTATUS(status);
+        call_evidence(call, call->exits && code == 0 ? PINFOLD_OK : PINFOLD_EXITED,
+                      "the process ended by itself with status %d", code);
+    } else if (WTERMSIG(status) == SIGXFSZ && call->file_bytes) {
+        call->result->public.signal = SIGXFSZ;
+        call_evidence(call, PINFOLD_OUTPUT_LIMIT,
+                      "a file grew to the %" PRIu64 " bytes allowed, and was to grow on", call->file_bytes);
+    } else if (WTERMSIG(status) == SIGKILL && cgroup_ran_out(&pool->cgroup, worker->id, &peak)) {
+        call_evidence_memory(call, peak);
+    } else {
+        call->result->public.signal = WTERMSIG(status);
+        call_evidence(call, PINFOLD_SIGNALLED, "the process died by signal %d (%s)", WTERMSIG(status),
+                      strsignal(WTERMSIG(status)));
+    }
+}
+
+/* Return the outcome of a result; that of ENDED is for end_evidence. */
 static uint32_t verdict_of(const struct call *call, const struct pinfold_frame_result *body)
 {
     static const uint8_t verdicts[PINFOLD_STATUSES] = {
@@ -475,6 +505,7 @@ static uint32_t verdict_of(const struct call *call, const struct pinfold_frame_r
         [PINFOLD_STATUS_BAD] = PINFOLD_BAD_RESULT,
         [PINFOLD_STATUS_TOO_LARGE] = PINFOLD_OUTPUT_LIMIT,
         [PINFOLD_STATUS_INTERNAL] = PINFOLD_INTERNAL,
+        [PINFOLD_STATUS_ENDED] = PINFOLD_EXITED,
     };
     if (call->result_bytes && body->payload_size > call->result_bytes && body->status == PINFOLD_STATUS_OK)
         return PINFOLD_OUTPUT_LIMIT;
@@ -534,6 +565,15 @@ static int take_held(const struct worker *worker, struct frame *frame, pinfold_e
                          : 0;
 }
 
+/* Return whether the account of a failure, with the files of the call, is larger than one can be. */
+static bool is_oversized(const struct call *call, const struct pinfold_frame_result *body)
+{
+    if (body->status == PINFOLD_STATUS_OK || body->payload_size <= PINFOLD_FAILURE_MAX)
+        return false;
+    return !call->collects ||
+           (call->result_bytes && body->payload_size - PINFOLD_FAILURE_MAX > call->result_bytes);
+}
+
 static void take_result(struct pinfold_pool *pool, struct worker *worker, struct frame *frame)
 {
     struct call *call = worker->call;
@@ -546,6 +586,10 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
         return;
     }
     const struct pinfold_frame_result *body = frame->body;
+    if (is_oversized(call, body)) {
+        worker_damaged(pool, worker, -EPROTO, "it sent a damaged frame");
+        return;
+    }
     pinfold_error error;
     uint32_t verdict = verdict_of(call, body);
     bool fits = verdict != PINFOLD_OUTPUT_LIMIT || body->status != PINFOLD_STATUS_OK;
@@ -568,12 +612,14 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (!fits)
         call_evidence(call, verdict, "the result takes %" PRIu64 " bytes, of %" PRIu64 " allowed",
                       body->payload_size, call->result_bytes);
+    else if (body->status == PINFOLD_STATUS_ENDED)
+        end_evidence(pool, call, body->ended < 0 ? -body->ended : W_EXITCODE(body->ended, 0));
     else
         call_evidence(call, verdict, "%s",
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
     bool measured = take_usage(pool, worker, body);
     call_waits(pool, call);
-    if (call->state == CALL_LATE) /* drop a value that came too late */
+    if (call->state == CALL_LATE && !call->collects) /* drop a value that came too late */
         result_drop(call->result);
     worker->calls++;
     worker->answered = call->answered = true;
@@ -599,6 +645,10 @@ static void receive_result(struct pinfold_pool *pool, struct worker *worker)
     bool tree = worker->answer_flags & PINFOLD_RESULT_CHILDREN;
     worker->answered = false;
     worker->quiet = worker->answer_flags & PINFOLD_RESULT_QUIET && !tree;
+    if (call->printed_bytes) {
+        call_take_printed(pool, call);
+        (void)call_printed_too_much(call);
+    }
     worker->ahead.quick = worker->quiet && now_ns() - call->started < AHEAD_QUICK_NS;
     if (!worker->quiet) /* its slate is closed */
         ahead_recall(pool, worker);
@@ -631,7 +681,7 @@ static void take_stack(struct pinfold_pool *pool, struct worker *worker, const s
 static void take_note(struct worker *worker, const struct frame *frame)
 {
     struct call *call = worker->call;
-    if (call && call->id == frame->head.id && !worker->answered &&
+    if (call && call->id == frame->head.id && !worker->answered && !call->result->note &&
         result_text(&call->result->note, (const char *)frame->tail, frame->tail_size) == 0)
         call->result->public.note_size = frame->tail_size;
 }
@@ -840,7 +890,6 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
     return_unbegun(pool, worker);
     struct call *call = worker->call;
     if (call) {
-        uint64_t peak;
         bool tree = report->flags & PINFOLD_EXITED_ORPHANS;
         struct template *template = worker->template;
         pool->stillborn = 0;
@@ -854,19 +903,13 @@ void worker_exited(struct pinfold_pool *pool, struct worker *worker, const struc
             call_evidence(call, call->returns ? PINFOLD_INTERNAL : PINFOLD_LOST,
                           "%s ended before it had begun the call (%s)",
                           call->returns ? "one worker after another" : "the worker", worker->exit_reason);
-        } else if (WIFEXITED(status)) {
-            call->result->public.exit_code = WEXITSTATUS(status);
-            call_evidence(call, PINFOLD_EXITED, "the process ended by itself with status %d", WEXITSTATUS(status));
-        } else if (WTERMSIG(status) == SIGXFSZ && call->file_bytes) {
-            call->result->public.signal = SIGXFSZ;
-            call_evidence(call, PINFOLD_OUTPUT_LIMIT,
-                          "a file grew to the %" PRIu64 " bytes allowed, and was to grow on", call->file_bytes);
-        } else if (WTERMSIG(status) == SIGKILL && cgroup_ran_out(&pool->cgroup, worker->id, &peak)) {
-            call_evidence_memory(call, peak);
         } else {
-            call->result->public.signal = WTERMSIG(status);
-            call_evidence(call, PINFOLD_SIGNALLED, "the process died by signal %d (%s)", WTERMSIG(status),
-                          strsignal(WTERMSIG(status)));
+            end_evidence(pool, call, status);
+            /* A program that ends by itself loses what it has not flushed, as it would by itself. */
+            if (call->exits && call->verdict != PINFOLD_MEMORY_LIMIT)
+                close_fd(&worker->printed);
+            call_take_printed(pool, call);
+            (void)call_printed_too_much(call);
         }
         call_detach(pool, call);
         if (tree) {
@@ -953,6 +996,10 @@ void worker_ready(void *context, void *object, unsigned source)
     const uint64_t number = worker->number;
     if (worker->ahead.n > 0) /* the output is the present call's; no other may begin while it is read */
         ahead_settle(pool, worker);
-    if (handle_get(&pool->workers, number))
-        worker_drain(pool, worker, source == SOURCE_OUT ? WORKER_OUT : WORKER_ERR, false);
+    if (!handle_get(&pool->workers, number))
+        return;
+    worker_drain(pool, worker, source == SOURCE_OUT ? WORKER_OUT : WORKER_ERR, false);
+    struct call *call = worker->call;
+    if (call && call->state == CALL_RUNNING && !worker->answered && call_printed_too_much(call))
+        call_step(pool, call, CALL_OVER);
 }

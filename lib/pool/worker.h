@@ -134,6 +134,9 @@ void worker_damaged(struct pinfold_pool *pool, struct worker *worker, int code, 
 /* Ask for the program's stack. The worker answers with a STACK frame, if it can. */
 void worker_ask(const struct worker *worker);
 
+/* Ask the worker to end its call, which brings files back, and to send the result. */
+int worker_stop(const struct worker *worker);
+
 /* Read what the worker has used so far, or with `tree` the worker and all below it. False: it is dead, and its
  * pid may be another process's, now or soon. */
 bool worker_usage(const struct worker *worker, bool tree, struct usage *ret_usage);

@@ -13,8 +13,10 @@ static_assert(sizeof(struct pinfold_frame_head) == 16, "the head is 16 bytes");
 static_assert(sizeof(struct pinfold_frame_setup) == 8 && sizeof(struct pinfold_frame_template) == 8 &&
                   sizeof(struct pinfold_frame_start) == 16 && sizeof(struct pinfold_frame_started) == 16 &&
                   sizeof(struct pinfold_frame_exited) == 32 && sizeof(struct pinfold_frame_call) == 24 &&
-                  sizeof(struct pinfold_frame_result) == 40,
+                  sizeof(struct pinfold_frame_result) == 48,
               "bodies have no padding");
+
+#define SIGNAL_MAX 64 /* the largest number of a signal (signal(7)) */
 
 /* The shape of each kind, and its permitted senders. */
 static const struct frame_rule {
@@ -41,6 +43,7 @@ static const struct frame_rule {
     [PINFOLD_FRAME_PRINTED] = {FRAME_FROM_POOL, 0, 1, 0, 0},
     [PINFOLD_FRAME_DROP] = {FRAME_FROM_POOL, 0, 1, 0, 0},
     [PINFOLD_FRAME_TAKEN] = {FRAME_FROM_POOL, 0, 0, 0, 0},
+    [PINFOLD_FRAME_STOP] = {FRAME_FROM_POOL, 0, 0, 0, 0},
 #undef ANY_TAIL
 };
 
@@ -65,7 +68,8 @@ static int fds_expected(const struct frame *frame)
         bool spilled = result->flags & PINFOLD_RESULT_SPILLED, held = result->flags & PINFOLD_RESULT_HELD;
         if (result->status >= PINFOLD_STATUSES)
             return -1;
-        if (result->status != PINFOLD_STATUS_OK && result->payload_size > PINFOLD_FAILURE_MAX)
+        if (result->ended < -SIGNAL_MAX || result->ended > 255 ||
+            (result->ended != 0 && result->status != PINFOLD_STATUS_ENDED))
             return -1;
         if (spilled && held)
             return -1;

@@ -11,7 +11,7 @@ from pinfold._common.check import limits_check
 _MOST = 2**62
 
 BOXED_RESULT_BYTES = 1 << 30
-"""The value of `Limits.result_bytes` in a sandbox, if that is None."""
+"""The value of `Limits.result_bytes`, if that is None, in a sandbox and for calls that collect."""
 
 # The limits that the kernel enforces in the worker (getrlimit(2)). 0, as core_bytes is by default,
 # is not sent: a worker dumps no core anyway.
@@ -46,10 +46,10 @@ class Limits:
             call that prints more is killed and ends as ``output_limit``. `output_bytes` of what it
             printed are kept, as always.
         result_bytes: the largest value (1 .. 2**62), together with the files that the call
-            collects, in its encoded form, and in the memory that
-            reading it takes in the caller's process (codec ``data``: a list of ints may take 16
-            times the size of its encoding). A larger one ends the call as ``output_limit``. None
-            means 1 GiB in a sandbox, else no bound.
+            collects, in its encoded form, and in the memory that reading it takes in the caller's
+            process (codec ``data``: a list of ints may take 16 times the size of its encoding). A
+            larger one ends the call as ``output_limit``. None means 1 GiB in a sandbox, and for a
+            call that collects files, else no bound.
         processes: the most processes of the call that may live at once, including the worker (1 ..
             4096). If a sample finds more, the call ends as ``exited`` (`WorkerExited`, with
             returncode 1), and the message has both numbers. RLIMIT_NPROC backs this up. It counts

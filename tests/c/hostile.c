@@ -283,17 +283,82 @@ static void send_result(uint64_t id, uint32_t status, uint32_t flags, uint64_t s
     frame_send(CHANNEL, PINFOLD_FRAME_RESULT, id, &result, sizeof(result), tail, tail_size, fds, n_fds);
 }
 
+static void send_value(const struct request *request, uint32_t status)
+{
+    size_t size = make_payload();
+    send_result(request->id, status, 0, size, payload, size, NULL, 0);
+}
+
+/* Answer that the call's process ended so: an exit status, or minus a signal. */
+static void ended(const struct request *request)
+{
+    size_t size = make_payload();
+    struct pinfold_frame_result result = {
+        .payload_size = size, .status = PINFOLD_STATUS_ENDED, .ended = (int32_t)argument(request, 1)};
+    frame_send(CHANNEL, PINFOLD_FRAME_RESULT, request->id, &result, sizeof(result), payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+/* Answer with another status, and an end that only ENDED has. */
+static void status_and_end(const struct request *request)
+{
+    size_t size = make_payload();
+    struct pinfold_frame_result result = {
+        .payload_size = size, .status = (uint32_t)argument(request, 1), .ended = 1};
+    frame_send(CHANNEL, PINFOLD_FRAME_RESULT, request->id, &result, sizeof(result), payload, size, NULL, 0);
+    wait_to_be_killed();
+}
+
+/* Run until STOP comes, and answer that with the files: the segment "value". The argument says what else to do:
+ * "deaf": ignore STOP; "crash": die of it; "early": answer without being asked. */
+static void collect(const struct request *request)
+{
+    const char *how = text_of(request, 1);
+    struct pinfold_frame_head head = {0};
+    if (strcmp(how, "early") != 0)
+        while (recv(CHANNEL, &head, sizeof(head), 0) < 0 && errno == EINTR)
+            ;
+    if (strcmp(how, "deaf") == 0)
+        wait_to_be_killed();
+    if (strcmp(how, "crash") == 0)
+        raise(SIGSEGV);
+    const int asked_to_stop = head.kind == PINFOLD_FRAME_STOP && head.id == request->id;
+    send_value(request, asked_to_stop ? PINFOLD_STATUS_ENDED : PINFOLD_STATUS_OK);
+    wait_to_be_killed();
+}
+
+/* Answer with a failure whose account has so many bytes. */
+static void fail_at_length(const struct request *request)
+{
+    struct iovec segment = {NULL, (size_t)argument(request, 1)};
+    segment.iov_base = calloc(1, segment.iov_len);
+    if (segment.iov_base)
+        answer(request, PINFOLD_STATUS_EXCEPTION, &segment, 1);
+    wait_to_be_killed();
+}
+
+/* Exit with status 0 while words wait in the printed buffer, and others in the pipe. */
+static void exit_with_words(const struct request *request)
+{
+    (void)request;
+    dprintf(1, "written");
+    _exit(0);
+}
+
+static void print_forever(const struct request *request)
+{
+    (void)request;
+    const int stream = (int)argument(request, 1);
+    for (;;)
+        if (write(stream, "again and again\n", 16) < 0)
+            wait_to_be_killed();
+}
+
 static void wrong_id(const struct request *request)
 {
     size_t size = make_payload();
     send_result(request->id + 1, 0, 0, size, payload, size, NULL, 0);
     wait_to_be_killed();
-}
-
-static void send_value(const struct request *request, uint32_t status)
-{
-    size_t size = make_payload();
-    send_result(request->id, status, 0, size, payload, size, NULL, 0);
 }
 
 /* Wait until the test opens the named pipe for writing; close it when both results are sent. */
@@ -765,16 +830,16 @@ static void fd_flood(const struct request *request)
 static void note(const struct request *request)
 {
     const char *text = text_of(request, 1);
-    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, "first", 5, NULL, 0);
-    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, text, strlen(text), NULL, 0);
     frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id + 1, NULL, 0, "another's", 9, NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, text, strlen(text), NULL, 0);
+    frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, "second", 6, NULL, 0);
     answer_bytes(request, "noted", 5);
     frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, "too late", 8, NULL, 0);
 }
 
 static void note_too_long(const struct request *request)
 {
-    static char text[4097];
+    static char text[PINFOLD_NOTE_MAX + 1];
     frame_send(CHANNEL, PINFOLD_FRAME_NOTE, request->id, NULL, 0, text, sizeof(text), NULL, 0);
     wait_to_be_killed();
 }
@@ -849,6 +914,12 @@ static const struct function hostile[] = {
     {"leave_and_report", leave_and_report},
     {"report_next", report_next},
     {"say", say},
+    {"ended", ended},
+    {"status_and_end", status_and_end},
+    {"collect", collect},
+    {"fail_at_length", fail_at_length},
+    {"exit_with_words", exit_with_words},
+    {"print_forever", print_forever},
     {"leave_printer", leave_printer},
     {"print_and_crash", print_and_crash},
     {"wrong_id", wrong_id},

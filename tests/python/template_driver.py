@@ -40,7 +40,7 @@ INLINE_MAX = 60000
 HEAD = struct.Struct("<HBBIQ")
 STARTED_BODY = struct.Struct("<iiQ")
 EXITED_BODY = struct.Struct("<iIQQQ")
-RESULT_BODY = struct.Struct("<QQQQII")
+RESULT_BODY = struct.Struct("<QQQQIIiI")
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Frame:
 def send(
     to: socket.socket, kind: int, number: int, body: bytes = b"", fds: Sequence[int] = ()
 ) -> None:
-    head = HEAD.pack(0x4650, 1, kind, HEAD.size + len(body), number)
+    head = HEAD.pack(0x4650, 2, kind, HEAD.size + len(body), number)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     to.sendmsg([head, body], rights)
 
@@ -78,7 +78,7 @@ def receive(source: socket.socket, timeout_s: float = PATIENCE_S) -> Frame | Non
     for _level, _kind, part in rights:
         fds.frombytes(part)
     magic, version, kind, size, number = HEAD.unpack_from(data)
-    assert (magic, version, size) == (0x4650, 1, len(data))
+    assert (magic, version, size) == (0x4650, 2, len(data))
     return Frame(kind, number, data[HEAD.size :], list(fds))
 
 
@@ -199,7 +199,7 @@ class Worker:
                 self.stacks.append(frame.body.decode())
                 continue
             assert (frame.kind, frame.id) == (RESULT, self.calls), (frame.kind, frame.body)
-            size, user, system, peak, status, flags = RESULT_BODY.unpack_from(frame.body)
+            size, user, system, peak, status, flags, _, _ = RESULT_BODY.unpack_from(frame.body)
             data = frame.body[RESULT_BODY.size :]
             if flags & RESULT_SPILLED:
                 assert not data and len(frame.fds) == 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinfold._client.settle import Settling
 from pinfold._client.tables import State, claimed
 from pinfold._ext import _pool
-from pinfold.call import FOREVER_NS
+from pinfold.call import FOREVER_NS, ProgramCall
 from pinfold.errors import InvalidCall, PoolClosed, PoolError, QueueFull
 from pinfold.limits import BOXED_RESULT_BYTES
 
@@ -38,6 +38,7 @@ class Bounds(NamedTuple):
     cpu_ns: int
     processes: int
     file_bytes: int
+    printed_bytes: int
 
 
 @contextlib.contextmanager
@@ -55,9 +56,12 @@ class Submitting(Settling):
 
     def __init__(self, launch: Launch, hooks: Hooks) -> None:
         super().__init__(launch, hooks)
-        boxed = launch.config.sandbox != "none"
-        self._result_bytes = BOXED_RESULT_BYTES if boxed else 0
-        self._bounds: tuple[Limits | None, Bounds] = (None, Bounds(0, 0, 0, 0, 0, 0))
+        self._boxed = launch.config.sandbox != "none"
+        self._bounds: tuple[Limits | None, bool, Bounds] = (
+            None,
+            False,
+            Bounds(0, 0, 0, 0, 0, 0, 0),
+        )
 
     def prepare(self) -> None:
         """Start the pool before the first call, and import `Calls` while the template's interpreter
@@ -124,28 +128,33 @@ class Submitting(Settling):
                 claimed(self._submitting, record.key, self.hooks.call, "submit", record.call)
             pool = self.pool()
             queue = record.queue_in(pool)
-            bounds = self._bounds_of(limits)
+            collects = bool(record.call.collect)
+            flags = _pool.EXITS if isinstance(record.call, ProgramCall) else 0
+            flags |= _pool.COLLECTS if collects else 0
+            bounds = self._bounds_of(limits, collects)
             record.result_bytes = bounds.result_bytes
             left = record.deadline_ns
             if left != FOREVER_NS:
                 left = max(1, left - (monotonic_ns() - began))
-            pool.submit(record, segments, queue, record.key, left, record.wall_ns, bounds)
+            pool.submit(record, segments, queue, record.key, left, record.wall_ns, flags, bounds)
         except BaseException as error:
             claimed(self._settling, record.key, self._not_taken, record, error)
 
-    def _bounds_of(self, limits: Limits) -> Bounds:
-        """Return the bounds of these limits, cached because most calls have those of the last."""
-        known, bounds = self._bounds
-        if known is not limits:
+    def _bounds_of(self, limits: Limits, collects: bool) -> Bounds:
+        """Return the bounds of a call, cached because most calls have those of the last."""
+        known, collected, bounds = self._bounds
+        if known is not limits or collected is not collects:
+            most = BOXED_RESULT_BYTES if self._boxed or collects else 0
             bounds = Bounds(
                 output_bytes=limits.output_bytes,
-                result_bytes=limits.result_bytes or self._result_bytes,
+                result_bytes=limits.result_bytes or most,
                 memory_bytes=limits.memory_bytes or 0,
                 cpu_ns=limits.cpu_ns,
                 processes=limits.processes or 0,
                 file_bytes=limits.file_bytes or 0,
+                printed_bytes=limits.printed_bytes or 0,
             )
-            self._bounds = limits, bounds
+            self._bounds = limits, collects, bounds
         return bounds
 
     def has_room(self) -> bool:

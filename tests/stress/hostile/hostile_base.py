@@ -52,9 +52,9 @@ def my_call():
         frame = frame.f_back
     return frame.f_locals["channel"].call
 def result_frame(call_id, payload, status=0, flags=0, kind=10, size=None, user=0, peak=0):
-    body = struct.pack("<QQQQII", len(payload) if size is None else size, user, 0, peak, status, flags)
+    body = struct.pack("<QQQQIIiI", len(payload) if size is None else size, user, 0, peak, status, flags, 0, 0)
     total = 16 + len(body) + len(payload)
-    return struct.pack("<HBBIQ", 0x4650, 1, kind, total, call_id) + body + payload
+    return struct.pack("<HBBIQ", 0x4650, 2, kind, total, call_id) + body + payload
 def payload(item):
     return struct.pack("<IIQ", 0x4C504650, 1, len(item)).ljust(64, b"\\0") + item
 """

@@ -128,7 +128,7 @@ os._exit(0)
     stream("failure_by_status_3", "sends a value as one that is too large", "items([b'\\xa1\\x60\\x80'] * 1000000)", 300_000, status=3),
     stream("failure_by_status_4", "sends a value as the runtime's own failure", "items([b'\\xa1\\x60\\x80'] * 1000000)", 300_000, status=4),
     Program("failure_in_segments", "sends an account in many segments", "deliver(laid_out([b'\\x80'] + [b''] * (1 << 17)), 1)\nos._exit(0)", kind="H", sent=300_000, check=fine),
-    Program("failure_stack_large", "sends stacks without end", "c = channel()\nframe = struct.pack('<HBBIQ', 0x4650, 1, 11, 65000, my_call()) + b'x' * 64984\nfor _ in range(3000): c.send(frame)\nos._exit(3)", kind="H", sent=300_000, check=fine),
+    Program("failure_stack_large", "sends stacks without end", "c = channel()\nframe = struct.pack('<HBBIQ', 0x4650, 2, 11, 65000, my_call()) + b'x' * 64984\nfor _ in range(3000): c.send(frame)\nos._exit(3)", kind="H", sent=300_000, check=fine),
     # ---- hashes -----------------------------------------------------------------------------
     stream("colliding_ints", "sends a set of ints of one hash", "tag(258, items([integer(n * P) for n in range(1, 12000)]))", 360_000),
     stream("colliding_keys", "sends a dict whose keys have one hash", "tag(OURS + 2, items([items([integer(n * P) for n in range(1, 10000)]), items([b'\\x00'] * 9999)]))", 260_000),

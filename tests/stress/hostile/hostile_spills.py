@@ -431,7 +431,7 @@ return None
     Program(
         "forge_failed",
         "says that its worker cannot start, over and over",
-        "channel().send(struct.pack('<HBBIQ', 0x4650, 1, 4, 16 + 5, my_call()) + b'wrong')\nos._exit(0)",
+        "channel().send(struct.pack('<HBBIQ', 0x4650, 2, 4, 16 + 5, my_call()) + b'wrong')\nos._exit(0)",
         kind="H",
         times=5,
         check=harmless,
@@ -439,7 +439,7 @@ return None
     Program(
         "forge_ready",
         "says what only a worker that starts says",
-        "channel().send(struct.pack('<HBBIQ', 0x4650, 1, 3, 16, 0))\ntime.sleep(0.3)\nreturn None",
+        "channel().send(struct.pack('<HBBIQ', 0x4650, 2, 3, 16, 0))\ntime.sleep(0.3)\nreturn None",
         kind="H",
         check=harmless,
     ),

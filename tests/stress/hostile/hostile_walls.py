@@ -182,14 +182,14 @@ PROGRAMS: list[Program] = [
     Program(
         "tiny_frames",
         "sends the pool a million tiny frames",
-        "c = channel()\nframe = result_frame(my_call(), b'', kind=11)[:16]\nframe = struct.pack('<HBBIQ', 0x4650, 1, 11, 16, my_call())\nend = time.monotonic() + 3\nn = 0\nwhile n < 1000000 and time.monotonic() < end:\n    c.send(frame)\n    n += 1\nreturn None",
+        "c = channel()\nframe = result_frame(my_call(), b'', kind=11)[:16]\nframe = struct.pack('<HBBIQ', 0x4650, 2, 11, 16, my_call())\nend = time.monotonic() + 3\nn = 0\nwhile n < 1000000 and time.monotonic() < end:\n    c.send(frame)\n    n += 1\nreturn None",
         kind="H",
         check=harmless,
     ),
     Program(
         "tiny_notes",
         "sends the pool notes without end",
-        "c = channel()\nframe = struct.pack('<HBBIQ', 0x4650, 1, 12, 16 + 4096, my_call()) + b'x' * 4096\nend = time.monotonic() + 3\nwhile time.monotonic() < end: c.send(frame)\nreturn None",
+        "c = channel()\nframe = struct.pack('<HBBIQ', 0x4650, 2, 12, 16 + 4096, my_call()) + b'x' * 4096\nend = time.monotonic() + 3\nwhile time.monotonic() < end: c.send(frame)\nreturn None",
         kind="H",
         check=harmless,
     ),

@@ -107,7 +107,7 @@ def fail(text: str) -> None:
     """Report to the pool why the template cannot start, and exit."""
     tail = text.encode("utf-8", "backslashreplace")[-60000:]
     size = 16 + len(tail)
-    os.write(SOCKET, b"PF\x01\x04" + size.to_bytes(4, "little") + bytes(8) + tail)
+    os.write(SOCKET, b"PF\x02\x04" + size.to_bytes(4, "little") + bytes(8) + tail)
     os._exit(1)
 
 
