@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from pinfold.backend import LocalBackend, PoolMemory, PoolStats
-    from pinfold.call import ProgramCall, WorkerCall
+    from pinfold.call import EncodedCall, ProgramCall, WorkerCall
     from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST, WorkerConfig
     from pinfold.default import (
         default_backend,
@@ -95,6 +95,7 @@ __all__ = [
     "CallTypeError",
     "ConfigTypeError",
     "CpuLimitExceeded",
+    "EncodedCall",
     "ExecRunnerError",
     "ExecutionMetrics",
     "ExecutorBackend",
@@ -129,7 +130,7 @@ __all__ = [
 
 _MODULES = {
     "backend": ("LocalBackend", "PoolMemory", "PoolStats"),
-    "call": ("ProgramCall", "WorkerCall"),
+    "call": ("EncodedCall", "ProgramCall", "WorkerCall"),
     "config": ("DEFAULT_ENV_PREFIXES", "DEFAULT_ENV_WHITELIST", "WorkerConfig"),
     "default": (
         "default_backend",

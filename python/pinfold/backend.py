@@ -16,7 +16,7 @@ from pinfold._client.launch import Launch
 from pinfold._client.submit import loading
 from pinfold._ext import _pool
 from pinfold._host.sandbox import Isolation, isolation_of
-from pinfold.call import FOREVER_NS, Call, ProgramCall, WorkerCall, deadline_ns
+from pinfold.call import FOREVER_NS, Call, ProgramCall, deadline_ns
 from pinfold.config import WorkerConfig
 from pinfold.errors import CallTypeError, PoolError
 
@@ -290,9 +290,10 @@ class LocalBackend:
 
         Return the time of the submit (monotonic nanoseconds), and the deadline from then on.
         """
-        if not isinstance(call, WorkerCall | ProgramCall):
+        if not isinstance(call, Call):
             raise CallTypeError(
-                f"a call must be a WorkerCall or a ProgramCall, not {type(call).__name__}"
+                "a call must be a WorkerCall, a ProgramCall or an EncodedCall,"
+                f" not {type(call).__name__}"
             )
         deadline = deadline_ns(deadline_s)
         self._engine.check_open()

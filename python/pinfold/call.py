@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
-from pinfold._common.check import Check, call_check, program_check
+from pinfold._common.check import Check, call_check, encoded_check, program_check
 from pinfold.config import CODECS, Codec
 from pinfold.limits import Limits
 
@@ -62,9 +62,7 @@ class WorkerCall:
         check = call_check
         if not isinstance(self.code, str):  # the call itself reports code that does not compile
             check.wrong_type("code", self.code, "a str")
-        name = check.text("function_name", self.function_name, empty=False)
-        if "." in name and not all(name.split(".")):
-            check.wrong_value("function_name", name, "a name, or names with dots between them")
+        _check_function(self, check)
         if type(self.args) is not list and type(self.args) is not tuple:
             object.__setattr__(self, "args", check.items("args", self.args))
         if not isinstance(self.kwargs, Mapping):
@@ -132,15 +130,73 @@ class ProgramCall:
             check.wrong_value("files", MAIN, "other names: this is the program's own")
 
 
-Call: TypeAlias = WorkerCall | ProgramCall
+@dataclass(frozen=True, slots=True)
+class EncodedCall:
+    """A `WorkerCall` whose arguments are encoded already, for services that carry calls of others.
+
+    The value is not decoded either: `WorkerResult.value` is a tuple of memoryviews, the segments of
+    the value in `codec` (docs/design.md, "Payloads"). With ``json`` it is one segment of JSON text,
+    of which nothing was checked, just as of the others. Frozen, and checked when it is made.
+
+    Attributes:
+        code, function_name, python_path, env, limits, files, collect: as for a `WorkerCall`.
+        arguments: the segments of ``[args, kwargs]`` in `codec`, bytes or contiguous buffers (1 ..
+            10,000). With ``json``, one segment with a text like ``[[1, 2], {"key": 3}]``. If they
+            cannot be read, the outcome is ``exception``.
+        codec: ``"json"``, ``"data"`` or ``"pickle"``.
+
+    Raises:
+        InvalidCall: a field has a wrong value. The message names both.
+        CallTypeError: a field has the wrong type. The message names the field and the value.
+    """
+
+    code: str
+    function_name: str
+    arguments: Sequence[Any]
+    codec: Codec = "json"
+    python_path: Sequence[str | os.PathLike[str]] = ()
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    limits: Limits | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    collect: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check = encoded_check
+        if not isinstance(self.code, str):
+            check.wrong_type("code", self.code, "a str")
+        _check_function(self, check)
+        given = self.arguments
+        if isinstance(given, str | bytes | memoryview) or not isinstance(given, Sequence):
+            check.wrong_type("arguments", given, "a list of buffers")
+        if not 0 < len(given) <= SEGMENTS_MOST:
+            check.wrong_value("arguments", len(given), f"1 .. {SEGMENTS_MOST} segments")
+        for segment in given:
+            if isinstance(segment, str):
+                check.wrong_type("arguments", segment, "a list of buffers")
+        arguments = tuple(check.content("arguments", segment) for segment in given)
+        object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "codec", check.choice("codec", self.codec, CODECS))
+        _check_surroundings(self, check)
+
+
+Call: TypeAlias = WorkerCall | ProgramCall | EncodedCall
 
 MAIN = "main.py"
 """The name of a program's file."""
 
+SEGMENTS_MOST = 10_000
+"""The most segments of an `EncodedCall`."""
+
 
 def name_of(call: Call) -> str:
     """Return the name under which messages show a call."""
-    return call.function_name if isinstance(call, WorkerCall) else MAIN
+    return MAIN if isinstance(call, ProgramCall) else call.function_name
+
+
+def _check_function(call: WorkerCall | EncodedCall, check: Check) -> None:
+    name = check.text("function_name", call.function_name, empty=False)
+    if "." in name and not all(name.split(".")):
+        check.wrong_value("function_name", name, "a name, or names with dots between them")
 
 
 def _check_surroundings(call: Call, check: Check) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from pinfold import _wire
 from pinfold import codec as codecs
 from pinfold._common.check import shown
-from pinfold.call import ProgramCall, name_of
+from pinfold.call import EncodedCall, ProgramCall, name_of
 from pinfold.codec.refusals import is_shortage
 from pinfold.codec.tags import USER_MODULE
 from pinfold.result import ExecutionMetrics, Outcome, Phase, WorkerError, WorkerResult
@@ -49,7 +49,7 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
     KeyboardInterrupt and other exceptions that are not an `Exception` pass through.
     """
     outcome = cast("Outcome", raw.outcome)
-    value = None
+    value: object = None
     failure = None
     files: dict[str, bytes] = {}
     refused: dict[str, str] = {}
@@ -68,7 +68,9 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
         if record.call.collect and segments:
             segments, files, refused = _collected(segments)
         if outcome == "ok":
-            if not isinstance(record.call, ProgramCall):
+            if isinstance(record.call, EncodedCall):
+                value = tuple(segments)
+            elif not isinstance(record.call, ProgramCall):
                 read = codecs.decode if runs else codecs.decode_here
                 value = read(segments, record.codec, record.result_bytes)
         elif outcome in _ACCOUNTED and segments:

@@ -10,16 +10,16 @@ their workers; this process never reads it.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pinfold._common.check import program_check, shown
 from pinfold._wire import pack_request
-from pinfold.call import ProgramCall
+from pinfold.call import EncodedCall, ProgramCall
 from pinfold.codec.refusals import NotCarried
 from pinfold.errors import InvalidCall
 
 if TYPE_CHECKING:
-    from pinfold.call import Call
+    from pinfold.call import Call, WorkerCall
     from pinfold.limits import Limits
 
 
@@ -65,7 +65,7 @@ def request_of(
         return pack_request(
             code=call.code,
             function="",
-            stdin=program_check.content("stdin", call.stdin),
+            encoded=[program_check.content("stdin", call.stdin)],
             python_path=call.python_path,
             env=call.env,
             codec=codec,
@@ -79,8 +79,7 @@ def request_of(
         return pack_request(
             code=call.code,
             function=call.function_name,
-            args=call.args,  # type: ignore[arg-type]  # a list or a tuple
-            kwargs=call.kwargs,
+            **_arguments_of(call),
             python_path=call.python_path,
             env=call.env,
             codec=codec,
@@ -99,3 +98,9 @@ def request_of(
             "WorkerCall: the arguments cannot be encoded:"
             f" {type(error).__name__}: {shown(str(error))}"
         ) from error
+
+
+def _arguments_of(call: WorkerCall | EncodedCall) -> dict[str, Any]:
+    if isinstance(call, EncodedCall):
+        return {"encoded": call.arguments}
+    return {"args": call.args, "kwargs": call.kwargs}

@@ -93,7 +93,7 @@ def pack_request(
     function: str,
     args: Sequence[object] = (),
     kwargs: Mapping[str, object] | None = None,
-    stdin: bytes | memoryview = b"",
+    encoded: Sequence[bytes | memoryview] = (),
     python_path: Sequence[str | os.PathLike[str]],
     env: Mapping[str, str | None],
     codec: str,
@@ -103,7 +103,8 @@ def pack_request(
     collect: Sequence[str] = (),
     compiled: bytes | None = None,
 ) -> Segments:
-    """Encode a call; without a `function`, it is a program's, and has `stdin` for its arguments.
+    """Encode a call; without a `function`, it is a program's, with its stdin in `encoded`. For a
+    function, `encoded` takes the place of `args` and `kwargs`.
 
     Raises what `pinfold.codec.encode` raises.
     """
@@ -115,7 +116,7 @@ def pack_request(
         *(_text(code), _text(function), paths, changes, _text(codec), bounds),
         *(list(argv), names, list(collect), compiled),
     )
-    rest = codecs.encode([args, dict(kwargs or {})], codec, "arguments") if function else [stdin]
+    rest = encoded or codecs.encode([args, dict(kwargs or {})], codec, "arguments")
     return [marshal.dumps(head, 2), *contents, *rest]
 
 

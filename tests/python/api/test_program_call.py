@@ -116,7 +116,7 @@ def test_printed_bytes_are_checked(most: Any) -> None:
 
 def test_only_a_call_can_be_submitted(backend: LocalBackend) -> None:
     for other in ("print()", None, ProgramCall):
-        with pytest.raises(CallTypeError, match="a WorkerCall or a ProgramCall"):
+        with pytest.raises(CallTypeError, match="a WorkerCall, a ProgramCall or an EncodedCall"):
             backend.submit(other)  # type: ignore[arg-type]
 
 

@@ -229,7 +229,7 @@ def test_a_program_and_its_files_come_out_as_they_went_in() -> None:
     segments = _wire.pack_request(
         code="print(1)",
         function="",
-        stdin=b"in\xff",
+        encoded=[b"in\xff"],
         python_path=(),
         env={},
         codec="data",
