@@ -38,6 +38,7 @@ CALLER = (
     ("_common", "_host", *TERMS),
     ("_client",),
     DOORS,
+    ("_carry",),
     ("_cli",),
     ("__main__",),
 )
