@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from carried import PayloadBackend
 from pinfold import LocalBackend, WorkerConfig
 
 
@@ -21,7 +22,13 @@ def _local(spill_dir: Path, **config: Any) -> Iterator[LocalBackend]:
         yield one
 
 
-KINDS: dict[str, Callable[..., Iterator[Any]]] = {"local": _local}
+def _carried(spill_dir: Path, **config: Any) -> Iterator[PayloadBackend]:
+    whole = WorkerConfig(**{"max_workers": 2, "spill_dir": spill_dir, **config})
+    with PayloadBackend(whole) as one:
+        yield one
+
+
+KINDS: dict[str, Callable[..., Iterator[Any]]] = {"local": _local, "carried": _carried}
 
 
 @pytest.fixture(params=KINDS)

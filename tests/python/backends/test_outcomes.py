@@ -115,7 +115,7 @@ def test_a_value_comes_back_by_every_method(any_backend: Any) -> None:
 def test_a_value_that_is_not_carried_is_a_bad_result(any_backend: Any) -> None:
     with pytest.raises(BadResult, match=r"result\['best'\]\[1\] is a"):
         asyncio.run(any_backend.execute(call("return {'best': [0, object()]}")))
-    with pytest.raises(InvalidCall, match=r"args\[0\] is a builtins.object"):
+    with pytest.raises(InvalidCall, match=r"args\[0\] is an object"):
         any_backend.submit(call("pass", object()))
 
 
