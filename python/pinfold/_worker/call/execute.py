@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pinfold import codec as codecs
 from pinfold._wire import (
     Failure,
+    Request,
     Segments,
     codec_of,
     pack_failure,
@@ -24,17 +25,21 @@ from pinfold._worker.call import report
 from pinfold._worker.call.rlimits import RLimits
 from pinfold._worker.code import lookup, search
 from pinfold._worker.code.libraries import import_pickle
-from pinfold._worker.code.program import FILE, Program, Programs
+from pinfold._worker.code.program import FILE, SCRIPT, Program, Programs
 from pinfold._worker.code.search import NO_SHADOWS, Shadows
 from pinfold._worker.ext._runtime import (
     PAYLOAD_ALIGN,
     RESULT_BAD,
+    RESULT_ENDED,
     RESULT_EXCEPTION,
     RESULT_INTERNAL,
     RESULT_OK,
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
 )
+from pinfold._worker.main.directory import write_files
+from pinfold._worker.main.script import run_script
+from pinfold._worker.main.streams import give_stdin
 from pinfold._worker.reset._state import shield
 from pinfold.codec import json_text  # noqa: F401  # once in the template, not in each worker
 
@@ -102,6 +107,8 @@ class Executor:
         self._libraries = libraries
         self._modules = modules
         self.note = b""
+        self.ended = 0
+        """With RESULT_ENDED, the exit status of the last call."""
         self.codec = "data"
         self._limits = RLimits(lasting=isolation == "fresh")
 
@@ -170,6 +177,8 @@ class Executor:
             if request.codec == "pickle":  # before the call's own modules are on the path
                 import_pickle(self._libraries)
             _set_environment(request.env)
+            if request.is_program:
+                return self._run_program(request)
             if request.python_path:
                 self._entries = search.prepend(request.python_path, self._python_path)
             else:  # sys.path is as it was made at the start, or put back
@@ -222,6 +231,45 @@ class Executor:
         if result_max and size > result_max:
             return RESULT_TOO_LARGE, self._failure(report.too_large(size, result_max))
         return RESULT_OK, result
+
+    def _run_program(self, request: Request) -> Outcome:
+        try:
+            give_stdin(request.arguments[0])
+            directory = self._enter_script()
+            write_files(request.files, request.contents)
+            self._entries = search.use_script(directory, request.python_path, self._python_path)
+            self._pools.begin()
+            self._shadows = self._pools
+            if self._entries or request.files:
+                first = [directory, *self._entries]
+                self._shadows = search.drop_shadowed(first, self._pools)
+            self._program = program = Program(request.code, f"{directory}/{SCRIPT}")
+            if self._source is not None:
+                self._source.put(program, last=self._reset is None)
+            self._limits.set(request.limits)
+        except Exception as error:
+            return RESULT_INTERNAL, self._failure(report.raised(error, None))
+
+        def explain(error: BaseException) -> Failure:
+            with self._shadows:
+                return report.raised(error, program)
+
+        ended = run_script(program, request.argv, (directory, *self._entries), explain)
+        self.ended = ended.status
+        if ended.status == 0:
+            return RESULT_ENDED, [b""]
+        failure = ended.account or report.unwritten()
+        if ended.raised:
+            return RESULT_EXCEPTION, self._failure(failure)
+        return RESULT_ENDED, self._failure(failure._replace(returncode=ended.status))
+
+    def _enter_script(self) -> str:
+        """Go to the empty directory of a program, in which its file is to be written."""
+        if self._source is None:
+            raise RuntimeError("there is no directory for the program")
+        directory = self._source.become_script()
+        os.chdir(directory)
+        return directory
 
     def _failure(self, failure: Failure) -> Segments:
         return pack_failure(failure, self.codec)

@@ -47,10 +47,10 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
         text = _text(error, trace, lines, file)
     except BaseException as second:
         # The exception's own code (__str__, __dir__, a property) raised.
-        text = "".join(format_tb(trace)).replace(f'"{file}"', f'"{FILE}"') + (
+        text = "".join(format_tb(trace)).replace(f'"{file}"', f'"{_name(file)}"') + (
             f"{kind}: {message}\n(telling it as usual raised {_kind(second)})\n"
         )
-    text = cut(text, TEXT_MAX) + _context(failing, lines)
+    text = cut(text, TEXT_MAX) + _context(failing, lines, _name(file))
     text = f"{heading}\n{text}" if heading else text
     return Failure(kind, message, text, _returncode(error), failing)
 
@@ -97,6 +97,12 @@ def too_large(size: int, most: int) -> Failure:
     return Failure("OverflowError", message, message, 1, 0)
 
 
+def unwritten() -> Failure:
+    """Return the failure of a program that ended well, but whose output could not be written."""
+    message = "the program's output could not be flushed when it ended"
+    return Failure("OSError", message, message, 120, 0)
+
+
 def without_report() -> Failure:
     """Return the failure to send when describing an exception raised another one."""
     message = "an exception was raised that cannot be reported"
@@ -115,9 +121,13 @@ def _text(error: BaseException, trace: TracebackType | None, lines: list[str], f
     if issubclass(type(error), SyntaxError):
         _complete(error, lines, file)
     trace_text = TracebackException(type(error), error, trace, compact=True)
-    if file != FILE:
+    if file != _name(file):
         _rename(trace_text, file)
     return "".join(trace_text.format())
+
+
+def _name(file: str) -> str:
+    return file.rpartition("/")[2]
 
 
 def _rename(trace_text: TracebackException, file: str) -> None:
@@ -130,9 +140,9 @@ def _rename(trace_text: TracebackException, file: str) -> None:
         seen.add(id(one))
         for frame in one.stack:
             if frame.filename == file:
-                frame.filename = FILE
+                frame.filename = _name(file)
         if getattr(one, "filename", None) == file:
-            one.filename = FILE
+            one.filename = _name(file)
         others = [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
         left += [other for other in others if other is not None]
 
@@ -178,13 +188,13 @@ def _failing_line(error: BaseException, trace: TracebackType | None, own: str) -
     return line
 
 
-def _context(failing: int, lines: list[str]) -> str:
+def _context(failing: int, lines: list[str], name: str) -> str:
     if not 0 < failing <= len(lines):
         return ""
     first = max(1, failing - CONTEXT_LINES)
     last = min(len(lines), failing + CONTEXT_LINES)
     width = len(str(last))
-    text = [f"\n{FILE}, line {failing}:\n"]
+    text = [f"\n{name}, line {failing}:\n"]
     for number in range(first, last + 1):
         mark = ">" if number == failing else " "
         line = lines[number - 1].rstrip()

@@ -132,7 +132,9 @@ class Worker:
         try:
             if self._executor.note:
                 channel.note(self._executor.note)
-            channel.send(channel.call, status, result, flags, result_max, self._last)
+            channel.send(
+                channel.call, status, result, flags, result_max, self._last, self._executor.ended
+            )
         except BaseException as error:
             status = self._unsendable(error)
             retire = RESULT_RETIRE if isinstance(error, OSError) else 0  # descriptors may be gone

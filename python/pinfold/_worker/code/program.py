@@ -14,6 +14,7 @@ from pinfold.codec.tags import USER_MODULE
 
 NAME = USER_MODULE
 FILE = "user_code.py"
+SCRIPT = "main.py"
 
 _DECLARED = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
 
@@ -73,6 +74,15 @@ class Program:
         exec(self.compiled, module.__dict__)
         # The source may have replaced its own module, as in an import.
         return sys.modules.get(NAME, module)
+
+    def compile_script(self) -> CodeType:
+        """Compile the source as a file would be, whose encoding its first lines may declare."""
+        declares = "coding" in self.text[:1000]
+        source = self.encoded() if declares else self.text
+        if declares and isinstance(source, str):
+            source = source.encode()
+        self.compiled = compile(source, self.file, "exec", dont_inherit=True)
+        return self.compiled
 
     def encoded(self) -> str | bytes:
         """Return the contents for a file of the source; a str is to be written in UTF-8."""

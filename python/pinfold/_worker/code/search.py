@@ -128,6 +128,21 @@ def prepend(python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
     return entries
 
 
+def use_script(directory: str, python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
+    """Make `sys.path` that of a script in `directory`: the directory, `python_path`, `then`.
+
+    Return the entries of `python_path`, resolved and without duplicates.
+    """
+    entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
+    _users[:] = [*entries, *then]
+    first = list(dict.fromkeys((directory, *entries, *then)))
+    not_its = {"", *first, *_source}
+    sys.path[:] = first + [entry for entry in sys.path if entry not in not_its]
+    for entry in (*entries, directory):
+        sys.path_importer_cache.pop(entry, None)
+    return entries
+
+
 def put_first(entries: Sequence[str]) -> Sequence[str]:
     """In a template, put these entries at the front of `sys.path`. Return them."""
     _users[:] = entries

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pinfold._worker.code.program import FILE
+from pinfold._worker.code.program import FILE, SCRIPT
 from pinfold._worker.ext import _runtime
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ class Source:
                 self._write(program)
         except (OSError, UnicodeError):  # text that no file can hold does not compile either
             self._program = None
+
+    def become_script(self) -> str:
+        """Rename the file, alone in its directory, to that of a script. Return the directory."""
+        os.rename(self.path, f"{self.directory}/{SCRIPT}")
+        return self.directory
 
     def close(self) -> None:
         """Close the descriptors, so that another worker may take the directory."""

@@ -11,6 +11,7 @@ RESULT_EXCEPTION: int
 RESULT_BAD: int
 RESULT_TOO_LARGE: int
 RESULT_INTERNAL: int
+RESULT_ENDED: int
 RESULT_RETIRE: int
 NOTE_MAX: int
 PAYLOAD_ALIGN: int
@@ -31,6 +32,7 @@ class Channel:
         flags: int,
         result_max: int,
         last: bool,
+        ended: int = 0,
         /,
     ) -> None: ...
 

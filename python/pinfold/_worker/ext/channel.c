@@ -466,10 +466,10 @@ static _Noreturn void channel_end(const struct channel *channel)
 
 PyDoc_STRVAR(
     send_doc,
-    "send(call, status, segments, flags, result_max, last)\n\n"
+    "send(call, status, segments, flags, result_max, last, ended=0)\n\n"
     "Answer the call. `segments` is a list of contiguous buffers. OverflowError: a value (status 0) takes\n"
     "more than result_max bytes. OSError: it does not fit on the disk. After either the call is not\n"
-    "answered yet. If `last`, the process ends here, at once.");
+    "answered yet. If `last`, the process ends here, at once. `ended` is how the call's process ended.");
 
 static PyObject *channel_send(PyObject *self, PyObject *arguments)
 {
@@ -477,9 +477,9 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
     only_the_worker(channel);
     unsigned long long call, result_max;
     unsigned status, flags;
-    int last;
+    int last, ended = 0;
     PyObject *sequence;
-    if (!PyArg_ParseTuple(arguments, "KIOIKp", &call, &status, &sequence, &flags, &result_max, &last))
+    if (!PyArg_ParseTuple(arguments, "KIOIKp|i", &call, &status, &sequence, &flags, &result_max, &last, &ended))
         return NULL;
     if (call == 0 || call != channel->call || status >= PINFOLD_STATUSES ||
         (flags & ~(PINFOLD_RESULT_RETIRE | PINFOLD_RESULT_CHILDREN))) {
@@ -500,7 +500,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
         segments[held] = (struct iovec){views[held].buf, (size_t)views[held].len};
     }
     if (!PyErr_Occurred()) {
-        struct pinfold_frame_result result = {.status = status, .flags = flags};
+        struct pinfold_frame_result result = {.status = status, .flags = flags, .ended = ended};
         printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
             channel_end(channel);
@@ -518,7 +518,7 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
 PyDoc_STRVAR(
     note_doc,
     "note(text)\n\n"
-    "Send the caller at most 4096 bytes besides the result that follows. The note is lost if it cannot be\n"
+    "Send the caller at most 60000 bytes besides the result that follows. The note is lost if it cannot be\n"
     "sent at once.");
 
 static PyObject *channel_note(PyObject *self, PyObject *text)

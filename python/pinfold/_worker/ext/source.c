@@ -18,6 +18,7 @@
 
 #define SLOTS 256
 #define FILE_NAME "user_code.py"
+#define SCRIPT_NAME "main.py" /* what a program's worker renamed it to */
 #define FILE_FLAGS (O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 #define KEPT_AT 200 /* between the numbers that programs use and the reserved ones (reserved_fd.c) */
 
@@ -29,7 +30,7 @@ static int high(int fd)
 }
 
 /* Return whether the directory is empty but for the file. */
-static bool is_clean(int directory)
+static bool is_clean(int directory, bool *ret_renamed)
 {
     _Alignas(struct { uint64_t inode; }) char entries[512];
     long size = syscall(SYS_getdents64, directory, entries, sizeof(entries));
@@ -39,8 +40,10 @@ static bool is_clean(int directory)
         uint16_t length;
         memcpy(&length, entries + at + 16, sizeof(length)); /* struct linux_dirent64: d_reclen, and d_name at 19 */
         const char *name = entries + at + 19;
-        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, FILE_NAME) != 0)
+        const bool renamed = strcmp(name, SCRIPT_NAME) == 0;
+        if (!renamed && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, FILE_NAME) != 0)
             return false;
+        *ret_renamed |= renamed;
         at += length;
     }
     return size < (long)sizeof(entries) - 256;
@@ -80,7 +83,9 @@ static int source_take(int sources, const char *name, int *ret_lock, int *ret_fi
         return lock;
     if (flock(lock, LOCK_EX | LOCK_NB) < 0)
         return -errno;
-    if (!is_clean(lock)) {
+    bool renamed = false;
+    if (!is_clean(lock, &renamed) ||
+        (renamed && renameat(lock, SCRIPT_NAME, lock, FILE_NAME) < 0)) {
         int r = scratch_clear(lock, UINT32_MAX);
         if (r < 0)
             return r;
