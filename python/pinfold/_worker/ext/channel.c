@@ -500,7 +500,8 @@ static PyObject *channel_send(PyObject *self, PyObject *arguments)
         segments[held] = (struct iovec){views[held].buf, (size_t)views[held].len};
     }
     if (!PyErr_Occurred()) {
-        struct pinfold_frame_result result = {.status = status, .flags = flags, .ended = ended};
+        struct pinfold_frame_result result = {
+            .status = status, .flags = flags, .ended = status == PINFOLD_STATUS_ENDED ? ended : 0};
         printed_flush(true);
         if (send_segments(channel, &result, segments, (uint32_t)n, result_max) == 0 && last)
             channel_end(channel);
