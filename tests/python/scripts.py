@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,37 +37,40 @@ class Run:
 
 def reference(script: Script, env: Mapping[str, str] | None = None) -> Run:
     """Run a script by the interpreter, in an empty directory and with its input from a file."""
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile() as stdin:
+    with tempfile.TemporaryDirectory() as above:
+        directory, stdin = Path(above, "program"), Path(above, "stdin")
         for name, content in {"main.py": script.code.encode(), **script.files}.items():
-            path = Path(directory, name)
+            path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        stdin.write(script.stdin)
-        stdin.seek(0)
-        process = subprocess.run(
-            [sys.executable, "main.py", *script.argv],
-            cwd=directory,
-            stdin=stdin,
-            capture_output=True,
-            timeout=60,
-            env={**os.environ, **(env or {})},
-        )
+        stdin.write_bytes(script.stdin)
+        with stdin.open("rb") as file:
+            process = subprocess.run(
+                [sys.executable, "main.py", *script.argv],
+                cwd=directory,
+                stdin=file,
+                capture_output=True,
+                timeout=60,
+                env={**os.environ, **(env or {})},
+            )
         shown = os.path.realpath(directory).encode()
-    return Run(
-        process.returncode,
-        process.stdout.replace(shown, b"<dir>"),
-        process.stderr.replace(shown, b"<dir>"),
-    )
+    return Run(process.returncode, _plain(process.stdout, shown), _plain(process.stderr, shown))
 
 
 def run_of(result: WorkerResult) -> Run:
-    """Return the same of a result, whose programs print their directory as `DIRECTORY`."""
-    assert result.stdout_bytes is not None and result.stderr_bytes is not None
-    return Run(result.returncode, _shown(result.stdout_bytes), _shown(result.stderr_bytes))
+    """Return the same of a result."""
+    output = [result.stdout_bytes, result.stderr_bytes]
+    assert None not in output
+    return Run(result.returncode, *(_plain(bytes(each)) for each in output))
 
 
-def _shown(output: bytes) -> bytes:
-    """Replace the directory of a worker's program."""
-    import re
+# The directory of a worker's program.
+_DIRECTORY = re.compile(
+    rb"/[^\s'\"]*?/\.pinfold-box-[0-9a-f]{12}/(?:sources|scratch)(?:/[0-9a-z]+)?(?:/work)?"
+)
 
-    return re.sub(rb"/[^\s'\"]*?/\.pinfold-box-[0-9a-f]{12}/(?:sources|scratch)(?:/[0-9a-z]+)?(?:/work)?", b"<dir>", output)
+
+def _plain(output: bytes, directory: bytes = b"") -> bytes:
+    """Return the output without what differs between any two runs."""
+    output = output.replace(directory, b"<dir>") if directory else _DIRECTORY.sub(b"<dir>", output)
+    return re.sub(rb"0x[0-9a-f]{6,}|(?<=refcount : )\d+", b"0x", output)

@@ -129,6 +129,7 @@ class Executor:
         exception from the program becomes a result, wherever it surfaces.
         """
         self.codec = codec_of(segments)
+        self.ended = 0
         reset = self._reset
         if reset is None:
             outcome, error = shield(self._call, segments, result_max)
@@ -255,12 +256,12 @@ class Executor:
                 return report.raised(error, program)
 
         ended = run_script(program, request.argv, (directory, *self._entries), explain)
-        self.ended = ended.status
         if ended.status == 0:
             return RESULT_ENDED, [b""]
         failure = ended.account or report.unwritten()
         if ended.raised:
             return RESULT_EXCEPTION, self._failure(failure)
+        self.ended = ended.status
         return RESULT_ENDED, self._failure(failure._replace(returncode=ended.status))
 
     def _enter_script(self) -> str:

@@ -6,8 +6,16 @@
  * printed buffer. That costs a print two calls more than usual. So the text layer has a shortcut: text whose
  * encoded form is in the str already goes straight to the buffer.
  *
- * A process that the program forks uses a buffer in its own memory, and writes at each line, because its unflushed
+ * A process that a call forks uses a buffer in its own memory, and writes at each line, because its unflushed
  * output would be lost with it.
+ *
+ * For a program (*exact*) the streams keep the sizes and the two layers of the interpreter's own, because these show:
+ * in the order of print(), sys.stdout.buffer and os.write(), in what a fork duplicates and in what os._exit() loses.
+ *
+ *     begin          text            end
+ *     ----|-----------|---------------|----      bytes in the buffer | pending text
+ *
+ * A write through the buffer goes before the pending text.
  *
  * C's stdio stays as it is, because programs replace its buffer (freopen, setvbuf). Its buffered bytes are copied
  * before a foreseeable death. That copy takes no lock, because the program may be inside stdio.
@@ -41,11 +49,19 @@ struct text {
     bool utf8;    /* the shortcut applies to all text */
     bool by_line; /* line_buffering */
     bool odd;     /* newlines may be translated */
+    bool through; /* write_through, as the program set it */
 };
 
 static struct pinfold_printed own; /* for the template, and for processes that the program forks */
 static struct pinfold_printed *printed = &own;
 static bool by_line;
+
+/* As in the interpreter: TextIOWrapper's chunk, and the buffer of a file, which is st_blksize of a pipe. */
+#define EXACT_TEXT 8192u
+#define EXACT_BUFFER 4096u
+
+static bool exact;
+static uint32_t pending[PINFOLD_PRINTED_STREAMS]; /* bytes of text before `end` */
 
 /* Held during each write(2), which runs without the GIL. Waiters release the GIL, so that the holder proceeds. */
 static pthread_mutex_t locks[PINFOLD_PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
@@ -53,11 +69,15 @@ static pthread_mutex_t locks[PINFOLD_PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZ
 static void in_fork(void)
 {
     for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
-        own.streams[stream].begin = own.streams[stream].end = own.streams[stream].writing = 0;
+        const struct pinfold_printed_stream *was = &printed->streams[stream];
+        const uint32_t n = exact && was->end > was->begin ? was->end - was->begin : 0;
+        memmove(own.bytes[stream], printed->bytes[stream] + was->begin, n);
+        own.streams[stream].begin = own.streams[stream].writing = 0;
+        own.streams[stream].end = n;
         locks[stream] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     }
     printed = &own;
-    by_line = true;
+    by_line = !exact;
 }
 
 static void lock(int stream)
@@ -100,12 +120,12 @@ static uint32_t whole(int stream, uint32_t left)
     return PINFOLD_PRINTED_PIECE;
 }
 
-/* Write the buffered bytes. The caller holds the lock. */
+/* Write the bytes before the pending text. The caller holds the lock. */
 static int drain(int stream)
 {
     struct pinfold_printed_stream *now = &printed->streams[stream];
-    while (now->begin < now->end) {
-        now->writing = whole(stream, now->end - now->begin);
+    while (now->begin + pending[stream] < now->end) {
+        now->writing = whole(stream, now->end - now->begin - pending[stream]);
         ssize_t got = write_now(stream, printed->bytes[stream] + now->begin, now->writing);
         if (got > 0)
             now->begin += (uint32_t)got;
@@ -113,7 +133,9 @@ static int drain(int stream)
         if (got < 0)
             return (int)got;
     }
-    now->end = 0; /* before `begin`: a stream that ends before it begins is empty */
+    if (pending[stream])
+        memmove(printed->bytes[stream], printed->bytes[stream] + now->begin, pending[stream]);
+    now->end = pending[stream]; /* before `begin`: a stream that ends before it begins is empty */
     now->begin = 0;
     return 0;
 }
@@ -148,6 +170,23 @@ static int flush_stream(int stream)
     return r < 0 ? -1 : 0;
 }
 
+/* Return how many bytes the interpreter's own buffer would still hold. */
+static uint32_t exact_room(int stream)
+{
+    const struct pinfold_printed_stream *now = &printed->streams[stream];
+    const uint32_t buffered = now->end - now->begin - pending[stream];
+    return buffered < EXACT_BUFFER ? EXACT_BUFFER - buffered : 0;
+}
+
+/* Make sure that the memory has room, which other threads may have used up during a write. */
+static int exact_reserve(int stream, size_t n)
+{
+    while (n > PINFOLD_PRINTED_BYTES - printed->streams[stream].end)
+        if (flush_stream(stream) < 0)
+            return -1;
+    return 0;
+}
+
 /* Write, past the buffer, bytes that do not fit in it. */
 static int write_through(int stream, const char *bytes, size_t n)
 {
@@ -165,8 +204,74 @@ static int write_through(int stream, const char *bytes, size_t n)
     return 0;
 }
 
+/* Put bytes into the buffer, before the pending text. They fit. */
+static void insert(int stream, const char *bytes, size_t n)
+{
+    struct pinfold_printed_stream *now = &printed->streams[stream];
+    char *text = printed->bytes[stream] + now->end - pending[stream];
+    memmove(text + n, text, pending[stream]);
+    memcpy(text, bytes, n);
+    now->end += (uint32_t)n;
+}
+
+/* Write as BufferedWriter.write() does (Modules/_io/bufferedio.c). */
+static int exact_put(int stream, const char *bytes, size_t n)
+{
+    if (n > exact_room(stream) && flush_stream(stream) < 0)
+        return -1;
+    while (n > EXACT_BUFFER) {
+        lock(stream);
+        ssize_t r = write_now(stream, bytes, n);
+        unlock(stream);
+        if (r < 0 && after(stream, (int)r) < 0)
+            return -1;
+        bytes += r > 0 ? r : 0;
+        n -= r > 0 ? (size_t)r : 0;
+    }
+    if (exact_reserve(stream, n) < 0)
+        return -1;
+    insert(stream, bytes, n);
+    return 0;
+}
+
+/* Move the pending text to the buffer, as TextIOWrapper does before it flushes that. Text that cannot be written is
+ * lost, as in the interpreter. */
+static int move_text(int stream)
+{
+    struct pinfold_printed_stream *now = &printed->streams[stream];
+    const uint32_t n = pending[stream];
+    int r = n > exact_room(stream) ? flush_stream(stream) : 0;
+    if (r < 0)
+        now->end -= n;
+    pending[stream] = 0;
+    if (r < 0 || n <= EXACT_BUFFER)
+        return r;
+    r = flush_stream(stream);
+    if (r < 0)
+        now->end = now->begin;
+    return r;
+}
+
+/* Write text as TextIOWrapper.write() does (Modules/_io/textio.c). */
+static int exact_text(int stream, const char *bytes, size_t n, bool through)
+{
+    if (pending[stream] + n > EXACT_TEXT && move_text(stream) < 0)
+        return -1;
+    if (n >= EXACT_TEXT)
+        return exact_put(stream, bytes, n);
+    if (exact_reserve(stream, n) < 0)
+        return -1;
+    struct pinfold_printed_stream *now = &printed->streams[stream];
+    memcpy(printed->bytes[stream] + now->end, bytes, n);
+    pending[stream] += (uint32_t)n;
+    now->end += (uint32_t)n;
+    return through || pending[stream] >= EXACT_TEXT ? move_text(stream) : 0;
+}
+
 static int stream_put(int stream, const char *bytes, size_t n)
 {
+    if (exact)
+        return exact_put(stream, bytes, n);
     if (n >= PINFOLD_PRINTED_BYTES)
         return write_through(stream, bytes, n);
     uint32_t end; /* moved on only by threads with the GIL */
@@ -323,32 +428,100 @@ static const char *encoded(const struct text *text, PyObject *string, Py_ssize_t
     return bytes;
 }
 
+/* Put text into the stream; flush it if it is flushed by line. 0, or -1 with an exception set. */
+static int text_put(const struct text *text, const char *bytes, size_t n)
+{
+    const int stream = writer_of(text->writer)->stream;
+    if ((exact ? exact_text(stream, bytes, n, text->through) : stream_put(stream, bytes, n)) < 0)
+        return -1;
+    if (!text->by_line || !(memchr(bytes, '\n', n) || memchr(bytes, '\r', n)))
+        return 0;
+    return exact && move_text(stream) < 0 ? -1 : flush_stream(stream);
+}
+
+/* Encode and put text for which there is no shortcut, but whose encoding is known. */
+static int text_encode(PyObject *self, PyObject *string)
+{
+    PyObject *encoding = PyObject_GetAttrString(self, "encoding");
+    PyObject *errors = encoding ? PyObject_GetAttrString(self, "errors") : NULL;
+    PyObject *bytes = NULL;
+    if (errors && PyUnicode_Check(encoding) && PyUnicode_Check(errors))
+        bytes = PyUnicode_AsEncodedString(string, PyUnicode_AsUTF8(encoding), PyUnicode_AsUTF8(errors));
+    int r = bytes ? text_put(beyond_base(self), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)) : -1;
+    Py_XDECREF(bytes);
+    Py_XDECREF(errors);
+    Py_XDECREF(encoding);
+    return r;
+}
+
+static bool text_is_open(const struct text *text)
+{
+    PyObject *closed = writer_closed(text->writer, NULL);
+    if (!closed)
+        PyErr_Clear();
+    Py_XDECREF(closed);
+    return closed == Py_False;
+}
+
+/* Let the base write, after the text that is here already. */
+static PyObject *text_write_by_base(PyObject *self, PyObject *string)
+{
+    const struct text *text = beyond_base(self);
+    if (exact && text->writer && text_is_open(text) && move_text(writer_of(text->writer)->stream) < 0)
+        return NULL;
+    PyObject *arguments = PyTuple_Pack(1, string);
+    PyObject *result = arguments ? text_of_base(self, "write", arguments, NULL) : NULL;
+    Py_XDECREF(arguments);
+    return result;
+}
+
 static PyObject *text_write(PyObject *self, PyObject *string)
 {
     const struct text *text = beyond_base(self);
+    const bool known = text->direct && PyUnicode_Check(string) && text_is_open(text);
     Py_ssize_t n = 0;
-    const char *bytes = encoded(text, string, &n);
-    PyObject *closed = bytes ? writer_closed(text->writer, NULL) : NULL;
-    Py_XDECREF(closed);
-    if (closed != Py_False) {
-        PyErr_Clear();
-        PyObject *arguments = PyTuple_Pack(1, string);
-        PyObject *result = arguments ? text_of_base(self, "write", arguments, NULL) : NULL;
-        Py_XDECREF(arguments);
-        return result;
-    }
-    const int stream = writer_of(text->writer)->stream;
-    if (stream_put(stream, bytes, (size_t)n) < 0)
-        return NULL;
-    if (text->by_line && (memchr(bytes, '\n', (size_t)n) || memchr(bytes, '\r', (size_t)n)) &&
-        flush_stream(stream) < 0)
+    const char *bytes = known ? encoded(text, string, &n) : NULL;
+    if (!bytes && !(known && exact))
+        return text_write_by_base(self, string);
+    if ((bytes ? text_put(text, bytes, (size_t)n) : text_encode(self, string)) < 0)
         return NULL;
     return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(string));
 }
 
+static PyObject *text_flush(PyObject *self, PyObject *arguments)
+{
+    const struct text *text = beyond_base(self);
+    if (!text->writer || !text_is_open(text))
+        return text_of_base(self, "flush", arguments, NULL);
+    const int stream = writer_of(text->writer)->stream;
+    if (exact && move_text(stream) < 0)
+        return NULL;
+    if (!text->direct)
+        return text_of_base(self, "flush", arguments, NULL);
+    if (flush_stream(stream) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Return the base's attribute, or NULL with an exception set. */
+static PyObject *attribute_of_base(PyObject *self, const char *name)
+{
+    PyObject *descriptor = PyDict_GetItemString(Py_TYPE(self)->tp_base->tp_dict, name); /* borrowed */
+    if (!descriptor)
+        return PyErr_Format(PyExc_AttributeError, "%s", name);
+    return Py_TYPE(descriptor)->tp_descr_get(descriptor, self, (PyObject *)Py_TYPE(self));
+}
+
+static PyObject *text_write_through(PyObject *self, void *unused)
+{
+    (void)unused;
+    const struct text *text = beyond_base(self);
+    return exact ? PyBool_FromLong(text->through) : attribute_of_base(self, "write_through");
+}
+
 static bool is_true(PyObject *self, const char *name)
 {
-    PyObject *value = PyObject_GetAttrString(self, name);
+    PyObject *value = attribute_of_base(self, name);
     const bool truth = value && PyObject_IsTrue(value) == 1;
     PyErr_Clear();
     Py_XDECREF(value);
@@ -377,10 +550,24 @@ static PyObject *text_reconfigure(PyObject *self, PyObject *arguments, PyObject 
 {
     struct text *text = beyond_base(self);
     text->odd |= keywords && PyDict_GetItemString(keywords, "newline");
+    PyObject *through = exact && keywords ? PyDict_GetItemString(keywords, "write_through") : NULL; /* borrowed */
+    PyObject *flushed = text_flush(self, arguments);
+    PyObject *changed = flushed && through ? PyDict_Copy(keywords) : Py_XNewRef(flushed ? keywords : NULL);
+    /* The base stays as it is, and this type delays the writes. */
+    if (changed && through && PyDict_SetItemString(changed, "write_through", Py_True) < 0)
+        Py_CLEAR(changed);
+    Py_XDECREF(flushed);
+    if (PyErr_Occurred()) {
+        Py_XDECREF(changed);
+        return NULL;
+    }
     text->direct = false;
-    PyObject *result = text_of_base(self, "reconfigure", arguments, keywords);
+    PyObject *result = text_of_base(self, "reconfigure", arguments, changed);
+    if (result && through && through != Py_None)
+        text->through = PyObject_IsTrue(through) == 1;
     if (result)
         look_at_text(self);
+    Py_XDECREF(changed);
     return result;
 }
 
@@ -405,13 +592,20 @@ static int text_init(PyObject *self, PyObject *arguments, PyObject *keywords)
 
 static PyMethodDef text_methods[] = {
     {"write", text_write, METH_O, NULL},
+    {"flush", text_flush, METH_VARARGS, NULL},
     {"reconfigure", (PyCFunction)(void (*)(void))text_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL},
     {"detach", text_detach, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef text_attributes[] = {
+    {"write_through", text_write_through, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot text_slots[] = {
     {Py_tp_methods, text_methods},
+    {Py_tp_getset, text_attributes},
     {Py_tp_init, text_init},
     {0, NULL},
 };
@@ -515,6 +709,7 @@ static void drain_all(bool last)
         int r;
         do {
             lock(stream);
+            pending[stream] = 0;
             r = drain(stream);
             /* It cannot be written. Drop it, so that the next call does not write it. */
             if (r < 0 && r != -EINTR && last) {
@@ -536,11 +731,24 @@ void printed_flush(bool last)
 PyObject *printed_before_fork(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
+    if (exact)
+        Py_RETURN_NONE;
     drain_all(false);
     if (stdout && ftrylockfile(stdout) == 0) {
         fflush_unlocked(stdout);
         funlockfile(stdout);
     }
+    Py_RETURN_NONE;
+}
+
+PyObject *printed_exact(PyObject *module, PyObject *argument)
+{
+    (void)module;
+    const int wanted = PyObject_IsTrue(argument);
+    if (wanted < 0)
+        return NULL;
+    drain_all(false);
+    exact = wanted;
     Py_RETURN_NONE;
 }
 
@@ -563,7 +771,8 @@ static PyObject *posix_exit(PyObject *self, PyObject *arguments, PyObject *keywo
     int status;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "i:_exit", names, &status))
         return NULL;
-    printed_keep_c();
+    if (!exact) /* a program loses its unflushed output */
+        printed_keep_c();
     _exit(status);
 }
 

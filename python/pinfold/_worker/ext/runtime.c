@@ -403,6 +403,9 @@ static PyMethodDef methods[] = {
     {"before_fork", printed_before_fork, METH_NOARGS,
      "before_fork()\n\n"
      "Write out the buffers, so that a fork begins with empty ones."},
+    {"exact_streams", printed_exact, METH_O,
+     "exact_streams(exact)\n\n"
+     "Set whether the streams have the interpreter's own buffer sizes and layers, which a program may see."},
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\n"
      "Return a replacement for os._exit that keeps C's unflushed output."},

@@ -83,6 +83,7 @@ PyObject *printed_exit_function(void);              /* the replacement for os._e
 void printed_share(struct pinfold_printed *shared); /* in a worker: uses this buffer from now on */
 /* Write out Python's and C's buffers, with the GIL. If `last`, drop bytes that cannot be written. */
 void printed_flush(bool last);
+PyObject *printed_exact(PyObject *module, PyObject *argument); /* whether the streams work as the interpreter's */
 PyObject *printed_before_fork(PyObject *module, PyObject *unused);
 void printed_keep_c(void); /* copies C's buffer for the pool; async-signal-safe, takes no lock */
 

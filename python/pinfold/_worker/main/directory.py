@@ -22,7 +22,9 @@ def write_files(names: Sequence[str], contents: Sequence[memoryview]) -> None:
         for depth in range(1, len(parts)):
             above = "/".join(parts[:depth])
             if above not in made:
-                os.mkdir(above, 0o777)  # the request's own names make directories, nothing else does
+                os.mkdir(
+                    above, 0o777
+                )  # the request's own names make directories, nothing else does
                 made.add(above)
         write_file(name, content)
 

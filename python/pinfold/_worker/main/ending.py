@@ -15,12 +15,18 @@ import io
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from operator import methodcaller
 from types import ModuleType
 from typing import Any, cast
 
-from pinfold._worker.main._main import unraisable
+from pinfold._worker.main._main import call, unraisable
 
 _SIGNALS = range(1, 65)
+
+# What finalize_modules_delete_special() of Python/pylifecycle.c sets to None.
+_LAST = ("last_exc", "last_type", "last_value", "last_traceback")
+_EMPTIED = ("path", "argv", "path_hooks", "path_importer_cache", "meta_path")
 
 
 def keep_exits() -> None:
@@ -44,31 +50,25 @@ def end(loader: Callable[[], object], directories: Sequence[str], last: str) -> 
     in `sys.modules` after which the program's own imports follow; modules from `directories` end
     with the program.
     """
-    _wait_for_threads()
-    atexit._run_exitfuncs()
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        error = call(threading._shutdown)
+        if error is not None:
+            unraisable(error, threading)
+    call(atexit._run_exitfuncs)
     written = _flush(report=True)
     _forget_handlers()
     if gc.isenabled():
-        gc.collect()
-    _drop_modules(loader, directories, last)
+        call(gc.collect)
+    own = [
+        name
+        for name in takewhile(lambda name: name != last, reversed(sys.modules))
+        if _is_from(sys.modules[name], directories)
+    ]
+    alone = _thread._count() == 0  # another thread would meet what is cleared
+    _take_apart(loader, own, alone=alone)
     _flush(report=False)
     return written
-
-
-def _wait_for_threads() -> None:
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return
-    try:
-        threading._shutdown()
-    except BaseException as error:
-        unraisable(without_frame(error), threading)
-
-
-def without_frame(error: BaseException) -> BaseException:
-    """Remove the caller's frame, the outermost, from the traceback of what it caught."""
-    trace = error.__traceback__
-    return error.with_traceback(None if trace is None else trace.tb_next)
 
 
 def flush() -> None:
@@ -86,12 +86,11 @@ def _flush(*, report: bool) -> bool:
         stream = getattr(sys, name, None)
         if stream is None or _is_closed(stream):
             continue
-        try:
-            stream.flush()
-        except BaseException as error:
+        error = call(methodcaller("flush"), stream)
+        if error is not None:
             written = False
             if report and name == "stdout":
-                unraisable(without_frame(error), stream)
+                unraisable(error, stream)
     return written
 
 
@@ -108,29 +107,40 @@ def _forget_handlers() -> None:
             _signal.signal(number, _signal.SIG_DFL)
 
 
-def _drop_modules(loader: Callable[[], object], directories: Sequence[str], last: str) -> None:
-    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+def _take_apart(loader: Callable[[], object], own: Sequence[str], *, alone: bool) -> None:
+    """Drop the program's modules, `own` the last first, as finalize_modules() does.
+
+    As there, what finalizers find in `sys` is None, and they can import nothing.
+    """
+    for name in _LAST:
         vars(sys).pop(name, None)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, getattr(sys, f"__{name}__", None))
-    own: list[tuple[str, weakref.ref[ModuleType]]] = []
-    for name in reversed(sys.modules):
-        if name == last:
-            break
-        if _is_from(sys.modules[name], directories):
-            own.append((name, weakref.ref(sys.modules[name])))
-    sys.modules.pop("__main__", None)
-    for name, _ in reversed(own):
-        sys.modules.pop(name, None)
-    gc.collect()
-    frozen = _thread._count() == 0  # another thread would meet the names that are cleared
-    for _, module in own:
-        alive = module()
-        if alive is not None:
-            _clear(vars(alive), frozen)
-    names = _namespace(loader)
-    if names is not None:
-        _clear(names, frozen)
+    names = vars(sys)
+    was = {name: names[name] for name in _EMPTIED if name in names}
+    modules = {}
+    if alone:
+        names.update(dict.fromkeys(_EMPTIED))
+        modules = {name: sys.modules[name] for name in sys.modules if name not in own}
+        modules.pop("__main__", None)
+    try:
+        sys.modules.pop("__main__", None)
+        dying = [weakref.ref(sys.modules[name]) for name in own]
+        for name in reversed(own):
+            sys.modules.pop(name, None)
+        if alone:
+            sys.modules.clear()
+        call(gc.collect)
+        for module in dying:
+            alive = module()
+            if alive is not None:
+                _clear(vars(alive), alone)
+        left = _namespace(loader)
+        if left is not None:
+            _clear(left, alone)
+    finally:
+        names.update(was)
+        sys.modules.update(modules)
 
 
 def _is_from(module: object, directories: Sequence[str]) -> bool:
@@ -148,9 +158,9 @@ def _namespace(loader: Callable[[], object]) -> dict[str, Any] | None:
     return None
 
 
-def _clear(names: dict[str, Any], frozen: bool) -> None:
+def _clear(names: dict[str, Any], alone: bool) -> None:
     """Clear a namespace in the order of _PyModule_ClearDict() of Objects/moduleobject.c."""
-    if not frozen:
+    if not alone:
         for value in list(names.values()):
             if isinstance(value, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
                 _flush_file(cast("io.TextIOWrapper", value))

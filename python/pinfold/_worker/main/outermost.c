@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* outermost.c - the extension _main: runs a program's code as if no frame were beneath it.
+/* outermost.c - the extension _main: runs a program's code as if no frame were beneath it. All its functions do.
  *
  * The interpreter runs a script on an empty stack. A worker runs one from its own functions. Their frames would
  * show in stacks, and take from the depth that the program may recurse to. So they are hidden while it runs. */
@@ -90,6 +90,31 @@ static PyObject *take_error(void)
     return error;
 }
 
+struct stack {
+    frame *newest;
+    struct depth depth;
+};
+
+static struct stack hide_stack(void)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    const struct stack stack = {FRAME(thread), depth_of(thread)};
+    FRAME(thread) = NULL;
+    set_depth(thread, (struct depth){0});
+    return stack;
+}
+
+/* Return the exception if there is no value. */
+static PyObject *show_stack(struct stack stack, PyObject *value)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    FRAME(thread) = stack.newest;
+    set_depth(thread, stack.depth);
+    PyObject *error = value ? Py_NewRef(Py_None) : take_error();
+    Py_XDECREF(value);
+    return error;
+}
+
 PyDoc_STRVAR(run_doc, "run(what, names)\n--\n\n"
                       "Run a code object, or the file of this path, with these globals. Return the exception that it\n"
                       "raised, or None. No trace or profile function is set afterwards.");
@@ -102,21 +127,27 @@ static PyObject *run(PyObject *module, PyObject *arguments)
         return NULL;
     if (!PyCode_Check(what) && !PyUnicode_Check(what))
         return PyErr_Format(PyExc_TypeError, "neither a code object nor a path");
-    PyThreadState *thread = PyThreadState_Get();
-    frame *beneath = FRAME(thread);
-    const struct depth depth = depth_of(thread);
-    FRAME(thread) = NULL;
-    set_depth(thread, (struct depth){0});
+    const struct stack stack = hide_stack();
     PyObject *value = PyCode_Check(what) ? PyEval_EvalCode(what, names, names) : run_file(what, names);
-    FRAME(thread) = beneath;
-    set_depth(thread, depth);
-    PyObject *error = value ? Py_NewRef(Py_None) : take_error();
-    Py_XDECREF(value);
+    PyObject *error = show_stack(stack, value);
+    const PyThreadState *thread = PyThreadState_Get();
     if (thread->c_tracefunc)
         PyEval_SetTrace(NULL, NULL);
     if (thread->c_profilefunc)
         PyEval_SetProfile(NULL, NULL);
     return error;
+}
+
+PyDoc_STRVAR(call_doc, "call(function, *arguments)\n--\n\n"
+                       "Call a function, and return the exception that it raised, or None.");
+
+static PyObject *call(PyObject *module, PyObject *const *arguments, Py_ssize_t n)
+{
+    (void)module;
+    if (n < 1)
+        return PyErr_Format(PyExc_TypeError, "call() takes a function");
+    const struct stack stack = hide_stack();
+    return show_stack(stack, PyObject_Vectorcall(arguments[0], arguments + 1, (size_t)n - 1, NULL));
 }
 
 PyDoc_STRVAR(unraisable_doc, "unraisable(error, where)\n--\n\n"
@@ -130,13 +161,39 @@ static PyObject *unraisable(PyObject *module, PyObject *arguments)
         return NULL;
     if (!PyExceptionInstance_Check(error))
         return PyErr_Format(PyExc_TypeError, "not an exception");
+    const struct stack stack = hide_stack();
     PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), PyException_GetTraceback(error));
-    PyErr_WriteUnraisable(where == Py_None ? NULL : where);
+    PyErr_WriteUnraisable(where);
+    Py_XDECREF(show_stack(stack, Py_NewRef(Py_None)));
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(complain_doc, "complain(value)\n--\n\n"
+                           "Write str() of a value, and a newline, as the interpreter does for `sys.exit(value)`.");
+
+static PyObject *complain(PyObject *module, PyObject *value)
+{
+    (void)module;
+    const struct stack stack = hide_stack();
+    PyObject *stream = PySys_GetObject("stderr"); /* borrowed */
+    if (stream && stream != Py_None) {
+        Py_INCREF(stream);
+        (void)PyFile_WriteObject(value, stream, Py_PRINT_RAW);
+        Py_DECREF(stream);
+    } else {
+        (void)PyObject_Print(value, stderr, Py_PRINT_RAW);
+        fflush(stderr);
+    }
+    PyErr_Clear();
+    PySys_WriteStderr("\n");
+    Py_XDECREF(show_stack(stack, Py_NewRef(Py_None)));
     Py_RETURN_NONE;
 }
 
 static PyMethodDef functions[] = {
     {"run", run, METH_VARARGS, run_doc},
+    {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, call_doc},
+    {"complain", complain, METH_O, complain_doc},
     {"unraisable", unraisable, METH_VARARGS, unraisable_doc},
     {NULL, NULL, 0, NULL},
 };

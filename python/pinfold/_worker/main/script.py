@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pinfold._worker.code.program import SCRIPT, Program
 from pinfold._worker.ext import _runtime
 from pinfold._worker.main import ending
-from pinfold._worker.main._main import run
+from pinfold._worker.main._main import call, complain, run
 
 UNWRITTEN = 120  # the exit status of an interpreter that could not flush stdout
 
@@ -44,6 +44,7 @@ def run_script(
     sys.argv = [SCRIPT, *argv]
     sys.orig_argv = [sys.executable, SCRIPT, *argv]
     ending.keep_exits()
+    _runtime.exact_streams(True)
     last = next(reversed(sys.modules))
     loader = SourceFileLoader("__main__", program.file)
     alive = weakref.ref(loader)
@@ -102,18 +103,8 @@ def exit_status(error: SystemExit) -> int:
         return 0
     if isinstance(code, int):
         return 255 if int.bit_length(code) > 63 else int.__and__(code, 0xFF)
-    _write(code, "\n")
+    complain(code)
     return 1
-
-
-def _write(*texts: object) -> None:
-    stream = getattr(sys, "stderr", None)
-    for text in texts:
-        try:
-            if stream is not None:
-                stream.write(str(text))
-        except BaseException:
-            continue
 
 
 def _show(error: BaseException) -> SystemExit | None:
@@ -125,22 +116,14 @@ def _show(error: BaseException) -> SystemExit | None:
         sys.last_exc = error
     hook = getattr(sys, "excepthook", None)
     if hook is None:
-        _write("sys.excepthook is missing\n")
+        complain("sys.excepthook is missing")
         hook = sys.__excepthook__
-    second = _raised_by(hook, kind, error, trace)
+    second = call(hook, kind, error, trace)
     if isinstance(second, SystemExit):
         return second
     if second is not None:
-        _write("Error in sys.excepthook:\n")
+        complain("Error in sys.excepthook:")
         sys.__excepthook__(type(second), second, second.__traceback__)
-        _write("\nOriginal exception was:\n")
+        complain("\nOriginal exception was:")
         sys.__excepthook__(kind, error, trace)
-    return None
-
-
-def _raised_by(hook: Callable[..., object], *arguments: object) -> BaseException | None:
-    try:
-        hook(*arguments)
-    except BaseException as error:
-        return ending.without_frame(error)
     return None
