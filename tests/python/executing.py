@@ -43,13 +43,17 @@ class Answer:
 class Process:
     """A process with one Executor."""
 
-    def __init__(self, isolation: str, directory: Path) -> None:
+    def __init__(self, isolation: str, directory: Path, sources: Path | None = None) -> None:
+        """`sources` is a directory for the files of sources; None: there are none."""
         to_child, from_parent = os.pipe()
         to_parent, from_child = os.pipe()
         self.printed = directory / "printed"
         with self.printed.open("wb") as printed:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, isolation, str(to_child), str(from_child)],
+                [
+                    *(sys.executable, __file__, isolation, str(to_child), str(from_child)),
+                    str(sources or ""),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
@@ -148,10 +152,11 @@ class Modules(dict[str, Any]):
         return sys.modules.get(name) or __import__(name)
 
 
-def main(isolation: str, requests_fd: int, answers_fd: int) -> None:
+def main(isolation: str, requests_fd: int, answers_fd: int, sources: str) -> None:
     import ctypes
 
     from pinfold._worker.call.execute import Executor
+    from pinfold._worker.code.source import slot
 
     # As a pool's guard does for its workers: the parent of the tests may ignore signals.
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
@@ -161,7 +166,12 @@ def main(isolation: str, requests_fd: int, answers_fd: int) -> None:
     ctypes.CDLL(None).prctl(subreaper, 1, 0, 0, 0)
     requests = os.fdopen(requests_fd, "rb")
     answers = os.fdopen(answers_fd, "wb")
-    executor = Executor(worker_id="0123456789ab", node_id="node", isolation=isolation)
+    executor = Executor(
+        worker_id="0123456789ab",
+        node_id="node",
+        isolation=isolation,
+        source=slot(sources) if sources else None,
+    )
     dumps, loads, size = pickle.dumps, pickle.loads, LENGTH.size
     while True:
         length = requests.read(size)
@@ -186,4 +196,4 @@ def main(isolation: str, requests_fd: int, answers_fd: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

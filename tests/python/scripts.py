@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs, and how this interpreter runs them as ``python main.py``."""
+"""What a program does when this interpreter runs it as ``python main.py``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from pinfold import ProgramCall, WorkerResult
-
-
-@dataclass(frozen=True)
-class Script:
-    code: str
-    stdin: bytes = b""
-    argv: tuple[str, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
-
-    def call(self) -> ProgramCall:
-        return ProgramCall(self.code, argv=self.argv, stdin=self.stdin, files=self.files)
+from pinfold import WorkerResult
+from script_list import Script
 
 
 @dataclass(frozen=True)

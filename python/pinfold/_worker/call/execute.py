@@ -37,7 +37,7 @@ from pinfold._worker.ext._runtime import (
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
 )
-from pinfold._worker.main.directory import write_files
+from pinfold._worker.main.directory import write_file, write_files
 from pinfold._worker.main.script import run_script
 from pinfold._worker.main.streams import give_stdin
 from pinfold._worker.reset._state import shield
@@ -189,6 +189,10 @@ class Executor:
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
+            elif request.files or request.collect:
+                self._enter_files()
+            if request.files:
+                write_files(request.files, request.contents)
             self._pools.begin()
             self._shadows = self._pools
             if self._entries:
@@ -236,17 +240,17 @@ class Executor:
     def _run_program(self, request: Request) -> Outcome:
         try:
             give_stdin(request.arguments[0])
+            self._entries = search.resolved(request.python_path)
             directory = self._enter_script()
+            program = self._place_script(request.code, directory)
             write_files(request.files, request.contents)
-            self._entries = search.use_script(directory, request.python_path, self._python_path)
+            search.use_script(directory, self._entries, self._python_path)
             self._pools.begin()
             self._shadows = self._pools
             if self._entries or request.files:
                 first = [directory, *self._entries]
                 self._shadows = search.drop_shadowed(first, self._pools)
-            self._program = program = Program(request.code, f"{directory}/{SCRIPT}")
-            if self._source is not None:
-                self._source.put(program, last=self._reset is None)
+            self._program = program
             self._limits.set(request.limits)
         except Exception as error:
             return RESULT_INTERNAL, self._failure(report.raised(error, None))
@@ -265,12 +269,35 @@ class Executor:
         return RESULT_ENDED, self._failure(failure._replace(returncode=ended.status))
 
     def _enter_script(self) -> str:
-        """Go to the empty directory of a program, in which its file is to be written."""
+        """Go to the empty directory of a program. Return its path."""
+        if self._box is not None:
+            self._box.enter(self._entries)
+            return os.getcwd()
         if self._source is None:
             raise RuntimeError("there is no directory for the program")
-        directory = self._source.become_script()
+        os.chdir(self._source.directory)
+        return self._source.directory
+
+    def _enter_files(self) -> None:
+        """Go to an empty directory for the files of a call of a function."""
+        if self._source is None:
+            raise RuntimeError("there is no directory for the files")
+        directory = f"{self._source.directory}/work"
+        os.mkdir(directory, 0o700)
         os.chdir(directory)
-        return directory
+        search.keep_importable(self._cwd)
+
+    def _place_script(self, code: str, directory: str) -> Program:
+        """Write the file of a program."""
+        program = Program(code, f"{directory}/{SCRIPT}")
+        if self._box is not None:
+            content = program.encoded()
+            write_file(SCRIPT, content if isinstance(content, bytes) else content.encode())
+        else:
+            assert self._source is not None
+            self._source.become_script()
+            self._source.put(program, last=self._reset is None)
+        return program
 
     def _failure(self, failure: Failure) -> Segments:
         return pack_failure(failure, self.codec)

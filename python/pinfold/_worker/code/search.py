@@ -111,12 +111,17 @@ def leave_no_byte_code() -> None:
         sys.path_importer_cache.clear()
 
 
+def resolved(python_path: Sequence[str]) -> list[str]:
+    """Return the entries without duplicates and symbolic links."""
+    return list(dict.fromkeys(map(os.path.realpath, python_path)))
+
+
 def prepend(python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
     """Put `python_path`, then `then`, then the working directory at the front of `sys.path`.
 
     Return the entries of `python_path`, resolved and without duplicates.
     """
-    entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
+    entries = resolved(python_path)
     _users[:] = [*entries, *then]
     cwd = working_directory()
     # '' is the current working directory, also after the program changes it, as in `python -c`.
@@ -128,19 +133,21 @@ def prepend(python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
     return entries
 
 
-def use_script(directory: str, python_path: Sequence[str], then: Sequence[str] = ()) -> list[str]:
-    """Make `sys.path` that of a script in `directory`: the directory, `python_path`, `then`.
-
-    Return the entries of `python_path`, resolved and without duplicates.
-    """
-    entries = list(dict.fromkeys(map(os.path.realpath, python_path)))
+def use_script(directory: str, entries: Sequence[str], then: Sequence[str] = ()) -> None:
+    """Make `sys.path` that of a script in `directory`: the directory, `entries`, `then`."""
     _users[:] = [*entries, *then]
     first = list(dict.fromkeys((directory, *entries, *then)))
     not_its = {"", *first, *_source}
     sys.path[:] = first + [entry for entry in sys.path if entry not in not_its]
     for entry in (*entries, directory):
         sys.path_importer_cache.pop(entry, None)
-    return entries
+
+
+def keep_importable(directory: str) -> None:
+    """Put the directory behind the working directory, which has taken its place."""
+    _users.append(directory)
+    sys.path.insert(sys.path.index("") + 1, directory)
+    sys.path_importer_cache.pop(directory, None)
 
 
 def put_first(entries: Sequence[str]) -> Sequence[str]:

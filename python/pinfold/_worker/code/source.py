@@ -56,10 +56,9 @@ class Source:
         except (OSError, UnicodeError):  # text that no file can hold does not compile either
             self._program = None
 
-    def become_script(self) -> str:
-        """Rename the file, alone in its directory, to that of a script. Return the directory."""
+    def become_script(self) -> None:
+        """Rename the file, which is alone in its directory, to that of a script."""
         os.rename(self.path, f"{self.directory}/{SCRIPT}")
-        return self.directory
 
     def close(self) -> None:
         """Close the descriptors, so that another worker may take the directory."""

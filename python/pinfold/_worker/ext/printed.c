@@ -66,14 +66,24 @@ static uint32_t pending[PINFOLD_PRINTED_STREAMS]; /* bytes of text before `end` 
 /* Held during each write(2), which runs without the GIL. Waiters release the GIL, so that the holder proceeds. */
 static pthread_mutex_t locks[PINFOLD_PRINTED_STREAMS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
 
+/* Copy what a fork duplicates, before it: the parent writes on in the shared memory. */
+static void ahead_of_fork(void)
+{
+    for (int stream = 0; exact && printed != &own && stream < PINFOLD_PRINTED_STREAMS; stream++) {
+        const struct pinfold_printed_stream *now = &printed->streams[stream];
+        const uint32_t n = now->end > now->begin ? now->end - now->begin : 0;
+        memcpy(own.bytes[stream], printed->bytes[stream] + now->begin, n);
+        own.streams[stream].begin = 0;
+        own.streams[stream].end = n;
+    }
+}
+
 static void in_fork(void)
 {
     for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++) {
-        const struct pinfold_printed_stream *was = &printed->streams[stream];
-        const uint32_t n = exact && was->end > was->begin ? was->end - was->begin : 0;
-        memmove(own.bytes[stream], printed->bytes[stream] + was->begin, n);
-        own.streams[stream].begin = own.streams[stream].writing = 0;
-        own.streams[stream].end = n;
+        if (!exact)
+            own.streams[stream].begin = own.streams[stream].end = 0;
+        own.streams[stream].writing = 0;
         locks[stream] = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     }
     printed = &own;
@@ -637,7 +647,7 @@ int printed_init(PyObject *module)
     struct runtime *runtime = runtime_of(module);
     runtime->writer_type = derive(module, "_io.BufferedWriter", sizeof(struct writer), writer_slots);
     runtime->text_type = derive(module, "_io.TextIOWrapper", sizeof(struct text), text_slots);
-    return runtime->writer_type && runtime->text_type && pthread_atfork(NULL, NULL, in_fork) == 0 ? 0 : -1;
+    return runtime->writer_type && runtime->text_type && pthread_atfork(ahead_of_fork, NULL, in_fork) == 0 ? 0 : -1;
 }
 
 static PyObject *make(PyTypeObject *type, PyObject *arguments)

@@ -30,7 +30,7 @@ _EMPTIED = ("path", "argv", "path_hooks", "path_importer_cache", "meta_path")
 
 
 def keep_exits() -> None:
-    """Forget the exit handlers of preloaded modules, except those that work for the program, too."""
+    """Forget the exit handlers of preloaded modules, except those that serve the program, too."""
     atexit._clear()
     finalize = weakref.finalize
     if finalize._registered_with_atexit:  # type: ignore[attr-defined]

@@ -83,7 +83,7 @@ def _run(program: Program, loader: SourceFileLoader, explain: Explain) -> Ended:
 
 
 def _compiled(program: Program) -> Any:
-    """Return the code object, or the path of the file if that must be compiled to see its errors."""
+    """Return the code object, or the path of the file, whose compilation shows the errors."""
     if program.compiled is None:
         try:
             return program.compile_script()
