@@ -81,11 +81,17 @@ static void set_loaded(struct pinfold_pool *pool, struct worker *worker, bool lo
         TAILQ_INSERT_TAIL(&pool->loaded, worker, ahead.loaded);
 }
 
-/* Return whether the call must be handed over alone. Its limits become the worker's while it runs, or its
- * descriptors do not fit into the frame. */
+/* Return whether no other call may be at its worker. Its limits become the worker's while it runs, or STOP must be
+ * the next frame there. */
+static bool is_exclusive(const struct call *call)
+{
+    return limit_any(&call->limits) || call->collects;
+}
+
+/* Return whether the call must be handed over alone: also if its descriptors do not fit into the frame. */
 static bool stands_alone(const struct call *call)
 {
-    return limit_any(&call->limits) || call->spill >= 0;
+    return is_exclusive(call) || call->spill >= 0;
 }
 
 static bool is_young(const struct worker *worker)
@@ -99,7 +105,7 @@ void ahead_begun(struct pinfold_pool *pool, struct worker *worker)
     struct ahead *ahead = &worker->ahead;
     set_hungry(pool, worker,
                ahead->slate && ahead->quick && worker->template->state == TEMPLATE_SERVING &&
-                   !limit_any(&worker->call->limits));
+                   !is_exclusive(worker->call));
     set_loaded(pool, worker, !TAILQ_EMPTY(&ahead->calls));
 }
 

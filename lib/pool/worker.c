@@ -617,7 +617,8 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     else
         call_evidence(call, verdict, "%s",
                       verdict == PINFOLD_OUTPUT_LIMIT ? "the result is larger than allowed" : "");
-    bool measured = take_usage(pool, worker, body);
+    /* The call's own process is dead, and only the worker's end tells what the kernel knows of it. */
+    bool measured = take_usage(pool, worker, body) && !(call->collects && pool_wants_seals(pool));
     call_waits(pool, call);
     if (call->state == CALL_LATE && !call->collects) /* drop a value that came too late */
         result_drop(call->result);

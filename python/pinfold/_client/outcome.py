@@ -29,6 +29,9 @@ _WHEN = {
     "": "",
 }
 
+# The segments that collected files may take, with the index (_worker/main/collect.py).
+_FILES_MOST = 10_001
+
 # Outcomes of which the worker gives an account.
 _ACCOUNTED = ("exception", "exited", "bad_result", "internal")
 
@@ -64,7 +67,7 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
     if outcome in ("timeout", "cancelled", "lost", "internal"):
         reason = f"call of {shown(name_of(record.call))}: {reason}"
     try:
-        segments: Sequence[memoryview] = raw.segments()
+        segments: Sequence[memoryview] = raw.segments(_FILES_MOST if record.call.collect else 0)
         if record.call.collect and segments:
             segments, files, refused = _collected(segments)
         if outcome == "ok":

@@ -32,10 +32,13 @@ static void result_dealloc(PyObject *self)
 
 /* A codec writes a buffer below OUT_OF_LINE into its stream. More segments than this allows come from no codec, and
  * views of them would take fifty times their size. */
-static PyObject *result_segments(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *result_segments(PyObject *self, PyObject *argument)
 {
     const pinfold_result *result = of(self);
-    if (result->n_segments > 1 + result->metrics.result_bytes / OUT_OF_LINE)
+    const unsigned long files = PyLong_AsUnsignedLong(argument);
+    if (PyErr_Occurred())
+        return NULL;
+    if (result->n_segments > 1 + files + result->metrics.result_bytes / OUT_OF_LINE)
         return PyErr_Format(PyExc_ValueError, "%lu segments in %llu bytes", (unsigned long)result->n_segments,
                             (unsigned long long)result->metrics.result_bytes);
     return segment_views(binding_of(self)->segment, of(self)->segments, of(self)->n_segments, self);
@@ -156,7 +159,7 @@ static PyObject *get_stderr_truncated(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef methods[] = {
-    {"segments", result_segments, METH_NOARGS,
+    {"segments", result_segments, METH_O,
      "Return writable views of the value's segments, which keep its memory alive."},
     {"delivered", delivered, METH_NOARGS,
      "Remove the Result from its pool's undelivered ones: its caller has it. Idempotent."},

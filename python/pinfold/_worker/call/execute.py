@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import getpid
 from types import CoroutineType
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ from pinfold._worker.ext._runtime import (
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
 )
+from pinfold._worker.main.apart import Account, run_apart
+from pinfold._worker.main.collect import collect
 from pinfold._worker.main.directory import write_file, write_files
 from pinfold._worker.main.script import run_script
 from pinfold._worker.main.streams import give_stdin
@@ -179,7 +182,7 @@ class Executor:
                 import_pickle(self._libraries)
             _set_environment(request.env)
             if request.is_program:
-                return self._run_program(request)
+                return self._run_program(request, result_max)
             if request.python_path:
                 self._entries = search.prepend(request.python_path, self._python_path)
             else:  # sys.path is as it was made at the start, or put back
@@ -197,9 +200,12 @@ class Executor:
             self._shadows = self._pools
             if self._entries:
                 self._shadows = search.drop_shadowed(self._entries, self._pools)
+            function = partial(self._run_function, request, result_max)
+            return self._apart(function, request, result_max) if request.collect else function()
         except Exception as error:
             return RESULT_INTERNAL, self._failure(report.raised(error, None))
 
+    def _run_function(self, request: Request, result_max: int) -> Outcome:
         self._program = program = self._programs.get(request.code)
         if self._source is not None:
             self._source.put(program, last=self._reset is None)
@@ -237,7 +243,7 @@ class Executor:
             return RESULT_TOO_LARGE, self._failure(report.too_large(size, result_max))
         return RESULT_OK, result
 
-    def _run_program(self, request: Request) -> Outcome:
+    def _run_program(self, request: Request, result_max: int) -> Outcome:
         try:
             give_stdin(request.arguments[0])
             self._entries = search.resolved(request.python_path)
@@ -251,9 +257,13 @@ class Executor:
                 first = [directory, *self._entries]
                 self._shadows = search.drop_shadowed(first, self._pools)
             self._program = program
-            self._limits.set(request.limits)
+            script = partial(self._run_script, request, program, directory)
+            return self._apart(script, request, result_max) if request.collect else script()
         except Exception as error:
             return RESULT_INTERNAL, self._failure(report.raised(error, None))
+
+    def _run_script(self, request: Request, program: Program, directory: str) -> Outcome:
+        self._limits.set(request.limits)
 
         def explain(error: BaseException) -> Failure:
             with self._shadows:
@@ -267,6 +277,20 @@ class Executor:
             return RESULT_EXCEPTION, self._failure(failure)
         self.ended = ended.status
         return RESULT_ENDED, self._failure(failure._replace(returncode=ended.status))
+
+    def _apart(self, run: Callable[[], Outcome], request: Request, result_max: int) -> Outcome:
+        """Run a call in a child, and bring its files back."""
+
+        def account() -> Account:
+            outcome, error = shield(run)
+            if error is not None:
+                outcome, _ = shield(self._interrupted, error)
+            status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT.get(self.codec, []))
+            return Account(status, result, self.ended)
+
+        (status, result, self.ended), stopped = run_apart(account, keeps=not request.is_program)
+        most = max(1, result_max - payload_size(result)) if result_max else 0
+        return status, [*result, *collect(request.collect, most, hurry=stopped)]
 
     def _enter_script(self) -> str:
         """Go to the empty directory of a program. Return its path."""

@@ -249,7 +249,8 @@ static void measure(const struct channel *channel, struct pinfold_frame_result *
                       elapsed_us(channel->children.ru_utime, children.ru_utime);
     result->sys_us = elapsed_us(channel->own.ru_stime, own.ru_stime) +
                      elapsed_us(channel->children.ru_stime, children.ru_stime);
-    result->peak_kb = (uint64_t)own.ru_maxrss;
+    const uint64_t apart_kb = collector_take_peak_kb();
+    result->peak_kb = apart_kb > (uint64_t)own.ru_maxrss ? apart_kb : (uint64_t)own.ru_maxrss;
 }
 
 /* The worker is a subreaper: while it has no child, the call has left no process behind. Reap unwaited zombies

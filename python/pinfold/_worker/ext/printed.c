@@ -54,6 +54,7 @@ struct text {
 
 static struct pinfold_printed own; /* for the template, and for processes that the program forks */
 static struct pinfold_printed *printed = &own;
+static struct pinfold_printed *shared_with_pool; /* NULL: none came yet */
 static bool by_line;
 
 /* As in the interpreter: TextIOWrapper's chunk, and the buffer of a file, which is st_blksize of a pipe. */
@@ -707,10 +708,29 @@ void printed_share(struct pinfold_printed *shared)
         memcpy(shared->bytes[stream], printed->bytes[stream] + now->begin, n);
         shared->streams[stream].end = n;
     }
-    printed = shared;
+    printed = shared_with_pool = shared;
     by_line = false;
     for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS; stream++)
         unlock(stream);
+}
+
+void printed_share_again(void)
+{
+    if (shared_with_pool)
+        printed_share(shared_with_pool);
+}
+
+void printed_end(bool keep)
+{
+    if (!shared_with_pool)
+        return;
+    const uint32_t n_c = shared_with_pool->c_size;
+    shared_with_pool->c_size = 0;
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS && !keep; stream++)
+        shared_with_pool->streams[stream].end = shared_with_pool->streams[stream].begin = 0;
+    printed_flush(true);
+    if (keep && n_c <= PINFOLD_PRINTED_C_BYTES && write_through(PINFOLD_PRINTED_OUT, shared_with_pool->c, n_c) < 0)
+        PyErr_Clear();
 }
 
 static void drain_all(bool last)

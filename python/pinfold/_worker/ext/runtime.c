@@ -406,6 +406,13 @@ static PyMethodDef methods[] = {
     {"exact_streams", printed_exact, METH_O,
      "exact_streams(exact)\n\n"
      "Set whether the streams have the interpreter's own buffer sizes and layers, which a program may see."},
+    {"collector_fork", collector_fork, METH_NOARGS,
+     "collector_fork() -> pid, or 0 in the child\n\n"
+     "Fork the process of a call. This worker is its collector then, and calls collector_wait()."},
+    {"collector_wait", collector_wait, METH_VARARGS,
+     "collector_wait(pid, keeps) -> (exit status or minus the signal, stopped)\n\n"
+     "Wait for the end of that process, and end all that it left. `stopped`: the pool asked for its end. Unless\n"
+     "`keeps` or `stopped`, output that it had not flushed is dropped."},
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\n"
      "Return a replacement for os._exit that keeps C's unflushed output."},

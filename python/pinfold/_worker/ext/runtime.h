@@ -61,6 +61,8 @@ int stack_arm_beneath(void);       /* before faulthandler.enable() and faulthand
 int stack_arm_above(void);         /* after them */
 void stack_of_call(uint64_t call); /* the call whose stacks are sent; 0: send none */
 void stack_of_worker(void);        /* call it in a worker once it has its channel */
+/* Pass requests for a stack on to this process; 0: answer them again. Returns whether one was passed on before. */
+bool stack_pass_on(pid_t process);
 
 /* child.c: make a process that was just forked a worker. All of it is async-signal-safe, because in spawn mode the
  * process still runs on the template's interpreter. */
@@ -81,11 +83,18 @@ int printed_init(PyObject *module); /* 0, or -1 with an exception set */
 PyObject *printed_open(PyObject *module, PyObject *arguments);
 PyObject *printed_exit_function(void);              /* the replacement for os._exit */
 void printed_share(struct pinfold_printed *shared); /* in a worker: uses this buffer from now on */
+void printed_share_again(void); /* in the process of a call that its worker forked: uses the worker's buffer */
+void printed_end(bool keep);    /* that process is dead: writes out what it left in the buffer, or drops it */
 /* Write out Python's and C's buffers, with the GIL. If `last`, drop bytes that cannot be written. */
 void printed_flush(bool last);
 PyObject *printed_exact(PyObject *module, PyObject *argument); /* whether the streams work as the interpreter's */
 PyObject *printed_before_fork(PyObject *module, PyObject *unused);
 void printed_keep_c(void); /* copies C's buffer for the pool; async-signal-safe, takes no lock */
+
+/* collector.c */
+PyObject *collector_fork(PyObject *module, PyObject *unused);
+PyObject *collector_wait(PyObject *module, PyObject *arguments);
+uint64_t collector_take_peak_kb(void); /* of the last call that ran in a child; 0: none since the last time */
 
 /* channel.c */
 extern PyType_Spec channel_spec, payload_spec;

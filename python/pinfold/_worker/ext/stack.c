@@ -6,6 +6,8 @@
  *                  sends the printed stack -> the default: death by that signal
  *     the request  on_ask -> faulthandler: prints -> on_ask: sends, and ends the process
  *
+ * Where a worker runs its call in a child (collector.c), it passes the request on to that.
+ *
  * The pool kills a worker whose stack it requests. on_ask does that at once, since waiting for the pool would take
  * another turn on a busy processor.
  *
@@ -24,6 +26,8 @@
 static _Atomic uint64_t call_now;
 static _Atomic pid_t worker_pid;
 static atomic_flag reporting = ATOMIC_FLAG_INIT;
+static _Atomic pid_t pass_on_to;
+static atomic_bool passed_on;
 static struct sigaction beneath_ask, beneath_crash[NSIG];
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
@@ -37,6 +41,13 @@ void stack_of_call(uint64_t call)
 void stack_of_worker(void)
 {
     atomic_store(&worker_pid, getpid());
+    atomic_store(&pass_on_to, 0);
+}
+
+bool stack_pass_on(pid_t process)
+{
+    atomic_store(&pass_on_to, process);
+    return atomic_exchange(&passed_on, false);
 }
 
 /* Return whether this process may report. The program's own forks inherit the handlers, but must not. */
@@ -66,7 +77,11 @@ static void send_file(void)
 static void on_ask(int number)
 {
     int saved = errno;
-    if (may_report() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&reporting)) {
+    const pid_t other = may_report() ? atomic_load(&pass_on_to) : 0;
+    if (other) {
+        atomic_store(&passed_on, true);
+        kill(other, number);
+    } else if (may_report() && beneath_ask.sa_handler && !atomic_flag_test_and_set(&reporting)) {
         open_stack_file();
         beneath_ask.sa_handler(number);
         printed_keep_c();

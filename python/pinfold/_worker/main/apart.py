@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a call in a child of its worker, whose account comes back in a file.
+
+The file begins with a head: a magic number, which is written last, the status, how the call ended,
+the number of segments and their sizes. The segments follow, each at a multiple of 64 bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Callable, Sequence
+from os import _exit, getpid
+from typing import NamedTuple, NoReturn
+
+from pinfold._wire import Segments
+from pinfold._worker.ext import _runtime
+from pinfold._worker.ext._runtime import PAYLOAD_ALIGN, RESULT_ENDED
+
+_MAGIC = b"account\n"
+_HEAD = struct.Struct("<8sIiQ")
+_MOST = 1 << 20  # segments
+
+
+class Account(NamedTuple):
+    """How a call ended."""
+
+    status: int
+    segments: Segments
+    ended: int
+    """The exit status of its process, or minus the number of the signal that ended it."""
+
+
+class Apart(NamedTuple):
+    """A call that ran in a child."""
+
+    account: Account
+    stopped: bool
+    """The pool asked for its end."""
+
+
+def run_apart(run: Callable[[], Account], *, keeps: bool) -> Apart:
+    """Run a call in a child, and return once nothing of it is left. Raises OSError.
+
+    `run` never raises. `keeps`: output that the process has not flushed when it ends by itself is
+    kept.
+    """
+    file = os.memfd_create("account")
+    try:
+        pid = _runtime.collector_fork()
+        if pid == 0:
+            _report(run, file)
+        ended, stopped = _runtime.collector_wait(pid, keeps)
+        account = _read(file) if ended == 0 and not stopped else None
+        return Apart(account or Account(RESULT_ENDED, [], ended), stopped)
+    finally:
+        os.close(file)
+
+
+def _report(run: Callable[[], Account], file: int) -> NoReturn:
+    """Run the call in the child, write its account, and exit."""
+    pid = getpid()
+    try:
+        status, segments, ended = run()
+        _runtime.flush()
+        if getpid() == pid:  # not a process that the call forked, and that has come to here
+            _write(file, status, ended, segments)
+    finally:
+        _exit(0)
+
+
+def _write(file: int, status: int, ended: int, segments: Sequence[bytes | memoryview]) -> None:
+    views = [memoryview(segment).cast("B") for segment in segments]
+    sizes = struct.pack(f"<{len(views)}Q", *(view.nbytes for view in views))
+    at = _put(file, _HEAD.pack(bytes(8), status, ended, len(views)) + sizes, 0)
+    for view in views:
+        at = _put(file, view, at + -at % PAYLOAD_ALIGN)
+    os.ftruncate(file, at)
+    _put(file, _MAGIC, 0)
+
+
+def _put(file: int, data: bytes | memoryview, at: int) -> int:
+    left = memoryview(data)
+    while left:
+        done = os.pwrite(file, left, at)
+        at += done
+        left = left[done:]
+    return at
+
+
+def _read(file: int) -> Account | None:
+    """Return the account, of which no byte is trusted; None: it is not whole."""
+    size = os.fstat(file).st_size
+    if size < _HEAD.size:
+        return None
+    whole = memoryview(mmap.mmap(file, size, mmap.MAP_PRIVATE, mmap.PROT_READ))
+    magic, status, ended, n = _HEAD.unpack_from(whole)
+    at = _HEAD.size + 8 * n
+    if magic != _MAGIC or n > _MOST or at > size:
+        return None
+    segments: Segments = []
+    for length in struct.unpack_from(f"<{n}Q", whole, _HEAD.size):
+        begin = at + -at % PAYLOAD_ALIGN
+        at = begin + length
+        if at > size:
+            return None
+        segments.append(whole[begin:at])
+    return Account(status, segments, ended)
