@@ -29,6 +29,7 @@ from pinfold._worker.code.libraries import import_pickle
 from pinfold._worker.code.program import FILE, SCRIPT, Program, Programs
 from pinfold._worker.code.search import NO_SHADOWS, Shadows
 from pinfold._worker.ext._runtime import (
+    NOTE_MAX,
     PAYLOAD_ALIGN,
     RESULT_BAD,
     RESULT_ENDED,
@@ -77,6 +78,7 @@ class Executor:
         libraries: Sequence[str] = (),
         modules: Sequence[str] = (),
         source: Source | None = None,
+        send_note: Callable[[bytes], None] = lambda note: None,
     ) -> None:
         """Make the process ready for its first call.
 
@@ -86,11 +88,12 @@ class Executor:
         of `python_path`. With `imports`, `note` reports after each call what it imported.
         `libraries` are directories for cloudpickle if this interpreter has none. `modules` are
         directories that end the path of calls with pickled arguments. `source` is the file of the
-        calls' sources; None: there is none.
+        calls' sources; None: there is none. `send_note` sends the pool a note on the present call.
         """
         for name, value in zip(identity, (worker_id, node_id), strict=False):
             os.environ[name] = value
         self._source = source
+        self._send_note = send_note
         self._programs = Programs(FILE if source is None else source.path)
         self._reset: Reset | None = None
         if isolation != "fresh":
@@ -200,13 +203,14 @@ class Executor:
             self._shadows = self._pools
             if self._entries:
                 self._shadows = search.drop_shadowed(self._entries, self._pools)
-            function = partial(self._run_function, request, result_max)
+            self._program = program = self._programs.get(request.code)
+            self._share_form(request, program)
+            function = partial(self._run_function, request, program, result_max)
             return self._apart(function, request, result_max) if request.collect else function()
         except Exception as error:
             return RESULT_INTERNAL, self._failure(report.raised(error, None))
 
-    def _run_function(self, request: Request, result_max: int) -> Outcome:
-        self._program = program = self._programs.get(request.code)
+    def _run_function(self, request: Request, program: Program, result_max: int) -> Outcome:
         if self._source is not None:
             self._source.put(program, last=self._reset is None)
         decoding = False
@@ -257,6 +261,7 @@ class Executor:
                 first = [directory, *self._entries]
                 self._shadows = search.drop_shadowed(first, self._pools)
             self._program = program
+            self._share_form(request, program)
             script = partial(self._run_script, request, program, directory)
             return self._apart(script, request, result_max) if request.collect else script()
         except Exception as error:
@@ -277,6 +282,15 @@ class Executor:
             return RESULT_EXCEPTION, self._failure(failure)
         self.ended = ended.status
         return RESULT_ENDED, self._failure(failure._replace(returncode=ended.status))
+
+    def _share_form(self, request: Request, program: Program) -> None:
+        """Use the compiled form that came with the call, or send it, before the source runs."""
+        if request.compiled:
+            program.adopt(request.compiled)
+        elif request.compiled is not None:
+            form = program.form(script=request.is_program)
+            if form and len(form) <= NOTE_MAX:
+                self._send_note(form)
 
     def _apart(self, run: Callable[[], Outcome], request: Request, result_max: int) -> Outcome:
         """Run a call in a child, and bring its files back."""

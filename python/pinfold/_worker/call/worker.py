@@ -75,6 +75,7 @@ class Worker:
             libraries=settings["path"],
             modules=settings.get("modules", ()),
             source=source,
+            send_note=self._channel.note,
         )
         gc.enable()
 

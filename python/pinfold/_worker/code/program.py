@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import _imp
 import linecache
+import marshal
 import re
 import sys
+import warnings
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
@@ -61,9 +64,7 @@ class Program:
         """
         # Without a modification time, linecache never compares the entry with a file of that name.
         linecache.cache[self.file] = (len(self.text), None, self.lines, self.file)
-        if self.compiled is None:
-            # dont_inherit: this file's __future__ imports must not apply to the program.
-            self.compiled = compile(self.text, self.file, "exec", dont_inherit=True)
+        code = self._compile() if self.compiled is None else self.compiled
         module = ModuleType(NAME)
         loader = Loader(self.text, self.file)
         module.__file__ = self.file
@@ -71,7 +72,7 @@ class Program:
         module.__package__ = ""
         module.__spec__ = ModuleSpec(NAME, loader, origin=self.file)
         sys.modules[NAME] = module
-        exec(self.compiled, module.__dict__)
+        exec(code, module.__dict__)
         # The source may have replaced its own module, as in an import.
         return sys.modules.get(NAME, module)
 
@@ -82,6 +83,34 @@ class Program:
         if declares and isinstance(source, str):
             source = source.encode()
         self.compiled = compile(source, self.file, "exec", dont_inherit=True)
+        return self.compiled
+
+    def adopt(self, form: bytes) -> None:
+        """Use a compiled form of this source that `form` of another worker made."""
+        code: CodeType = marshal.loads(form)
+        _imp._fix_co_filename(code, self.file)
+        self.compiled = code
+
+    def form(self, *, script: bool) -> bytes:
+        """Compile the source, and return its compiled form; b"": there is none that does the same.
+
+        A source that does not compile, or not without a warning, has none: each run of it reports
+        that.
+        """
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                code = self.compile_script() if script else self._compile()
+            except Exception:
+                code = None
+        if code is None or warned:
+            self.compiled = None
+            return b""
+        return marshal.dumps(code)
+
+    def _compile(self) -> CodeType:
+        # dont_inherit: this file's __future__ imports must not apply to the program.
+        self.compiled = compile(self.text, self.file, "exec", dont_inherit=True)
         return self.compiled
 
     def encoded(self) -> str | bytes:
