@@ -315,7 +315,7 @@ SCRIPTS: dict[str, Script] = {
         "class A:\n    def __init__(self, n): self.n = n\n    def __del__(self): print('del', self.n, __name__)\na = A(1)\nb = A(2)\nprint('end')"
     ),
     "del_in_cycle": Script(
-        "class A:\n    def __del__(self): print('del', A)\na = A()\na.me = a\ndel a\nprint('end')"
+        "import gc\ngc.collect()\nclass A:\n    def __del__(self): print('del', A)\na = A()\na.me = a\ndel a\nprint('end')"
     ),
     "del_no_functions": Script(
         "import io\nclass A(list):\n    __del__ = print\nx = A([1])\ny = A([2])"

@@ -62,6 +62,8 @@ static bool by_line;
 #define EXACT_BUFFER 4096u
 
 static bool exact;
+static bool whole_at_once; /* this interpreter writes as much as the buffer holds past the buffer */
+static bool text_joined;   /* it adds a text that overfills the chunk to the pending text, and writes both */
 static uint32_t pending[PINFOLD_PRINTED_STREAMS]; /* bytes of text before `end` */
 
 /* Held during each write(2), which runs without the GIL. Waiters release the GIL, so that the holder proceeds. */
@@ -189,6 +191,16 @@ static uint32_t exact_room(int stream)
     return buffered < EXACT_BUFFER ? EXACT_BUFFER - buffered : 0;
 }
 
+static bool exact_fits(int stream, size_t n)
+{
+    return n <= exact_room(stream) && !(whole_at_once && n == EXACT_BUFFER);
+}
+
+static bool exact_passes(size_t n)
+{
+    return whole_at_once ? n >= EXACT_BUFFER : n > EXACT_BUFFER;
+}
+
 /* Make sure that the memory has room, which other threads may have used up during a write. */
 static int exact_reserve(int stream, size_t n)
 {
@@ -228,9 +240,9 @@ static void insert(int stream, const char *bytes, size_t n)
 /* Write as BufferedWriter.write() does (Modules/_io/bufferedio.c). */
 static int exact_put(int stream, const char *bytes, size_t n)
 {
-    if (n > exact_room(stream) && flush_stream(stream) < 0)
+    if (!exact_fits(stream, n) && flush_stream(stream) < 0)
         return -1;
-    while (n > EXACT_BUFFER) {
+    while (exact_passes(n)) {
         lock(stream);
         ssize_t r = write_now(stream, bytes, n);
         unlock(stream);
@@ -251,11 +263,12 @@ static int move_text(int stream)
 {
     struct pinfold_printed_stream *now = &printed->streams[stream];
     const uint32_t n = pending[stream];
-    int r = n > exact_room(stream) ? flush_stream(stream) : 0;
+    const bool fits = exact_fits(stream, n);
+    int r = fits ? 0 : flush_stream(stream);
     if (r < 0)
         now->end -= n;
     pending[stream] = 0;
-    if (r < 0 || n <= EXACT_BUFFER)
+    if (r < 0 || fits || !exact_passes(n))
         return r;
     r = flush_stream(stream);
     if (r < 0)
@@ -266,7 +279,7 @@ static int move_text(int stream)
 /* Write text as TextIOWrapper.write() does (Modules/_io/textio.c). */
 static int exact_text(int stream, const char *bytes, size_t n, bool through)
 {
-    if (pending[stream] + n > EXACT_TEXT && move_text(stream) < 0)
+    if ((text_joined ? n >= EXACT_TEXT : pending[stream] + n > EXACT_TEXT) && move_text(stream) < 0)
         return -1;
     if (n >= EXACT_TEXT)
         return exact_put(stream, bytes, n);
@@ -768,6 +781,17 @@ PyObject *printed_before_fork(PyObject *module, PyObject *unused)
         fflush_unlocked(stdout);
         funlockfile(stdout);
     }
+    Py_RETURN_NONE;
+}
+
+PyObject *printed_exact_as(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int at_once, joined;
+    if (!PyArg_ParseTuple(arguments, "pp", &at_once, &joined))
+        return NULL;
+    whole_at_once = at_once;
+    text_joined = joined;
     Py_RETURN_NONE;
 }
 

@@ -413,6 +413,9 @@ static PyMethodDef methods[] = {
      "collector_wait(pid, keeps) -> (exit status or minus the signal, stopped)\n\n"
      "Wait for the end of that process, and end all that it left. `stopped`: the pool asked for its end. Unless\n"
      "`keeps` or `stopped`, output that it had not flushed is dropped."},
+    {"exact_as", printed_exact_as, METH_VARARGS,
+     "exact_as(whole_at_once, text_joined)\n\n"
+     "Set what of the streams' writes differs between versions of the interpreter."},
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\n"
      "Return a replacement for os._exit that keeps C's unflushed output."},

@@ -88,6 +88,7 @@ void printed_end(bool keep);    /* that process is dead: writes out what it left
 /* Write out Python's and C's buffers, with the GIL. If `last`, drop bytes that cannot be written. */
 void printed_flush(bool last);
 PyObject *printed_exact(PyObject *module, PyObject *argument); /* whether the streams work as the interpreter's */
+PyObject *printed_exact_as(PyObject *module, PyObject *arguments);
 PyObject *printed_before_fork(PyObject *module, PyObject *unused);
 void printed_keep_c(void); /* copies C's buffer for the pool; async-signal-safe, takes no lock */
 

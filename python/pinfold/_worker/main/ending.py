@@ -54,7 +54,7 @@ def end(loader: Callable[[], object], directories: Sequence[str], last: str) -> 
     if threading is not None:
         error = call(threading._shutdown)
         if error is not None:
-            unraisable(error, threading)
+            unraisable(error, threading, "threading shutdown")
     call(atexit._run_exitfuncs)
     written = _flush(report=True)
     _forget_handlers()
@@ -90,7 +90,7 @@ def _flush(*, report: bool) -> bool:
         if error is not None:
             written = False
             if report and name == "stdout":
-                unraisable(error, stream)
+                unraisable(error, stream, "flushing sys.stdout")
     return written
 
 

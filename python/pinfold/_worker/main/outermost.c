@@ -150,42 +150,86 @@ static PyObject *call(PyObject *module, PyObject *const *arguments, Py_ssize_t n
     return show_stack(stack, PyObject_Vectorcall(arguments[0], arguments + 1, (size_t)n - 1, NULL));
 }
 
-PyDoc_STRVAR(unraisable_doc, "unraisable(error, where)\n--\n\n"
+/* Report the exception that is set. `doing` is what the interpreter was doing; `where` is an object, or NULL. */
+static void report(PyObject *where, const char *doing)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    (void)where;
+    PyErr_FormatUnraisable("Exception ignored on %s", doing);
+#else
+    (void)doing;
+    PyErr_WriteUnraisable(where);
+#endif
+}
+
+PyDoc_STRVAR(unraisable_doc, "unraisable(error, where, doing)\n--\n\n"
                              "Report an exception that nobody can catch, as the interpreter does.");
 
 static PyObject *unraisable(PyObject *module, PyObject *arguments)
 {
     (void)module;
     PyObject *error, *where;
-    if (!PyArg_ParseTuple(arguments, "OO", &error, &where))
+    const char *doing;
+    if (!PyArg_ParseTuple(arguments, "OOs", &error, &where, &doing))
         return NULL;
     if (!PyExceptionInstance_Check(error))
         return PyErr_Format(PyExc_TypeError, "not an exception");
     const struct stack stack = hide_stack();
     PyErr_Restore(Py_NewRef(Py_TYPE(error)), Py_NewRef(error), PyException_GetTraceback(error));
-    PyErr_WriteUnraisable(where);
+    report(where, doing);
     Py_XDECREF(show_stack(stack, Py_NewRef(Py_None)));
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(complain_doc, "complain(value)\n--\n\n"
-                           "Write str() of a value, and a newline, as the interpreter does for `sys.exit(value)`.");
+/* Since Python 3.12 the interpreter finds this exception when it waits for threads. */
+static void end_with_error(void)
+{
+    if (PyErr_Occurred() && PY_VERSION_HEX >= 0x030C0000)
+        report(NULL, "threading shutdown");
+    PyErr_Clear();
+}
 
-static PyObject *complain(PyObject *module, PyObject *value)
+PyDoc_STRVAR(exit_status_doc,
+             "exit_status(value)\n--\n\n"
+             "Return the exit status for `sys.exit(value)`. Writes a value that is no int to stderr. As the interpreter\n"
+             "does: _Py_HandleSystemExit() of Python/pythonrun.c.");
+
+static PyObject *exit_status(PyObject *module, PyObject *value)
 {
     (void)module;
+    int status = 1;
     const struct stack stack = hide_stack();
     PyObject *stream = PySys_GetObject("stderr"); /* borrowed */
-    if (stream && stream != Py_None) {
-        Py_INCREF(stream);
-        (void)PyFile_WriteObject(value, stream, Py_PRINT_RAW);
-        Py_DECREF(stream);
+    if (value == Py_None) {
+        status = 0;
+    } else if (PyLong_Check(value)) {
+        status = (int)PyLong_AsLong(value);
     } else {
-        (void)PyObject_Print(value, stderr, Py_PRINT_RAW);
-        fflush(stderr);
+        if (stream && stream != Py_None) {
+            Py_INCREF(stream);
+            (void)PyFile_WriteObject(value, stream, Py_PRINT_RAW);
+            Py_DECREF(stream);
+        } else {
+            (void)PyObject_Print(value, stderr, Py_PRINT_RAW);
+            fflush(stderr);
+        }
+        PySys_WriteStderr("\n");
     }
-    PyErr_Clear();
-    PySys_WriteStderr("\n");
+    end_with_error();
+    Py_XDECREF(show_stack(stack, Py_NewRef(Py_None)));
+    return PyLong_FromLong(status & 0xFF);
+}
+
+PyDoc_STRVAR(complain_doc, "complain(text)\n--\n\nWrite a text to stderr, wherever that is.");
+
+static PyObject *complain(PyObject *module, PyObject *text)
+{
+    (void)module;
+    const char *bytes = PyUnicode_AsUTF8(text);
+    if (!bytes)
+        return NULL;
+    const struct stack stack = hide_stack();
+    PySys_WriteStderr("%s", bytes);
     Py_XDECREF(show_stack(stack, Py_NewRef(Py_None)));
     Py_RETURN_NONE;
 }
@@ -194,6 +238,7 @@ static PyMethodDef functions[] = {
     {"run", run, METH_VARARGS, run_doc},
     {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, call_doc},
     {"complain", complain, METH_O, complain_doc},
+    {"exit_status", exit_status, METH_O, exit_status_doc},
     {"unraisable", unraisable, METH_VARARGS, unraisable_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pinfold._worker.code.program import SCRIPT, Program
 from pinfold._worker.ext import _runtime
 from pinfold._worker.main import ending
-from pinfold._worker.main._main import call, complain, run
+from pinfold._worker.main._main import call, complain, exit_status, run
 
 UNWRITTEN = 120  # the exit status of an interpreter that could not flush stdout
 
@@ -73,7 +73,7 @@ def _run(program: Program, loader: SourceFileLoader, explain: Explain) -> Ended:
     ended = Ended(0, None, False)
     if error is not None:
         last = error if isinstance(error, SystemExit) else _show(error)
-        status = 1 if last is None else exit_status(last)
+        status = 1 if last is None else _status_of(last)
         ended = Ended(status, explain(error) if status else None, last is None)
         if last is not None:  # the interpreter exits at once, and leaves the names
             return ended
@@ -92,19 +92,11 @@ def _compiled(program: Program) -> Any:
     return program.compiled
 
 
-def exit_status(error: SystemExit) -> int:
-    """Return the exit status for a SystemExit, and print what it has instead of a number, as
-    _Py_HandleSystemExit() of Python/pythonrun.c does."""
+def _status_of(error: SystemExit) -> int:
     try:
-        code = error.code
+        return exit_status(error.code)
     except BaseException:
-        code = error  # type: ignore[assignment]
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return 255 if int.bit_length(code) > 63 else int.__and__(code, 0xFF)
-    complain(code)
-    return 1
+        return exit_status(error)
 
 
 def _show(error: BaseException) -> SystemExit | None:
@@ -116,14 +108,14 @@ def _show(error: BaseException) -> SystemExit | None:
         sys.last_exc = error
     hook = getattr(sys, "excepthook", None)
     if hook is None:
-        complain("sys.excepthook is missing")
+        complain("sys.excepthook is missing\n")
         hook = sys.__excepthook__
     second = call(hook, kind, error, trace)
     if isinstance(second, SystemExit):
         return second
     if second is not None:
-        complain("Error in sys.excepthook:")
+        complain("Error in sys.excepthook:\n")
         sys.__excepthook__(type(second), second, second.__traceback__)
-        complain("\nOriginal exception was:")
+        complain("\nOriginal exception was:\n")
         sys.__excepthook__(kind, error, trace)
     return None

@@ -6,6 +6,41 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import Any
+
+from pinfold._worker.ext import _runtime
+
+
+class _Sizes(io.RawIOBase):
+    """Notes the sizes of writes."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sizes.append(len(data))
+        return len(data)
+
+
+def learn_exactness() -> None:
+    """Find out how this interpreter's streams behave where its versions differ.
+
+    Since 3.13, a BufferedWriter does not keep as much as its whole buffer holds. Since 3.12.4, a
+    TextIOWrapper adds text to the pending one before it compares the size with its chunk's.
+    """
+    raw = _Sizes()
+    buffer = io.BufferedWriter(raw, 4)
+    buffer.write(b"12")
+    buffer.write(b"3456")
+    written = io.BytesIO()
+    text = io.TextIOWrapper(written, "utf-8")
+    text._CHUNK_SIZE = 4  # type: ignore[attr-defined]
+    text.write("12")
+    text.write("345")
+    _runtime.exact_as(len(raw.sizes) == 2, len(written.getvalue()) == 5)
 
 
 def give_stdin(content: memoryview) -> None:
@@ -38,3 +73,6 @@ def _open_stdin() -> io.TextIOWrapper:
     )
     stream.mode = "r"  # type: ignore[misc]
     return stream
+
+
+learn_exactness()
