@@ -349,13 +349,14 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=5)
 )
 KEYS = st.recursive(SCALARS, lambda keys: st.tuples(keys, keys) | st.frozensets(keys, max_size=3))
+_KEYS = st.deferred(lambda: KEYS)  # whose text is short
 VALUES = st.recursive(
     SCALARS,
     lambda values: (
         st.lists(values, max_size=4)
         | st.tuples(values, values)
-        | st.dictionaries(KEYS, values, max_size=4)
-        | st.sets(KEYS, max_size=4)
+        | st.dictionaries(_KEYS, values, max_size=4)
+        | st.sets(_KEYS, max_size=4)
     ),
     max_leaves=20,
 )
