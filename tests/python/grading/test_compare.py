@@ -24,6 +24,8 @@ from pinfold.grading import compare, difference
 
 NAN = float("nan")
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 
 # ---- outputs -------------------------------------------------------------------------------------
 
@@ -167,6 +169,23 @@ def test_any_bytes_are_compared(got: bytes, expected: bytes) -> None:
     assert compare(got, expected, "tokens") or not same
     assert compare(got, got, "tokens")
     assert compare(got, got, "lines")
+
+
+@pytest.mark.parametrize("how", ["exact", "lines", "tokens"])
+@pytest.mark.parametrize("width", [1, 2, 3, 7])
+def test_every_byte_of_a_long_output_counts(how: Any, width: int) -> None:
+    word = "abcdefg"[:width]
+    text = f"{word}\n" * (150_000 // (width + 1))
+    for at in [*range(65_520, 65_560), *range(131_050, 131_090)]:
+        changed = f"{text[:at]}X{text[at + 1 :]}"
+        found = difference(changed, text, how)
+        assert found is not None
+        if how == "lines":
+            assert found.position.startswith(f"line {text.count(chr(10), 0, at) + 1},")
+        elif how == "tokens":
+            assert found.position == f"token {text.count(chr(10), 0, at) + 1}"
+        else:
+            assert found.position.startswith(f"byte {at + 1},")
 
 
 BIG = 64 << 20
@@ -349,14 +368,13 @@ SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=5)
 )
 KEYS = st.recursive(SCALARS, lambda keys: st.tuples(keys, keys) | st.frozensets(keys, max_size=3))
-_KEYS = st.deferred(lambda: KEYS)  # whose text is short
 VALUES = st.recursive(
     SCALARS,
     lambda values: (
         st.lists(values, max_size=4)
         | st.tuples(values, values)
-        | st.dictionaries(_KEYS, values, max_size=4)
-        | st.sets(_KEYS, max_size=4)
+        | st.dictionaries(KEYS, values, max_size=4)
+        | st.sets(KEYS, max_size=4)
     ),
     max_leaves=20,
 )
