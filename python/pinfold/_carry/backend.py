@@ -410,4 +410,3 @@ async def _each(calls: Iterable[Call] | AsyncIterable[Call]) -> AsyncGenerator[C
     else:
         for call in calls:
             yield call
-

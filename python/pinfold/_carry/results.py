@@ -151,4 +151,3 @@ def _checked(
         if name not in given or type(given[name]) not in allowed:
             raise Refused(f"{pointer}/{name}", "is missing or of a wrong type")
     return given
-

@@ -16,7 +16,7 @@ class Backend(Protocol):
 
     def map(self, calls: Iterable[Call]) -> Any:
         """Return an iterable and asynchronous iterable of pairs of a call and its result, in any
-        order, with `close` and `aclose`, which cancel the calls in flight."""
+        order. Its iterators are generators, and cancel the calls in flight when they are closed."""
         ...
 
 
@@ -46,7 +46,7 @@ class Run:
 
     def in_thread(self) -> Verdict:
         """Run the cases, and wait for them."""
-        pairs = self._backend.map(self._wanted())
+        pairs = iter(self._backend.map(self._wanted()))
         try:
             for call, result in pairs:
                 if self._settle(call, result):
@@ -57,7 +57,7 @@ class Run:
 
     async def in_loop(self) -> Verdict:
         """Run the cases, and await them."""
-        pairs = self._backend.map(self._wanted())
+        pairs = aiter(self._backend.map(self._wanted()))
         try:
             async for call, result in pairs:
                 if self._settle(call, result):

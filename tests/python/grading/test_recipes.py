@@ -41,7 +41,7 @@ EXPECTED = {
     "triangle/sample_only": "wrong_answer",
     "words/aborts": "runtime_error",
     "words/case_matters": "wrong_answer",
-    "words/forged_result": "wrong_answer",
+    "words/forged_result": "runtime_error",
     "words/honest": "accepted",
     "words/replaced_module": "wrong_answer",
     "words/thread_stays": "wrong_answer",

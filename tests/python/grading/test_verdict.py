@@ -63,17 +63,17 @@ class Recorded:
             yield call, self.answer(call)
 
     def __iter__(self) -> Iterator[tuple[Any, WorkerResult]]:
-        return self._pairs()
+        try:
+            yield from self._pairs()
+        finally:
+            self.closed += 1
 
     async def __aiter__(self) -> AsyncIterator[tuple[Any, WorkerResult]]:
-        for pair in self._pairs():
-            yield pair
-
-    def close(self) -> None:
-        self.closed += 1
-
-    async def aclose(self) -> None:
-        self.closed += 1
+        try:
+            for pair in self._pairs():
+                yield pair
+        finally:
+            self.closed += 1
 
 
 def prints(text: str) -> WorkerResult:
