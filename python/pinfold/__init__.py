@@ -144,7 +144,7 @@ _MODULES = {
     "protocols": ("ExecutorBackend", "LifecycleObservable"),
     "result": ("OUTCOMES", "ExecutionMetrics", "Worker", "WorkerError", "WorkerResult"),
 }
-_SUBMODULES = ("codec", "errors", "metrics")
+_SUBMODULES = ("codec", "errors", "grading", "metrics")
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 

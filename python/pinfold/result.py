@@ -22,7 +22,7 @@ Outcome = Literal[
     "internal",
 ]
 
-Phase = Literal["", "queue", "start", "run"]
+Phase = Literal["", "queue", "start", "compile", "run"]
 
 OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
 """Every outcome, in the order of the documentation."""
@@ -104,8 +104,9 @@ class WorkerError:
         stack: the Python stack of the program at a crash, a deadline or another limit, or "".
         phase: how far the call had come when its outcome was decided. ``"queue"``: it waited behind
             other calls. ``"start"``: its turn had come, but the pool was opening, or its worker had
-            to be started or had not begun it. ``"run"``: a worker had begun it. "" if unknown: the
-            caller cancelled it, or the pool never took it.
+            to be started or had not begun it. ``"compile"``: the source does not compile; only for
+            the outcome ``exception``. ``"run"``: a worker had begun it. "" if unknown: the caller
+            cancelled it, or the pool never took it.
         line: the line of the source, from 1, at which the call failed: the innermost one of the
             traceback or the stack, or that of a SyntaxError. None if none of them is the source's.
     """

@@ -175,6 +175,8 @@ def _error_of(
     # A worker sent the value that cannot be read, so the phase is "run".
     phase = cast("Phase", "run" if raw.outcome == "ok" else raw.phase)
     if failure is not None:
+        if not failure.compiled:
+            phase = "compile"
         text = failure.text if failure.text.strip() else failure.message
         return WorkerError(
             (_printed(raw) + text).rstrip(),

@@ -75,6 +75,8 @@ class Failure(NamedTuple):
     """The exit status that Python would have had, never 0. Minus 2 for a KeyboardInterrupt."""
     line: int = 0
     """The line of the source where it failed, from 1. 0: unknown."""
+    compiled: bool = True
+    """Whether the source compiled."""
 
 
 # The bytes that a decoded failure may take: 16 for each character of its texts, which
@@ -178,6 +180,7 @@ def unpack_failure(segments: Sequence[memoryview]) -> Failure:
         and fields["returncode"] in _RETURNCODES
         and type(fields["line"]) is int
         and 0 <= fields["line"] < 1 << 31
+        and type(fields["compiled"]) is bool
     ):
         raise codecs.Malformed("not the account of a failure")
     return Failure(**fields)

@@ -38,7 +38,7 @@ CALLER = (
     ("_common", "_host", *TERMS),
     ("_client",),
     DOORS,
-    ("_carry",),
+    ("_carry", "grading"),
     ("_cli",),
     ("__main__",),
 )

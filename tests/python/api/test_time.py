@@ -224,6 +224,29 @@ def test_every_error_has_its_phase(make_backend: MakeBackend) -> None:
     assert (result.outcome, error_of(result).phase) == ("internal", "start")
 
 
+@pytest.mark.parametrize(
+    ("code", "phase"),
+    [
+        ("def f(:", "compile"),
+        ("\tx\n  y", "compile"),
+        ("\0", "compile"),
+        ("x = '\udc80'", "compile"),
+        ("(" * 1000, "compile"),
+        ("def f(): exec('1 +')", "run"),
+        ("raise SyntaxError('said so')", "run"),
+        ("def f(): raise SyntaxError('said so')", "run"),
+        ("raise IndentationError", "run"),
+        ("g = 1", "run"),
+    ],
+)
+def test_a_source_that_does_not_compile_has_a_phase_of_its_own(
+    either: LocalBackend, code: str, phase: str
+) -> None:
+    for _ in range(2):
+        result = either.submit(WorkerCall(code, "f")).result()
+        assert (result.outcome, error_of(result).phase) == ("exception", phase)
+
+
 # ---- nobody's time -------------------------------------------------------------------------------
 
 

@@ -52,7 +52,8 @@ def raised(error: BaseException, program: Program | None, heading: str = "") -> 
         )
     text = cut(text, TEXT_MAX) + _context(failing, lines, _name(file))
     text = f"{heading}\n{text}" if heading else text
-    return Failure(kind, message, text, _returncode(error), failing)
+    compiled = program is None or program.compiled is not None
+    return Failure(kind, message, text, _returncode(error), failing, compiled)
 
 
 def briefly(error: BaseException) -> tuple[str, str]:

@@ -1,0 +1,3 @@
+import sys
+_, *numbers = map(float, sys.stdin.read().split())
+print(int(sum(numbers)))

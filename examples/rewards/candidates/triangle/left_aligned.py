@@ -1,0 +1,2 @@
+for k in range(1, int(input()) + 1):
+    print(' '.join('*' * k))
