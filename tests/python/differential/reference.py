@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How ``python main.py`` ends on a case, and how a result differs from that."""
+"""How ``python main.py`` ends on a case, and how a program call's result differs from that."""
 
 from __future__ import annotations
 
@@ -9,56 +9,62 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import Any
 
-from corpus import Case, Program, programs_of
-from pinfold import ProgramCall, WorkerResult
+from corpus import Case, Program
+
+from pinfold import Limits, ProgramCall, WorkerResult
 from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST
 
 WITHIN_S = 60
 AT_ONCE = 2
+SHOWN = 1500
+
+Run = tuple[Program, Case]
 
 
 @dataclass(frozen=True)
 class Ended:
     """How a run ended. The output has ``DIR/`` for the path of the working directory."""
 
+    outcome: str
+    status: int
     stdout: bytes
     stderr: bytes
-    status: int
-    outcome: str
 
 
-def environment() -> dict[str, str]:
-    """Return the environment that a worker gets from this process."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in DEFAULT_ENV_WHITELIST or name.startswith(DEFAULT_ENV_PREFIXES)
-    }
+class References:
+    """Runs each case under Python once, when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], Ended] = {}
+
+    def of(self, runs: list[Run]) -> list[Ended]:
+        """Return how the runs end under Python."""
+        missing = [run for run in runs if _key(run) not in self._known]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            ends = threads.map(lambda run: reference(*run), missing)
+            self._known |= dict(zip(map(_key, missing), ends, strict=True))
+        return [self._known[_key(run)] for run in runs]
 
 
-def call_of(program: Program, case: Case) -> ProgramCall:
-    return ProgramCall(program.code, case.argv, case.stdin, case.files)
+def _key(run: Run) -> tuple[str, int]:
+    program, case = run
+    return program.name, program.cases.index(case)
 
 
-@cache
-def references(group: str) -> dict[tuple[str, int], Ended]:
-    """Return how Python ends the cases of a group, by program and number of the case."""
-    runs = [(each, number) for each in programs_of(group) for number in range(len(each.cases))]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        ends = threads.map(lambda run: reference(run[0], run[0].cases[run[1]]), runs)
-        return {(each.name, n): end for (each, n), end in zip(runs, ends, strict=True)}
+def runs_of(programs: Iterable[Program]) -> list[Run]:
+    return [(program, case) for program in programs for case in program.cases]
 
 
 def reference(program: Program, case: Case) -> Ended:
     """Run ``python main.py`` on a case, in an empty directory with the case's files."""
     with tempfile.TemporaryDirectory(prefix="pinfold-reference-") as name:
         directory = Path(name, "d")
-        directory.mkdir()
         for file, content in {**case.files, "main.py": program.code.encode()}.items():
             (directory / file).parent.mkdir(parents=True, exist_ok=True)
             (directory / file).write_bytes(content)
@@ -77,15 +83,16 @@ def reference(program: Program, case: Case) -> Ended:
             )
     stdout, stderr = (masked(text, program, case) for text in (ended.stdout, ended.stderr))
     outcome = case.outcome or outcome_of(ended.returncode, stderr)
-    return Ended(stdout, stderr, ended.returncode, outcome)
+    return Ended(outcome, ended.returncode, stdout, stderr)
 
 
-def masked(text: bytes, program: Program, case: Case) -> bytes:
-    """Return output without the working directory's path, in front of names of files in it."""
-    if program.addresses:
-        text = re.sub(rb"\b0x[0-9a-f]{6,}", b"0xADDRESS", text)
-    names = b"|".join(re.escape(os.fsencode(name)) for name in ("main.py", *case.files))
-    return re.sub(rb"(?:/[\w.+-]+)+/(?=(?:" + names + rb")\b)", b"DIR/", text)
+def environment() -> dict[str, str]:
+    """Return the environment that a worker gets from this process."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in DEFAULT_ENV_WHITELIST or name.startswith(DEFAULT_ENV_PREFIXES)
+    }
 
 
 def outcome_of(status: int, stderr: bytes) -> str:
@@ -99,8 +106,53 @@ def outcome_of(status: int, stderr: bytes) -> str:
     return "signalled" if status < 0 else "exited"
 
 
+def masked(text: bytes, program: Program, case: Case) -> bytes:
+    """Return output without the working directory's path, in front of names of files in it."""
+    if program.addresses:
+        text = re.sub(rb"\b0x[0-9a-f]{6,}", b"0xADDRESS", text)
+    names = b"|".join(re.escape(os.fsencode(name)) for name in ("main.py", *case.files))
+    return re.sub(rb"(?:/[\w.+-]+)+/(?=(?:" + names + rb")\b)", b"DIR/", text)
+
+
 def end_of(result: WorkerResult, program: Program, case: Case) -> Ended:
     """Return how a call ended, in the form of the reference."""
     stdout = masked(result.stdout_bytes, program, case)
     stderr = masked(result.stderr_bytes, program, case)
-    return Ended(stdout, stderr, result.returncode, result.outcome)
+    return Ended(result.outcome, result.returncode, stdout, stderr)
+
+
+LIMITS = Limits(wall_s=WITHIN_S, output_bytes=16 << 20)
+
+
+def differences(
+    backend: Any, runs: list[Run], references: References, where: set[str]
+) -> Iterator[str]:
+    """Run program calls, all of them queued at once. Yield each difference from Python.
+
+    `where` has the names of the isolation mode and the sandbox. A program that may differ there
+    must do so in one case at least.
+    """
+    expected = references.of(runs)
+    futures = [
+        backend.submit(ProgramCall(program.code, case.argv, case.stdin, case.files, limits=LIMITS))
+        for program, case in runs
+    ]
+    equal: dict[str, bool] = {}
+    for (program, case), wanted, future in zip(runs, expected, futures, strict=True):
+        got = end_of(future.result(timeout=10 * WITHIN_S), program, case)
+        if where & program.differs.keys():
+            equal[program.name] = equal.get(program.name, True) and got == wanted
+        elif got != wanted:
+            number = program.cases.index(case)
+            yield f"{program.name}, case {number}, {' '.join(sorted(where))}\n" + "\n".join(
+                f"  {name}: {_shown(getattr(got, name))}\n  Python: {_shown(getattr(wanted, name))}"
+                for name in ("outcome", "status", "stdout", "stderr")
+                if getattr(got, name) != getattr(wanted, name)
+            )
+    for name in [name for name, same in equal.items() if same]:
+        yield f"{name}, {' '.join(sorted(where))}: no longer differs; remove that from its entry"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(value)} bytes)"

@@ -7,7 +7,20 @@ import importlib
 
 from corpus.entry import Case, Program
 
-GROUPS = ("reading", "printing", "exits", "errors", "sources", "main_module")
+GROUPS = (
+    "reading",
+    "printing",
+    "exits",
+    "errors",
+    "sources",
+    "main_module",
+    "teardown",
+    "concurrency",
+    "processes",
+    "contests",
+    "libraries",
+    "arrays",
+)
 
 
 def programs_of(group: str) -> list[Program]:

@@ -18,30 +18,90 @@ PROGRAMS = [
         program(f"sys_exit_of_{n}", EACH.format(status), quick=n % 4 == 0)
         for n, status in enumerate(STATUSES)
     ),
-    program("raise_system_exit_class", "print(1)\nraise SystemExit\n", quick=True),
+    program(
+        "raise_system_exit_class",
+        r"""
+print(1)
+raise SystemExit
+""",
+        quick=True,
+    ),
     program("raise_system_exit_instance", "raise SystemExit(7)\n"),
     program("raise_system_exit_of_two", "raise SystemExit(1, 2)\n"),
-    program("raise_system_exit_message", "print('x')\nraise SystemExit('stop here')\n"),
-    program("exit_builtin", "print('x')\nexit()\n"),
-    program("quit_builtin", "print('x')\nquit(4)\n", quick=True),
+    program(
+        "raise_system_exit_message",
+        r"""
+print('x')
+raise SystemExit('stop here')
+""",
+    ),
+    program(
+        "exit_builtin",
+        r"""
+print('x')
+exit()
+""",
+    ),
+    program(
+        "quit_builtin",
+        r"""
+print('x')
+quit(4)
+""",
+        quick=True,
+    ),
     program(
         "exit_closes_stdin",
-        "import sys\ntry:\n    exit(5)\nfinally:\n    print(sys.stdin.closed)\n",
+        r"""
+import sys
+try:
+    exit(5)
+finally:
+    print(sys.stdin.closed)
+""",
     ),
     program("exit_of_text", "exit('failed')\n"),
-    program("names_of_site", "print(exit, quit)\nprint(copyright is not None, credits, license)\n"),
-    program("system_exit_subclass", "class Stop(SystemExit):\n    pass\nraise Stop(9)\n"),
+    program(
+        "names_of_site",
+        r"""
+print(exit, quit)
+print(copyright is not None, credits, license)
+""",
+    ),
+    program(
+        "system_exit_subclass",
+        r"""
+class Stop(SystemExit):
+    pass
+raise Stop(9)
+""",
+    ),
     program(
         "system_exit_with_its_own_code",
-        "e = SystemExit(1)\ne.code = 'changed'\nraise e\n",
+        r"""
+e = SystemExit(1)
+e.code = 'changed'
+raise e
+""",
     ),
     program(
         "system_exit_of_broken_str",
-        "class C:\n    def __str__(self): 1/0\nimport sys\nsys.exit(C())\n",
+        r"""
+class C:
+    def __str__(self): 1/0
+import sys
+sys.exit(C())
+""",
     ),
     program(
         "exit_in_a_function",
-        "import sys\ndef f(n):\n    if not n: sys.exit(n + 2)\n    f(n - 1)\nf(20)\n",
+        r"""
+import sys
+def f(n):
+    if not n: sys.exit(n + 2)
+    f(n - 1)
+f(20)
+""",
     ),
     program(
         "exit_in_a_with",
@@ -60,47 +120,124 @@ with noisy():
     sys.exit(3)
 """,
     ),
-    program("exit_in_finally", "import sys\ntry:\n    1/0\nfinally:\n    sys.exit(6)\n"),
+    program(
+        "exit_in_finally",
+        r"""
+import sys
+try:
+    1/0
+finally:
+    sys.exit(6)
+""",
+    ),
     program(
         "exit_caught",
-        "import sys\ntry:\n    sys.exit(3)\nexcept SystemExit as e:\n    print('caught', e.code)\n",
+        r"""
+import sys
+try:
+    sys.exit(3)
+except SystemExit as e:
+    print('caught', e.code)
+""",
     ),
     program(
         "exit_not_caught_by_exception",
-        "import sys\ntry:\n    sys.exit(3)\nexcept Exception:\n    print('no')\nfinally:\n    print('yes')\n",
+        r"""
+import sys
+try:
+    sys.exit(3)
+except Exception:
+    print('no')
+finally:
+    print('yes')
+""",
     ),
     program(
         "exit_by_bare_except",
-        "import sys\ntry:\n    sys.exit(3)\nexcept:\n    print('swallowed')\nprint('goes on')\n",
+        r"""
+import sys
+try:
+    sys.exit(3)
+except:
+    print('swallowed')
+print('goes on')
+""",
     ),
     program(
         "exit_while_handling",
-        "import sys\ntry:\n    1/0\nexcept ZeroDivisionError as e:\n    sys.exit(str(e))\n",
+        r"""
+import sys
+try:
+    1/0
+except ZeroDivisionError as e:
+    sys.exit(str(e))
+""",
     ),
     program(
         "exit_in_a_generator",
-        "import sys\ndef g():\n    yield 1\n    sys.exit(2)\nfor x in g():\n    print(x)\n",
+        r"""
+import sys
+def g():
+    yield 1
+    sys.exit(2)
+for x in g():
+    print(x)
+""",
     ),
-    program("exit_in_a_comprehension", "import sys\n[sys.exit(8) for _ in 'ab']\n"),
-    program("exit_in_a_class_body", "import sys\nclass C:\n    print('body')\n    sys.exit(4)\n"),
+    program(
+        "exit_in_a_comprehension",
+        r"""
+import sys
+[sys.exit(8) for _ in 'ab']
+""",
+    ),
+    program(
+        "exit_in_a_class_body",
+        r"""
+import sys
+class C:
+    print('body')
+    sys.exit(4)
+""",
+    ),
     program(
         "exit_in_del",
-        "import sys\nclass C:\n    def __del__(self): sys.exit(3)\nC()\nprint('goes on')\n",
+        r"""
+import sys
+class C:
+    def __del__(self): sys.exit(3)
+C()
+print('goes on')
+""",
         addresses=True,
     ),
     program(
         "exit_in_repr_of_an_error",
-        "import sys\nclass E(Exception):\n    def __str__(self): sys.exit(3)\nraise E\n",
+        r"""
+import sys
+class E(Exception):
+    def __str__(self): sys.exit(3)
+raise E
+""",
         outcome="exception",
     ),
     program(
         "os_exit_0",
-        "import os\nprint('flushed', flush=True)\nprint('lost')\nos._exit(0)\n",
+        r"""
+import os
+print('flushed', flush=True)
+print('lost')
+os._exit(0)
+""",
         quick=True,
     ),
     program(
         "os_exit_of_statuses",
-        "import os, sys\nsys.stderr.write('e')\nos._exit(int(input()))\n",
+        r"""
+import os, sys
+sys.stderr.write('e')
+os._exit(int(input()))
+""",
         "1",
         "2",
         "42",
@@ -113,21 +250,57 @@ with noisy():
     ),
     program(
         "os_exit_in_a_thread",
-        "import os, threading, time\nprint('x', flush=True)\n"
-        "threading.Thread(target=os._exit, args=(5,)).start()\ntime.sleep(60)\n",
+        r"""
+import os, threading, time
+print('x', flush=True)
+threading.Thread(target=os._exit, args=(5,)).start()
+time.sleep(60)
+""",
     ),
     program(
-        "os_exit_in_atexit", "import atexit, os\natexit.register(os._exit, 4)\nprint('lost?')\n"
+        "os_exit_in_atexit",
+        r"""
+import atexit, os
+atexit.register(os._exit, 4)
+print('lost?')
+""",
     ),
     program(
-        "os_exit_in_finally", "import os\ntry:\n    raise ValueError\nfinally:\n    os._exit(9)\n"
+        "os_exit_in_finally",
+        r"""
+import os
+try:
+    raise ValueError
+finally:
+    os._exit(9)
+""",
     ),
     program(
         "os_exit_is_not_caught",
-        "import os, atexit\natexit.register(print, 'never')\ntry:\n    os._exit(2)\nfinally:\n    print('never')\n",
+        r"""
+import os, atexit
+atexit.register(print, 'never')
+try:
+    os._exit(2)
+finally:
+    print('never')
+""",
     ),
-    program("os_abort", "import os\nprint('lost')\nos.abort()\n"),
-    program("exit_status_names", "import os, sys\nsys.exit(os.EX_USAGE)\n"),
+    program(
+        "os_abort",
+        r"""
+import os
+print('lost')
+os.abort()
+""",
+    ),
+    program(
+        "exit_status_names",
+        r"""
+import os, sys
+sys.exit(os.EX_USAGE)
+""",
+    ),
     program(
         "exit_from_main",
         r"""
@@ -149,43 +322,99 @@ if __name__ == "__main__":
     ),
     program(
         "exit_in_a_thread",
-        "import sys, threading\nt = threading.Thread(target=sys.exit, args=(3,))\nt.start()\nt.join()\nprint('goes on')\n",
+        r"""
+import sys, threading
+t = threading.Thread(target=sys.exit, args=(3,))
+t.start()
+t.join()
+print('goes on')
+""",
     ),
     program(
         "exit_from_atexit",
-        "import atexit, sys\natexit.register(sys.exit, 5)\natexit.register(print, 'first')\nprint('main')\n",
+        r"""
+import atexit, sys
+atexit.register(sys.exit, 5)
+atexit.register(print, 'first')
+print('main')
+""",
     ),
-    program("exit_in_excepthook", "import sys\nsys.excepthook = lambda *a: sys.exit(5)\n1/0\n"),
+    program(
+        "exit_in_excepthook",
+        r"""
+import sys
+sys.excepthook = lambda *a: sys.exit(5)
+1/0
+""",
+    ),
     program(
         "exit_in_a_signal_handler",
-        "import os, signal, sys\nsignal.signal(signal.SIGUSR1, lambda *a: sys.exit(11))\n"
-        "os.kill(os.getpid(), signal.SIGUSR1)\nfor _ in range(10): pass\nprint('never')\n",
+        r"""
+import os, signal, sys
+signal.signal(signal.SIGUSR1, lambda *a: sys.exit(11))
+os.kill(os.getpid(), signal.SIGUSR1)
+for _ in range(10): pass
+print('never')
+""",
     ),
     program(
         "exit_in_import", "import other\n", Case(files={"other.py": b"import sys\nsys.exit(3)\n"})
     ),
-    program("keyboard_interrupt", "print('before')\nraise KeyboardInterrupt\n", quick=True),
+    program(
+        "keyboard_interrupt",
+        r"""
+print('before')
+raise KeyboardInterrupt
+""",
+        quick=True,
+    ),
     program("keyboard_interrupt_with_text", "raise KeyboardInterrupt('stopped')\n"),
-    program("keyboard_interrupt_subclass", "class K(KeyboardInterrupt):\n    pass\nraise K('x')\n"),
+    program(
+        "keyboard_interrupt_subclass",
+        r"""
+class K(KeyboardInterrupt):
+    pass
+raise K('x')
+""",
+    ),
     program(
         "keyboard_interrupt_at_exit",
-        "import atexit\ndef f(): raise KeyboardInterrupt\natexit.register(f)\nprint('x')\n",
+        r"""
+import atexit
+def f(): raise KeyboardInterrupt
+atexit.register(f)
+print('x')
+""",
         addresses=True,
     ),
     program(
         "keyboard_interrupt_caught",
-        "try:\n    raise KeyboardInterrupt\nexcept KeyboardInterrupt:\n    print('bye')\n    raise SystemExit(130)\n",
+        r"""
+try:
+    raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print('bye')
+    raise SystemExit(130)
+""",
     ),
     program(
         "keyboard_interrupt_runs_atexit",
-        "import atexit\natexit.register(print, 'at exit')\nraise KeyboardInterrupt\n",
+        r"""
+import atexit
+atexit.register(print, 'at exit')
+raise KeyboardInterrupt
+""",
     ),
     program("base_exception", "raise BaseException('base')\n"),
     program("generator_exit", "raise GeneratorExit\n"),
     program("stop_iteration", "raise StopIteration('top')\n"),
     program(
         "exec_another_program",
-        "import os, sys\nprint('lost')\nos.execv('/bin/sh', ['sh', '-c', 'echo from sh; exit 3'])\n",
+        r"""
+import os, sys
+print('lost')
+os.execv('/bin/sh', ['sh', '-c', 'echo from sh; exit 3'])
+""",
     ),
     program(
         "exec_itself_once",

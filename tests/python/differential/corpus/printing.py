@@ -43,36 +43,85 @@ sys.stdout.write("more")
     ),
     program(
         "buffer_overtakes_text",
-        "import sys\nprint('text')\nsys.stdout.buffer.write(b'bytes\\n')\nprint('text again')\n",
+        r"""
+import sys
+print('text')
+sys.stdout.buffer.write(b'bytes\n')
+print('text again')
+""",
     ),
     program(
         "os_write_overtakes_print",
-        "import os\nprint('printed')\nos.write(1, b'written\\n')\nprint('again', flush=True)\n"
-        "os.write(1, b'last')\nos.write(2, b'error')\n",
+        r"""
+import os
+print('printed')
+os.write(1, b'written\n')
+print('again', flush=True)
+os.write(1, b'last')
+os.write(2, b'error')
+""",
         quick=True,
     ),
-    program("writelines", "import sys\nsys.stdout.writelines(['a\\n', 'b', '\\n'])\n"),
-    program("joined_output", "print('\\n'.join(str(i * i) for i in range(2000)))"),
-    program("much_output", "for i in range(60_000):\n    print(i, 'x' * (i % 7))\n"),
     program(
-        "much_binary_output", "import sys\nsys.stdout.buffer.write(bytes(range(256)) * 3000)\n"
+        "writelines",
+        r"""
+import sys
+sys.stdout.writelines(['a\n', 'b', '\n'])
+""",
+    ),
+    program("joined_output", "print('\\n'.join(str(i * i) for i in range(2000)))"),
+    program(
+        "much_output",
+        r"""
+for i in range(60_000):
+    print(i, 'x' * (i % 7))
+""",
+    ),
+    program(
+        "much_binary_output",
+        r"""
+import sys
+sys.stdout.buffer.write(bytes(range(256)) * 3000)
+""",
     ),
     program(
         "one_large_write", "import os\nprint(os.write(1, b'z' * 500_000) > 0)\nprint('y' * 300_000)"
     ),
     program(
         "both_streams_much",
-        "import sys\nfor i in range(5000):\n    print('out', i)\n    print('err', i, file=sys.stderr)\n",
+        r"""
+import sys
+for i in range(5000):
+    print('out', i)
+    print('err', i, file=sys.stderr)
+""",
     ),
     program("unicode_output", "print('naïve café — 日本語 🎉 \\N{GREEK SMALL LETTER ALPHA}')\n"),
-    program("surrogate_to_stdout", "print('before')\nprint('lone \\ud800 surrogate')\n"),
+    program(
+        "surrogate_to_stdout",
+        r"""
+print('before')
+print('lone \ud800 surrogate')
+""",
+    ),
     program("surrogate_escaped_byte", "print('byte \\udcff escaped')\n"),
     program(
         "surrogate_to_stderr",
-        "import sys\nprint('lone \\ud800 \\udcff', file=sys.stderr)\nprint(sys.stderr.errors)\n",
+        r"""
+import sys
+print('lone \ud800 \udcff', file=sys.stderr)
+print(sys.stderr.errors)
+""",
     ),
     program("print_what_is_no_str", "print(b'bytes', 1.0, [1], {2: 3}, print, int, ..., 3j)\n"),
-    program("print_of_broken_str", "class C:\n    def __str__(self): return 5\nprint(C())\n"),
+    program(
+        "print_of_broken_str",
+        r"""
+class C:
+    def __str__(self): return 5
+print(C())
+""",
+    ),
     program(
         "print_errors",
         r"""
@@ -116,7 +165,12 @@ except OSError as error:
     ),
     program(
         "flush_every_time",
-        "import sys, time\nfor i in range(5):\n    print(i, end=' ', flush=True)\nsys.stdout.flush()\n",
+        r"""
+import sys, time
+for i in range(5):
+    print(i, end=' ', flush=True)
+sys.stdout.flush()
+""",
     ),
     program(
         "replaced_print",
@@ -162,7 +216,12 @@ print("wide é")
     ),
     program(
         "stdout_detached",
-        "import sys, io\nraw = sys.stdout.detach()\nraw.write(b'raw\\n')\nprint('lost')\n",
+        r"""
+import sys, io
+raw = sys.stdout.detach()
+raw.write(b'raw\n')
+print('lost')
+""",
     ),
     program(
         "stdout_reconfigured",
@@ -177,69 +236,178 @@ print("é")
     ),
     program(
         "write_through",
-        "import sys,os\nsys.stdout.reconfigure(write_through=True)\n"
-        "sys.stdout.write('a')\nos.write(1, b'b')\nsys.stdout.write('c')\n",
+        r"""
+import sys,os
+sys.stdout.reconfigure(write_through=True)
+sys.stdout.write('a')
+os.write(1, b'b')
+sys.stdout.write('c')
+""",
     ),
     program(
         "stdout_is_none",
-        "import sys\nsys.stdout = None\nprint('nothing')\nsys.stderr = None\n1/0\n",
+        r"""
+import sys
+sys.stdout = None
+print('nothing')
+sys.stderr = None
+1/0
+""",
         outcome="exception",
     ),
     program(
         "stderr_is_none",
-        "import sys\nsys.stderr = None\nprint('x')\nraise ValueError('unseen')\n",
+        r"""
+import sys
+sys.stderr = None
+print('x')
+raise ValueError('unseen')
+""",
         outcome="exception",
     ),
     program(
         "stderr_is_closed",
-        "import sys\nsys.stderr.close()\nprint('x')\n1/0\n",
+        r"""
+import sys
+sys.stderr.close()
+print('x')
+1/0
+""",
         outcome="exception",
         addresses=True,
     ),
     program(
         "stderr_goes_to_a_string",
-        "import io, sys\nsys.stderr = io.StringIO()\n1/0\n",
+        r"""
+import io, sys
+sys.stderr = io.StringIO()
+1/0
+""",
         outcome="exception",
     ),
-    program("stdout_closed", "import sys\nprint('kept')\nsys.stdout.close()\n", quick=True),
-    program("print_after_close", "import sys\nprint('kept')\nsys.stdout.close()\nprint('no')\n"),
-    program("descriptor_1_closed", "import os\nprint('lost')\nos.close(1)\n", quick=True),
+    program(
+        "stdout_closed",
+        r"""
+import sys
+print('kept')
+sys.stdout.close()
+""",
+        quick=True,
+    ),
+    program(
+        "print_after_close",
+        r"""
+import sys
+print('kept')
+sys.stdout.close()
+print('no')
+""",
+    ),
+    program(
+        "descriptor_1_closed",
+        r"""
+import os
+print('lost')
+os.close(1)
+""",
+        quick=True,
+    ),
     program(
         "descriptor_1_closed_later",
-        "import os, sys\nprint('kept', flush=True)\nos.close(1)\nprint('lost')\n",
+        r"""
+import os, sys
+print('kept', flush=True)
+os.close(1)
+print('lost')
+""",
     ),
     program(
-        "descriptor_1_closed_nothing_left", "import os\nprint('kept', flush=True)\nos.close(1)\n"
+        "descriptor_1_closed_nothing_left",
+        r"""
+import os
+print('kept', flush=True)
+os.close(1)
+""",
     ),
     program(
-        "descriptor_2_closed", "import os, sys\nos.close(2)\nprint('out')\nsys.stderr.write('x')\n"
+        "descriptor_2_closed",
+        r"""
+import os, sys
+os.close(2)
+print('out')
+sys.stderr.write('x')
+""",
     ),
-    program("descriptor_2_closed_and_error", "import os\nos.close(2)\nprint('out')\n1/0\n"),
+    program(
+        "descriptor_2_closed_and_error",
+        r"""
+import os
+os.close(2)
+print('out')
+1/0
+""",
+    ),
     program(
         "all_descriptors_closed",
-        "import os\nprint('x', flush=True)\nfor n in range(3): os.close(n)\n",
+        r"""
+import os
+print('x', flush=True)
+for n in range(3): os.close(n)
+""",
     ),
-    program("closerange", "import os\nprint('x', flush=True)\nos.closerange(3, 64)\nprint('y')\n"),
+    program(
+        "closerange",
+        r"""
+import os
+print('x', flush=True)
+os.closerange(3, 64)
+print('y')
+""",
+    ),
     program(
         "closes_everything_above_2",
-        "import os\nprint('a')\nos.closerange(3, 65536)\nprint('b')\n1/0\n",
+        r"""
+import os
+print('a')
+os.closerange(3, 65536)
+print('b')
+1/0
+""",
     ),
     program(
         "stdout_to_stderr_by_dup2",
-        "import os, sys\nprint('to out', flush=True)\nos.dup2(2, 1)\nprint('to err')\n",
+        r"""
+import os, sys
+print('to out', flush=True)
+os.dup2(2, 1)
+print('to err')
+""",
     ),
     program(
         "stdout_to_dev_null",
-        "import os\nprint('kept', flush=True)\nnull = os.open('/dev/null', os.O_WRONLY)\n"
-        "os.dup2(null, 1)\nprint('dropped')\n",
+        r"""
+import os
+print('kept', flush=True)
+null = os.open('/dev/null', os.O_WRONLY)
+os.dup2(null, 1)
+print('dropped')
+""",
     ),
     program(
         "stdout_to_a_full_device",
-        "import os\nfull = os.open('/dev/full', os.O_WRONLY)\nos.dup2(full, 1)\nprint('does not fit')\n",
+        r"""
+import os
+full = os.open('/dev/full', os.O_WRONLY)
+os.dup2(full, 1)
+print('does not fit')
+""",
     ),
     program(
         "write_to_a_full_device",
-        "with open('/dev/full', 'w') as full:\n    print('does not fit', file=full)\n",
+        r"""
+with open('/dev/full', 'w') as full:
+    print('does not fit', file=full)
+""",
     ),
     program(
         "stdout_to_a_broken_pipe",
@@ -272,29 +440,61 @@ except BrokenPipeError:
 """,
     ),
     program(
-        "unclosed_file_on_1", "f = open(1, 'w')\nf.write('flushed at the end\\n')\n", quick=True
+        "unclosed_file_on_1",
+        r"""
+f = open(1, 'w')
+f.write('flushed at the end\n')
+""",
+        quick=True,
     ),
     program(
         "unclosed_file_on_1_in_a_function",
-        "def f():\n    open(1, 'w', closefd=False).write('x\\n')\nf()\nprint('y')\n",
+        r"""
+def f():
+    open(1, 'w', closefd=False).write('x\n')
+f()
+print('y')
+""",
     ),
-    program("closed_file_on_1", "with open(1, 'w') as f:\n    f.write('kept\\n')\nprint('lost')\n"),
+    program(
+        "closed_file_on_1",
+        r"""
+with open(1, 'w') as f:
+    f.write('kept\n')
+print('lost')
+""",
+    ),
     program(
         "fdopen_of_a_duplicate",
-        "import os\nout = os.fdopen(os.dup(1), 'w', 1)\nout.write('line\\nrest')\nprint('printed')\n",
+        r"""
+import os
+out = os.fdopen(os.dup(1), 'w', 1)
+out.write('line\nrest')
+print('printed')
+""",
     ),
     program(
         "dev_stdout",
-        "print('a', flush=True)\nopen('/dev/stdout', 'w').write('b\\n')\n"
-        "print('c', file=open('/dev/stderr', 'w'))\n",
+        r"""
+print('a', flush=True)
+open('/dev/stdout', 'w').write('b\n')
+print('c', file=open('/dev/stderr', 'w'))
+""",
     ),
     program(
         "dev_fd_1",
-        "open('/dev/fd/1', 'a').write('x\\n')\nopen('/proc/self/fd/2', 'w').write('y')\n",
+        r"""
+open('/dev/fd/1', 'a').write('x\n')
+open('/proc/self/fd/2', 'w').write('y')
+""",
     ),
     program(
         "print_in_a_loop_with_carriage_returns",
-        "for i in range(4):\n    print(f'\\r{i}/3', end='')\nprint('\\x07\\x00\\x1b[0m')\n",
+        r"""
+for i in range(4):
+    print(f'\r{i}/3', end='')
+print('\x07\x00\x1b[0m')
+""",
     ),
     program(
         "pretty_printing",
@@ -328,16 +528,30 @@ sys.__stdout__.write("6\n")
     ),
     program(
         "displayhook_is_for_consoles",
-        "import sys\n1 + 1\n'a string'\nsys.displayhook(7)\nsys.displayhook(None)\nprint(_)\n",
+        r"""
+import sys
+1 + 1
+'a string'
+sys.displayhook(7)
+sys.displayhook(None)
+print(_)
+""",
     ),
     program(
         "audit_and_trace_nothing",
-        "import sys\nprint(sys.gettrace(), sys.getprofile(), sys.flags.optimize, __debug__)\n",
+        r"""
+import sys
+print(sys.gettrace(), sys.getprofile(), sys.flags.optimize, __debug__)
+""",
     ),
     program("help_text", "help(len)\n"),
     program(
         "prints_its_arguments",
-        "import sys\nprint(sys.argv)\nprint(len(sys.argv[1:]))\n",
+        r"""
+import sys
+print(sys.argv)
+print(len(sys.argv[1:]))
+""",
         Case(argv=("a", "b c", "", "--x=1", "é", "-")),
         quick=True,
     ),

@@ -58,7 +58,14 @@ print(f"Hello {name}, {age}!")
         quick=True,
     ),
     program("prompt_of_an_object", "print(input(['a', 1]), input(None), input())", "x\ny\nz\n"),
-    program("input_reads_past_the_end", "for _ in range(3):\n    print(input())\n", "one\ntwo\n"),
+    program(
+        "input_reads_past_the_end",
+        r"""
+for _ in range(3):
+    print(input())
+""",
+        "one\ntwo\n",
+    ),
     program(
         "read_all_and_split",
         r"""
@@ -102,11 +109,35 @@ for number, line in enumerate(sys.stdin, 1):
         UTF8,
         MANY,
     ),
-    program("readlines", "import sys\nprint(sys.stdin.readlines())\n", WORDS, NO_NEWLINE, ""),
-    program("readlines_with_a_hint", "import sys\nprint(sys.stdin.readlines(6))\n", WORDS),
+    program(
+        "readlines",
+        r"""
+import sys
+print(sys.stdin.readlines())
+""",
+        WORDS,
+        NO_NEWLINE,
+        "",
+    ),
+    program(
+        "readlines_with_a_hint",
+        r"""
+import sys
+print(sys.stdin.readlines(6))
+""",
+        WORDS,
+    ),
     program("open_0", "print(sorted(open(0).read().split()))", WORDS, "", UTF8, quick=True),
     program("open_0_lines", "print(*map(len, open(0)))", WORDS, MANY),
-    program("open_0_unpacked", "n, *rest = map(int, open(0))\nprint(n, rest)\n", "2\n4\n5\n", "x"),
+    program(
+        "open_0_unpacked",
+        r"""
+n, *rest = map(int, open(0))
+print(n, rest)
+""",
+        "2\n4\n5\n",
+        "x",
+    ),
     program("open_0_bytes", "print(open(0, 'rb').read())", ODD, bytes(range(256))),
     program("open_0_unbuffered", "f = open(0, 'rb', 0)\nprint(f.read(4), f.readall())", ODD),
     program(
@@ -360,8 +391,24 @@ input()
 """,
         WORDS,
     ),
-    program("stdin_is_none", "import sys\nsys.stdin = None\nprint(input())\n", WORDS),
-    program("stdin_is_deleted", "import sys\ndel sys.stdin\nprint(input())\n", WORDS),
+    program(
+        "stdin_is_none",
+        r"""
+import sys
+sys.stdin = None
+print(input())
+""",
+        WORDS,
+    ),
+    program(
+        "stdin_is_deleted",
+        r"""
+import sys
+del sys.stdin
+print(input())
+""",
+        WORDS,
+    ),
     program(
         "fdopen_closes_0",
         r"""
@@ -405,8 +452,25 @@ print(ascii(codecs.getreader("latin-1")(sys.stdin.buffer).read()))
         ODD,
         UTF8,
     ),
-    program("not_utf8_read", "import sys\nprint(ascii(sys.stdin.read()))\n", ODD, quick=True),
-    program("not_utf8_input", "x = input()\nprint(ascii(x))\nprint(x)\nprint(input())\n", ODD),
+    program(
+        "not_utf8_read",
+        r"""
+import sys
+print(ascii(sys.stdin.read()))
+""",
+        ODD,
+        quick=True,
+    ),
+    program(
+        "not_utf8_input",
+        r"""
+x = input()
+print(ascii(x))
+print(x)
+print(input())
+""",
+        ODD,
+    ),
     program(
         "not_utf8_lines",
         r"""
@@ -420,7 +484,14 @@ for line in sys.stdin:
         b"\xed\xa0\x80 surrogate\n",
     ),
     program("nul_bytes", "print([input(), input()])", b"a\0b\n\0\n"),
-    program("carriage_returns", "import sys\nprint(repr(sys.stdin.read()))\n", "a\r\nb\rc\n\r"),
+    program(
+        "carriage_returns",
+        r"""
+import sys
+print(repr(sys.stdin.read()))
+""",
+        "a\r\nb\rc\n\r",
+    ),
     program(
         "much_input",
         r"""
@@ -469,7 +540,15 @@ print(shutil.get_terminal_size((33, 7)).lines)
     ),
     program("getpass_falls_back", "import getpass\nprint(getpass.getpass('pw: '))", "secret\n"),
     program("evaluates_input", "print(eval(input()))", "1 + 2 * 3\n", "[x for x in 'ab']", "1 +\n"),
-    program("executes_stdin", "import sys\nexec(sys.stdin.read())\n", "print(1)\nx = 1/0\n", "a b"),
+    program(
+        "executes_stdin",
+        r"""
+import sys
+exec(sys.stdin.read())
+""",
+        "print(1)\nx = 1/0\n",
+        "a b",
+    ),
     program(
         "literal_of_input",
         "import ast\nprint(ast.literal_eval(input()))",
@@ -553,7 +632,11 @@ print(f(2))
     ),
     program(
         "line_by_line_until_a_mark",
-        "for line in iter(input, 'end'):\n    print(line.title())\nprint(input())\n",
+        r"""
+for line in iter(input, 'end'):
+    print(line.title())
+print(input())
+""",
         "a b\nc\nend\nrest\n",
         "a b\n",
     ),

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program call is, byte for byte and status for status, what ``python main.py`` is.
+
+Replaced on both sides is the path of the working directory, and addresses of objects where an entry
+says so. In the ordinary run a part of the programs runs in three combinations of isolation mode and
+sandbox; the rest is marked as long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from corpus import GROUPS, Program, programs_of
+from reference import References, differences, masked, outcome_of, runs_of
+
+from boxes import level_is_there
+from pinfold.config import ISOLATIONS, SANDBOXES
+
+REFERENCES = References()
+ALL = [program for group in GROUPS for program in programs_of(group)]
+
+# What a user preloads for programs of contests.
+PRELOAD = (
+    "argparse bisect collections copy datetime decimal fractions functools heapq io itertools json"
+    " math operator queue random re statistics string threading typing numpy"
+).split()
+
+
+@pytest.fixture(autouse=True)
+def _same_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fix the order of sets of strings, on both sides."""
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+
+
+def check(
+    make_backend: Callable[..., Any], programs: list[Program], isolation: str, sandbox: str
+) -> list[str]:
+    """Return the differences of these programs in one combination."""
+    if not level_is_there(sandbox):
+        return []
+    preload = PRELOAD if isolation == "fresh" else ()
+    backend = make_backend(isolation=isolation, sandbox=sandbox, preload=preload)
+    found = list(differences(backend, runs_of(programs), REFERENCES, {isolation, sandbox}))
+    backend.close()
+    return found
+
+
+def none(found: list[str]) -> None:
+    assert not found, f"{len(found)} differences\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("isolation", "sandbox"), [("fresh", "none"), ("reuse", "standard"), ("spawn", "strict")]
+)
+def test_some_programs_end_as_under_python(
+    make_backend: Callable[..., Any], isolation: str, sandbox: str
+) -> None:
+    none(check(make_backend, [each for each in ALL if each.quick], isolation, sandbox))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", GROUPS)
+def test_programs_end_as_under_python(make_backend: Callable[..., Any], group: str) -> None:
+    none(
+        [
+            text
+            for isolation in ISOLATIONS
+            for sandbox in SANDBOXES
+            for text in check(make_backend, programs_of(group), isolation, sandbox)
+        ]
+    )
+
+
+@pytest.mark.long
+def test_programs_without_preloads_end_as_under_python(make_backend: Callable[..., Any]) -> None:
+    backend = make_backend()
+    none(list(differences(backend, runs_of(ALL), REFERENCES, {"fresh", "none"})))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", GROUPS)
+def test_references_are_the_same_each_time(group: str) -> None:
+    runs = runs_of(programs_of(group))
+    once, again = (References().of(runs) for _ in range(2))
+    none([run[0].name for run, a, b in zip(runs, once, again, strict=True) if a != b])
+
+
+def test_there_are_many_programs_and_each_has_a_name_of_its_own() -> None:
+    names = Counter(program.name for program in ALL)
+    assert [name for name, count in names.items() if count > 1] == []
+    assert len(names) >= 300
+
+
+@pytest.mark.parametrize(
+    ("status", "stderr", "outcome"),
+    [
+        (0, b"Traceback (most recent call last):\n", "ok"),
+        (1, b"", "exited"),
+        (1, b'  File "main.py", line 1\nSyntaxError: no\n', "exception"),
+        (1, b"  + Exception Group Traceback (most recent call last):\n", "exception"),
+        (3, b"Traceback (most recent call last):\n", "exited"),
+        (-2, b"KeyboardInterrupt\n", "exception"),
+        (-2, b"", "signalled"),
+        (-9, b"KeyboardInterrupt\n", "signalled"),
+    ],
+)
+def test_the_outcome_follows_from_how_python_ends(status: int, stderr: bytes, outcome: str) -> None:
+    assert outcome_of(status, stderr) == outcome
+
+
+def test_only_the_path_of_the_working_directory_is_masked() -> None:
+    program = next(each for each in ALL if each.name == "import_sibling")
+    text = b'File "/tmp/x-1/d/main.py", /a/sibling.py /usr/lib/json.py at 0x7f0011223344 main.py'
+    assert masked(text, program, program.cases[0]) == (
+        b'File "DIR/main.py", DIR/sibling.py /usr/lib/json.py at 0x7f0011223344 main.py'
+    )
