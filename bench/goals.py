@@ -135,6 +135,16 @@ GOALS = [
         "≥ 1.0 × a bare fork+exit+wait loop of the same interpreter",
         ratio("fresh", (FRESH, "rate"), ("limit-fork", "rate"), least=1.0),
     ),
+    *(
+        Goal(
+            f"`fresh`, a program {kind}, {name} at a time",
+            "≥ 10 × faster than `python main.py < case`",
+            ratio("programs", ("limit-main", figure), (FRESH, figure), least=10),
+        )
+        for kind in ("plain", "with numpy")
+        for name in ("one", "two")
+        for figure in (f"{kind}, {name}",)
+    ),
     Goal(
         '`preload="auto"`, throughput after 20 calls that import a module of 500 ms',
         "within 1.2 × of a preload by hand",

@@ -85,6 +85,55 @@ TAKE = {
     "nested": "def f(value):\n    return sum(v['best'].nbytes for v in value.values())\n",
 }
 
+# What programs of contests import; a judge preloads it.
+CONTEST_MODULES = tuple(
+    "argparse bisect collections copy datetime decimal fractions functools heapq io itertools json"
+    " math operator queue random re statistics string threading typing numpy".split()
+)
+
+# Programs that read a case from stdin. For each case both print the same.
+CONTEST = """\
+import sys
+from bisect import bisect_left
+from collections import Counter
+
+
+def main():
+    data = sys.stdin.read().split()
+    n, numbers = int(data[0]), list(map(int, data[1:]))
+    assert len(numbers) == n
+    ordered = sorted(numbers)
+    print(sum(numbers), max(Counter(numbers).values()), bisect_left(ordered, 500))
+
+
+if __name__ == "__main__":
+    main()
+"""
+NUMPY_CONTEST = """\
+import sys
+
+import numpy as np
+
+n, *numbers = map(int, sys.stdin.read().split())
+a = np.array(numbers)
+print(a.sum(), np.unique(a, return_counts=True)[1].max(), np.searchsorted(np.sort(a), 500))
+"""
+
+
+def _cases(count: int, seed: int) -> list[tuple[bytes, bytes]]:
+    """Return cases for the programs of contests, with what is right to print."""
+    chance = random.Random(seed)
+    cases = []
+    for _ in range(count):
+        numbers = [chance.randrange(1000) for _ in range(chance.randrange(1, 100))]
+        most = max(numbers.count(n) for n in numbers)
+        right = f"{sum(numbers)} {most} {sum(n < 500 for n in numbers)}\n"
+        cases.append((f"{len(numbers)}\n{' '.join(map(str, numbers))}\n".encode(), right.encode()))
+    return cases
+
+
+CASES = _cases(20, seed=7)
+
 
 def evolved_programs(count: int, seed: int) -> list[tuple[str, float]]:
     """Return `count` different programs of an evolutionary search, with their CPU seconds.

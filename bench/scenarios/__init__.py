@@ -12,7 +12,7 @@ Each module has:
 
 # In the order of the report. A scenario's name is its module's, unique among all folders.
 FOLDERS = {
-    "calls": ("cold", "roundtrip", "costs", "throughput", "fresh", "sandbox"),
+    "calls": ("cold", "roundtrip", "costs", "throughput", "fresh", "programs", "sandbox"),
     "modules": ("imports", "slow_import", "learning", "setup"),
     "values": ("print", "results", "arguments", "huge"),
     "endings": ("failures", "neighbours", "deadline", "timing"),

@@ -29,6 +29,7 @@ LIMITS: dict[str, str] = {
     "limit-pinned": "*limit: bare processes, one to a CPU*",
     "limit-fork": "*limit: fork + exit + wait, one after another*",
     "limit-python": "*`python -c 'import numpy'`, one after another*",
+    "limit-main": "*`python main.py < case`*",
     "limit-ones": "*limit: `np.ones` alone*",
     "limit-write": "*limit: `np.ones`, then one write(2) to a file*",
 }
