@@ -74,7 +74,7 @@ def reference(program: Program, case: Case) -> Ended:
             ended = subprocess.run(
                 [sys.executable, "main.py", *case.argv],
                 cwd=directory,
-                env=environment(),
+                env={**environment(), **case.env},
                 stdin=given,
                 capture_output=True,
                 start_new_session=True,
@@ -121,6 +121,10 @@ def end_of(result: WorkerResult, program: Program, case: Case) -> Ended:
     return Ended(result.outcome, result.returncode, stdout, stderr)
 
 
+def call_of(program: Program, case: Case) -> ProgramCall:
+    return ProgramCall(program.code, case.argv, case.stdin, case.files, env=case.env, limits=LIMITS)
+
+
 LIMITS = Limits(wall_s=WITHIN_S, output_bytes=16 << 20)
 
 
@@ -133,10 +137,7 @@ def differences(
     must do so in one case at least.
     """
     expected = references.of(runs)
-    futures = [
-        backend.submit(ProgramCall(program.code, case.argv, case.stdin, case.files, limits=LIMITS))
-        for program, case in runs
-    ]
+    futures = [backend.submit(call_of(program, case)) for program, case in runs]
     equal: dict[str, bool] = {}
     for (program, case), wanted, future in zip(runs, expected, futures, strict=True):
         got = end_of(future.result(timeout=10 * WITHIN_S), program, case)

@@ -81,6 +81,37 @@ def test_programs_without_preloads_end_as_under_python(make_backend: Callable[..
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C.UTF-8"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0"},
+        {"PYTHONUTF8": "1"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii:backslashreplace"},
+        {"PYTHONUNBUFFERED": "1"},
+        {"PYTHONDONTWRITEBYTECODE": "1"},
+        {"TZ": "Asia/Tokyo"},
+    ],
+    ids=lambda variables: "-".join(f"{name}={value}" for name, value in variables.items()),
+)
+def test_programs_end_as_under_python_in_another_environment(
+    make_backend: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    isolation: str,
+    variables: dict[str, str],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    programs = programs_of("reading") + programs_of("printing") + programs_of("environment")
+    runs = [run for run in runs_of(programs) if not run[1].env]
+    backend = make_backend(isolation=isolation)
+    none(list(differences(backend, runs, References(), {isolation})))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("group", GROUPS)
 def test_references_are_the_same_each_time(group: str) -> None:
     runs = runs_of(programs_of(group))

@@ -20,6 +20,7 @@ GROUPS = (
     "contests",
     "libraries",
     "arrays",
+    "environment",
 )
 
 

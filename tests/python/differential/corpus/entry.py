@@ -15,12 +15,14 @@ class Case:
         stdin: the content of descriptor 0.
         argv: the arguments after the program's name.
         files: contents of further files in the working directory, by name.
+        env: further variables of the environment.
         outcome: the outcome of the call, if neither exit status nor traceback tell it.
     """
 
     stdin: bytes = b""
     argv: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     outcome: str | None = None
 
 

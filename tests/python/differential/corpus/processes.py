@@ -371,9 +371,15 @@ print(os.read(r, 99))
         "fork_handlers",
         r"""
 import os
-os.register_at_fork(before=lambda: print('before', flush=True), after_in_parent=lambda: print('parent', flush=True), after_in_child=lambda: print('child', flush=True))
-if os.fork() == 0: os._exit(0)
-os.wait()
+
+def in_child():
+    print("child", flush=True)
+    os._exit(0)
+
+os.register_at_fork(before=lambda: print("before", flush=True), after_in_parent=os.wait)
+os.register_at_fork(after_in_child=in_child)
+os.fork()
+print("parent")
 """,
     ),
     program(
