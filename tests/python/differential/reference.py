@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ Run = tuple[Program, Case]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. The output has ``DIR/`` for the path of the working directory."""
+    """How a run ended. The output has ``DIR/`` for the path of the working directory. `files` are
+    the sizes of the regular files that it left, without byte code."""
 
     outcome: str
     status: int
     stdout: bytes
     stderr: bytes
+    files: Mapping[str, int]
 
 
 class References:
@@ -81,9 +84,22 @@ def reference(program: Program, case: Case) -> Ended:
                 timeout=WITHIN_S,
                 check=False,
             )
+        left = _left_in(directory)
     stdout, stderr = (masked(text, program, case) for text in (ended.stdout, ended.stderr))
     outcome = case.outcome or outcome_of(ended.returncode, stderr)
-    return Ended(outcome, ended.returncode, stdout, stderr)
+    return Ended(outcome, ended.returncode, stdout, stderr, left)
+
+
+def _left_in(directory: Path) -> dict[str, int]:
+    names = glob.glob("**", root_dir=directory, recursive=True)
+    real = os.path.realpath(directory)
+    return {
+        name: os.path.getsize(path)
+        for name in names
+        if os.path.isfile(path := os.path.join(real, name))
+        and os.path.realpath(path) == path
+        and "__pycache__" not in name
+    }
 
 
 def environment() -> dict[str, str]:
@@ -118,26 +134,36 @@ def end_of(result: WorkerResult, program: Program, case: Case) -> Ended:
     """Return how a call ended, in the form of the reference."""
     stdout = masked(result.stdout_bytes, program, case)
     stderr = masked(result.stderr_bytes, program, case)
-    return Ended(result.outcome, result.returncode, stdout, stderr)
+    files = {name: len(data) for name, data in result.files.items() if "__pycache__" not in name}
+    return Ended(result.outcome, result.returncode, stdout, stderr, files)
 
 
-def call_of(program: Program, case: Case) -> ProgramCall:
-    return ProgramCall(program.code, case.argv, case.stdin, case.files, env=case.env, limits=LIMITS)
+def call_of(program: Program, case: Case, collect: Sequence[str] = ()) -> ProgramCall:
+    return ProgramCall(
+        program.code, case.argv, case.stdin, case.files, collect, env=case.env, limits=LIMITS
+    )
 
 
 LIMITS = Limits(wall_s=WITHIN_S, output_bytes=16 << 20)
 
 
 def differences(
-    backend: Any, runs: list[Run], references: References, where: set[str]
+    backend: Any,
+    runs: list[Run],
+    references: References,
+    where: set[str],
+    collect: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run program calls, all of them queued at once. Yield each difference from Python.
 
     `where` has the names of the isolation mode and the sandbox. A program that may differ there
-    must do so in one case at least.
+    must do so in one case at least. With `collect`, which is all files, the files that are left are
+    compared, too.
     """
     expected = references.of(runs)
-    futures = [backend.submit(call_of(program, case)) for program, case in runs]
+    if not collect:
+        expected = [replace(each, files={}) for each in expected]
+    futures = [backend.submit(call_of(program, case, collect)) for program, case in runs]
     equal: dict[str, bool] = {}
     for (program, case), wanted, future in zip(runs, expected, futures, strict=True):
         got = end_of(future.result(timeout=10 * WITHIN_S), program, case)
@@ -147,7 +173,7 @@ def differences(
             number = program.cases.index(case)
             yield f"{program.name}, case {number}, {' '.join(sorted(where))}\n" + "\n".join(
                 f"  {name}: {_shown(getattr(got, name))}\n  Python: {_shown(getattr(wanted, name))}"
-                for name in ("outcome", "status", "stdout", "stderr")
+                for name in ("outcome", "status", "stdout", "stderr", "files")
                 if getattr(got, name) != getattr(wanted, name)
             )
     for name in [name for name, same in equal.items() if same]:

@@ -476,13 +476,13 @@ os.symlink('x', 'e/l')
 os.link('d/x', 'd/y')
 print(os.readlink('e/l'), os.stat('d/x').st_nlink, sorted(os.listdir('e')), oct(os.stat('d/x').st_mode), shutil.disk_usage('.').total > 0)
 os.chmod('d/x', 0o600)
-os.utime('d/x', (0, 5))
+os.utime('d/x', (0, 10**9))
 print(os.stat('d/x').st_mtime, os.path.getsize('d/x'))
 shutil.make_archive('a', 'zip', 'd')
 shutil.rmtree('d')
 print(sorted(os.listdir()))
 os.truncate('e/x', 5)
-print(os.getxattr('e/x', 'user.none'))
+print(open('e/x', 'rb').read())
 """,
     ),
     program(
