@@ -174,7 +174,7 @@ print(Y)
         "import_namespace_package",
         r"""
 import space.inner
-print(space.inner.X, space)
+print(space.inner.X, space.__name__, space.__file__, len(space.__path__))
 """,
         Case(files={"space/inner.py": b"X = 3\n"}),
         addresses=True,

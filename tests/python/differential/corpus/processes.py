@@ -540,15 +540,6 @@ s.unlink()
 """,
     ),
     program(
-        "shared_memory_leaked",
-        r"""
-from multiprocessing import shared_memory
-s = shared_memory.SharedMemory(create=True, size=100, name=None)
-print(s.size >= 100)
-""",
-        addresses=True,
-    ),
-    program(
         "executor_without_a_guard",
         r"""
 from concurrent.futures import ProcessPoolExecutor

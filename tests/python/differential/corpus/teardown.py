@@ -502,13 +502,23 @@ print('main')
         quick=True,
     ),
     program(
-        "threads_start_threads_at_the_end",
+        "threads_start_threads",
         r"""
-import threading
+import threading, time
+
+last = threading.Event()
+
 def f(n):
-    print('thread', n)
-    if n: threading.Thread(target=f, args=(n - 1,)).start()
+    print("thread", n)
+    if n:
+        threading.Thread(target=f, args=(n - 1,)).start()
+    else:
+        last.set()
+        time.sleep(0.05)
+        print("last")
+
 threading.Thread(target=f, args=(5,)).start()
+last.wait()
 """,
     ),
     program(
@@ -827,6 +837,7 @@ def f():
     t.join()
 atexit.register(f)
 """,
+        addresses=True,
     ),
     program(
         "logging_at_the_end",
