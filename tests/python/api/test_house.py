@@ -48,7 +48,7 @@ WORKER = (
     ("_worker/walls",),
     ("_worker/ext",),
     ("_worker/code",),
-    ("_worker/box", "_worker/reset"),
+    ("_worker/box", "_worker/main", "_worker/reset"),
     ("_worker/call",),
     ("_worker/boot",),
 )
