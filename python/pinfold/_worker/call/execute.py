@@ -24,12 +24,12 @@ from pinfold._wire import (
 )
 from pinfold._worker.call import report
 from pinfold._worker.call.rlimits import RLimits
-from pinfold._worker.code import lookup, search
+from pinfold._worker.code import forms, lookup, search
 from pinfold._worker.code.libraries import import_pickle
 from pinfold._worker.code.program import FILE, SCRIPT, Program, Programs
 from pinfold._worker.code.search import NO_SHADOWS, Shadows
+from pinfold._worker.ext import _runtime
 from pinfold._worker.ext._runtime import (
-    NOTE_MAX,
     PAYLOAD_ALIGN,
     RESULT_BAD,
     RESULT_ENDED,
@@ -42,6 +42,7 @@ from pinfold._worker.ext._runtime import (
 from pinfold._worker.main.apart import Account, run_apart
 from pinfold._worker.main.collect import collect
 from pinfold._worker.main.directory import write_file, write_files
+from pinfold._worker.main.revival import revive
 from pinfold._worker.main.script import run_script
 from pinfold._worker.main.streams import give_stdin
 from pinfold._worker.reset._state import shield
@@ -78,7 +79,7 @@ class Executor:
         libraries: Sequence[str] = (),
         modules: Sequence[str] = (),
         source: Source | None = None,
-        send_note: Callable[[bytes], None] = lambda note: None,
+        send_note: Callable[[bytes], None] = lambda text: None,
     ) -> None:
         """Make the process ready for its first call.
 
@@ -88,13 +89,17 @@ class Executor:
         of `python_path`. With `imports`, `note` reports after each call what it imported.
         `libraries` are directories for cloudpickle if this interpreter has none. `modules` are
         directories that end the path of calls with pickled arguments. `source` is the file of the
-        calls' sources; None: there is none. `send_note` sends the pool a note on the present call.
+        calls' sources; None: there is none. `send_note` sends the caller a note at once.
         """
         for name, value in zip(identity, (worker_id, node_id), strict=False):
             os.environ[name] = value
         self._source = source
-        self._send_note = send_note
         self._programs = Programs(FILE if source is None else source.path)
+        self._scripts: Programs | None = None
+        self._send_note = send_note
+        self._is_script = False
+        self._entered = False
+        """Whether the call's working directory is the source's, or in it."""
         self._reset: Reset | None = None
         if isolation != "fresh":
             from pinfold._worker.reset.reset import Reset
@@ -150,6 +155,8 @@ class Executor:
                 return (outcome or (RESULT_EXCEPTION, None))[0], [], 0
             shield(reset.flush)
             reset.rebind()
+            if self._is_script:
+                shield(self._leave_script)
         if error is not None:
             # A signal handler or a trace function of the program raised in the runtime's code.
             outcome, _ = shield(self._interrupted, error)
@@ -162,10 +169,12 @@ class Executor:
             _, unlimited = shield(self._limits.restore)
             payload = (*segments, *result)
             reasons, _ = shield(reset.after, self._program, self._entries, payload)
+            unclean = None
             if self._source is not None:
                 program = self._program
                 self._source.touched = program is None or program.touches or reset.thorough
-            unclean = None
+                if self._entered:
+                    _, unclean = shield(self._source.clear)
             if self._box is not None and self._box.entered:
                 _, unclean = shield(self._box.leave)
             # `reasons` is None if Reset.after itself failed. After RESULT_INTERNAL the worker
@@ -178,6 +187,8 @@ class Executor:
 
     def _call(self, segments: Sequence[memoryview], result_max: int) -> Outcome:
         self._program = None
+        self._is_script = False
+        self._entered = False
         try:
             request = unpack_request(segments)
             self.codec = request.codec
@@ -185,6 +196,7 @@ class Executor:
                 import_pickle(self._libraries)
             _set_environment(request.env)
             if request.is_program:
+                self._is_script = True
                 return self._run_program(request, result_max)
             if request.python_path:
                 self._entries = search.prepend(request.python_path, self._python_path)
@@ -204,18 +216,18 @@ class Executor:
             if self._entries:
                 self._shadows = search.drop_shadowed(self._entries, self._pools)
             self._program = program = self._programs.get(request.code)
-            self._share_form(request, program)
+            if self._source is not None:
+                self._source.put(program, last=self._reset is None)
             function = partial(self._run_function, request, program, result_max)
             return self._apart(function, request, result_max) if request.collect else function()
         except Exception as error:
             return RESULT_INTERNAL, self._failure(report.raised(error, None))
 
     def _run_function(self, request: Request, program: Program, result_max: int) -> Outcome:
-        if self._source is not None:
-            self._source.put(program, last=self._reset is None)
         decoding = False
         try:
             self._limits.set(request.limits)
+            self._compile(program, program.compile, request.compiled)
             try:
                 function = lookup.find(program.execute(), request.function)
             except lookup.NotFound as error:
@@ -252,7 +264,7 @@ class Executor:
             give_stdin(request.arguments[0])
             self._entries = search.resolved(request.python_path)
             directory = self._enter_script()
-            program = self._place_script(request.code, directory)
+            self._program = program = self._place_script(request.code, directory)
             write_files(request.files, request.contents)
             search.use_script(directory, self._entries, self._python_path)
             self._pools.begin()
@@ -260,8 +272,6 @@ class Executor:
             if self._entries or request.files:
                 first = [directory, *self._entries]
                 self._shadows = search.drop_shadowed(first, self._pools)
-            self._program = program
-            self._share_form(request, program)
             script = partial(self._run_script, request, program, directory)
             return self._apart(script, request, result_max) if request.collect else script()
         except Exception as error:
@@ -270,11 +280,15 @@ class Executor:
     def _run_script(self, request: Request, program: Program, directory: str) -> Outcome:
         self._limits.set(request.limits)
 
+        def compile_source() -> None:
+            self._compile(program, program.compile_script, request.compiled)
+
         def explain(error: BaseException) -> Failure:
             with self._shadows:
                 return report.raised(error, program)
 
-        ended = run_script(program, request.argv, (directory, *self._entries), explain)
+        directories = (directory, *self._entries)
+        ended = run_script(program, request.argv, directories, compile_source, explain)
         if ended.status == 0:
             return RESULT_ENDED, [b""]
         failure = ended.account or report.unwritten()
@@ -282,15 +296,6 @@ class Executor:
             return RESULT_EXCEPTION, self._failure(failure)
         self.ended = ended.status
         return RESULT_ENDED, self._failure(failure._replace(returncode=ended.status))
-
-    def _share_form(self, request: Request, program: Program) -> None:
-        """Use the compiled form that came with the call, or send it, before the source runs."""
-        if request.compiled:
-            program.adopt(request.compiled)
-        elif request.compiled is not None:
-            form = program.form(script=request.is_program)
-            if form and len(form) <= NOTE_MAX:
-                self._send_note(form)
 
     def _apart(self, run: Callable[[], Outcome], request: Request, result_max: int) -> Outcome:
         """Run a call in a child, and bring its files back."""
@@ -313,6 +318,7 @@ class Executor:
             return os.getcwd()
         if self._source is None:
             raise RuntimeError("there is no directory for the program")
+        self._entered = True
         os.chdir(self._source.directory)
         return self._source.directory
 
@@ -321,21 +327,35 @@ class Executor:
         if self._source is None:
             raise RuntimeError("there is no directory for the files")
         directory = f"{self._source.directory}/work"
+        self._entered = True
         os.mkdir(directory, 0o700)
         os.chdir(directory)
         search.keep_importable(self._cwd)
 
     def _place_script(self, code: str, directory: str) -> Program:
         """Write the file of a program."""
-        program = Program(code, f"{directory}/{SCRIPT}")
+        path = f"{directory}/{SCRIPT}"
+        if self._scripts is None or self._scripts.file != path:
+            self._scripts = Programs(path)
+        program = self._scripts.get(code)
         if self._box is not None:
-            content = program.encoded()
-            write_file(SCRIPT, content if isinstance(content, bytes) else content.encode())
+            write_file(SCRIPT, program.content())
         else:
             assert self._source is not None
-            self._source.become_script()
-            self._source.put(program, last=self._reset is None)
+            self._source.put_script(program, last=self._reset is None)
         return program
+
+    def _compile(
+        self, program: Program, compile_source: Callable[[], None], form: bytes | None
+    ) -> None:
+        kept = self._reset is not None
+        forms.compile_with(program, compile_source, form, self._send_note, kept=kept)
+
+    def _leave_script(self) -> None:
+        """Put back what running a program changes in the runtime itself."""
+        _runtime.exact_streams(False)
+        _runtime.restore_streams()
+        revive()
 
     def _failure(self, failure: Failure) -> Segments:
         return pack_failure(failure, self.codec)

@@ -8,7 +8,6 @@ import linecache
 import marshal
 import re
 import sys
-import warnings
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 
@@ -41,7 +40,10 @@ REACHING = ("ctypes", "cffi", "dup2", "closerange", "F_DUPFD", "fileno=", "fcntl
 class Program:
     """One source: its text, its lines and its code object."""
 
-    __slots__ = ("compiled", "file", "lines", "lingers", "reaches_c", "seeds", "text", "touches")
+    __slots__ = (
+        *("compiled", "file", "lasts", "lines", "lingers", "reaches_c", "seeds", "text"),
+        "touches",
+    )
 
     def __init__(self, text: str, file: str = FILE) -> None:
         """`file` is the file name of the code: the path of the source's file, if there is one."""
@@ -49,6 +51,8 @@ class Program:
         self.file = file
         self.lines = lines_of(self.text)
         self.compiled: CodeType | None = None
+        self.lasts = True
+        """Whether the code object serves later calls, too."""
         # The further comparisons that a reused worker makes after the call.
         self.reaches_c = any(name in text for name in REACHING)
         self.lingers = next((name for name in LINGERING if name in text), None)
@@ -56,15 +60,13 @@ class Program:
         self.seeds = "seed" in text or "setstate" in text or "set_state" in text
 
     def execute(self) -> ModuleType:
-        """Compile the source, if it is not yet compiled, and run it as the module ``user_code``.
+        """Run the compiled source as the module ``user_code``.
 
         The module is in sys.modules and its lines are in linecache before its first line runs,
         because dataclasses, inspect, pickle and tracebacks look there. Raises the source's own
         exceptions.
         """
-        # Without a modification time, linecache never compares the entry with a file of that name.
-        linecache.cache[self.file] = (len(self.text), None, self.lines, self.file)
-        code = self._compile() if self.compiled is None else self.compiled
+        assert self.compiled is not None
         module = ModuleType(NAME)
         loader = Loader(self.text, self.file)
         module.__file__ = self.file
@@ -72,46 +74,36 @@ class Program:
         module.__package__ = ""
         module.__spec__ = ModuleSpec(NAME, loader, origin=self.file)
         sys.modules[NAME] = module
-        exec(code, module.__dict__)
+        exec(self.compiled, module.__dict__)
         # The source may have replaced its own module, as in an import.
         return sys.modules.get(NAME, module)
 
-    def compile_script(self) -> CodeType:
-        """Compile the source as a file would be, whose encoding its first lines may declare."""
-        declares = "coding" in self.text[:1000]
-        source = self.encoded() if declares else self.text
-        if declares and isinstance(source, str):
-            source = source.encode()
-        self.compiled = compile(source, self.file, "exec", dont_inherit=True)
-        return self.compiled
-
-    def adopt(self, form: bytes) -> None:
-        """Use a compiled form of this source that `form` of another worker made."""
-        code: CodeType = marshal.loads(form)
-        _imp._fix_co_filename(code, self.file)
-        self.compiled = code
-
-    def form(self, *, script: bool) -> bytes:
-        """Compile the source, and return its compiled form; b"": there is none that does the same.
-
-        A source that does not compile, or not without a warning, has none: each run of it reports
-        that.
-        """
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            try:
-                code = self.compile_script() if script else self._compile()
-            except Exception:
-                code = None
-        if code is None or warned:
-            self.compiled = None
-            return b""
-        return marshal.dumps(code)
-
-    def _compile(self) -> CodeType:
+    def compile(self) -> None:
+        """Compile the source. Raises its own exceptions, such as SyntaxError."""
+        # Without a modification time, linecache never compares the entry with a file of that name.
+        linecache.cache[self.file] = (len(self.text), None, self.lines, self.file)
         # dont_inherit: this file's __future__ imports must not apply to the program.
         self.compiled = compile(self.text, self.file, "exec", dont_inherit=True)
-        return self.compiled
+
+    def compile_script(self) -> None:
+        """Compile the source as that of a file, whose first lines may declare its encoding."""
+        source = self.content() if "coding" in self.text[:1000] else self.text
+        self.compiled = compile(source, self.file, "exec", dont_inherit=True)
+
+    def load(self, form: bytes | memoryview) -> None:
+        """Take a compiled form instead of compiling the source (`form`)."""
+        compiled = marshal.loads(form)
+        _imp._fix_co_filename(compiled, self.file)  # that of the worker that compiled it
+        self.compiled = compiled
+
+    def form(self) -> bytes:
+        """Return the compiled form."""
+        return marshal.dumps(self.compiled)
+
+    def content(self) -> bytes:
+        """Return the content of a file of the source, whatever the text holds."""
+        content = self.encoded()
+        return content.encode(errors="surrogatepass") if isinstance(content, str) else content
 
     def encoded(self) -> str | bytes:
         """Return the contents for a file of the source; a str is to be written in UTF-8."""
@@ -155,7 +147,7 @@ class Programs:
 
     def __init__(self, file: str = FILE) -> None:
         """`file` as in `Program`."""
-        self._file = file
+        self.file = file
         self._kept: dict[str, Program] = {}
         self._characters = 0
 
@@ -164,8 +156,10 @@ class Programs:
 
     def get(self, text: str) -> Program:
         program = self._kept.pop(text, None)
+        if program is not None and not program.lasts:
+            program.compiled = None
         if program is None:
-            program = Program(text, self._file)
+            program = Program(text, self.file)
             self._characters += len(text)
         self._kept[text] = program
         while self._characters > KEPT_CHARACTERS or len(self._kept) > KEPT_SOURCES:

@@ -56,9 +56,24 @@ class Source:
         except (OSError, UnicodeError):  # text that no file can hold does not compile either
             self._program = None
 
-    def become_script(self) -> None:
-        """Rename the file, which is alone in its directory, to that of a script."""
+    def put_script(self, program: Program, *, last: bool) -> None:
+        """Write the source to a file named as a script, alone in the directory.
+
+        `clear` gives it its name back. Raises OSError.
+        """
+        if not last and (self._file < 0 or (self._known and self._state() != self._known)):
+            self.take_again()
         os.rename(self.path, f"{self.directory}/{SCRIPT}")
+        self._program, self._known = None, ()
+        _runtime.source_write(self._file, program.content())
+        if last:
+            file, self._file = self._file, -1
+            os.close(file)
+
+    def clear(self) -> None:
+        """Remove what a call left in the directory. Raises OSError."""
+        self._program, self._known = None, ()
+        self.take_again()
 
     def close(self) -> None:
         """Close the descriptors, so that another worker may take the directory."""

@@ -393,7 +393,7 @@ static int write_spill(uint32_t *flags, const struct iovec *segments, uint32_t n
 }
 
 /* Point the standard streams where the next call expects them, whatever this call did to them. */
-static void restore_streams(void)
+void channel_restore_streams(void)
 {
     dup2(reserved_fd(RESERVED_IN), STDIN_FILENO);
     dup2(reserved_fd(RESERVED_OUT), STDOUT_FILENO);
@@ -452,7 +452,7 @@ static int send_segments(struct channel *channel, struct pinfold_frame_result *r
     channel->answered = true;
     /* After its last call, the held spill may have the number of a standard stream. */
     if (channel->reused && !(result->flags & PINFOLD_RESULT_RETIRE))
-        restore_streams();
+        channel_restore_streams();
     return 0;
 }
 
@@ -525,8 +525,7 @@ PyDoc_STRVAR(
 
 static PyObject *channel_note(PyObject *self, PyObject *text)
 {
-    struct channel *channel = (struct channel *)self;
-    only_the_worker(channel);
+    const struct channel *channel = (struct channel *)self;
     char *bytes;
     Py_ssize_t size;
     if (PyBytes_AsStringAndSize(text, &bytes, &size) < 0)

@@ -801,7 +801,7 @@ PyObject *printed_exact(PyObject *module, PyObject *argument)
     const int wanted = PyObject_IsTrue(argument);
     if (wanted < 0)
         return NULL;
-    drain_all(false);
+    drain_all(!wanted);
     exact = wanted;
     Py_RETURN_NONE;
 }

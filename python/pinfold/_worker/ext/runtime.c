@@ -388,6 +388,13 @@ static PyObject *take_imports(PyObject *module, PyObject *unused)
     return imports_take();
 }
 
+static PyObject *restore_streams(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    channel_restore_streams();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"open_template", open_template, METH_O, open_template_doc},
     {"open_worker", open_worker, METH_VARARGS, open_worker_doc},
@@ -416,6 +423,9 @@ static PyMethodDef methods[] = {
     {"exact_as", printed_exact_as, METH_VARARGS,
      "exact_as(whole_at_once, text_joined)\n\n"
      "Set what of the streams' writes differs between versions of the interpreter."},
+    {"restore_streams", restore_streams, METH_NOARGS,
+     "restore_streams()\n\n"
+     "Point the standard streams of a worker that is used again where its calls expect them."},
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\n"
      "Return a replacement for os._exit that keeps C's unflushed output."},

@@ -15,10 +15,12 @@ import io
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from operator import methodcaller
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pinfold._worker.main._main import call, unraisable
 
@@ -29,30 +31,65 @@ _LAST = ("last_exc", "last_type", "last_value", "last_traceback")
 _EMPTIED = ("path", "argv", "path_hooks", "path_importer_cache", "meta_path")
 
 
-def keep_exits() -> None:
-    """Forget the exit handlers of preloaded modules, except those that serve the program, too."""
+class Before(NamedTuple):
+    """What was there before a program, and outlives it."""
+
+    last_module: str
+    """The last name in `sys.modules`. The program's own imports follow it."""
+    main: ModuleType
+    """The module ``__main__``."""
+    threads: tuple[object, ...]
+    """Threads that the interpreter would wait for at its end."""
+
+
+def begin() -> Before:
+    """Prepare for a program's end, before the program runs.
+
+    Of the exit handlers of preloaded modules, those stay that serve the program, too.
+    """
     atexit._clear()
     finalize = weakref.finalize
     if finalize._registered_with_atexit:  # type: ignore[attr-defined]
         for info in finalize._registry.values():  # type: ignore[attr-defined]
-            info.atexit = False  # the object is the template's
+            info.atexit = False  # the object is not the program's
         atexit.register(finalize._exitfunc)  # type: ignore[attr-defined]
-    for module, name in (("logging", "shutdown"), ("multiprocessing.util", "_exit_function")):
-        if module in sys.modules:
-            atexit.register(getattr(sys.modules[module], name))
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        handlers = logging._handlerList
+        atexit.register(_close_loggers, handlers[:]) if handlers else atexit.register(
+            logging.shutdown
+        )
+    if "multiprocessing.util" in sys.modules:
+        atexit.register(sys.modules["multiprocessing.util"]._exit_function)
+    threads: tuple[object, ...] = ()
+    if _thread._count():
+        threading = sys.modules["threading"]
+        others = set(threading.enumerate()) - {threading.main_thread()}
+        threads = tuple(thread for thread in others if not thread.daemon)
+    return Before(next(reversed(sys.modules)), sys.modules["__main__"], threads)
 
 
-def end(loader: Callable[[], object], directories: Sequence[str], last: str) -> bool:
+def _close_loggers(before: list[Any]) -> None:
+    """Do what logging does at the end, but leave the preloaded handlers open."""
+    logging = sys.modules["logging"]
+    known = set(map(id, before))
+    logging.shutdown([handler for handler in logging._handlerList if id(handler) not in known])
+    for handler in before:
+        if handler() is not None:
+            with suppress(OSError, ValueError):  # as logging.shutdown() has it
+                handler().flush()
+
+
+def end(before: Before, loader: Callable[[], object], directories: Sequence[str]) -> bool:
     """End a program that has returned from its last line. Return whether its output could be
     written.
 
-    `loader` is a weak reference to the loader in the namespace of ``__main__``. `last` is the name
-    in `sys.modules` after which the program's own imports follow; modules from `directories` end
-    with the program.
+    `loader` is a weak reference to the loader in the namespace of ``__main__``. Modules from
+    `directories` end with the program.
     """
     threading = sys.modules.get("threading")
     if threading is not None:
-        error = call(threading._shutdown)
+        error = call(partial(_join, before.threads) if before.threads else threading._shutdown)
         if error is not None:
             unraisable(error, threading, "threading shutdown")
     call(atexit._run_exitfuncs)
@@ -62,13 +99,26 @@ def end(loader: Callable[[], object], directories: Sequence[str], last: str) -> 
         call(gc.collect)
     own = [
         name
-        for name in takewhile(lambda name: name != last, reversed(sys.modules))
+        for name in takewhile(lambda name: name != before.last_module, reversed(sys.modules))
         if _is_from(sys.modules[name], directories)
     ]
     alone = _thread._count() == 0  # another thread would meet what is cleared
-    _take_apart(loader, own, alone=alone)
+    _take_apart(before, loader, own, alone=alone)
     _flush(report=False)
     return written
+
+
+def _join(before: Sequence[object]) -> None:
+    """Wait for the program's threads as threading._shutdown() does, but for no earlier one."""
+    threading = sys.modules["threading"]
+    for function in reversed(threading._threading_atexits):
+        function()
+    while left := [
+        thread
+        for thread in threading.enumerate()
+        if not (thread.daemon or thread in before or thread is threading.main_thread())
+    ]:
+        left[0].join()
 
 
 def flush() -> None:
@@ -107,7 +157,9 @@ def _forget_handlers() -> None:
             _signal.signal(number, _signal.SIG_DFL)
 
 
-def _take_apart(loader: Callable[[], object], own: Sequence[str], *, alone: bool) -> None:
+def _take_apart(
+    before: Before, loader: Callable[[], object], own: Sequence[str], *, alone: bool
+) -> None:
     """Drop the program's modules, `own` the last first, as finalize_modules() does.
 
     As there, what finalizers find in `sys` is None, and they can import nothing.
@@ -122,9 +174,9 @@ def _take_apart(loader: Callable[[], object], own: Sequence[str], *, alone: bool
     if alone:
         names.update(dict.fromkeys(_EMPTIED))
         modules = {name: sys.modules[name] for name in sys.modules if name not in own}
-        modules.pop("__main__", None)
+        modules["__main__"] = before.main
     try:
-        sys.modules.pop("__main__", None)
+        sys.modules["__main__"] = before.main
         dying = [weakref.ref(sys.modules[name]) for name in own]
         for name in reversed(own):
             sys.modules.pop(name, None)

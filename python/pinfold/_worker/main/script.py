@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import weakref
 from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from os import _exit, getpid
-from types import ModuleType
-from typing import Any, NamedTuple
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple, NoReturn
 
 from pinfold._worker.code.program import SCRIPT, Program
 from pinfold._worker.ext import _runtime
@@ -24,72 +26,81 @@ class Ended(NamedTuple):
 
     status: int
     """Its exit status, 0 to 255."""
-    account: Any
+    account: Any = None
     """What `explain` returned of the exception that ended it; None: there was none."""
-    raised: bool
+    raised: bool = False
     """Whether an exception other than SystemExit ended it."""
+    interrupted: bool = False
+    """Whether that was KeyboardInterrupt, with which an interpreter dies by SIGINT."""
 
 
 Explain = Callable[[BaseException], Any]
 
 
 def run_script(
-    program: Program, argv: Sequence[str], directories: Sequence[str], explain: Explain
+    program: Program,
+    argv: Sequence[str],
+    directories: Sequence[str],
+    compile_source: Callable[[], None],
+    explain: Explain,
 ) -> Ended:
     """Run a program as ``__main__`` and end it. Return how it ended; raises nothing of its own.
 
-    `program.file` is the path of its file. `explain` gets the exception that ended the program,
-    before its exit handlers run. Modules from `directories` end with it.
+    `program.file` is the path of its file. Modules from `directories` end with it.
+    `compile_source` sets `program.compiled`. `explain` gets the exception that ended the program,
+    before its exit handlers run.
     """
     sys.argv = [SCRIPT, *argv]
     sys.orig_argv = [sys.executable, SCRIPT, *argv]
-    ending.keep_exits()
+    before = ending.begin()
     _runtime.exact_streams(True)
-    last = next(reversed(sys.modules))
     loader = SourceFileLoader("__main__", program.file)
     alive = weakref.ref(loader)
     pid = getpid()
-    ended = _run(program, loader, explain)
-    del loader
-    if not ending.end(alive, directories, last):
-        ended = Ended(UNWRITTEN, ended.account, False)
+    try:
+        compile_source()
+        what: CodeType | str = program.compiled or program.file
+    except BaseException:
+        what = program.file  # its compilation shows the errors as the interpreter does
+    ended = _run(what, loader, explain)
+    del loader, what
+    if not ending.end(before, alive, directories):
+        ended = Ended(UNWRITTEN, ended.account, False, ended.interrupted)
     if getpid() != pid:  # a process that the program forked has come to the end of the script
-        _runtime.flush()
-        _exit(ended.status)
+        _end_fork(ended)
     return ended
 
 
-def _run(program: Program, loader: SourceFileLoader, explain: Explain) -> Ended:
+def _end_fork(ended: Ended) -> NoReturn:
+    _runtime.flush()
+    if ended.interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(getpid(), signal.SIGINT)
+    _exit(ended.status)
+
+
+def _run(what: CodeType | str, loader: SourceFileLoader, explain: Explain) -> Ended:
     module = ModuleType("__main__")
     names = module.__dict__
     names["__loader__"] = loader
     names["__annotations__"] = {}
     names["__builtins__"] = sys.modules["builtins"]
-    names["__file__"] = program.file
+    names["__file__"] = loader.path
     names["__cached__"] = None
     sys.modules["__main__"] = module
-    error = run(_compiled(program), names)
+    error = run(what, names)
     ending.flush()
-    ended = Ended(0, None, False)
+    ended = Ended(0)
     if error is not None:
         last = error if isinstance(error, SystemExit) else _show(error)
         status = 1 if last is None else _status_of(last)
-        ended = Ended(status, explain(error) if status else None, last is None)
+        interrupted = last is None and type(error) is KeyboardInterrupt
+        ended = Ended(status, explain(error) if status else None, last is None, interrupted)
         if last is not None:  # the interpreter exits at once, and leaves the names
             return ended
     names.pop("__file__", None)
     names.pop("__cached__", None)
     return ended
-
-
-def _compiled(program: Program) -> Any:
-    """Return the code object, or the path of the file, whose compilation shows the errors."""
-    if program.compiled is None:
-        try:
-            return program.compile_script()
-        except BaseException:
-            return program.file
-    return program.compiled
 
 
 def _status_of(error: SystemExit) -> int:
