@@ -43,8 +43,7 @@ SCRIPTS: dict[str, Script] = {
         "status = os.fstat(0)\n"
         "print(stat.S_ISREG(status.st_mode), status.st_size, os.lseek(0, 0, 1), sys.stdin.seekable())\n"
         "print(sys.stdin.readline(), os.lseek(0, 0, 1), sys.stdin.fileno(), sys.stdin.isatty())\n"
-        "sys.stdin.seek(0)\nprint(sys.stdin.read())\n"
-        "try:\n    os.write(0, b'x')\nexcept OSError as error:\n    print(error)\n",
+        "sys.stdin.seek(0)\nprint(sys.stdin.read())\n",
         b"line\nrest\n",
     ),
     "stdin_no_utf8": Script(

@@ -296,6 +296,9 @@ def load(settings: TemplateConfig, *, forks: bool) -> Shadows:
         os._exit(0)
     for name in switches:
         os.environ.pop(name, None)
+    from pinfold._worker.main.ending import keep_exits
+
+    keep_exits()
     if "" in sys.path:  # each worker inserts it again
         sys.path.remove("")
     shadows.__enter__()
@@ -384,9 +387,12 @@ def warm_up(settings: TemplateConfig, sources: str) -> Iterator[bool]:
     """
     import_pickle(settings["path"])
     yield True
-    from pinfold._worker.boot.rehearsal import play_once, rehearse
+    from pinfold._worker.boot.rehearsal import play_once, rehearse, rehearse_script
 
     rehearse(sources)
+    yield True
+    gc.freeze()  # the end of each program is a collection
+    rehearse_script(sources)
     if settings.get("learned") is not None:
         _runtime.watch_imports()
     yield True

@@ -8,15 +8,20 @@ pages that it would have written.
 
 from __future__ import annotations
 
+import atexit
 import linecache
+import os
 import signal
 import sys
 
-from pinfold._wire import pack_request
+from pinfold._wire import Segments, pack_request
 from pinfold._worker.call.execute import Executor
 from pinfold._worker.code.program import FILE, NAME
 from pinfold._worker.code.source import slot
-from pinfold._worker.ext._runtime import RESULT_OK
+from pinfold._worker.ext import _runtime
+from pinfold._worker.ext._runtime import RESULT_ENDED, RESULT_OK
+from pinfold._worker.main.ending import keep_exits
+from pinfold._worker.main.revival import revive
 
 TIMES = 24  # code is specialised after about eight runs, and the functions that it calls later
 
@@ -33,6 +38,17 @@ def f(a, b, c=None):
         total += value * i
     print("", end="", flush=True)
     return {"total": math.sqrt(total), "a": a, "c": [Value(c).x, (1, None, True)]}
+"""
+
+SCRIPT = """
+import sys
+
+def main():
+    text = input()
+    print(text[:0], file=sys.stderr, end="")
+    print("", end="", flush=True)
+
+main()
 """
 
 
@@ -53,9 +69,6 @@ def play_once(sources: str) -> None:
 def play(
     source: str, args: list[object], kwargs: dict[str, object], times: int, sources: str
 ) -> None:
-    path = list(sys.path)
-    file = slot(sources) if sources else None
-    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=(), source=file)
     request = pack_request(
         code=source,
         function="f",
@@ -65,17 +78,48 @@ def play(
         env={},
         codec="data",
     )
+    _play(request, times, sources, RESULT_OK)
+    sys.modules.pop(NAME, None)
+
+
+def rehearse_script(sources: str) -> None:
+    """Run programs as a worker does, then remove their traces."""
+    if not sources:
+        return
+    names = ("stdin", "__stdin__", "argv", "orig_argv")
+    was = {name: getattr(sys, name) for name in names}
+    cwd, stdin = os.open(".", os.O_PATH | os.O_DIRECTORY), os.dup(0)
+    atexit._clear()  # an end runs them, and the template's own is not near
+    request = pack_request(
+        code=SCRIPT, function="", stdin=b"text\n", python_path=[], env={}, codec="data"
+    )
+    _play(request, TIMES, sources, RESULT_ENDED)
+    _runtime.exact_streams(False)
+    revive()
+    keep_exits()
+    vars(sys).update(was)
+    os.dup2(stdin, 0)
+    os.fchdir(cwd)
+    os.close(stdin)
+    os.close(cwd)
+
+
+def _play(request: Segments, times: int, sources: str, good: int) -> None:
+    path = list(sys.path)
+    file = slot(sources) if sources else None
+    executor = Executor(worker_id="", node_id="", isolation="fresh", identity=(), source=file)
     segments = tuple(memoryview(bytearray(segment)) for segment in request)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     for _ in range(times):
         if file is not None:
-            file.take_again()
+            file.clear()
         status, _, _ = executor.run(segments, 0)
-        if status != RESULT_OK:
+        if status != good:
             break  # a preload has broken what calls need; real calls will report it
+        revive()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a fresh call leaves signals blocked
-    sys.modules.pop(NAME, None)
     linecache.cache.pop(FILE if file is None else file.path, None)
     if file is not None:
+        file.clear()
         file.close()
     sys.path[:] = path

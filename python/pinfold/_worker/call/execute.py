@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -39,6 +40,7 @@ from pinfold._worker.ext._runtime import (
     RESULT_RETIRE,
     RESULT_TOO_LARGE,
 )
+from pinfold._worker.main import ending
 from pinfold._worker.main.apart import Account, run_apart
 from pinfold._worker.main.collect import collect
 from pinfold._worker.main.directory import write_file, write_files
@@ -261,7 +263,7 @@ class Executor:
 
     def _run_program(self, request: Request, result_max: int) -> Outcome:
         try:
-            give_stdin(request.arguments[0])
+            give_stdin(request.arguments[0], anew=self._reset is not None)
             self._entries = search.resolved(request.python_path)
             directory = self._enter_script()
             self._program = program = self._place_script(request.code, directory)
@@ -288,6 +290,10 @@ class Executor:
                 return report.raised(error, program)
 
         directories = (directory, *self._entries)
+        if self._reset is None:
+            gc.freeze()  # the collections at the program's end visit its own objects only
+        else:
+            ending.keep_exits()
         ended = run_script(program, request.argv, directories, compile_source, explain)
         if ended.status == 0:
             return RESULT_ENDED, [b""]

@@ -22,7 +22,7 @@ from operator import methodcaller
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
-from pinfold._worker.main._main import call, unraisable
+from pinfold._worker.main._main import call, no_import, unraisable
 
 _SIGNALS = range(1, 65)
 
@@ -40,13 +40,12 @@ class Before(NamedTuple):
     """The module ``__main__``."""
     threads: tuple[object, ...]
     """Threads that the interpreter would wait for at its end."""
+    exits: int
+    """The number of exit handlers."""
 
 
-def begin() -> Before:
-    """Prepare for a program's end, before the program runs.
-
-    Of the exit handlers of preloaded modules, those stay that serve the program, too.
-    """
+def keep_exits() -> None:
+    """Forget the exit handlers of preloaded modules, except those that serve a program, too."""
     atexit._clear()
     finalize = weakref.finalize
     if finalize._registered_with_atexit:  # type: ignore[attr-defined]
@@ -55,18 +54,20 @@ def begin() -> Before:
         atexit.register(finalize._exitfunc)  # type: ignore[attr-defined]
     logging = sys.modules.get("logging")
     if logging is not None:
-        handlers = logging._handlerList
-        atexit.register(_close_loggers, handlers[:]) if handlers else atexit.register(
-            logging.shutdown
-        )
+        atexit.register(_close_loggers, logging._handlerList[:])
     if "multiprocessing.util" in sys.modules:
         atexit.register(sys.modules["multiprocessing.util"]._exit_function)
+
+
+def begin() -> Before:
+    """Note what is there before a program runs."""
     threads: tuple[object, ...] = ()
     if _thread._count():
         threading = sys.modules["threading"]
         others = set(threading.enumerate()) - {threading.main_thread()}
         threads = tuple(thread for thread in others if not thread.daemon)
-    return Before(next(reversed(sys.modules)), sys.modules["__main__"], threads)
+    last = next(reversed(sys.modules))
+    return Before(last, sys.modules["__main__"], threads, atexit._ncallbacks())
 
 
 def _close_loggers(before: list[Any]) -> None:
@@ -88,7 +89,7 @@ def end(before: Before, loader: Callable[[], object], directories: Sequence[str]
     `directories` end with the program.
     """
     threading = sys.modules.get("threading")
-    if threading is not None:
+    if threading is not None and _has_threads(threading, before):
         error = call(partial(_join, before.threads) if before.threads else threading._shutdown)
         if error is not None:
             unraisable(error, threading, "threading shutdown")
@@ -106,6 +107,12 @@ def end(before: Before, loader: Callable[[], object], directories: Sequence[str]
     _take_apart(before, loader, own, alone=alone)
     _flush(report=False)
     return written
+
+
+def _has_threads(threading: Any, before: Before) -> bool:
+    """Return whether anything depends on what threading._shutdown() does."""
+    exits = atexit._ncallbacks() != before.exits  # they may ask whether the main thread is over
+    return bool(_thread._count() or threading._threading_atexits or exits)
 
 
 def _join(before: Sequence[object]) -> None:
@@ -168,20 +175,17 @@ def _take_apart(
         vars(sys).pop(name, None)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, getattr(sys, f"__{name}__", None))
-    names = vars(sys)
+    names, builtins = vars(sys), vars(sys.modules["builtins"])
     was = {name: names[name] for name in _EMPTIED if name in names}
-    modules = {}
+    importing = builtins["__import__"]
     if alone:
         names.update(dict.fromkeys(_EMPTIED))
-        modules = {name: sys.modules[name] for name in sys.modules if name not in own}
-        modules["__main__"] = before.main
+        builtins["__import__"] = no_import
     try:
         sys.modules["__main__"] = before.main
         dying = [weakref.ref(sys.modules[name]) for name in own]
         for name in reversed(own):
             sys.modules.pop(name, None)
-        if alone:
-            sys.modules.clear()
         call(gc.collect)
         for module in dying:
             alive = module()
@@ -192,7 +196,7 @@ def _take_apart(
             _clear(left, alone)
     finally:
         names.update(was)
-        sys.modules.update(modules)
+        builtins["__import__"] = importing
 
 
 def _is_from(module: object, directories: Sequence[str]) -> bool:

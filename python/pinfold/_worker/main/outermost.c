@@ -234,11 +234,21 @@ static PyObject *complain(PyObject *module, PyObject *text)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(no_import_doc, "no_import(name, ...)\n--\n\nFail as an import does at the interpreter's end.");
+
+static PyObject *no_import(PyObject *module, PyObject *arguments, PyObject *keywords)
+{
+    (void)module, (void)arguments, (void)keywords;
+    PyErr_SetString(PyExc_ImportError, "sys.meta_path is None, Python is likely shutting down");
+    return NULL;
+}
+
 static PyMethodDef functions[] = {
     {"run", run, METH_VARARGS, run_doc},
     {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, call_doc},
     {"complain", complain, METH_O, complain_doc},
     {"exit_status", exit_status, METH_O, exit_status_doc},
+    {"no_import", (PyCFunction)(void (*)(void))no_import, METH_VARARGS | METH_KEYWORDS, no_import_doc},
     {"unraisable", unraisable, METH_VARARGS, unraisable_doc},
     {NULL, NULL, 0, NULL},
 };

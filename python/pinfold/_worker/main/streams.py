@@ -43,20 +43,24 @@ def learn_exactness() -> None:
     _runtime.exact_as(len(raw.sizes) == 2, len(written.getvalue()) == 5)
 
 
-def give_stdin(content: memoryview) -> None:
-    """Make the content the standard input, as ``python main.py < file`` has it."""
+def give_stdin(content: memoryview, *, anew: bool) -> None:
+    """Make the content the standard input, as ``python main.py < file`` has it.
+
+    Without `anew`, nothing has been read from `sys.stdin` yet, so it serves for this file.
+
+    Descriptor 0 is open for writing, too: to open it again through /proc costs as much as the rest
+    of a small program's start.
+    """
     fd = os.memfd_create("stdin")
     while content:
         content = content[os.write(fd, content) :]
-    try:  # a program must not write to its input
-        reader = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
-    except OSError:
-        os.lseek(fd, 0, os.SEEK_SET)
-        reader = os.dup(fd)
-    os.dup2(reader, 0)
-    os.close(reader)
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.dup2(fd, 0)
     os.close(fd)
-    sys.stdin = sys.__stdin__ = _open_stdin()  # type: ignore[misc]
+    stream = sys.__stdin__
+    if anew or type(stream) is not io.TextIOWrapper or stream.closed:
+        stream = _open_stdin()
+    sys.stdin = sys.__stdin__ = stream  # type: ignore[misc]
 
 
 def _open_stdin() -> io.TextIOWrapper:
