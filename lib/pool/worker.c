@@ -448,6 +448,8 @@ static void peer_closed(struct pinfold_pool *pool, struct worker *worker)
 {
     close_peer(pool, worker);
     ahead_recall(pool, worker);
+    if (worker->state == WORKER_BUSY && worker->call && worker->call->exits)
+        return; /* it runs another program (execve(2)), whose exit is the result */
     if (worker->state == WORKER_BUSY)
         reactor_set(pool, &worker->timer, now_ns() + WORKER_CLOSED_NS);
     else if (worker->state == WORKER_IDLE)

@@ -408,6 +408,12 @@ SCRIPTS: dict[str, Script] = {
     "exec": Script(
         "import os, sys\nprint('lost')\nos.execv(sys.executable, [sys.executable, '-c', 'print(5); raise SystemExit(3)'])"
     ),
+    "exec_late": Script(
+        "import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(0.4); raise SystemExit(3)'])"
+    ),
+    "descriptors_closed": Script("import os\nos.closerange(3, 1 << 16)\nprint('on')"),
+    "descriptors_closed_and_exit": Script("import os\nos.closerange(3, 1 << 16)\nraise SystemExit(4)"),
+    "descriptors_closed_and_error": Script("import os\nos.closerange(3, 1 << 16)\n1/0"),
     "exec_ok": Script("import os\nos.execvp('echo', ['echo', 'x'])"),
     "multiprocessing_fork": Script(
         "import multiprocessing as m\ndef f(x):\n    print('child', x, flush=True)\n    return x * x\n"

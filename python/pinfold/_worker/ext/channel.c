@@ -446,8 +446,8 @@ static int send_segments(struct channel *channel, struct pinfold_frame_result *r
     go_on_or_wait(channel, result);
     stack_of_call(0);
     r = send_patiently(channel, result, inlined, spill);
-    if (r < 0)
-        _exit(0); /* the pool is gone */
+    if (r < 0) /* the pool is gone; or the program closed the channel, and its exit is the result */
+        _exit(result->status == PINFOLD_STATUS_ENDED ? result->ended : result->status == PINFOLD_STATUS_EXCEPTION);
     channel->call = 0;
     channel->answered = true;
     /* After its last call, the held spill may have the number of a standard stream. */
