@@ -91,7 +91,7 @@ def rehearse_script(sources: str) -> None:
     cwd, stdin = os.open(".", os.O_PATH | os.O_DIRECTORY), os.dup(0)
     atexit._clear()  # an end runs them, and the template's own is not near
     request = pack_request(
-        code=SCRIPT, function="", stdin=b"text\n", python_path=[], env={}, codec="data"
+        code=SCRIPT, function="", encoded=[b"text\n"], python_path=[], env={}, codec="data"
     )
     _play(request, TIMES, sources, RESULT_ENDED)
     _runtime.exact_streams(False)
