@@ -629,7 +629,7 @@ warnings.warn('now an error')
         "warnings_shown_and_caught",
         r"""
 import warnings
-print(len(warnings.filters) > 0, [f[2].__name__ for f in warnings.filters])
+print(len(warnings.filters) > 0, [f[2].__name__ for f in warnings.filters[-5:]])
 with warnings.catch_warnings(record=True) as w:
     warnings.simplefilter('always')
     warnings.warn('x', ResourceWarning)
