@@ -27,6 +27,9 @@ Phase = Literal["", "queue", "start", "compile", "run"]
 OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
 """Every outcome, in the order of the documentation."""
 
+PHASES: tuple[Phase, ...] = Phase.__args__  # type: ignore[attr-defined]
+"""Every value of `WorkerError.phase`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:

@@ -16,7 +16,7 @@ from pinfold import codec as codecs
 from pinfold._carry.fields import Refused, only, read_object, take
 from pinfold.codec import TooLarge
 from pinfold.codec.refusals import is_shortage
-from pinfold.result import OUTCOMES, ExecutionMetrics, WorkerError, WorkerResult
+from pinfold.result import OUTCOMES, PHASES, ExecutionMetrics, WorkerError, WorkerResult
 
 _FIELDS = (
     *("outcome", "error", "metrics", "stdout_truncated", "stderr_truncated"),
@@ -43,7 +43,6 @@ _ERROR: dict[str, tuple[type, ...]] = {
     "phase": (str,),
     "line": _INT + _OPTIONAL,
 }
-_PHASES = ("", "queue", "start", "run")
 
 
 class Arrived(NamedTuple):
@@ -138,7 +137,7 @@ def _failed(result: WorkerResult, outcome: Any, reason: str) -> WorkerResult:
 
 def _error_of(given: dict[str, Any]) -> WorkerError:
     found = _checked(given, _ERROR, "/error")
-    if found["phase"] not in _PHASES:
+    if found["phase"] not in PHASES:
         raise Refused("/error/phase", "is no phase")
     return WorkerError(**found)
 
