@@ -661,7 +661,8 @@ int printed_init(PyObject *module)
     struct runtime *runtime = runtime_of(module);
     runtime->writer_type = derive(module, "_io.BufferedWriter", sizeof(struct writer), writer_slots);
     runtime->text_type = derive(module, "_io.TextIOWrapper", sizeof(struct text), text_slots);
-    return runtime->writer_type && runtime->text_type && pthread_atfork(ahead_of_fork, NULL, in_fork) == 0 ? 0 : -1;
+    return runtime->writer_type && runtime->text_type && pthread_atfork(ahead_of_fork, NULL, in_fork) == 0 ? 0
+                                                                                                           : -1;
 }
 
 static PyObject *make(PyTypeObject *type, PyObject *arguments)

@@ -84,8 +84,7 @@ static int source_take(int sources, const char *name, int *ret_lock, int *ret_fi
     if (flock(lock, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     bool renamed = false;
-    if (!is_clean(lock, &renamed) ||
-        (renamed && renameat(lock, SCRIPT_NAME, lock, FILE_NAME) < 0)) {
+    if (!is_clean(lock, &renamed) || (renamed && renameat(lock, SCRIPT_NAME, lock, FILE_NAME) < 0)) {
         int r = scratch_clear(lock, UINT32_MAX);
         if (r < 0)
             return r;

@@ -71,8 +71,9 @@ static PyObject *run_file(PyObject *path, PyObject *names)
     if (!bytes)
         return NULL;
     FILE *file = fopen(PyBytes_AS_STRING(bytes), "rbe");
-    PyObject *value = file ? PyRun_FileExFlags(file, PyBytes_AS_STRING(bytes), Py_file_input, names, names, 1, NULL)
-                           : PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    PyObject *value = file
+                          ? PyRun_FileExFlags(file, PyBytes_AS_STRING(bytes), Py_file_input, names, names, 1, NULL)
+                          : PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
     Py_DECREF(bytes);
     return value;
 }
@@ -115,9 +116,10 @@ static PyObject *show_stack(struct stack stack, PyObject *value)
     return error;
 }
 
-PyDoc_STRVAR(run_doc, "run(what, names)\n--\n\n"
-                      "Run a code object, or the file of this path, with these globals. Return the exception that it\n"
-                      "raised, or None. No trace or profile function is set afterwards.");
+PyDoc_STRVAR(run_doc,
+             "run(what, names)\n--\n\n"
+             "Run a code object, or the file of this path, with these globals. Return the exception that it\n"
+             "raised, or None. No trace or profile function is set afterwards.");
 
 static PyObject *run(PyObject *module, PyObject *arguments)
 {
@@ -189,10 +191,11 @@ static void end_with_error(void)
     PyErr_Clear();
 }
 
-PyDoc_STRVAR(exit_status_doc,
-             "exit_status(value)\n--\n\n"
-             "Return the exit status for `sys.exit(value)`. Writes a value that is no int to stderr. As the interpreter\n"
-             "does: _Py_HandleSystemExit() of Python/pythonrun.c.");
+PyDoc_STRVAR(
+    exit_status_doc,
+    "exit_status(value)\n--\n\n"
+    "Return the exit status for `sys.exit(value)`. Writes a value that is no int to stderr. As the interpreter\n"
+    "does: _Py_HandleSystemExit() of Python/pythonrun.c.");
 
 static PyObject *exit_status(PyObject *module, PyObject *value)
 {
