@@ -412,7 +412,9 @@ SCRIPTS: dict[str, Script] = {
         "import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(0.4); raise SystemExit(3)'])"
     ),
     "descriptors_closed": Script("import os\nos.closerange(3, 1 << 16)\nprint('on')"),
-    "descriptors_closed_and_exit": Script("import os\nos.closerange(3, 1 << 16)\nraise SystemExit(4)"),
+    "descriptors_closed_and_exit": Script(
+        "import os\nos.closerange(3, 1 << 16)\nraise SystemExit(4)"
+    ),
     "descriptors_closed_and_error": Script("import os\nos.closerange(3, 1 << 16)\n1/0"),
     "exec_ok": Script("import os\nos.execvp('echo', ['echo', 'x'])"),
     "multiprocessing_fork": Script(

@@ -193,7 +193,9 @@ def run(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/debugging.md", "docs/grading.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/debugging.md", "docs/grading.md", "docs/programs.md"]
+)
 def test_python_in_a_document_runs(document: str, run: Callable[..., str]) -> None:
     for block in blocks(document, "python"):
         if "numpy" in block:

@@ -97,8 +97,8 @@ class _Refusals:
 
 
 class Pattern:
-    """A pattern of paths, as `glob` understands it: ``*`` and the like match no slash and no leading
-    dot; ``**`` matches any directories without one, and at the end, all that is below them."""
+    """A pattern of paths, as `glob` understands it: ``*`` and the like match neither a slash nor a
+    leading dot; ``**`` matches any directories without one, and at the end, all that is below."""
 
     def __init__(self, text: str) -> None:
         parts = text.split("/")
