@@ -23,6 +23,7 @@ LIMITS = Limits(wall_s=30, memory_bytes=1 << 30)
 
 # Impostors that give the sample's answer: they pass where the sample is the only case.
 KNOWING = ("another case", "patched builtins", "thread", "frames", "forged frames", "remembers")
+KNOWING_PROGRAMS = ("another case", "patched builtins", "frames", "remembers")
 
 MakeGrader = Callable[[], LocalBackend]
 
@@ -80,10 +81,14 @@ def test_no_impostor_is_accepted_in_any_mode(make_grader: MakeGrader, form: str)
     assert statuses["internal"] == 0
 
 
-@pytest.mark.parametrize("kind", KNOWING)
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("function", kind) for kind in KNOWING] + [("program", kind) for kind in KNOWING_PROGRAMS],
+)
 @pytest.mark.parametrize("sandbox", ["none", "strict"])
 @pytest.mark.parametrize("mode", ["fresh"])
-def test_impostors_do_what_they_are_for(make_grader: MakeGrader, kind: str) -> None:
-    problem = replace(PROBLEMS[0], calls=PROBLEMS[0].calls[:1])
-    verdict = verdict_of(make_grader(), "function", function_of(kind, problem), problem)
+def test_impostors_do_what_they_are_for(make_grader: MakeGrader, form: str, kind: str) -> None:
+    problem = replace(PROBLEMS[0], calls=PROBLEMS[0].calls[:1], runs=PROBLEMS[0].runs[:1])
+    source = (function_of if form == "function" else program_of)(kind, problem)
+    verdict = verdict_of(make_grader(), form, source, problem)
     assert verdict.accepted, verdict
