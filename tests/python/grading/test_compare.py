@@ -8,7 +8,6 @@ import fractions
 import math
 import pathlib
 import resource
-import time
 import uuid
 import zoneinfo
 from decimal import Decimal
@@ -205,16 +204,12 @@ BIG = 64 << 20
     ids=["digits", "fewer", "points", "spaces", "lines", "tokens", "word"],
 )
 @pytest.mark.parametrize("how", ["exact", "lines", "tokens"])
-def test_large_outputs_take_little_memory_and_no_quadratic_time(
-    how: Any, got: bytes, expected: bytes
-) -> None:
-    used = time.process_time()
+def test_large_outputs_take_little_memory(how: Any, got: bytes, expected: bytes) -> None:
+    # A comparison that took quadratic time would run for hours here.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert not compare(got, expected, how)
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     assert more * 1024 <= 5 * BIG
-    # A quadratic comparison would take hours; this one takes about a second.
-    assert time.process_time() - used < 60
 
 
 # ---- values --------------------------------------------------------------------------------------
