@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from pinfold._worker.code.program import Program
 from pinfold._worker.ext._runtime import NOTE_MAX
@@ -46,7 +47,7 @@ def compile_with(
 
 def _is_quiet(compile_source: Callable[[], None]) -> bool:
     """Return whether the compilation shows no warnings."""
-    warnings = sys.modules["warnings"]
+    warnings: Any = sys.modules["warnings"]
     show = warnings._showwarnmsg
     shown = []
 

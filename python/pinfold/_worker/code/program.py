@@ -93,7 +93,7 @@ class Program:
     def load(self, form: bytes | memoryview) -> None:
         """Take a compiled form instead of compiling the source (`form`)."""
         compiled = marshal.loads(form)
-        _imp._fix_co_filename(compiled, self.file)  # that of the worker that compiled it
+        _imp._fix_co_filename(compiled, self.file)  # type: ignore[attr-defined]  # that of the worker that compiled it
         self.compiled = compiled
 
     def form(self) -> bytes:

@@ -172,7 +172,7 @@ def _walk(refused: _Refusals, until: float) -> Iterator[tuple[str, os.DirEntry[s
         pending += reversed(below)
 
 
-def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> bytes | mmap.mmap:
+def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> bytes | memoryview:
     kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
     if kind != stat.S_IFREG:
         raise _Refused(_KINDS.get(kind, "it is no regular file"))
@@ -186,8 +186,8 @@ def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> byt
         if status.st_size > left:
             raise _Refused(f"it has {status.st_size} bytes, which do not fit within result_bytes")
         if status.st_size >= _MAPPED:
-            content: bytes | mmap.mmap = mmap.mmap(
-                fd, status.st_size, mmap.MAP_PRIVATE, mmap.PROT_READ
+            content: bytes | memoryview = memoryview(
+                mmap.mmap(fd, status.st_size, mmap.MAP_PRIVATE, mmap.PROT_READ)
             )
         else:
             content = os.pread(fd, status.st_size, 0)

@@ -67,7 +67,7 @@ def _open_stdin() -> io.TextIOWrapper:
     """Open descriptor 0 as the interpreter does (create_stdio() of Python/pylifecycle.c)."""
     was = sys.__stdin__
     buffer = open(0, "rb", closefd=False)  # noqa: SIM115
-    buffer.raw.name = "<stdin>"  # type: ignore[misc]
+    buffer.raw.name = "<stdin>"  # type: ignore[attr-defined]
     stream = io.TextIOWrapper(
         buffer,
         None if was is None else was.encoding,
