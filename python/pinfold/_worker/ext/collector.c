@@ -23,6 +23,7 @@
 #include "wire/frame.h"
 
 #define SWEEP_NS (1000 * INT64_C(1000000)) /* at most, for what the call left; the pool sweeps the rest */
+#define LOOK_NS (50 * 1000000L)            /* another thread of the worker may have taken the SIGCHLD */
 
 static uint64_t peak_kb;
 
@@ -73,10 +74,11 @@ static void on_child(int number)
 static int wait_for_child(pid_t child, const sigset_t *open, bool *ret_stopped)
 {
     struct pollfd pool = {reserved_fd(RESERVED_CHANNEL), POLLIN, 0};
+    const struct timespec look = {.tv_nsec = LOOK_NS};
     struct rusage usage;
     int status;
     while (wait4(child, &status, WNOHANG, &usage) == 0) {
-        if (ppoll(&pool, 1, NULL, open) > 0 && is_stopped()) {
+        if (ppoll(&pool, 1, &look, open) > 0 && is_stopped()) {
             *ret_stopped = true;
             kill(child, SIGKILL);
         }
