@@ -22,10 +22,12 @@ from pinfold.config import ISOLATIONS, SANDBOXES
 REFERENCES = References()
 ALL = [program for group in GROUPS for program in programs_of(group)]
 
-# What a user preloads for programs of contests.
+# What programs of contests import, and what keeps state of a process: a program must not see that it
+# was loaded before.
 PRELOAD = (
-    "argparse bisect collections copy datetime decimal fractions functools heapq io itertools json"
-    " math operator queue random re statistics string threading typing numpy"
+    "argparse asyncio bisect collections concurrent.futures.process copy datetime decimal fractions"
+    " functools heapq io itertools json logging math multiprocessing.pool operator queue random re"
+    " statistics string subprocess tempfile threading typing unittest weakref numpy"
 ).split()
 
 

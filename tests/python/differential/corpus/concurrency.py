@@ -185,7 +185,8 @@ _thread.start_new_thread(f, ())
 done.acquire()
 def g(): raise ValueError('low')
 _thread.start_new_thread(g, ())
-time.sleep(0.1)
+while _thread._count():
+    time.sleep(0.01)
 """,
         addresses=True,
     ),

@@ -119,7 +119,7 @@ print('goes on')
         "logging_names",
         r"""
 import logging
-print(logging.root.handlers, logging.root.level, logging.lastResort, logging.raiseExceptions, sorted(logging.root.manager.loggerDict))
+print(logging.root.handlers, logging.root.level, logging.lastResort, logging.raiseExceptions)
 """,
     ),
     program(

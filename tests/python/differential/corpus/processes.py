@@ -456,13 +456,17 @@ if __name__ == '__main__':
     program(
         "process_left_running_is_joined",
         r"""
-import multiprocessing as mp, time
+import multiprocessing as mp, os, time
 def f():
+    os.close(w)
+    os.read(r, 1)
     time.sleep(0.1)
     print('child ends')
 if __name__ == '__main__':
+    r, w = os.pipe()
     mp.get_context('fork').Process(target=f).start()
     print('main')
+    os.close(w)
 """,
     ),
     program(

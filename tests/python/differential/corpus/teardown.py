@@ -493,11 +493,14 @@ atexit.register(lambda: print(len(os.listdir())))
         "thread_is_joined_at_the_end",
         r"""
 import threading, time
+printed = threading.Event()
 def f():
+    printed.wait()
     time.sleep(0.05)
     print('thread')
 threading.Thread(target=f).start()
 print('main')
+printed.set()
 """,
         quick=True,
     ),
@@ -563,11 +566,14 @@ print(l.locked())
         r"""
 import atexit, threading, time
 atexit.register(print, 'atexit')
+printed = threading.Event()
 def f():
+    printed.wait()
     time.sleep(0.05)
     print('thread')
 threading.Thread(target=f).start()
 print('main')
+printed.set()
 """,
     ),
     program(
@@ -608,18 +614,21 @@ print('main')
         "timer_at_the_end",
         r"""
 import threading
-threading.Timer(0.05, print, args=('timer',)).start()
+timer = threading.Timer(0.05, print, args=('timer',))
 print('main')
+timer.start()
 """,
     ),
     program(
         "pool_of_threads_at_the_end",
         r"""
 from concurrent.futures import ThreadPoolExecutor
-import time
+import threading
+printed = threading.Event()
 ex = ThreadPoolExecutor(1)
-for i in range(3): ex.submit(lambda i=i: (time.sleep(0.01), print('task', i)))
+for i in range(3): ex.submit(lambda i=i: (printed.wait(), print('task', i)))
 print('main')
+printed.set()
 """,
     ),
     program(
@@ -650,7 +659,11 @@ class C:
         sys.stdout.write(f"del {self.n}\n")
 
 
+printed = threading.Event()
+
+
 def thread():
+    printed.wait()
     time.sleep(0.05)
     print("thread")
 
@@ -673,6 +686,7 @@ threading.Thread(target=thread).start()
 out = open(1, "w", closefd=False)
 out.write("unflushed file\n")
 print("main")
+printed.set()
 """,
         quick=True,
     ),
