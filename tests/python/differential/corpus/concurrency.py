@@ -183,8 +183,11 @@ def f():
     done.release()
 _thread.start_new_thread(f, ())
 done.acquire()
-def g(): raise ValueError('low')
+def g():
+    done.release()
+    raise ValueError('low')
 _thread.start_new_thread(g, ())
+done.acquire()
 while _thread._count():
     time.sleep(0.01)
 """,
