@@ -8,8 +8,8 @@ import sys
 import tempfile
 
 from bench.measure import now
-from bench.programs import CASES, CONTEST, CONTEST_MODULES, NUMPY_CONTEST
-from bench.systems.base import CannotDo
+from bench.programs import CASES, CONTEST, CONTEST_MODULES, NUMPY_CONTEST, TRIVIAL
+from bench.systems.base import Call, CannotDo
 from bench.systems.pinfold import Pinfold
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ ABOUT = (
     f"One program, {len(CASES)} cases in turn, each in a new directory. Two workers, with the"
     " modules that programs of contests import preloaded, numpy among them. Every output is"
     " compared with what is right. The figure is the time for a case, with one case or two cases"
-    " at a time."
+    " at a time; for comparison, that of a function that returns its argument."
 )
 LIMIT_S = 40.0
 BUDGET_S = 1.5
@@ -41,6 +41,7 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
     if system == PYTHON:
         with tempfile.TemporaryDirectory() as scratch:
             yield from figures(lambda code, case: by_python(scratch, code, case))
+        yield {f"cannot call, {name}": "runs programs alone" for name in AT_ONCE}
         return
     under_test = Pinfold(system.removeprefix("pinfold-"))
     under_test.open_with(max_workers=2, preload=CONTEST_MODULES)
@@ -52,7 +53,13 @@ def measure(system: str, number: int) -> Iterator[dict[str, Any]]:
             raise CannotDo(f"a program ended as {result.outcome}: {result.stderr[-200:]}")
         return bytes(result.stdout_bytes)
 
+    def trivial(code: str, case: bytes) -> bytes:
+        under_test.call(Call(code, 7))
+        return b""
+
     yield from figures(by_pinfold)
+    for name, at_once in AT_ONCE.items():
+        yield {f"call, {name}": many(trivial, TRIVIAL, [(b"", b"")], at_once, BUDGET_S)}
     under_test.close()
 
 
@@ -81,10 +88,12 @@ def figures(run: Run) -> Iterator[dict[str, Any]]:
     for kind, code in PROGRAMS.items():
         for name, at_once in AT_ONCE.items():
             run(code, CASES[0][0])
-            yield {f"{kind}, {name}": many(run, code, at_once, BUDGET_S)}
+            yield {f"{kind}, {name}": many(run, code, CASES, at_once, BUDGET_S)}
 
 
-def many(run: Run, code: str, at_once: int, seconds: float) -> float:
+def many(
+    run: Run, code: str, cases: list[tuple[bytes, bytes]], at_once: int, seconds: float
+) -> float:
     """Run the cases in turn, all of them at least, for at least `seconds`. Return the seconds that
     one takes."""
     from concurrent.futures import ThreadPoolExecutor
@@ -95,10 +104,10 @@ def many(run: Run, code: str, at_once: int, seconds: float) -> float:
     def turns(_: int) -> int:
         count = 0
         while count == 0 or now() < until:
-            for case, right in CASES:
+            for case, right in cases:
                 if run(code, case) != right:
                     raise CannotDo("a program printed what is wrong")
-            count += len(CASES)
+            count += len(cases)
         return count
 
     with ThreadPoolExecutor(at_once) as threads:
@@ -113,6 +122,10 @@ def tables(results: Results) -> list[Table]:
     columns = [
         Column(f"{kind}, {name}", f"{kind}, {name} at a time", seconds)
         for kind in PROGRAMS
+        for name in AT_ONCE
+    ]
+    columns += [
+        Column(f"call, {name}", f"a trivial function, {name} at a time", seconds, compared=False)
         for name in AT_ONCE
     ]
     return [by_system(TITLE, results, columns)]
