@@ -103,7 +103,7 @@ def test_programs_whose_files_come_back_end_as_under_python(
     [
         {"LC_ALL": "C"},
         {"LC_ALL": "C.UTF-8"},
-        {"LC_ALL": "POSIX", "PYTHONUTF8": "0"},
+        {"LC_ALL": "POSIX"},
         {"PYTHONUTF8": "1"},
         {"PYTHONIOENCODING": "latin-1"},
         {"PYTHONIOENCODING": "ascii:backslashreplace"},
@@ -122,7 +122,13 @@ def test_programs_end_as_under_python_in_another_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     programs = programs_of("reading") + programs_of("printing") + programs_of("environment")
-    runs = [run for run in runs_of(programs) if not run[1].env]
+    # Without a stderr, and with nothing left to flush at the end, no reference tells its outcome.
+    untold = "descriptor_2_closed" if "PYTHONUNBUFFERED" in variables else "-"
+    runs = [
+        (program, case)
+        for program, case in runs_of(programs)
+        if not case.env and not program.name.startswith(untold)
+    ]
     backend = make_backend(isolation=isolation)
     none(list(differences(backend, runs, References(), {isolation})))
 
