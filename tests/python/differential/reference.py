@@ -156,9 +156,9 @@ def differences(
 ) -> Iterator[str]:
     """Run program calls, all of them queued at once. Yield each difference from Python.
 
-    `where` has the names of the isolation mode and the sandbox. A program that may differ there
-    must do so in one case at least. With `collect`, which is all files, the files that are left are
-    compared, too.
+    `where` has the names of the isolation mode, or "collect", and of the sandbox. A program that
+    may differ there must do so in one case at least. With `collect`, which is all files, the files
+    that are left are compared, too.
     """
     expected = references.of(runs)
     if not collect:

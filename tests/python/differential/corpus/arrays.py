@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import program
+from corpus.entry import NO_SEMAPHORES, program
 
 PROGRAMS = [
     program(
@@ -135,6 +135,7 @@ def f(a): return a * 2
 if __name__ == '__main__':
     with mp.get_context('fork').Pool(2) as p: print(np.concatenate(p.map(f, [np.arange(3), np.ones(2)])))
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "memory_error_of_numpy",

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import program
-
-NO_NAMED_SOCKETS = "standard refuses named sockets"
+from corpus.entry import NO_NAMED_SOCKETS, program
 
 PROGRAMS = [
     program(

@@ -6,6 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Reasons for differences that stay.
+NO_SEMAPHORES = "standard has no /dev/shm, so neither semaphores nor shared memory"
+NO_NAMED_SOCKETS = "standard refuses named sockets, which the fork server and managers use"
+NOT_TAKEN_APART = "what was loaded before the program is not taken apart at its end"
+KEPT_BY_A_MODULE = "the reset drops what a module kept, which Python does not do at its end"
+NO_WAY_TO_TELL = "the worker can report the exit status alone"
+
+ALWAYS = ("fresh", "reuse", "spawn", "collect")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -32,8 +41,8 @@ class Program:
 
     Attributes:
         quick: whether the ordinary run of the tests has it, too.
-        differs: where the run differs from Python's by design, and why: by the name of a sandbox
-            or of an isolation mode.
+        differs: where the run differs from Python's by design, and why: by the name of a sandbox,
+            of an isolation mode, or "collect" for a call that brings files back in any mode.
         addresses: whether the output has addresses of objects, which differ from run to run.
     """
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import Case, program
+from corpus.entry import NO_NAMED_SOCKETS, NO_SEMAPHORES, Case, program
 
 SPAWNED = r"""
 import multiprocessing as mp
@@ -77,6 +77,13 @@ if __name__ == "__main__":
         except ZeroDivisionError as e:
             print("failed:", e)
 """
+
+
+def _in_standard(name: str, method: str) -> dict[str, str]:
+    if method == "forkserver":
+        return {"standard": NO_NAMED_SOCKETS}
+    return {} if name == "failures" else {"standard": NO_SEMAPHORES}
+
 
 PROGRAMS = [
     program(
@@ -401,6 +408,7 @@ print(open(f'/proc/self/task/{os.getpid()}/children').read())
             f"{name}_by_{method}",
             text.replace("{method}", method),
             quick=method == "fork" and name == "processes",
+            differs=_in_standard(name, method),
         )
         for method in ("fork", "spawn", "forkserver")
         for name, text in (
@@ -431,6 +439,7 @@ def f(x): return x ** 2
 if __name__ == '__main__':
     with Pool(2) as p: print(p.map(f, range(10)), sum(p.imap_unordered(f, range(10))))
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "pool_of_lambdas_fails",
@@ -440,6 +449,7 @@ if __name__ == '__main__':
     with Pool(1) as p: p.map(lambda x: x, [1])
 """,
         addresses=True,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "process_prints",
@@ -496,6 +506,7 @@ if __name__ == '__main__':
     [p.join() for p in ps]
     print(v.value, a[:])
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "queues_pipes_and_events",
@@ -514,6 +525,7 @@ if __name__ == '__main__':
     print(q.get())
     p.join()
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "manager",
@@ -529,6 +541,7 @@ if __name__ == '__main__':
         p.join()
         print(dict(d))
 """,
+        differs={"standard": NO_NAMED_SOCKETS},
     ),
     program(
         "shared_memory",
@@ -542,6 +555,7 @@ t.close()
 s.close()
 s.unlink()
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "executor_without_a_guard",
@@ -552,6 +566,7 @@ def f(x): return x + 1
 with ProcessPoolExecutor(1, mp_context=mp.get_context('fork')) as ex:
     print(ex.submit(f, 1).result())
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "executor_child_dies",
@@ -564,6 +579,7 @@ with ProcessPoolExecutor(1, mp_context=mp.get_context('fork')) as ex:
     except Exception as e:
         print(type(e).__name__, e)
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "pickled_exception_from_a_child",
@@ -575,6 +591,7 @@ if __name__ == '__main__':
     with mp.get_context('fork').Pool(1) as p:
         p.apply(f, (5,))
 """,
+        differs={"standard": NO_SEMAPHORES},
     ),
     program(
         "resource_limits",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import Case, program
+from corpus.entry import ALWAYS, KEPT_BY_A_MODULE, NOT_TAKEN_APART, Case, program
 
 PROGRAMS = [
     program(
@@ -239,6 +239,7 @@ class C:
     def __del__(self): print('del', print.__name__)
 builtins.kept = C()
 """,
+        differs=dict.fromkeys(("fresh", "collect"), NOT_TAKEN_APART),
     ),
     program(
         "del_in_sys",
@@ -248,6 +249,7 @@ class C:
     def __del__(self): print('del in sys')
 sys.kept = C()
 """,
+        differs=dict.fromkeys(("reuse", "spawn"), KEPT_BY_A_MODULE),
     ),
     program(
         "del_in_a_module",
@@ -265,6 +267,7 @@ class C:
     def __del__(self): print('del in json')
 json.kept = C()
 """,
+        differs=dict.fromkeys(ALWAYS, NOT_TAKEN_APART),
     ),
     program(
         "del_in_a_class_attribute",
@@ -322,6 +325,7 @@ class D:
 v = contextvars.ContextVar('v')
 v.set(D())
 """,
+        differs=dict.fromkeys(("reuse", "spawn"), KEPT_BY_A_MODULE),
     ),
     program(
         "del_in_the_argument_vector",
@@ -331,6 +335,7 @@ class D(str):
     def __del__(self): print('del argv')
 sys.argv.append(D())
 """,
+        differs=dict.fromkeys(("fresh", "collect"), NOT_TAKEN_APART),
     ),
     program(
         "del_of_a_replaced_stdout",
@@ -468,6 +473,7 @@ class C:
 last = C()
 """,
         addresses=True,
+        differs=dict.fromkeys(ALWAYS, NOT_TAKEN_APART),
     ),
     program(
         "unclosed_files_in_functions",
@@ -761,6 +767,7 @@ class C:
 sys.kept = C()
 sys.stdout = None
 """,
+        differs=dict.fromkeys(("fresh", "collect"), NOT_TAKEN_APART),
     ),
     program(
         "flush_fails_in_the_program",
@@ -839,6 +846,7 @@ class C:
     def __del__(self, f=sys.is_finalizing): print(f())
 x = C()
 """,
+        differs=dict.fromkeys(ALWAYS, NOT_TAKEN_APART),
     ),
     program(
         "import_at_the_end_of_atexit",
