@@ -687,10 +687,17 @@ print(time.perf_counter() - a >= 0.01, time.process_time() >= 0, time.time() > 1
         "sys_hooks",
         r"""
 import sys
-print(sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__, sys.unraisablehook is sys.__unraisablehook__, sys.breakpointhook is sys.__breakpointhook__, sys.getswitchinterval(), sys.gettrace(), len(sys.meta_path), len(sys.path_hooks), sys.float_repr_style)
+print(sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__, sys.unraisablehook is sys.__unraisablehook__, sys.breakpointhook is sys.__breakpointhook__, sys.getswitchinterval(), sys.gettrace(), len(sys.meta_path), sys.float_repr_style)
 print([getattr(f, '__name__', f.__class__.__name__) for f in sys.meta_path])
 """,
         quick=True,
+    ),
+    program(
+        "hooks_of_imports",
+        r"""
+import sys
+print(len(sys.path_hooks), len(sys.path_importer_cache) > 0)
+""",
     ),
     program(
         "excepthook",
