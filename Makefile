@@ -83,7 +83,7 @@ FAST = $(addprefix tests/python/, codec/test_codec_data.py codec/test_codec_pick
 # Times hold on two quiet cores with an existing build; a clean one adds half a minute.
 test-fast: build ## run the C unit tests and the quick Python tests, after each edit: under 60 s
 	$(MESON) test -C $(BUILD) --print-errorlogs --suite unit
-	$(PYTEST) -m "not long" $(FAST)
+	$(PYTEST) -m "not long and not exhaustive" $(FAST)
 
 test: test-c test-python ## run the C and Python tests, before each commit: under 6 minutes
 
@@ -93,10 +93,13 @@ test-c: build ## part of `make test`: the C tests and examples
 	$(MESON) test -C $(BUILD) --print-errorlogs
 
 test-python: build ## part of `make test`: the Python tests
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long and not exhaustive"
 
 test-long: build ## part of `make test-full`: Python tests that take long, with short rounds of chaos and soak
 	$(PYTEST) -m long
+
+test-exhaustive: build ## run every program of the tests beside Python, and every impostor, in every mode and sandbox
+	$(PYTEST) -m exhaustive
 
 # A second build, all of it instrumented. gcc's ASan must be the first library of a process that it did not link, and
 # sees Python's allocations only if they use malloc. Leaks of the interpreter itself are ignored.
@@ -248,4 +251,4 @@ clean: ## remove the builds
 distclean: clean ## remove the builds and the virtual environments
 	rm -rf .venv .venv-*
 
-.PHONY: build help system-packages test-fast test test-full test-c test-python test-long test-libraries test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean
+.PHONY: build help system-packages test-fast test test-full test-c test-python test-long test-exhaustive test-libraries test-asan test-tsan test-all faults chaos bench hostile fuzz fuzz-packages soak demo lint format tidy clean distclean

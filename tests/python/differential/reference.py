@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from corpus import Case, Program
+from program_corpus import Case, Program
 
 from pinfold import Limits, ProgramCall, WorkerResult
 from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST

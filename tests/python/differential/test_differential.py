@@ -3,7 +3,7 @@
 
 Replaced on both sides is the path of the working directory, and addresses of objects where an entry
 says so. In the ordinary run a part of the programs runs in three combinations of isolation mode and
-sandbox; the rest is marked as long.
+sandbox, and all of them run without a box; the rest is `make test-exhaustive`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from corpus import GROUPS, Program, programs_of
+from program_corpus import GROUPS, Program, programs_of
 from reference import References, differences, masked, outcome_of, runs_of
 
 from boxes import level_is_there
@@ -63,7 +63,7 @@ def test_some_programs_end_as_under_python(
     none(check(make_backend, [each for each in ALL if each.quick], isolation, sandbox))
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("group", GROUPS)
 def test_programs_end_as_under_python(make_backend: Callable[..., Any], group: str) -> None:
     none(
@@ -96,7 +96,7 @@ def test_programs_whose_files_come_back_end_as_under_python(
     none(list(differences(backend, runs_of(ALL), REFERENCES, where, collect=["**"])))
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 @pytest.mark.parametrize(
     "variables",
@@ -133,7 +133,7 @@ def test_programs_end_as_under_python_in_another_environment(
     none(list(differences(backend, runs, References(), {isolation})))
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("group", GROUPS)
 def test_references_are_the_same_each_time(group: str) -> None:
     runs = runs_of(programs_of(group))

@@ -71,7 +71,7 @@ def test_no_impostor_is_accepted(make_grader: MakeGrader, form: str) -> None:
     assert statuses["internal"] == 0
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("form", ["function", "program"])
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 @pytest.mark.parametrize("mode", MODES)

@@ -47,8 +47,11 @@ def compile_with(
 
 def _is_quiet(compile_source: Callable[[], None]) -> bool:
     """Return whether the compilation shows no warnings."""
-    warnings: Any = sys.modules["warnings"]
-    show = warnings._showwarnmsg
+    warnings: Any = sys.modules.get("warnings")
+    show = getattr(warnings, "_showwarnmsg", None)
+    if show is None:  # it is the program's own: who knows
+        compile_source()
+        return False
     shown = []
 
     def note(message: object) -> None:

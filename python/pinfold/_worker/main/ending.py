@@ -52,18 +52,26 @@ def keep_exits() -> None:
         for info in finalize._registry.values():  # type: ignore[attr-defined]
             info.atexit = False  # the object is not the program's
         atexit.register(finalize._exitfunc)  # type: ignore[attr-defined]
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        atexit.register(_close_loggers, logging._handlerList[:])
-    if "multiprocessing.util" in sys.modules:
-        atexit.register(sys.modules["multiprocessing.util"]._exit_function)
+    # A module of a user's own may have the name of one of the library.
+    handlers = getattr(sys.modules.get("logging"), "_handlerList", None)
+    if handlers is not None:
+        atexit.register(_close_loggers, handlers[:])
+    end_children = getattr(sys.modules.get("multiprocessing.util"), "_exit_function", None)
+    if end_children is not None:
+        atexit.register(end_children)
+
+
+def _threading() -> Any:
+    """Return the library's own module, if it is loaded and nobody's own has its name."""
+    module = sys.modules.get("threading")
+    return module if hasattr(module, "_threading_atexits") else None
 
 
 def begin() -> Before:
     """Note what is there before a program runs."""
     threads: tuple[object, ...] = ()
-    if _thread._count():
-        threading = sys.modules["threading"]
+    threading = _threading()
+    if _thread._count() and threading is not None:
         others = set(threading.enumerate()) - {threading.main_thread()}
         threads = tuple(thread for thread in others if not thread.daemon)
     last = next(reversed(sys.modules))
@@ -88,7 +96,7 @@ def end(before: Before, loader: Callable[[], object], directories: Sequence[str]
     `loader` is a weak reference to the loader in the namespace of ``__main__``. Modules from
     `directories` end with the program.
     """
-    threading = sys.modules.get("threading")
+    threading = _threading()
     if threading is not None and _has_threads(threading, before):
         error = call(partial(_join, before.threads) if before.threads else threading._shutdown)
         if error is not None:

@@ -19,11 +19,13 @@ _OVER = (
 def revive() -> None:
     """Undo what the interpreter's end does to the modules that stay."""
     for name, over in _OVER:
-        if name in sys.modules:
-            setattr(sys.modules[name], over, False)
+        module = sys.modules.get(name)
+        if hasattr(module, over):
+            setattr(module, over, False)
     weakref.finalize._shutdown = False  # type: ignore[attr-defined]
-    if "threading" in sys.modules:
-        _start_main_thread(sys.modules["threading"])
+    threading = sys.modules.get("threading")
+    if hasattr(threading, "_main_thread"):
+        _start_main_thread(threading)
 
 
 def _start_main_thread(threading: Any) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import ALWAYS, NOT_TAKEN_APART, Case, program
+from program_corpus.entry import ALWAYS, NOT_TAKEN_APART, Case, program
 
 ARGUMENTS = r"""
 import argparse

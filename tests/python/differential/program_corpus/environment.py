@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import Case, program
+from program_corpus.entry import Case, program
 
 PROGRAMS = [
     program(

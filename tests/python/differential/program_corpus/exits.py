@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import Case, program
+from program_corpus.entry import Case, program
 
 STATUSES = (
     "", "None", "0", "1", "3", "255", "256", "257", "-1", "-256", "2**31", "2**63", "-2**70", "True",

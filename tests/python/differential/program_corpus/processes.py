@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import NO_NAMED_SOCKETS, NO_SEMAPHORES, Case, program
+from program_corpus.entry import NO_NAMED_SOCKETS, NO_SEMAPHORES, Case, program
 
 SPAWNED = r"""
 import multiprocessing as mp

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import ALWAYS, KEPT_BY_A_MODULE, NOT_TAKEN_APART, Case, program
+from program_corpus.entry import ALWAYS, KEPT_BY_A_MODULE, NOT_TAKEN_APART, Case, program
 
 PROGRAMS = [
     program(

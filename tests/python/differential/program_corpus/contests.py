@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 
-from corpus.entry import program
+from program_corpus.entry import program
 
 CHANCE = random.Random(20)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import NO_NAMED_SOCKETS, program
+from program_corpus.entry import NO_NAMED_SOCKETS, program
 
 PROGRAMS = [
     program(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import ALWAYS, NO_WAY_TO_TELL, NOT_TAKEN_APART, Case, program
+from program_corpus.entry import ALWAYS, NO_WAY_TO_TELL, NOT_TAKEN_APART, Case, program
 
 PROGRAMS = [
     program("hello", "print('Hello, world!')", quick=True),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import program
+from program_corpus.entry import program
 
 PROGRAMS = [
     program(

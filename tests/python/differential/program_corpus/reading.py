@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import program
+from program_corpus.entry import program
 
 WORDS = "the quick brown fox\njumps over\n\nthe lazy dog\n"
 NO_NEWLINE = "5 7"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from corpus.entry import Case, program
+from program_corpus.entry import Case, program
 
 SIBLING = {"sibling.py": b"VALUE = 7\ndef f(): return __name__, VALUE\n"}
 

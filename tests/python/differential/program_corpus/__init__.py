@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 
-from corpus.entry import Case, Program
+from program_corpus.entry import Case, Program
 
 GROUPS = (
     "reading",
@@ -26,7 +26,7 @@ GROUPS = (
 
 def programs_of(group: str) -> list[Program]:
     """Return the programs of one group."""
-    return list(importlib.import_module(f"corpus.{group}").PROGRAMS)
+    return list(importlib.import_module(f"program_corpus.{group}").PROGRAMS)
 
 
 __all__ = ["GROUPS", "Case", "Program", "programs_of"]
