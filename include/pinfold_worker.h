@@ -263,7 +263,7 @@ struct pinfold_slate {
 
 /* Memory that the pool and one worker share, for output that is not written to the worker's pipes yet. Output
  * waits in a buffer until that is full or flushed. A runtime that keeps its buffers here loses nothing, however
- * the worker dies. The pool looks at it when a call ends without a RESULT.
+ * the worker dies. The pool looks at it when a call ends without a RESULT, or with one after it was asked to stop.
  *
  *        begin              end
  *     ----|------------------|----      bytes of one stream: written | waiting | free

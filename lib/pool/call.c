@@ -333,7 +333,7 @@ void call_take_printed(struct pinfold_pool *pool, struct call *call)
     struct worker *worker = call->worker;
     for (int stream = 0; stream < WORKER_STREAMS && !worker->quiet; stream++)
         worker_drain(pool, worker, stream, true);
-    if (!call->answered && worker->printed >= 0) {
+    if ((!call->answered || call->stopped) && worker->printed >= 0) {
         printed_take(worker->printed, worker->output);
         close_fd(&worker->printed); /* it is taken once */
     }

@@ -625,6 +625,7 @@ static void take_result(struct pinfold_pool *pool, struct worker *worker, struct
     if (call->state == CALL_LATE && !call->collects) /* drop a value that came too late */
         result_drop(call->result);
     worker->calls++;
+    call->stopped = call->collects && call->state != CALL_RUNNING;
     worker->answered = call->answered = true;
     pool->stillborn = 0;
     /* If the worker is dead already, its template is about to report that, and what only a death shows: the

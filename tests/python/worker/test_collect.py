@@ -18,8 +18,9 @@ from boxes import level_is_there
 from conftest import MakeBackend
 from pinfold import Limits, LocalBackend, ProgramCall, WorkerCall
 from pinfold._wire import split_collected
+from pinfold._worker.call.execute import payload_size
 from pinfold._worker.main import collect as collecting
-from programs import call
+from programs import answers, call
 
 
 @pytest.fixture
@@ -143,6 +144,24 @@ def test_a_file_that_cannot_be_read_or_changes_is_refused(
     assert collected(["a"]) == ({}, {"a": "it cannot be read: Input/output error"})
 
 
+def test_the_names_count_towards_what_fits(here: Path) -> None:
+    for n in range(4000):
+        (here / f"{n:04}{'n' * 200}").touch()
+        os.symlink("x", here / f"{n:04}{'r' * 200}")
+    for most in (1, 5000, 100_000, 1_000_000):
+        segments = collecting.collect(["*"], most, hurry=False)
+        assert payload_size(segments) <= max(most, 300)
+    files, refused = collected(["*"], 1_000_000)
+    assert 1000 < len(files) < 4000
+    assert collecting.REST in refused
+
+
+def test_another_users_file_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "a").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert collected(["a"]) == ({}, {"a": "it is another user's"})
+
+
 LEVELS = ["none", "standard", "strict"]
 
 
@@ -180,9 +199,10 @@ def test_a_stopped_call_brings_its_files_its_stack_and_what_it_had_not_flushed(
     backend = make_backend(sandbox=level, isolation=isolation, max_workers=1)
     code = "import os\nopen('kept', 'w').write('x')\nprint('held back')\nwhile True: pass\n"
     limits = Limits(wall_s=0.4)
-    result = backend.submit(ProgramCall(code, collect=["kept"], limits=limits)).result()
-    assert (result.outcome, result.files) == ("timeout", {"kept": b"x"})
-    assert result.stdout == "held back\n"
+    program = ProgramCall(code, collect=["kept"], limits=limits)
+    for result in answers(lambda: backend.submit(program).result()):
+        assert (result.outcome, result.files) == ("timeout", {"kept": b"x"})
+        assert result.stdout == "held back\n"
     assert result.error is not None
     assert "line 4" in result.error.stack
     body = code.replace("while True: pass", "\nwhile True: pass")
@@ -191,6 +211,55 @@ def test_a_stopped_call_brings_its_files_its_stack_and_what_it_had_not_flushed(
     assert (result.outcome, result.files) == ("timeout", {"kept": b"x"})
     assert result.stdout == "held back\n"
     assert backend.submit(call("return 3")).result().value == 3
+
+
+def test_the_output_of_a_stopped_call_comes_once(backend: LocalBackend) -> None:
+    """It is killed while it writes, in one of two runs after the write and before it is noted."""
+    code = "n = 0\nwhile True:\n    print(n)\n    n += 1\n"
+    limits = Limits(wall_s=0.15, output_bytes=64 << 20)
+    for _ in range(12):
+        result = backend.submit(ProgramCall(code, collect=["*"], limits=limits)).result()
+        assert (result.outcome, result.stdout_truncated) == ("timeout", False)
+        lines = result.stdout.split("\n")[:-1]
+        assert lines == list(map(str, range(len(lines))))
+
+
+FORGE = r"""
+import os, struct
+found = False
+for fd in range(3, 1024):
+    try:
+        name = os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        continue
+    if name.startswith("/memfd:account"):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, struct.pack("<8sIiQ", b"account\n", *args), 0)
+        found = True
+assert found
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "head", [(77, 0, 0), (5, 9999, 0), (5, -99, 0), (0, 0, 0), (0, 0, 1 << 60)]
+)
+def test_a_forged_account_harms_its_own_call_alone(
+    backend: LocalBackend, head: tuple[int, ...]
+) -> None:
+    result = backend.submit(call(FORGE, *head, collect=["*"])).result()
+    assert result.outcome == "exited", result.error
+    assert backend.submit(call("return 3")).result().value == 3
+
+
+def test_what_hinders_a_call_with_files_is_told_as_without(make_backend: MakeBackend) -> None:
+    """The account of a call that did not begin, or whose value did not fit, has an index, too."""
+    backend = make_backend(setup="import os\ndef after_fork():\n    os.mkdir = None\n")
+    files = {"d/a": b""}
+    for collect in ((), ["*"]):
+        result = backend.submit(call("return 1", files=files, collect=collect)).result()
+        assert result.outcome == "internal"
+        assert result.error.type == "TypeError"
 
 
 def test_a_program_that_exits_by_itself_loses_what_it_has_not_flushed(

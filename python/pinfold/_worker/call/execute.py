@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from pinfold import codec as codecs
 from pinfold._wire import (
     Failure,
+    Index,
     Request,
     Segments,
     codec_of,
     pack_failure,
+    pack_index,
     unpack_arguments,
     unpack_request,
 )
@@ -102,6 +104,7 @@ class Executor:
         self._is_script = False
         self._entered = False
         """Whether the call's working directory is the source's, or in it."""
+        self._collects = False
         self._reset: Reset | None = None
         if isolation != "fresh":
             from pinfold._worker.reset.reset import Reset
@@ -150,7 +153,8 @@ class Executor:
             try:
                 context = reset.before()
             except Exception as broken:  # a set-up broke what a call needs
-                return RESULT_INTERNAL, self._failure(report.raised(broken, None)), RESULT_RETIRE
+                self._collects = collects(segments)
+                return RESULT_INTERNAL, self._without_value(broken), RESULT_RETIRE
             pid = getpid()
             outcome, error = shield(context.run, self._call, segments, result_max)
             if getpid() != pid:  # a process that the call forked has returned to here
@@ -161,10 +165,14 @@ class Executor:
                 shield(self._leave_script)
         if error is not None:
             # A signal handler or a trace function of the program raised in the runtime's code.
-            outcome, _ = shield(self._interrupted, error)
+            failed, _ = shield(self._without_value, error)
+            outcome = (RESULT_EXCEPTION, failed) if failed else None
         if self._imports is not None:
             self.note = shield(self._imports.note, self._entries)[0] or b""
-        status, result = outcome or (RESULT_EXCEPTION, _NO_REPORT.get(self.codec, []))
+        if outcome is None:
+            no_report = _NO_REPORT.get(self.codec, [])
+            outcome = RESULT_EXCEPTION, [*no_report, *self.without_files()]
+        status, result = outcome
         flags = 0
         if reset is not None:
             shield(self._pools.end)
@@ -191,9 +199,11 @@ class Executor:
         self._program = None
         self._is_script = False
         self._entered = False
+        self._collects = False
         try:
             request = unpack_request(segments)
             self.codec = request.codec
+            self._collects = bool(request.collect)
             if request.codec == "pickle":  # before the call's own modules are on the path
                 import_pickle(self._libraries)
             _set_environment(request.env)
@@ -223,7 +233,7 @@ class Executor:
             function = partial(self._run_function, request, program, result_max)
             return self._apart(function, request, result_max) if request.collect else function()
         except Exception as error:
-            return RESULT_INTERNAL, self._failure(report.raised(error, None))
+            return RESULT_INTERNAL, self._without_value(error)
 
     def _run_function(self, request: Request, program: Program, result_max: int) -> Outcome:
         decoding = False
@@ -277,7 +287,7 @@ class Executor:
             script = partial(self._run_script, request, program, directory)
             return self._apart(script, request, result_max) if request.collect else script()
         except Exception as error:
-            return RESULT_INTERNAL, self._failure(report.raised(error, None))
+            return RESULT_INTERNAL, self._without_value(error)
 
     def _run_script(self, request: Request, program: Program, directory: str) -> Outcome:
         self._limits.set(request.limits)
@@ -315,7 +325,19 @@ class Executor:
 
         (status, result, self.ended), stopped = run_apart(account, keeps=not request.is_program)
         most = max(1, result_max - payload_size(result)) if result_max else 0
-        return status, [*result, *collect(request.collect, most, hurry=stopped)]
+        result = [*result, *collect(request.collect, most, hurry=stopped)]
+        size = payload_size(result)
+        if status == RESULT_OK and result_max and size > result_max:  # by the index alone
+            failure = self._failure(report.too_large(size, result_max))
+            return RESULT_TOO_LARGE, [*failure, *self.without_files()]
+        return status, result
+
+    def _without_value(self, error: BaseException) -> Segments:
+        return [*self._failure(report.raised(error, None)), *self.without_files()]
+
+    def without_files(self) -> Segments:
+        """Return what follows the result of a call that collects files if it has none."""
+        return pack_index(Index([], {})) if self._collects else []
 
     def _enter_script(self) -> str:
         """Go to the empty directory of a program. Return its path."""
@@ -373,6 +395,14 @@ class Executor:
         """Return the context in which to read or write values. Pickled values need the call's own
         modules, so they get no context."""
         return NO_SHADOWS if codec == "pickle" else self._shadows
+
+
+def collects(segments: Sequence[memoryview]) -> bool:
+    """Return whether the request is that of a call that collects files."""
+    try:
+        return bool(unpack_request(segments).collect)
+    except codecs.Malformed:
+        return False
 
 
 def _set_environment(changes: Mapping[str, str | None]) -> None:

@@ -100,7 +100,8 @@ class Worker:
         return RESULT_EXCEPTION if isinstance(error, KeyboardInterrupt) else RESULT_INTERNAL
 
     def _failed(self, error: BaseException, status: int) -> tuple[int, Segments, int]:
-        return status, pack_failure(report.raised(error, None), self._executor.codec), 0
+        failure = pack_failure(report.raised(error, None), self._executor.codec)
+        return status, [*failure, *self._executor.without_files()], 0
 
     def _one(self) -> bool:
         channel = self._channel

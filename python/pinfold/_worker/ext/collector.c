@@ -113,7 +113,7 @@ PyObject *collector_wait(PyObject *module, PyObject *arguments)
     sigaction(SIGCHLD, &before, NULL);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     Py_END_ALLOW_THREADS
-    printed_end(keeps || stopped);
+    printed_end(stopped ? PRINTED_LEAVE : keeps ? PRINTED_WRITE : PRINTED_DROP);
     return Py_BuildValue("(iO)", WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
                          stopped ? Py_True : Py_False);
 }

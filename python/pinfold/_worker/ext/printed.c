@@ -734,16 +734,21 @@ void printed_share_again(void)
         printed_share(shared_with_pool);
 }
 
-void printed_end(bool keep)
+void printed_end(enum printed_rest rest)
 {
     if (!shared_with_pool)
         return;
+    if (rest == PRINTED_LEAVE) {
+        printed = &own;
+        return;
+    }
     const uint32_t n_c = shared_with_pool->c_size;
     shared_with_pool->c_size = 0;
-    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS && !keep; stream++)
+    for (int stream = 0; stream < PINFOLD_PRINTED_STREAMS && rest == PRINTED_DROP; stream++)
         shared_with_pool->streams[stream].end = shared_with_pool->streams[stream].begin = 0;
     printed_flush(true);
-    if (keep && n_c <= PINFOLD_PRINTED_C_BYTES && write_through(PINFOLD_PRINTED_OUT, shared_with_pool->c, n_c) < 0)
+    if (rest == PRINTED_WRITE && n_c <= PINFOLD_PRINTED_C_BYTES &&
+        write_through(PINFOLD_PRINTED_OUT, shared_with_pool->c, n_c) < 0)
         PyErr_Clear();
 }
 

@@ -84,7 +84,10 @@ PyObject *printed_open(PyObject *module, PyObject *arguments);
 PyObject *printed_exit_function(void);              /* the replacement for os._exit */
 void printed_share(struct pinfold_printed *shared); /* in a worker: uses this buffer from now on */
 void printed_share_again(void); /* in the process of a call that its worker forked: uses the worker's buffer */
-void printed_end(bool keep);    /* that process is dead: writes out what it left in the buffer, or drops it */
+/* That process is dead. What it left in the buffer is for the pool, if it was killed: it may have died during a
+ * write, and only the pool can tell whether the bytes went into the pipe. Else it is lost, or written here. */
+enum printed_rest { PRINTED_LEAVE, PRINTED_DROP, PRINTED_WRITE };
+void printed_end(enum printed_rest rest);
 /* Write out Python's and C's buffers, with the GIL. If `last`, drop bytes that cannot be written. */
 void printed_flush(bool last);
 PyObject *printed_exact(PyObject *module, PyObject *argument); /* whether the streams work as the interpreter's */

@@ -7,6 +7,7 @@ the number of segments and their sizes. The segments follow, each at a multiple 
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -21,6 +22,7 @@ from pinfold._worker.ext._runtime import PAYLOAD_ALIGN, RESULT_ENDED
 _MAGIC = b"account\n"
 _HEAD = struct.Struct("<8sIiQ")
 _MOST = 1 << 20  # segments
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class Account(NamedTuple):
@@ -46,7 +48,7 @@ def run_apart(run: Callable[[], Account], *, keeps: bool) -> Apart:
     `run` never raises. `keeps`: output that the process has not flushed when it ends by itself is
     kept.
     """
-    file = os.memfd_create("account")
+    file = os.memfd_create("account", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         pid = _runtime.collector_fork()
         if pid == 0:
@@ -91,13 +93,19 @@ def _put(file: int, data: bytes | memoryview, at: int) -> int:
 
 def _read(file: int) -> Account | None:
     """Return the account, of which no byte is trusted; None: it is not whole."""
+    try:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)  # a file that shrinks would end this process
+    except OSError:
+        return None
     size = os.fstat(file).st_size
     if size < _HEAD.size:
         return None
     whole = memoryview(mmap.mmap(file, size, mmap.MAP_PRIVATE, mmap.PROT_READ))
     magic, status, ended, n = _HEAD.unpack_from(whole)
     at = _HEAD.size + 8 * n
-    if magic != _MAGIC or n > _MOST or at > size:
+    if magic != _MAGIC or not 0 < n <= _MOST or at > size:
+        return None
+    if status > RESULT_ENDED or not 0 <= ended <= (255 if status == RESULT_ENDED else 0):
         return None
     segments: Segments = []
     for length in struct.unpack_from(f"<{n}Q", whole, _HEAD.size):

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pinfold._wire import Index, Segments, pack_index
+from pinfold._worker.ext._runtime import PAYLOAD_ALIGN
 
 ENTRIES_MOST = 200_000  # of the directory that are looked at
 FILES_MOST = 10_000  # that come back
@@ -26,7 +27,9 @@ REST = "..."
 """The name under which `Index.refused` counts what is not listed by name."""
 
 _MAPPED = 1 << 20  # bytes of a file that is mapped instead of read
-_FOR_INDEX = 64 << 10  # bytes that are left for the index
+_FOR_INDEX = 4 << 10  # bytes of the index besides names and reasons
+_REFUSALS_MOST = 1 << 20  # bytes of names and reasons
+_SEGMENT = PAYLOAD_ALIGN + 8  # bytes that a segment takes besides its content, at most
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _KINDS = {
@@ -45,22 +48,23 @@ class _Refused(Exception):
 def collect(patterns: Sequence[str], most: int, *, hurry: bool) -> Segments:
     """Return the contents of the files below the working directory that match, and the index.
 
-    `patterns` are as for `glob.glob` with ``recursive=True``. The contents take at most `most`
-    bytes; 0: any number. `hurry`: the pool waits for a bounded time only.
+    `patterns` are as for `glob.glob` with ``recursive=True``. All of it takes at most `most` bytes,
+    except an index without entries; 0: any number. `hurry`: the pool waits for a bounded time only.
     """
     until = time.monotonic() + SECONDS_MOST if hurry else float("inf")
     left = most - _FOR_INDEX if most else 1 << 62
     wanted = list(map(Pattern, patterns))
     files: list[str] = []
     contents: Segments = []
-    refused = _Refusals()
+    refused = _Refusals(min(left // 16, _REFUSALS_MOST))
+    left -= refused.room
     for path, entry in _walk(refused, until):
         if not any(pattern.matches(path) for pattern in wanted):
             continue
         try:
             if len(files) == FILES_MOST:
                 raise _Refused(f"more than {FILES_MOST} files match")
-            content = _content(path, entry, left, until)
+            content = _content(path, entry, left - _size_of(path) - _SEGMENT, until)
         except _Refused as reason:
             refused.add(path, str(reason))
         except OSError as error:
@@ -68,21 +72,25 @@ def collect(patterns: Sequence[str], most: int, *, hurry: bool) -> Segments:
         else:
             files.append(path)
             contents.append(content)
-            left -= len(content) + 64 + 8
+            left -= _size_of(path) + _SEGMENT + len(content)
     return [*contents, *pack_index(Index(files, refused.listed()))]
 
 
 class _Refusals:
     """What does not come back, and why."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
+        """`room` is the number of bytes for names and reasons."""
+        self.room = room
         self._named: dict[str, str] = {}
         self._more = 0
         self._ended = ""
 
     def add(self, name: str, reason: str) -> None:
-        if len(self._named) < REFUSED_MOST:
+        size = _size_of(name) + _size_of(reason)
+        if len(self._named) < REFUSED_MOST and size <= self.room:
             self._named[name] = reason
+            self.room -= size
         else:
             self._more += 1
 
@@ -96,9 +104,14 @@ class _Refusals:
         return self._named | ({REST: "; ".join(rest)} if rest else {})
 
 
+def _size_of(text: str) -> int:
+    """Return at least what the text takes in the index (`pack_index`)."""
+    return len(text.encode("utf-8", "backslashreplace")) + 16
+
+
 class Pattern:
-    """A pattern of paths, as `glob` understands it: ``*`` and the like match neither a slash nor a
-    leading dot; ``**`` matches any directories without one, and at the end, all that is below."""
+    """A pattern of paths, as `glob` understands it: ``*`` and the like match no slash and no first
+    dot; ``**`` matches any directories without one, and at the end, all that is below them."""
 
     def __init__(self, text: str) -> None:
         parts = text.split("/")
@@ -172,7 +185,7 @@ def _walk(refused: _Refusals, until: float) -> Iterator[tuple[str, os.DirEntry[s
         pending += reversed(below)
 
 
-def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> bytes | memoryview:
+def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> bytes | mmap.mmap:
     kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
     if kind != stat.S_IFREG:
         raise _Refused(_KINDS.get(kind, "it is no regular file"))
@@ -183,11 +196,13 @@ def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> byt
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise _Refused("it is no regular file")
+        if status.st_uid != os.geteuid():
+            raise _Refused("it is another user's")
         if status.st_size > left:
             raise _Refused(f"it has {status.st_size} bytes, which do not fit within result_bytes")
         if status.st_size >= _MAPPED:
-            content: bytes | memoryview = memoryview(
-                mmap.mmap(fd, status.st_size, mmap.MAP_PRIVATE, mmap.PROT_READ)
+            content: bytes | mmap.mmap = mmap.mmap(
+                fd, status.st_size, mmap.MAP_PRIVATE, mmap.PROT_READ
             )
         else:
             content = os.pread(fd, status.st_size, 0)
