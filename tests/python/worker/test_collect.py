@@ -369,3 +369,37 @@ def _masked(text: str) -> str:
     import re
 
     return re.sub(r'"/[^"]*/', '"', re.sub(r"/\S*/main\.py", "main.py", text))
+
+
+def test_many_large_files_come_back(here: Path) -> None:
+    """Mapping one takes no descriptor for as long as the result is there."""
+    size = collecting._MAPPED
+    for n in range(300):
+        with (here / f"{n:03}").open("wb") as file:
+            file.truncate(size)
+    before = len(os.listdir("/proc/self/fd"))
+    segments = collecting.collect(["*"], 0, hurry=False)
+    assert len(segments) == 301
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("isolation", ["reuse", "spawn"])
+def test_a_call_with_files_costs_no_new_worker(
+    make_backend: MakeBackend, level: str, isolation: str
+) -> None:
+    """In a box, the kernel tells what a dead process of the call used only at its worker's end."""
+    backend = make_backend(isolation=isolation, sandbox=level, max_workers=1)
+    body = "import os\nopen('f', 'wb').write(bytes(2 << 20))\nos.mkdir('d')\n"
+    collecting_calls: list[Any] = [
+        ProgramCall(body, collect=["*"]),
+        call(f"{body}return bytes(2 << 20)", collect=["*"]),
+    ]
+    for each in (
+        *(collecting_calls if level == "none" else ()),
+        ProgramCall(body),
+        call(body, files={"x": b"y"}),
+    ):
+        backend.submit(each).result()
+        result = backend.submit(each).result()
+        assert result.outcome == "ok", result.error
+        assert result.metrics.calls_before > 0

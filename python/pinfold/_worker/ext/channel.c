@@ -139,6 +139,30 @@ static PyObject *request_views(PyObject *module, struct frame *frame)
     return views;
 }
 
+PyObject *payload_map_file(PyObject *module, PyObject *arguments)
+{
+    int fd;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(arguments, "in", &fd, &size))
+        return NULL;
+    struct runtime *runtime = runtime_of(module);
+    struct payload *payload = (struct payload *)runtime->payload_type->tp_alloc(runtime->payload_type, 0);
+    if (!payload)
+        return NULL;
+    void *base = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    PyObject *view = NULL;
+    if (base == MAP_FAILED) {
+        PyErr_SetFromErrno(PyExc_OSError);
+    } else {
+        payload->base = base;
+        payload->mapped = (size_t)size;
+        const struct iovec all = {base, (size_t)size};
+        view = segment_view(runtime->segment_type, &all, &payload->ob_base);
+    }
+    Py_DECREF(payload);
+    return view;
+}
+
 /* Make the peak count from now, not from the start of the process: proc(5), clear_refs. */
 static void reset_peak(const struct channel *channel)
 {

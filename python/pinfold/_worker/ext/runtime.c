@@ -426,6 +426,9 @@ static PyMethodDef methods[] = {
     {"restore_streams", restore_streams, METH_NOARGS,
      "restore_streams()\n\n"
      "Point the standard streams of a worker that is used again where its calls expect them."},
+    {"map_file", payload_map_file, METH_VARARGS,
+     "map_file(fd, size)\n\n"
+     "Return a memoryview of a private mapping of a file. Unlike that of `mmap`, it holds no descriptor."},
     {"exit_function", exit_function, METH_NOARGS,
      "exit_function() -> callable\n\n"
      "Return a replacement for os._exit that keeps C's unflushed output."},

@@ -103,6 +103,7 @@ uint64_t collector_take_peak_kb(void); /* of the last call that ran in a child; 
 /* channel.c */
 extern PyType_Spec channel_spec, payload_spec;
 void channel_restore_streams(void); /* for a reused worker only */
+PyObject *payload_map_file(PyObject *module, PyObject *arguments);
 PyObject *channel_new(PyObject *module, bool reused);
 
 /* Whether calls write below the template's base directory (scratch.h): RESERVED_BASE, RESERVED_OUTSIDE. */

@@ -8,7 +8,6 @@ the number of segments and their sizes. The segments follow, each at a multiple 
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 import struct
 from collections.abc import Callable, Sequence
@@ -100,7 +99,7 @@ def _read(file: int) -> Account | None:
     size = os.fstat(file).st_size
     if size < _HEAD.size:
         return None
-    whole = memoryview(mmap.mmap(file, size, mmap.MAP_PRIVATE, mmap.PROT_READ))
+    whole = _runtime.map_file(file, size)
     magic, status, ended, n = _HEAD.unpack_from(whole)
     at = _HEAD.size + 8 * n
     if magic != _MAGIC or not 0 < n <= _MOST or at > size:

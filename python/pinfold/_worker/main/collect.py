@@ -8,7 +8,6 @@ writes to them. The directory is walked once. No link is followed, so no pattern
 from __future__ import annotations
 
 import fnmatch
-import mmap
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pinfold._wire import Index, Segments, pack_index
+from pinfold._worker.ext import _runtime
 from pinfold._worker.ext._runtime import PAYLOAD_ALIGN
 
 ENTRIES_MOST = 200_000  # of the directory that are looked at
@@ -185,7 +185,7 @@ def _walk(refused: _Refusals, until: float) -> Iterator[tuple[str, os.DirEntry[s
         pending += reversed(below)
 
 
-def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> bytes | mmap.mmap:
+def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> bytes | memoryview:
     kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
     if kind != stat.S_IFREG:
         raise _Refused(_KINDS.get(kind, "it is no regular file"))
@@ -201,9 +201,7 @@ def _content(path: str, entry: os.DirEntry[str], left: int, until: float) -> byt
         if status.st_size > left:
             raise _Refused(f"it has {status.st_size} bytes, which do not fit within result_bytes")
         if status.st_size >= _MAPPED:
-            content: bytes | mmap.mmap = mmap.mmap(
-                fd, status.st_size, mmap.MAP_PRIVATE, mmap.PROT_READ
-            )
+            content: bytes | memoryview = _runtime.map_file(fd, status.st_size)
         else:
             content = os.pread(fd, status.st_size, 0)
         if len(content) != status.st_size or os.fstat(fd).st_size != status.st_size:
