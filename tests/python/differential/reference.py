@@ -21,7 +21,7 @@ from program_corpus import Case, Program
 from pinfold import Limits, ProgramCall, WorkerResult
 from pinfold.config import DEFAULT_ENV_PREFIXES, DEFAULT_ENV_WHITELIST
 
-WITHIN_S = 60
+WITHIN_S = 30
 AT_ONCE = 2
 SHOWN = 1500
 
