@@ -17,7 +17,7 @@ from program_corpus import GROUPS, Program, programs_of
 from reference import References, differences, masked, outcome_of, runs_of
 
 from boxes import level_is_there
-from pinfold.config import ISOLATIONS, SANDBOXES
+from pinfold.config import ISOLATIONS, SANDBOXES, default_spill_dir
 
 REFERENCES = References()
 ALL = [program for group in GROUPS for program in programs_of(group)]
@@ -44,7 +44,10 @@ def check(
     if not level_is_there(sandbox):
         pytest.skip(f"this machine lacks {sandbox}")
     preload = PRELOAD if isolation == "fresh" else ()
-    backend = make_backend(isolation=isolation, sandbox=sandbox, preload=preload)
+    # A socket's path has 108 bytes at most, and the fork server's lies in the box.
+    backend = make_backend(
+        isolation=isolation, sandbox=sandbox, preload=preload, spill_dir=default_spill_dir()
+    )
     found = list(differences(backend, runs_of(programs), REFERENCES, {isolation, sandbox}))
     backend.close()
     return found
@@ -91,7 +94,7 @@ def test_programs_whose_files_come_back_end_as_under_python(
 ) -> None:
     if not level_is_there(sandbox):
         pytest.skip(f"this machine lacks {sandbox}")
-    backend = make_backend(isolation=isolation, sandbox=sandbox)
+    backend = make_backend(isolation=isolation, sandbox=sandbox, spill_dir=default_spill_dir())
     where = {"collect", sandbox}
     none(list(differences(backend, runs_of(ALL), REFERENCES, where, collect=["**"])))
 

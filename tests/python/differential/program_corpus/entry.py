@@ -11,6 +11,7 @@ NO_SEMAPHORES = "standard has no /dev/shm, so neither semaphores nor shared memo
 NO_NAMED_SOCKETS = "standard refuses named sockets, which the fork server and managers use"
 NOT_TAKEN_APART = "what was loaded before the program is not taken apart at its end"
 KEPT_BY_A_MODULE = "the reset drops what a module kept, which Python does not do at its end"
+NO_PROC_OF_ITS_OWN = "in standard a child has no /proc/self/task, and collect takes a child"
 NO_WAY_TO_TELL = "the worker can report the exit status alone"
 
 ALWAYS = ("fresh", "reuse", "spawn", "collect")
@@ -42,7 +43,8 @@ class Program:
     Attributes:
         quick: whether the ordinary run of the tests has it, too.
         differs: where the run differs from Python's by design, and why: by the name of a sandbox,
-            of an isolation mode, or "collect" for a call that brings files back in any mode.
+            of an isolation mode, or "collect" for a call that brings files back in any mode; by
+            several such names if it takes all of them.
         addresses: whether the output has addresses of objects, which differ from run to run.
     """
 

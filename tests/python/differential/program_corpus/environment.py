@@ -78,6 +78,14 @@ warnings.warn("plain")
     ),
     program("hash_seed", "print(hash('a') == hash('a'), len({'x', 'y'}))\n"),
     program(
+        "temporary_directory_is_elsewhere",
+        r"""
+import os, tempfile
+with tempfile.TemporaryDirectory() as d:
+    print(sorted(os.listdir()), os.path.dirname(d) == os.getcwd())
+""",
+    ),
+    program(
         "directory_for_temporary_files",
         r"""
 import os, tempfile

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from program_corpus.entry import Case, program
+from program_corpus.entry import NO_PROC_OF_ITS_OWN, Case, program
 
 SIBLING = {"sibling.py": b"VALUE = 7\ndef f(): return __name__, VALUE\n"}
 
@@ -418,6 +418,7 @@ import threading, os
 print(threading.active_count(), threading.current_thread().name, threading.main_thread() is threading.current_thread())
 print(len(os.listdir('/proc/self/task')))
 """,
+        differs={"collect standard": NO_PROC_OF_ITS_OWN},
     ),
     program(
         "pickles_its_classes",

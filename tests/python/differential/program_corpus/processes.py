@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from program_corpus.entry import NO_NAMED_SOCKETS, NO_SEMAPHORES, Case, program
+from program_corpus.entry import NO_NAMED_SOCKETS, NO_PROC_OF_ITS_OWN, NO_SEMAPHORES, Case, program
 
 SPAWNED = r"""
 import multiprocessing as mp
@@ -402,6 +402,7 @@ os.wait()
 import os
 print(open(f'/proc/self/task/{os.getpid()}/children').read())
 """,
+        differs={"collect standard": NO_PROC_OF_ITS_OWN},
     ),
     *(
         program(
