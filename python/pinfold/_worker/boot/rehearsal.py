@@ -22,6 +22,7 @@ from pinfold._worker.ext import _runtime
 from pinfold._worker.ext._runtime import RESULT_ENDED, RESULT_OK
 from pinfold._worker.main.ending import keep_exits
 from pinfold._worker.main.revival import revive
+from pinfold._worker.main.streams import open_stdin
 
 TIMES = 24  # code is specialised after about eight runs, and the functions that it calls later
 
@@ -90,6 +91,7 @@ def rehearse_script(sources: str) -> None:
     was = {name: getattr(sys, name) for name in names}
     cwd, stdin = os.open(".", os.O_PATH | os.O_DIRECTORY), os.dup(0)
     atexit._clear()  # an end runs them, and the template's own is not near
+    sys.__stdin__ = open_stdin()  # type: ignore[misc]  # the template's must not have been read
     request = pack_request(
         code=SCRIPT, function="", encoded=[b"text\n"], python_path=[], env={}, codec="data"
     )

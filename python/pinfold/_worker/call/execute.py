@@ -219,6 +219,8 @@ class Executor:
                 sys.path.extend(entry for entry in self._modules if entry not in sys.path)
             if self._box is not None:
                 self._box.enter(self._entries)
+                if request.files or request.collect:
+                    self._enter_below()
             elif request.files or request.collect:
                 self._enter_files()
             if request.files:
@@ -343,12 +345,18 @@ class Executor:
         """Go to the empty directory of a program. Return its path."""
         if self._box is not None:
             self._box.enter(self._entries)
-            return os.getcwd()
+            return self._enter_below()
         if self._source is None:
             raise RuntimeError("there is no directory for the program")
         self._entered = True
         os.chdir(self._source.directory)
         return self._source.directory
+
+    def _enter_below(self) -> str:
+        """Go to an empty directory in that of a box, which also has temporary files."""
+        os.mkdir("main", 0o700)
+        os.chdir("main")
+        return os.getcwd()
 
     def _enter_files(self) -> None:
         """Go to an empty directory for the files of a call of a function."""

@@ -41,13 +41,14 @@ class Program:
     """One source: its text, its lines and its code object."""
 
     __slots__ = (
-        *("compiled", "file", "lasts", "lines", "lingers", "reaches_c", "seeds", "text"),
-        "touches",
+        *("compiled", "file", "lasts", "lines", "lingers", "marked", "reaches_c", "seeds"),
+        *("text", "touches"),
     )
 
     def __init__(self, text: str, file: str = FILE) -> None:
         """`file` is the file name of the code: the path of the source's file, if there is one."""
         self.text = text.removeprefix(BOM)  # a file may begin with it
+        self.marked = text.startswith(BOM)
         self.file = file
         self.lines = lines_of(self.text)
         self.compiled: CodeType | None = None
@@ -87,7 +88,8 @@ class Program:
 
     def compile_script(self) -> None:
         """Compile the source as that of a file, whose first lines may declare its encoding."""
-        source = self.content() if "coding" in self.text[:1000] else self.text
+        whole = "coding" in self.text[:1000] or self.marked
+        source = self.content() if whole else self.text
         self.compiled = compile(source, self.file, "exec", dont_inherit=True)
 
     def load(self, form: bytes | memoryview) -> None:
@@ -101,9 +103,10 @@ class Program:
         return marshal.dumps(self.compiled)
 
     def content(self) -> bytes:
-        """Return the content of a file of the source, whatever the text holds."""
-        content = self.encoded()
-        return content.encode(errors="surrogatepass") if isinstance(content, str) else content
+        """Return the content of the file of a script: the whole text in UTF-8, which is what a
+        caller would write, whatever encoding its first lines declare."""
+        text = BOM + self.text if self.marked else self.text
+        return text.encode(errors="surrogatepass")
 
     def encoded(self) -> str | bytes:
         """Return the contents for a file of the source; a str is to be written in UTF-8."""

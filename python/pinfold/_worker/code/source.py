@@ -63,6 +63,8 @@ class Source:
         """
         if not last and (self._file < 0 or (self._known and self._state() != self._known)):
             self.take_again()
+        if self._lock >= 0:  # the program may run another in its place, and has the directory still
+            os.set_inheritable(self._lock, True)
         os.rename(self.path, f"{self.directory}/{SCRIPT}")
         self._program, self._known = None, ()
         _runtime.source_write(self._file, program.content())

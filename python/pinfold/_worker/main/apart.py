@@ -10,13 +10,18 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from builtins import len, memoryview  # not what the call makes of them
 from collections.abc import Callable, Sequence
-from os import _exit, getpid
+from os import _exit, ftruncate, getpid, pwrite
 from typing import NamedTuple, NoReturn
 
 from pinfold._wire import Segments
 from pinfold._worker.ext import _runtime
 from pinfold._worker.ext._runtime import PAYLOAD_ALIGN, RESULT_ENDED
+
+UNREPORTED = (
+    1  # the exit status of a child that cannot give its account, such as one without memory
+)
 
 _MAGIC = b"account\n"
 _HEAD = struct.Struct("<8sIiQ")
@@ -62,13 +67,15 @@ def run_apart(run: Callable[[], Account], *, keeps: bool) -> Apart:
 def _report(run: Callable[[], Account], file: int) -> NoReturn:
     """Run the call in the child, write its account, and exit."""
     pid = getpid()
+    code = UNREPORTED
     try:
         status, segments, ended = run()
         _runtime.flush()
         if getpid() == pid:  # not a process that the call forked, and that has come to here
             _write(file, status, ended, segments)
+        code = 0
     finally:
-        _exit(0)
+        _exit(code)
 
 
 def _write(file: int, status: int, ended: int, segments: Sequence[bytes | memoryview]) -> None:
@@ -77,14 +84,14 @@ def _write(file: int, status: int, ended: int, segments: Sequence[bytes | memory
     at = _put(file, _HEAD.pack(bytes(8), status, ended, len(views)) + sizes, 0)
     for view in views:
         at = _put(file, view, at + -at % PAYLOAD_ALIGN)
-    os.ftruncate(file, at)
+    ftruncate(file, at)
     _put(file, _MAGIC, 0)
 
 
 def _put(file: int, data: bytes | memoryview, at: int) -> int:
     left = memoryview(data)
     while left:
-        done = os.pwrite(file, left, at)
+        done = pwrite(file, left, at)
         at += done
         left = left[done:]
     return at

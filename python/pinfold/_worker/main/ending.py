@@ -10,8 +10,10 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import _thread
 import atexit
+import builtins as _builtins
 import gc
 import io
+import itertools
 import sys
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,6 +25,17 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from pinfold._worker.main._main import call, no_import, unraisable
+
+# Counters of names: the module, its class or "", the counter, and how it begins.
+_COUNTERS: tuple[tuple[str, str, str, Callable[[], object]], ...] = (
+    ("threading", "", "_counter", lambda: itertools.count(1).__next__),
+    ("multiprocessing.process", "", "_process_counter", lambda: itertools.count(1)),
+    (
+        *("concurrent.futures.thread", "ThreadPoolExecutor", "_counter"),
+        lambda: itertools.count().__next__,
+    ),
+    ("asyncio.tasks", "", "_task_name_counter", lambda: itertools.count(1).__next__),
+)
 
 _SIGNALS = range(1, 65)
 
@@ -42,6 +55,8 @@ class Before(NamedTuple):
     """Threads that the interpreter would wait for at its end."""
     exits: int
     """The number of exit handlers."""
+    thread_exits: list[Any]
+    """What is called before the interpreter waits for threads."""
 
 
 def keep_exits() -> None:
@@ -75,12 +90,26 @@ def begin() -> Before:
         others = set(threading.enumerate()) - {threading.main_thread()}
         threads = tuple(thread for thread in others if not thread.daemon)
     last = next(reversed(sys.modules))
-    return Before(last, sys.modules["__main__"], threads, atexit._ncallbacks())
+    count_anew()
+    last_calls = [] if threading is None else threading._threading_atexits[:]
+    return Before(last, sys.modules["__main__"], threads, atexit._ncallbacks(), last_calls)
+
+
+def count_anew() -> None:
+    """Let the names that the library gives to threads, processes and tasks begin with the first."""
+    for module, owner, name, counter in _COUNTERS:
+        place = sys.modules.get(module)
+        if owner:
+            place = getattr(place, owner, None)
+        if hasattr(place, name):
+            setattr(place, name, counter())
 
 
 def _close_loggers(before: list[Any]) -> None:
     """Do what logging does at the end, but leave the preloaded handlers open."""
-    logging = sys.modules["logging"]
+    logging: Any = sys.modules.get("logging")
+    if not hasattr(logging, "_handlerList"):
+        return
     known = set(map(id, before))
     logging.shutdown([handler for handler in logging._handlerList if id(handler) not in known])
     for handler in before:
@@ -111,6 +140,8 @@ def end(before: Before, loader: Callable[[], object], directories: Sequence[str]
         for name in takewhile(lambda name: name != before.last_module, reversed(sys.modules))
         if _is_from(sys.modules[name], directories)
     ]
+    if threading is not None:
+        threading._threading_atexits[:] = before.thread_exits
     alone = _thread._count() == 0  # another thread would meet what is cleared
     _take_apart(before, loader, own, alone=alone)
     _flush(report=False)
@@ -125,7 +156,7 @@ def _has_threads(threading: Any, before: Before) -> bool:
 
 def _join(before: Sequence[object]) -> None:
     """Wait for the program's threads as threading._shutdown() does, but for no earlier one."""
-    threading = sys.modules["threading"]
+    threading = _threading()
     for function in reversed(threading._threading_atexits):
         function()
     while left := [
@@ -183,7 +214,7 @@ def _take_apart(
         vars(sys).pop(name, None)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, getattr(sys, f"__{name}__", None))
-    names, builtins = vars(sys), vars(sys.modules["builtins"])
+    names, builtins = vars(sys), vars(_builtins)
     was = {name: names[name] for name in _EMPTIED if name in names}
     importing = builtins["__import__"]
     if alone:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import sys
@@ -84,10 +85,12 @@ def _run(what: CodeType | str, loader: SourceFileLoader, explain: Explain) -> En
     names = module.__dict__
     names["__loader__"] = loader
     names["__annotations__"] = {}
-    names["__builtins__"] = sys.modules["builtins"]
+    names["__builtins__"] = builtins
     names["__file__"] = loader.path
     names["__cached__"] = None
     sys.modules["__main__"] = module
+    if "multiprocessing" in sys.modules:  # as its import does
+        sys.modules["__mp_main__"] = module
     error = run(what, names)
     ending.flush()
     ended = Ended(0)

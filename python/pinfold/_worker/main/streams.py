@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import sys
 from typing import Any
 
 from pinfold._worker.ext import _runtime
+
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 class _Sizes(io.RawIOBase):
@@ -48,22 +51,23 @@ def give_stdin(content: memoryview, *, anew: bool) -> None:
 
     Without `anew`, nothing has been read from `sys.stdin` yet, so it serves for this file.
 
-    Descriptor 0 is open for writing, too: to open it again through /proc costs as much as the rest
-    of a small program's start.
+    The file is sealed: descriptor 0 is open for writing, too, because to open it again through
+    /proc costs as much as the rest of a small program's start.
     """
-    fd = os.memfd_create("stdin")
+    fd = os.memfd_create("stdin", os.MFD_ALLOW_SEALING)
     while content:
         content = content[os.write(fd, content) :]
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     os.lseek(fd, 0, os.SEEK_SET)
     os.dup2(fd, 0)
     os.close(fd)
     stream = sys.__stdin__
     if anew or type(stream) is not io.TextIOWrapper or stream.closed:
-        stream = _open_stdin()
+        stream = open_stdin()
     sys.stdin = sys.__stdin__ = stream  # type: ignore[misc]
 
 
-def _open_stdin() -> io.TextIOWrapper:
+def open_stdin() -> io.TextIOWrapper:
     """Open descriptor 0 as the interpreter does (create_stdio() of Python/pylifecycle.c)."""
     was = sys.__stdin__
     buffer = open(0, "rb", closefd=False)  # noqa: SIM115
