@@ -429,6 +429,33 @@ SCRIPTS: dict[str, Script] = {
         "import multiprocessing as m\nprint('top', __name__, flush=True)\ndef f(x): return x * x, __name__\n"
         "if __name__ == '__main__':\n    with m.get_context('spawn').Pool(1) as pool: print(pool.map(f, [1, 2]))\n"
     ),
+    "multiprocessing_spawned_process": Script(
+        "import multiprocessing as m, sys\ndef f(x):\n    print(x, __name__, sys.argv, __file__[-8:], flush=True)\n    sys.exit(3)\n"
+        "if __name__ == '__main__':\n    p = m.get_context('spawn').Process(target=f, args=(7,))\n    p.start()\n    p.join()\n    print(p.exitcode)\n",
+        argv=("-a",),
+    ),
+    "multiprocessing_forkserver": Script(
+        "import multiprocessing as m\nfrom helper import g\n"
+        "if __name__ == '__main__':\n    c = m.get_context('forkserver')\n    p = c.Process(target=g, args=(2,))\n    p.start()\n    p.join()\n    print(p.exitcode)\n",
+        files={"helper.py": b"def g(x): print(x, __name__, flush=True)\n"},
+    ),
+    "multiprocessing_pipe": Script(
+        "import multiprocessing as m\nclass A:\n    def __init__(self, x): self.x = x\ndef f(c): c.send(A(c.recv().x + 1))\n"
+        "if __name__ == '__main__':\n    a, b = m.Pipe()\n    p = m.get_context('spawn').Process(target=f, args=(b,))\n    p.start()\n    a.send(A(1))\n    print(a.recv().x)\n    p.join()\n"
+    ),
+    "multiprocessing_manager": Script(
+        "import multiprocessing as m\ndef f(d): d['k'] = 1\n"
+        "if __name__ == '__main__':\n    with m.get_context('fork').Manager() as manager:\n        d = manager.dict()\n        p = m.get_context('fork').Process(target=f, args=(d,))\n        p.start()\n        p.join()\n        print(dict(d))\n"
+    ),
+    "shared_memory": Script(
+        "from multiprocessing import shared_memory\ns = shared_memory.SharedMemory(create=True, size=10)\ns.buf[0] = 5\nprint(s.buf[0])\ns.close()\ns.unlink()\n"
+    ),
+    "runpy": Script(
+        "import runpy\nif __name__ == '__main__': print(sorted(runpy.run_path(__file__, run_name='x'))[:3])"
+    ),
+    "code_of_main": Script(
+        "import inspect, sys\ndef f():\n    return 1\nprint(inspect.getsource(f), inspect.getsourcefile(f)[-8:], inspect.getmodule(f))"
+    ),
     "multiprocessing_queue": Script(
         "import multiprocessing as m\ndef f(q): q.put('x' * 100000)\n"
         "if __name__ == '__main__':\n    c = m.get_context('fork')\n    q = c.Queue()\n    p = c.Process(target=f, args=(q,))\n    p.start()\n    print(len(q.get()))\n    p.join()\n"

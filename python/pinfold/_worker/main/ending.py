@@ -39,6 +39,10 @@ _COUNTERS: tuple[tuple[str, str, str, Callable[[], object]], ...] = (
 
 _SIGNALS = range(1, 65)
 
+# Importing multiprocessing gives the module of the script a second name, by which processes that it
+# starts know it.
+MAINS = ("__main__", "__mp_main__")
+
 # What finalize_modules_delete_special() of Python/pylifecycle.c sets to None.
 _LAST = ("last_exc", "last_type", "last_value", "last_traceback")
 _EMPTIED = ("path", "argv", "path_hooks", "path_importer_cache", "meta_path")
@@ -49,8 +53,8 @@ class Before(NamedTuple):
 
     last_module: str
     """The last name in `sys.modules`. The program's own imports follow it."""
-    main: ModuleType
-    """The module ``__main__``."""
+    mains: dict[str, ModuleType]
+    """The module ``__main__``, and that which multiprocessing takes for it, if that is loaded."""
     threads: tuple[object, ...]
     """Threads that the interpreter would wait for at its end."""
     exits: int
@@ -91,8 +95,9 @@ def begin() -> Before:
         threads = tuple(thread for thread in others if not thread.daemon)
     last = next(reversed(sys.modules))
     count_anew()
+    mains = {name: sys.modules[name] for name in MAINS if name in sys.modules}
     last_calls = [] if threading is None else threading._threading_atexits[:]
-    return Before(last, sys.modules["__main__"], threads, atexit._ncallbacks(), last_calls)
+    return Before(last, mains, threads, atexit._ncallbacks(), last_calls)
 
 
 def count_anew() -> None:
@@ -138,7 +143,7 @@ def end(before: Before, loader: Callable[[], object], directories: Sequence[str]
     own = [
         name
         for name in takewhile(lambda name: name != before.last_module, reversed(sys.modules))
-        if _is_from(sys.modules[name], directories)
+        if name not in MAINS and _is_from(sys.modules[name], directories)
     ]
     if threading is not None:
         threading._threading_atexits[:] = before.thread_exits
@@ -221,7 +226,11 @@ def _take_apart(
         names.update(dict.fromkeys(_EMPTIED))
         builtins["__import__"] = no_import
     try:
-        sys.modules["__main__"] = before.main
+        for name in MAINS:
+            if name in before.mains:
+                sys.modules[name] = before.mains[name]
+            else:
+                sys.modules.pop(name, None)
         dying = [weakref.ref(sys.modules[name]) for name in own]
         for name in reversed(own):
             sys.modules.pop(name, None)

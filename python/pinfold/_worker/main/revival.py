@@ -11,6 +11,8 @@ from typing import Any
 _OVER = (
     ("concurrent.futures.thread", "_shutdown"),
     ("concurrent.futures.process", "_global_shutdown"),
+    ("joblib.externals.loky.process_executor", "_global_shutdown"),
+    ("loky.process_executor", "_global_shutdown"),
     ("multiprocessing.util", "_exiting"),
     ("threading", "_SHUTTING_DOWN"),
 )
