@@ -24,6 +24,7 @@ UNREPORTED = (
 )
 
 _MAGIC = b"account\n"
+_HIGH = 200  # as other descriptors of a worker (ext/source.c)
 _HEAD = struct.Struct("<8sIiQ")
 _MOST = 1 << 20  # segments
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -52,7 +53,7 @@ def run_apart(run: Callable[[], Account], *, keeps: bool) -> Apart:
     `run` never raises. `keeps`: output that the process has not flushed when it ends by itself is
     kept.
     """
-    file = os.memfd_create("account", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    file = _high(os.memfd_create("account", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
     try:
         pid = _runtime.collector_fork()
         if pid == 0:
@@ -64,6 +65,16 @@ def run_apart(run: Callable[[], Account], *, keeps: bool) -> Apart:
         os.close(file)
 
 
+def _high(fd: int) -> int:
+    """Move a descriptor out of the way of those that a program opens, counting up from 3."""
+    try:
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except OSError:  # there is no such number
+        return fd
+    os.close(fd)
+    return high
+
+
 def _report(run: Callable[[], Account], file: int) -> NoReturn:
     """Run the call in the child, write its account, and exit."""
     pid = getpid()
@@ -71,6 +82,8 @@ def _report(run: Callable[[], Account], file: int) -> NoReturn:
     try:
         status, segments, ended = run()
         _runtime.flush()
+        if status == RESULT_ENDED:  # the status tells it, if the call has closed the file
+            code = ended
         if getpid() == pid:  # not a process that the call forked, and that has come to here
             _write(file, status, ended, segments)
         code = 0

@@ -16,6 +16,30 @@ NO_WAY_TO_TELL = "the worker can report the exit status alone"
 
 ALWAYS = ("fresh", "reuse", "spawn", "collect")
 
+# Differences of programs whose entries do not say so: by the programs' names, where, and why.
+_STARTED = "the interpreter had started before it got the call's environment"
+_SEALED = "stdin is a sealed file: reading alone would cost as much as a small program's start"
+_HOOKS = "the worker has a hook of its own, and faulthandler on"
+_DIFFER: dict[str, tuple[tuple[str, ...], str]] = {
+    **dict.fromkeys(("what_stdin_is", "stdin_cannot_be_written"), (ALWAYS, _SEALED)),
+    **dict.fromkeys(
+        ("descriptor_2_closed", "descriptor_2_closed_and_error"),
+        (ALWAYS, "an exception that nobody could print is one all the same"),
+    ),
+    **dict.fromkeys(
+        ("locale_of_a_call", "encoding_of_the_streams", "warnings_of_a_call", "path_of_a_call"),
+        (ALWAYS, _STARTED),
+    ),
+    **dict.fromkeys(
+        ("segmentation_fault_with_faulthandler", "faulthandler_states", "hooks_of_imports"),
+        (ALWAYS, _HOOKS),
+    ),
+    "modules_of_the_runtime_are_hidden": (ALWAYS, "the worker's modules are in sys.modules"),
+    "status_of_its_file": (("none",), "the directory's file is kept for the next call"),
+    "descriptors_at_the_start": (("collect standard",), NO_PROC_OF_ITS_OWN),
+    "import_sibling": (("collect strict", "collect standard"), "no byte code is written"),
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -68,7 +92,9 @@ def program(
     """Return an entry. A newline that the code starts with is dropped; it has one case with an
     empty stdin if no inputs are given."""
     cases = tuple(_case(each, outcome) for each in inputs or (b"",))
-    return Program(name, code.removeprefix("\n"), cases, quick, differs or {}, addresses)
+    where, why = _DIFFER.get(name, ((), ""))
+    known = {**dict.fromkeys(where, why), **(differs or {})}
+    return Program(name, code.removeprefix("\n"), cases, quick, known, addresses)
 
 
 def _case(given: str | bytes | Case, outcome: str | None) -> Case:
