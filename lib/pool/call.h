@@ -107,11 +107,11 @@ struct call {
     uint32_t turn;       /* on the worker's slate, if `offered` */
     bool offered;        /* it was handed ahead */
     bool start_reported; /* the event of its start was queued */
-    bool stopped;        /* its worker answered after it was asked to stop, and left the printed buffer as it was */
-    bool answered;       /* its worker sent the result: its output is written, its use is reported */
-    bool exits;          /* that its process exits with status 0 is the result (PINFOLD_EXITS) */
-    bool collects;       /* it brings files back (PINFOLD_COLLECTS) */
-    uint8_t returns;     /* workers that died before they began it */
+    bool stopped;    /* its worker answered after it was asked to stop, and left the printed buffer as it was */
+    bool answered;   /* its worker sent the result: its output is written, its use is reported */
+    bool exits;      /* that its process exits with status 0 is the result (PINFOLD_EXITS) */
+    bool collects;   /* it brings files back (PINFOLD_COLLECTS) */
+    uint8_t returns; /* workers that died before they began it */
     uint8_t state;
     uint8_t outcome; /* CALL_UNDECIDED until decided */
     uint8_t verdict; /* outcome according to the event at hand */
