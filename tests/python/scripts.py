@@ -56,7 +56,8 @@ def run_of(result: WorkerResult) -> Run:
 
 # The directory of a worker's program.
 _DIRECTORY = re.compile(
-    rb"/[^\s'\"]*?/\.pinfold-box-[0-9a-f]{12}/(?:sources|scratch)(?:/[0-9a-z]+)?(?:/work)?"
+    rb"/[^\s'\"]*?/\.pinfold-box-[0-9a-f]{12}/(?:sources|scratch)"
+    rb"(?:/[0-9a-z]+(?![.\w]))?(?:/work(?![.\w]))?(?:/main(?![.\w]))?"
 )
 
 
