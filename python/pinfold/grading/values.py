@@ -184,6 +184,8 @@ def _key(value: Any) -> Any:
         return kind, value.numerator, value.denominator  # its own hash is kept in a cache
     if kind not in _BUILTIN and kind not in _imported() and not _is_array(value):
         return kind, id(value)
+    if kind.__name__ == "ZoneInfo" and kind in _imported() and value.key is not None:
+        return kind, value.key
     if value != value:  # a NaN
         return kind, "NaN"
     return kind, value
@@ -199,6 +201,8 @@ def _same(got: Any, expected: Any) -> bool:
         return bool(got == expected or (got != got and expected != expected))
     if kind is complex:
         return _same(got.real, expected.real) and _same(got.imag, expected.imag)
+    if kind.__name__ == "ZoneInfo":  # its own comparison goes by identity
+        return bool(got is expected or (got.key is not None and got.key == expected.key))
     if kind.__name__ == "Decimal" and (got.is_nan() or expected.is_nan()):
         return bool(got.is_nan() and expected.is_nan())  # comparing a signalling NaN raises
     return bool(got == expected)

@@ -509,3 +509,12 @@ def test_a_callable_decides() -> None:
             compare(1, 1, lambda got, expected, answer=answer: answer)
     with pytest.raises(ZeroDivisionError):
         compare(1, 1, lambda got, expected: 1 / 0)
+
+
+def test_a_zone_is_that_of_its_key_whatever_python_has_in_its_cache() -> None:
+    zone = zoneinfo.ZoneInfo("UTC")
+    other = zoneinfo.ZoneInfo.no_cache("UTC")
+    assert zone != other
+    assert difference(other, zone, "equal") is None
+    assert difference({other: [other]}, {zone: [zone]}, "equal") is None
+    assert difference(other, zoneinfo.ZoneInfo("Etc/GMT"), "equal") is not None
