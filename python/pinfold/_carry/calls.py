@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from pinfold import codec as codecs
 from pinfold._carry.fields import Refused, only, read_object, take
+from pinfold._client.request import refusal_of
+from pinfold._common.check import program_check
 from pinfold.call import Call, EncodedCall, ProgramCall, WorkerCall
-from pinfold.codec.refusals import NotCarried
 from pinfold.errors import InvalidCall, InvalidConfig
 from pinfold.limits import Limits
 
@@ -56,8 +57,7 @@ def pack_call(
         head["python_path"] = [os.fspath(path) for path in call.python_path]
     if isinstance(call, ProgramCall):
         head |= {"program": call.code, "argv": list(call.argv)}
-        stdin = call.stdin.encode() if isinstance(call.stdin, str) else memoryview(call.stdin)
-        rest: Sequence[bytes | memoryview] = [stdin]
+        rest: Sequence[bytes | memoryview] = [program_check.content("stdin", call.stdin)]
     else:
         codec = call.codec or codec
         head |= {"source": call.code, "function": call.function_name, "codec": codec}
@@ -109,14 +109,8 @@ def read_call(segments: Sequence[bytes | memoryview]) -> Carried:
 def _arguments_of(call: WorkerCall, codec: str) -> list[bytes | memoryview]:
     try:
         return codecs.encode([call.args, dict(call.kwargs)], codec, "arguments")
-    except NotCarried as error:
-        path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
-        refusal = NotCarried(path, error.type_name, error.codec, error.what)
-        raise InvalidCall(f"WorkerCall: {refusal}") from error
-    except Exception as error:  # the arguments' classes decide what pickling raises
-        raise InvalidCall(
-            f"WorkerCall: the arguments cannot be encoded: {type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:
+        raise refusal_of(error) from error
 
 
 def _given(limits: Limits) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+from pinfold._wire.json_head import KINDS
 from pinfold.codec import Malformed
 
 HEAD_MOST = 16 << 20  # bytes
@@ -56,8 +57,8 @@ def take(
     value = given[name]
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if type(value) not in kinds:  # a bool is no int here
-        words = " or ".join(_WORDS[one] for one in kinds)
-        raise Refused(f"/{_step(name)}", f"is {_WORDS[type(value)]}, not {words}")
+        words = " or ".join(KINDS[one] for one in kinds)
+        raise Refused(f"/{_step(name)}", f"is {KINDS[type(value)]}, not {words}")
     return value
 
 
@@ -74,14 +75,3 @@ def _no_constant(name: str) -> NoReturn:
 
 def _step(name: str) -> str:
     return name[:80].replace("~", "~0").replace("/", "~1")
-
-
-_WORDS: dict[type, str] = {
-    type(None): "null",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-}

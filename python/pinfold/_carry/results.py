@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from pinfold import codec as codecs
 from pinfold._carry.fields import Refused, only, read_object, take
-from pinfold.codec import TooLarge
-from pinfold.codec.refusals import is_shortage
+from pinfold._client.outcome import unreadable
 from pinfold.result import OUTCOMES, PHASES, ExecutionMetrics, WorkerError, WorkerResult
 
 _FIELDS = (
@@ -116,23 +115,16 @@ def decoded(result: WorkerResult, codec: str, most: int) -> WorkerResult:
         return result
     try:
         value = codecs.decode(list(map(_writable, result.value or ())), codec, most)
-    except TooLarge as error:
-        return _failed(result, "output_limit", str(error))
     except Exception as error:
-        if is_shortage(error):
-            return _failed(result, "internal", f"its value cannot be read in this process: {error}")
-        return _failed(result, "bad_result", f"the call's value cannot be read: {error}")
+        outcome, reason = unreadable(error)
+        why = WorkerError(reason, message=reason, phase="run")
+        return replace(result, outcome=outcome, value=None, error=why)
     return replace(result, value=value)
 
 
 def _writable(segment: memoryview) -> memoryview:
     """Return a segment that arrays can be views of."""
     return memoryview(bytearray(segment)) if segment.readonly else segment
-
-
-def _failed(result: WorkerResult, outcome: Any, reason: str) -> WorkerResult:
-    error = WorkerError(reason, message=reason, phase="run")
-    return replace(result, outcome=outcome, value=None, error=error)
 
 
 def _error_of(given: dict[str, Any]) -> WorkerError:

@@ -80,21 +80,23 @@ def result_of(raw: Result, record: Record, origin: Origin, *, runs: bool = False
             failure = _wire.unpack_failure(segments)
     except codecs.RunsCode:
         raise
-    except codecs.TooLarge as error:
-        reason = str(error)
-        outcome = "output_limit" if outcome == "ok" else "bad_result"
     except Exception as error:
         what = "value" if outcome == "ok" else "account of its failure"
-        if is_shortage(error):
-            shortage = "out of memory" if isinstance(error, MemoryError) else str(error)
-            reason = f"call of {shown(name_of(record.call))}: its {what} cannot be read in"
-            reason += f" this process: {shortage}"
-            outcome = "internal"
-        else:
-            reason = f"the call's {what} cannot be read: {error}"
-            outcome = "bad_result"
+        outcome, reason = unreadable(error, what)
+        if outcome == "internal":
+            reason = f"call of {shown(name_of(record.call))}: {reason}"
     why = None if outcome == "ok" else _error_of(raw, outcome, failure, reason)
     return _result(raw, outcome, value, why, metrics, files, refused)
+
+
+def unreadable(error: Exception, what: str = "value") -> tuple[Outcome, str]:
+    """Return how a call ends whose value, or `what` else it sent, cannot be read, and why."""
+    if isinstance(error, codecs.TooLarge):
+        return ("output_limit" if what == "value" else "bad_result"), str(error)
+    if is_shortage(error):
+        shortage = "out of memory" if isinstance(error, MemoryError) else str(error)
+        return "internal", f"its {what} cannot be read in this process: {shortage}"
+    return "bad_result", f"the call's {what} cannot be read: {error}"
 
 
 def _collected(

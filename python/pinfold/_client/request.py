@@ -88,19 +88,24 @@ def request_of(
             collect=call.collect,
             compiled=compiled,
         )
-    except NotCarried as error:
-        path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
-        refusal = NotCarried(path, error.type_name, error.codec, error.what)
-        raise InvalidCall(f"WorkerCall: {refusal}") from error
     except Exception as error:
-        # The classes of the arguments decide which exceptions pickling raises.
-        raise InvalidCall(
-            "WorkerCall: the arguments cannot be encoded:"
-            f" {type(error).__name__}: {shown(str(error))}"
-        ) from error
+        raise refusal_of(error) from error
 
 
 def _arguments_of(call: WorkerCall | EncodedCall) -> dict[str, Any]:
     if isinstance(call, EncodedCall):
         return {"encoded": call.arguments}
     return {"args": call.args, "kwargs": call.kwargs}
+
+
+def refusal_of(error: Exception) -> InvalidCall:
+    """Return the error of a `WorkerCall` whose arguments could not be encoded."""
+    if isinstance(error, NotCarried):
+        path = error.path.replace("arguments[0]", "args", 1).replace("arguments[1]", "kwargs", 1)
+        return InvalidCall(
+            f"WorkerCall: {NotCarried(path, error.type_name, error.codec, error.what)}"
+        )
+    # The classes of the arguments decide which exceptions pickling raises.
+    return InvalidCall(
+        f"WorkerCall: the arguments cannot be encoded: {type(error).__name__}: {shown(str(error))}"
+    )

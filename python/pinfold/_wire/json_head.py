@@ -150,10 +150,10 @@ def _object(name: str, value: Any) -> dict[str, Any]:
 
 
 def _kind(value: object) -> str:
-    return _KINDS[type(value)]
+    return KINDS[type(value)]
 
 
-_KINDS: dict[type, str] = {
+KINDS: dict[type, str] = {
     type(None): "null",
     bool: "a boolean",
     int: "an integer",
@@ -162,6 +162,7 @@ _KINDS: dict[type, str] = {
     list: "an array",
     dict: "an object",
 }
+"""What messages call a value of each type that JSON text can be read as."""
 
 # In the order of the fields of a `Request`: the check, and what makes the value of a missing one.
 _FIELDS: dict[str, tuple[Callable[[str, Any], Any], Callable[[], Any] | None]] = {
