@@ -7,18 +7,18 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pinfold._client import green, naps
 from pinfold._client.engine import Engine
-from pinfold._client.hooks import Hooks
+from pinfold._client.hooks import Hooks, Observable
 from pinfold._client.launch import Launch
 from pinfold._client.submit import loading
 from pinfold._ext import _pool
 from pinfold._host.sandbox import Isolation, isolation_of
-from pinfold.call import FOREVER_NS, Call, ProgramCall, deadline_ns
+from pinfold.call import FOREVER_NS, Call, ProgramCall, check_call, deadline_ns
 from pinfold.config import WorkerConfig
-from pinfold.errors import CallTypeError, PoolError
+from pinfold.errors import PoolError
 
 # Modules that only calls need are imported by the first call, after the pool has begun to start:
 # see Engine.prepare.
@@ -30,23 +30,7 @@ if TYPE_CHECKING:
     from pinfold._client.record import Record
     from pinfold.futures import CallFuture
     from pinfold.mapping import CallMap
-    from pinfold.protocols import (
-        CompleteHandler,
-        ShutdownHandler,
-        StartHandler,
-        SubmitHandler,
-        WorkerExitHandler,
-        WorkerStartHandler,
-    )
     from pinfold.result import WorkerResult
-
-S = TypeVar("S", bound="SubmitHandler")
-T = TypeVar("T", bound="StartHandler")
-C = TypeVar("C", bound="CompleteHandler")
-D = TypeVar("D", bound="ShutdownHandler")
-WS = TypeVar("WS", bound="WorkerStartHandler")
-WE = TypeVar("WE", bound="WorkerExitHandler")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +110,7 @@ class PoolStats:
         return [field.name for field in fields(self)]
 
 
-class LocalBackend:
+class LocalBackend(Observable):
     """Runs calls in workers on this machine.
 
     Making a backend checks its configuration, the interpreter and the spill directory, and captures
@@ -290,11 +274,7 @@ class LocalBackend:
 
         Return the time of the submit (monotonic nanoseconds), and the deadline from then on.
         """
-        if not isinstance(call, Call):
-            raise CallTypeError(
-                "a call must be a WorkerCall, a ProgramCall or an EncodedCall,"
-                f" not {type(call).__name__}"
-            )
+        check_call(call)
         deadline = deadline_ns(deadline_s)
         self._engine.check_open()
         self._engine.prepare()
@@ -317,40 +297,8 @@ class LocalBackend:
 
     # ---- watching -----------------------------------------------------------------------------
 
-    def on_submit(self, handler: S) -> S:
-        """Call ``handler(call)`` when a call is accepted. Return the handler.
-
-        See `LifecycleObservable` for the rules of all handlers.
-        """
-        return self._hooks.add("submit", handler)
-
-    def on_start(self, handler: T) -> T:
-        """Call ``handler(call, worker)`` when a worker got a call. `worker` is a `Worker`."""
-        return self._watched(self._hooks.add("start", handler))
-
-    def on_complete(self, handler: C) -> C:
-        """Call ``handler(call, metrics, exc)`` when a call has ended, once for each submitted call.
-
-        `metrics` is the `ExecutionMetrics`, or None if no worker reported. `exc` is None if there
-        is a value, else the exception that `execute` raises.
-        """
-        return self._hooks.add("complete", handler)
-
-    def on_shutdown(self, handler: D) -> D:
-        """Call ``handler()`` once, when the backend is shut down and nothing of it is left."""
-        return self._hooks.add("shutdown", handler)
-
-    def on_worker_start(self, handler: WS) -> WS:
-        """Call ``handler(worker)`` when a worker has started."""
-        return self._watched(self._hooks.add("worker_start", handler))
-
-    def on_worker_exit(self, handler: WE) -> WE:
-        """Call ``handler(worker, reason)`` when a worker is gone; `reason` is a short text."""
-        return self._watched(self._hooks.add("worker_exit", handler))
-
-    def _watched(self, handler: R) -> R:
+    def _watch(self) -> None:
         self._engine.watch()
-        return handler
 
     def isolation(self) -> Isolation:
         """Return how workers are isolated: each mechanism, and why those that are off are off."""

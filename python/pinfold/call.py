@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from pinfold._common.check import Check, call_check, encoded_check, program_check
 from pinfold.config import CODECS, Codec
+from pinfold.errors import CallTypeError
 from pinfold.limits import Limits
 
 FOREVER_NS = 2**63 - 1
@@ -193,6 +194,15 @@ def name_of(call: Call) -> str:
     return MAIN if isinstance(call, ProgramCall) else call.function_name
 
 
+def check_call(call: object) -> None:
+    """Check that something is a call. Raises `CallTypeError`."""
+    if not isinstance(call, Call):
+        raise CallTypeError(
+            "a call must be a WorkerCall, a ProgramCall or an EncodedCall,"
+            f" not {type(call).__name__}"
+        )
+
+
 def _check_function(call: WorkerCall | EncodedCall, check: Check) -> None:
     name = check.text("function_name", call.function_name, empty=False)
     if "." in name and not all(name.split(".")):
@@ -200,7 +210,7 @@ def _check_function(call: WorkerCall | EncodedCall, check: Check) -> None:
 
 
 def _check_surroundings(call: Call, check: Check) -> None:
-    """Check the fields that both kinds of calls have."""
+    """Check the fields that all kinds of calls have."""
     if type(call.python_path) is not list or call.python_path:
         check.paths("python_path", call.python_path)
     if not isinstance(call.env, Mapping):

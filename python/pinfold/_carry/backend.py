@@ -28,12 +28,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
-from pinfold._client.hooks import Hooks
-from pinfold.call import Call, ProgramCall, deadline_ns
+from pinfold._client.hooks import Hooks, Observable
+from pinfold._client.outcome import failed
+from pinfold.call import Call, ProgramCall, check_call, deadline_ns
 from pinfold.errors import CallTypeError, PoolClosed, cancelled_error, error_of
 from pinfold.limits import Limits
-from pinfold.protocols import WE, WS, C, D, S, T
-from pinfold.result import WorkerError, WorkerResult
+from pinfold.result import WorkerResult
 
 Pair: TypeAlias = "tuple[Call, WorkerResult]"
 _Backend = TypeVar("_Backend", bound="RemoteBackend")
@@ -57,7 +57,7 @@ class RemoteFuture(Future[WorkerResult]):
         return self.backend._cancel(self)
 
 
-class RemoteBackend(ABC):
+class RemoteBackend(Observable, ABC):
     """The part of a backend that is the same for every way by which calls travel."""
 
     def __init__(self, limits: Limits) -> None:
@@ -100,11 +100,7 @@ class RemoteBackend(ABC):
 
         Never waits for the call. Cancelling the future kills the call.
         """
-        if not isinstance(call, Call):
-            raise CallTypeError(
-                "a call must be a WorkerCall, a ProgramCall or an EncodedCall,"
-                f" not {type(call).__name__}"
-            )
+        check_call(call)
         deadline_ns(deadline_s)  # checks it
         future = RemoteFuture(self, call)
         with self._lock:
@@ -177,32 +173,6 @@ class RemoteBackend(ABC):
             self._idle.notify_all()
         return True
 
-    # ---- watching -----------------------------------------------------------------------------
-
-    def on_submit(self, handler: S) -> S:
-        """Call ``handler(call)`` when a call is accepted. See `LifecycleObservable`."""
-        return self._hooks.add("submit", handler)
-
-    def on_start(self, handler: T) -> T:
-        """Call ``handler(call, worker)`` when a worker got a call."""
-        return self._hooks.add("start", handler)
-
-    def on_complete(self, handler: C) -> C:
-        """Call ``handler(call, metrics, exc)`` when a call has ended."""
-        return self._hooks.add("complete", handler)
-
-    def on_shutdown(self, handler: D) -> D:
-        """Call ``handler()`` once, when the backend is shut down."""
-        return self._hooks.add("shutdown", handler)
-
-    def on_worker_start(self, handler: WS) -> WS:
-        """Call ``handler(worker)`` when a worker has started."""
-        return self._hooks.add("worker_start", handler)
-
-    def on_worker_exit(self, handler: WE) -> WE:
-        """Call ``handler(worker, reason)`` when a worker is gone."""
-        return self._hooks.add("worker_exit", handler)
-
     # ---- the end ------------------------------------------------------------------------------
 
     def close(self, *, wait: bool = False) -> None:
@@ -262,11 +232,6 @@ class RemoteBackend(ABC):
         traceback: TracebackType | None,
     ) -> None:
         await self.shutdown(wait=kind is None)
-
-
-def failed(outcome: Any, sentence: str) -> WorkerResult:
-    """Return the result of a call of which no worker reported."""
-    return WorkerResult(outcome, error=WorkerError(sentence, message=sentence))
 
 
 def bounded(call: Call, limits: Limits, wall_s: float | None) -> Call:
@@ -330,8 +295,7 @@ class RemoteMap:
                     future.add_done_callback(done.put)
                 if not flight.flying:
                     break
-                flight.land(done.get())
-                for future, call in flight.ready():
+                for future, call in flight.ready(done.get()):
                     yield call, future.result()
             if error is not None:
                 raise error
@@ -365,8 +329,7 @@ class RemoteMap:
                     future.add_done_callback(landed)
                 if not flight.flying:
                     break
-                flight.land(await done.get())
-                for future, call in flight.ready():
+                for future, call in flight.ready(await done.get()):
                     yield call, future.result()
             if error is not None:
                 raise error
@@ -380,20 +343,14 @@ class _Flight:
     def __init__(self, ordered: bool) -> None:
         self.ordered = ordered
         self.flying: dict[RemoteFuture, Call] = {}
-        self._landed: list[RemoteFuture] = []
 
     def take(self, future: RemoteFuture, call: Call) -> None:
         self.flying[future] = call
 
-    def land(self, future: RemoteFuture) -> None:
-        self._landed.append(future)
-
-    def ready(self) -> Iterator[tuple[RemoteFuture, Call]]:
-        """Take the calls whose turn has come."""
+    def ready(self, landed: RemoteFuture) -> Iterator[tuple[RemoteFuture, Call]]:
+        """Take the calls whose turn has come, now that one more has ended."""
         if not self.ordered:
-            while self._landed:
-                future = self._landed.pop()
-                yield future, self.flying.pop(future)
+            yield landed, self.flying.pop(landed)
             return
         while self.flying and (first := next(iter(self.flying))).done():
             yield first, self.flying.pop(first)

@@ -6,7 +6,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pinfold.protocols import WE, WS, C, D, S, T
 
 H = TypeVar("H", bound=Callable[..., object])
 
@@ -66,6 +69,51 @@ class Hooks:
                 raise first
         finally:
             first = None  # it refers to this frame
+
+
+class Observable:
+    """The part of a backend that registers handlers. See `LifecycleObservable` for their rules."""
+
+    _hooks: Hooks
+
+    def _watch(self) -> None:
+        """Have the events of workers reported, which may be reported only on request."""
+
+    def on_submit(self, handler: S) -> S:
+        """Call ``handler(call)`` when a call is accepted. Return the handler.
+
+        See `LifecycleObservable` for the rules of all handlers.
+        """
+        return self._hooks.add("submit", handler)
+
+    def on_start(self, handler: T) -> T:
+        """Call ``handler(call, worker)`` when a worker got a call. `worker` is a `Worker`."""
+        return self._of_workers("start", handler)
+
+    def on_complete(self, handler: C) -> C:
+        """Call ``handler(call, metrics, exc)`` when a call has ended, once for each submitted call.
+
+        `metrics` is the `ExecutionMetrics`, or None if no worker reported. `exc` is None if there
+        is a value, else the exception that `execute` raises.
+        """
+        return self._hooks.add("complete", handler)
+
+    def on_shutdown(self, handler: D) -> D:
+        """Call ``handler()`` once, when the backend is shut down and nothing of it is left."""
+        return self._hooks.add("shutdown", handler)
+
+    def on_worker_start(self, handler: WS) -> WS:
+        """Call ``handler(worker)`` when a worker has started."""
+        return self._of_workers("worker_start", handler)
+
+    def on_worker_exit(self, handler: WE) -> WE:
+        """Call ``handler(worker, reason)`` when a worker is gone; `reason` is a short text."""
+        return self._of_workers("worker_exit", handler)
+
+    def _of_workers(self, event: str, handler: H) -> H:
+        self._hooks.add(event, handler)
+        self._watch()
+        return handler
 
 
 def _is_cancel(error: BaseException) -> bool:
